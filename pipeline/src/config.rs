@@ -1,0 +1,124 @@
+//! The pipeline's part of the configuration: as written, then checked and typed, with units.
+//!
+//! What the business is stands in `sql/`; this is only how hard the machine works at it. No I/O here.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// `[pipeline]` of the config file, as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawPipelineConfig {
+    /// Threads that fold records; each owns whole partitions. 0 takes one a core, at most 4.
+    pub fold_threads: usize,
+    /// Records read from one partition before the next has its turn.
+    pub batch_records_max: usize,
+    /// Milliseconds between publishes of views that do not say otherwise.
+    pub publish_every_ms: u64,
+    /// Milliseconds between checkpoints.
+    pub checkpoint_every_ms: u64,
+    /// Checkpoints kept on disk, the newest first.
+    pub checkpoints_kept: usize,
+    /// Milliseconds of silence after which a partition no longer holds back `settled`.
+    pub idle_after_ms: u64,
+    /// Rows of each ledger (late orders, dead letters) that SQL can see.
+    pub ledger_rows_max: usize,
+    /// Rows of a view that wait as deletions for viewers that are behind; past it they get a snapshot.
+    pub tombstones_max: usize,
+}
+
+impl Default for RawPipelineConfig {
+    fn default() -> Self {
+        Self {
+            fold_threads: 0,
+            batch_records_max: 8_192,
+            publish_every_ms: 100,
+            checkpoint_every_ms: 1_000,
+            checkpoints_kept: 3,
+            idle_after_ms: 5_000,
+            ledger_rows_max: 10_000,
+            tombstones_max: 10_000,
+        }
+    }
+}
+
+/// `[streams.NAME]` of the config file: what differs here from the stream's SQL `WITH (…)`.
+///
+/// Keys are those of `WITH`, as `connector`, `topic`, `properties.bootstrap.servers`.
+pub type StreamOverrides = BTreeMap<String, BTreeMap<String, String>>;
+
+/// The pipeline's configuration, checked.
+#[derive(Debug, Clone)]
+pub struct PipelineConfig {
+    /// Folder with `streams/`, `scopes/`, `views/`, `reference/`.
+    pub sql_dir: PathBuf,
+    /// Folder for checkpoints, ledgers and the embedded log.
+    pub data_dir: PathBuf,
+    /// See [`RawPipelineConfig::fold_threads`]; at least 1.
+    pub fold_threads: usize,
+    /// See [`RawPipelineConfig::batch_records_max`].
+    pub batch_records_max: usize,
+    /// See [`RawPipelineConfig::publish_every_ms`].
+    pub publish_every: Duration,
+    /// See [`RawPipelineConfig::checkpoint_every_ms`].
+    pub checkpoint_every: Duration,
+    /// See [`RawPipelineConfig::checkpoints_kept`].
+    pub checkpoints_kept: usize,
+    /// See [`RawPipelineConfig::idle_after_ms`].
+    pub idle_after: Duration,
+    /// See [`RawPipelineConfig::ledger_rows_max`].
+    pub ledger_rows_max: usize,
+    /// See [`RawPipelineConfig::tombstones_max`].
+    pub tombstones_max: usize,
+    /// Overrides by stream.
+    pub streams: StreamOverrides,
+}
+
+impl PipelineConfig {
+    /// Checks what was written. Every mistake is in the list, not only the first.
+    ///
+    /// # Errors
+    /// The mistakes, each naming its key, its value and the range.
+    pub fn check(
+        raw: &RawPipelineConfig,
+        sql_dir: PathBuf,
+        data_dir: PathBuf,
+        streams: StreamOverrides,
+    ) -> Result<Self, Vec<String>> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut mistakes = Vec::new();
+        let mut within = |key: &str, value: u64, low: u64, high: u64| {
+            if !(low..=high).contains(&value) {
+                mistakes.push(format!("pipeline.{key} = {value}: must be from {low} to {high}"));
+            }
+        };
+        let wide = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        within("fold-threads", wide(raw.fold_threads), 0, 256);
+        within("batch-records-max", wide(raw.batch_records_max), 1, 1_000_000);
+        within("publish-every-ms", raw.publish_every_ms, 10, 3_600_000);
+        within("checkpoint-every-ms", raw.checkpoint_every_ms, 100, 3_600_000);
+        within("checkpoints-kept", wide(raw.checkpoints_kept), 1, 1_000);
+        within("idle-after-ms", raw.idle_after_ms, 100, 86_400_000);
+        within("ledger-rows-max", wide(raw.ledger_rows_max), 1, 10_000_000);
+        within("tombstones-max", wide(raw.tombstones_max), 0, 10_000_000);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        Ok(Self {
+            sql_dir,
+            data_dir,
+            fold_threads: if raw.fold_threads == 0 { cores.min(4) } else { raw.fold_threads },
+            batch_records_max: raw.batch_records_max,
+            publish_every: Duration::from_millis(raw.publish_every_ms),
+            checkpoint_every: Duration::from_millis(raw.checkpoint_every_ms),
+            checkpoints_kept: raw.checkpoints_kept,
+            idle_after: Duration::from_millis(raw.idle_after_ms),
+            ledger_rows_max: raw.ledger_rows_max,
+            tombstones_max: raw.tombstones_max,
+            streams,
+        })
+    }
+}

@@ -1,0 +1,22 @@
+//! Order events in, exact windowed figures out: everything between the log and the results.
+//!
+//! The flow, in the order of the modules: a [`source`] reads partitions of a log, [`decode`] turns
+//! bytes into Arrow columns, [`admit`] decides which records count, [`event_time`] keeps each
+//! partition's watermark, [`windows`] folds records into slices, [`state`] saves them with their
+//! offsets, [`results`] publishes every view at one cut. [`sql`] says what all of them do; [`run`]
+//! is the only module that knows all the others.
+
+pub mod model;
+pub mod config;
+pub mod sql;
+pub mod source;
+pub mod decode;
+pub mod admit;
+pub mod event_time;
+pub mod windows;
+pub mod state;
+pub mod results;
+pub mod sinks;
+pub mod generator;
+pub mod run;
+pub mod telemetry;

@@ -1,0 +1,13 @@
+//! What travels between the stages: times, positions, records, rejections, rows.
+//!
+//! Stages never import one another; whatever two of them share is here.
+
+pub mod time;
+pub mod position;
+pub mod record;
+pub mod rejected;
+
+pub use position::{Offset, PartitionId, Position};
+pub use record::{Header, Record};
+pub use rejected::{DeadLetter, RejectReason};
+pub use time::{EventTime, Zone};

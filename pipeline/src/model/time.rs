@@ -1,0 +1,129 @@
+//! Event time and the zone in which days begin.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, LocalResult, NaiveDateTime, Offset as _, SecondsFormat, TimeZone as _};
+
+/// An instant in epoch milliseconds, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventTime(pub i64);
+
+impl EventTime {
+    /// Earlier than every real record: the watermark before the first record.
+    pub const MIN: Self = Self(i64::MIN);
+    /// Later than every real record: the watermark after the end of bounded input.
+    pub const MAX: Self = Self(i64::MAX);
+}
+
+impl std::fmt::Display for EventTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match DateTime::from_timestamp_millis(self.0) {
+            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+/// A time zone; windows of whole days follow its days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zone {
+    zone: chrono_tz::Tz,
+    /// The offset when the zone has only ever one, which is the common case made cheap.
+    fixed_ms: Option<i64>,
+}
+
+/// Years for which a zone must keep one offset to be treated as fixed: from here on.
+const FIXED_SINCE_MS: i64 = 946_684_800_000; // 2000-01-01, the default event-time.min
+
+impl Zone {
+    /// Coordinated Universal Time.
+    pub const UTC: Self = Self { zone: chrono_tz::Tz::UTC, fixed_ms: Some(0) };
+
+    /// The zone with this IANA name.
+    ///
+    /// # Errors
+    /// When the name is not in the time-zone database.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let zone = chrono_tz::Tz::from_str(name)
+            .map_err(|_| format!("unknown time zone '{name}'; write an IANA name, as 'Asia/Shanghai'"))?;
+        Ok(Self { zone, fixed_ms: fixed_offset_ms(zone) })
+    }
+
+    /// The IANA name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.zone.name()
+    }
+
+    /// Wall-clock milliseconds of an instant: the number a local clock would show, read as UTC.
+    #[must_use]
+    pub fn wall_ms(&self, utc_ms: i64) -> i64 {
+        utc_ms.saturating_add(match self.fixed_ms {
+            Some(fixed) if utc_ms >= FIXED_SINCE_MS || self.zone == chrono_tz::Tz::UTC => fixed,
+            _ => offset_ms(self.zone, utc_ms),
+        })
+    }
+
+    /// The instant at which a local clock shows `wall_ms`.
+    ///
+    /// The later one where the clock shows it twice, and the instant of the jump where it is
+    /// skipped, so that a window is never closed before its last record could have come.
+    #[must_use]
+    pub fn utc_ms(&self, wall_ms: i64) -> i64 {
+        if let Some(fixed) = self.fixed_ms
+            && (wall_ms - fixed >= FIXED_SINCE_MS || self.zone == chrono_tz::Tz::UTC)
+        {
+            return wall_ms.saturating_sub(fixed);
+        }
+        let Some(wall) = naive(wall_ms) else { return wall_ms };
+        match self.zone.from_local_datetime(&wall) {
+            LocalResult::Single(time) | LocalResult::Ambiguous(_, time) => time.timestamp_millis(),
+            LocalResult::None => wall_ms.saturating_sub(offset_ms(self.zone, wall_ms - 3_600_000)),
+        }
+    }
+}
+
+fn naive(wall_ms: i64) -> Option<NaiveDateTime> {
+    DateTime::from_timestamp_millis(wall_ms).map(|time| time.naive_utc())
+}
+
+fn offset_ms(zone: chrono_tz::Tz, utc_ms: i64) -> i64 {
+    match naive(utc_ms) {
+        Some(utc) => i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * 1_000,
+        None => 0,
+    }
+}
+
+/// The zone's offset if it is the same in the middle of every month from 2000 to 2099.
+fn fixed_offset_ms(zone: chrono_tz::Tz) -> Option<i64> {
+    let month_ms = 2_629_800_000; // a twelfth of a year
+    let first = offset_ms(zone, FIXED_SINCE_MS);
+    let same = (0..1_200).all(|month| offset_ms(zone, FIXED_SINCE_MS + month * month_ms) == first);
+    same.then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shanghai_days_begin_at_sixteen_hours_utc() {
+        let zone = Zone::named("Asia/Shanghai").expect("known zone");
+        assert_eq!(zone.utc_ms(zone.wall_ms(1_604_937_600_000)), 1_604_937_600_000);
+        assert_eq!(zone.wall_ms(1_604_937_600_000) % 57_600_000, 28_800_000 % 57_600_000);
+    }
+
+    #[test]
+    fn a_wall_time_shown_twice_is_the_later_instant_and_a_skipped_one_the_jump() {
+        let zone = Zone::named("Europe/London").expect("known zone");
+        // 2011-10-30 01:30 is shown twice; the second time it is GMT.
+        assert_eq!(zone.utc_ms(1_319_938_200_000), 1_319_938_200_000);
+        // 2011-03-27 01:30 is skipped; the jump is at 01:00 GMT, 90 minutes of wall clock away.
+        assert_eq!(zone.utc_ms(1_301_189_400_000), 1_301_189_400_000);
+    }
+
+    #[test]
+    fn an_unknown_zone_is_an_error() {
+        assert!(Zone::named("Mars/Olympus").is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! One publish: every view at the same vector of offsets, and the channel that hands it on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use tokio::sync::watch;
+
+use super::snapshot::{Snapshot, ViewInfo};
+use crate::model::{Offset, PartitionId};
+
+/// Every view and table at one vector of offsets.
+#[derive(Debug, Clone, Default)]
+pub struct Cut {
+    /// Number of this publish within its epoch, from 1; 0 before the first.
+    pub cut: u64,
+    /// Largest accepted event time in epoch milliseconds; `None` before the first record.
+    pub as_of: Option<i64>,
+    /// Event time every partition has passed, epoch milliseconds; `None` until all have begun.
+    pub watermark: Option<i64>,
+    /// Offset after the last record read, by stream and partition.
+    pub offsets: BTreeMap<String, BTreeMap<PartitionId, Offset>>,
+    /// When it was published, epoch milliseconds by the wall clock.
+    pub published_at: i64,
+    /// The views by name.
+    pub views: BTreeMap<String, Arc<Snapshot>>,
+    /// Accounting and ledgers by name, as tables analysts can query.
+    pub tables: BTreeMap<String, RecordBatch>,
+}
+
+/// What kind of stream the figures come from; the screen says which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// A real topic.
+    Live,
+    /// Generated orders.
+    Demo,
+    /// Recorded orders at their own or another speed.
+    Replay,
+}
+
+/// How fresh the figures are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The log is read to its end.
+    Live,
+    /// Records wait in the log longer than they should.
+    CatchingUp,
+    /// The log is read to its end and nothing has come for a while.
+    Quiet,
+    /// Reading fails; the last figures stay.
+    Stale,
+}
+
+/// The pipeline's own account of its freshness.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// See [`State`].
+    pub state: State,
+    /// How long the oldest unread record has waited, in milliseconds; 0 when drained.
+    pub lag_ms: i64,
+    /// Records in the log that are not read yet.
+    pub lag_records: i64,
+    /// Time since a record last came, in milliseconds.
+    pub quiet_ms: i64,
+    /// Records read per second, over the last second.
+    pub records_per_second: f64,
+    /// What is wrong, in one sentence; `None` when nothing is.
+    pub problem: Option<String>,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            state: State::CatchingUp,
+            lag_ms: 0,
+            lag_records: 0,
+            quiet_ms: 0,
+            records_per_second: 0.0,
+            problem: None,
+        }
+    }
+}
+
+/// The meeting point of pipeline and server: the newest cut, and a bell for the next.
+#[derive(Debug)]
+pub struct Results {
+    epoch: String,
+    mode: Mode,
+    views: Vec<Arc<ViewInfo>>,
+    cut: watch::Sender<Arc<Cut>>,
+    status: watch::Sender<Arc<Status>>,
+}
+
+impl Results {
+    /// Starts with every view empty. `epoch` names this life of the publisher.
+    #[must_use]
+    pub fn new(epoch: String, mode: Mode, views: Vec<Arc<ViewInfo>>) -> Arc<Self> {
+        let empty = views
+            .iter()
+            .map(|info| (info.name.clone(), Arc::new(Snapshot::empty(Arc::clone(info)))))
+            .collect();
+        let first = Cut { views: empty, ..Cut::default() };
+        Arc::new(Self {
+            epoch,
+            mode,
+            views,
+            cut: watch::Sender::new(Arc::new(first)),
+            status: watch::Sender::new(Arc::default()),
+        })
+    }
+
+    /// Names this life of the publisher; cut numbers compare only within it.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// What kind of stream the figures come from.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The views in the order of their names.
+    #[must_use]
+    pub fn views(&self) -> &[Arc<ViewInfo>] {
+        &self.views
+    }
+
+    /// The newest cut.
+    #[must_use]
+    pub fn latest(&self) -> Arc<Cut> {
+        Arc::clone(&self.cut.borrow())
+    }
+
+    /// A receiver that is told of every later cut; slow receivers see only the newest.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<Cut>> {
+        self.cut.subscribe()
+    }
+
+    /// The newest status.
+    #[must_use]
+    pub fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status.borrow())
+    }
+
+    /// Replaces the newest cut and wakes the receivers.
+    pub fn publish(&self, cut: Cut) {
+        self.cut.send_replace(Arc::new(cut));
+    }
+
+    /// Replaces the status.
+    pub fn set_status(&self, status: Status) {
+        self.status.send_replace(Arc::new(status));
+    }
+}

@@ -1,0 +1,11 @@
+//! What has been published: every view at one cut, ready to be sent, queried or compared.
+//!
+//! A [`Cut`] is immutable and shared: a reader that holds one sees all views at the same vector of
+//! offsets for as long as it likes, and never stops the next publish.
+
+pub mod cut;
+pub mod json;
+pub mod snapshot;
+
+pub use cut::{Cut, Mode, Results, State, Status};
+pub use snapshot::{Changes, Mark, PublishedRow, Snapshot, Tombstone, ViewInfo, WindowRows};
