@@ -1,0 +1,117 @@
+/** The trend on screen: uPlot with the wall's looks. Made once per size, fed at most once a second. */
+import uPlot from 'uplot';
+import 'uplot/dist/uPlot.min.css';
+import { CANVAS_FONT } from '../render/choropleth';
+import { columnsOf, type Trend, type TrendPoint } from './trend-data';
+
+export interface TrendTexts {
+  readonly amount: (value: number) => string;
+  readonly clock: (atMs: number) => string;
+  /** What stands beside the highest point. */
+  readonly peak: (point: TrendPoint) => string;
+}
+
+const LINE = '#39d0ff';
+const GRID = 'rgba(80, 130, 200, 0.16)';
+const TEXT = '#9fb6d6';
+/** The highest point keeps this much room above it for its label. */
+const HEADROOM = 1.28;
+
+export class TrendChart {
+  private readonly plot: uPlot;
+  private trend: Trend | undefined;
+
+  /** `unit` is one design pixel in CSS pixels. */
+  constructor(host: HTMLElement, width: number, height: number, unit: number, private readonly texts: TrendTexts) {
+    this.plot = new uPlot(this.options(width, height, unit), [[], [], []], host);
+  }
+
+  show(trend: Trend): void {
+    this.trend = trend;
+    this.plot.setData(columnsOf(trend));
+  }
+
+  destroy(): void {
+    this.plot.destroy();
+  }
+
+  private options(width: number, height: number, unit: number): uPlot.Options {
+    const font = `${16 * unit}px ${CANVAS_FONT}`;
+    const grid = { stroke: GRID, width: 1 };
+    const axis = { stroke: TEXT, font, grid, ticks: { show: false } };
+    return {
+      width,
+      height,
+      padding: [6 * unit, 14 * unit, 0, 0],
+      legend: { show: false },
+      cursor: { show: false },
+      scales: {
+        x: { time: true, range: () => this.range() },
+        y: { range: (_plot, _low, high) => [0, high > 0 ? high * HEADROOM : 1] },
+      },
+      axes: [
+        { ...axis, size: 26 * unit, space: 90 * unit, values: (_plot, ticks) => ticks.map((at) => this.texts.clock(at * 1000)) },
+        { ...axis, size: 84 * unit, gap: 8 * unit, space: 34 * unit, values: (_plot, ticks) => ticks.map(this.texts.amount) },
+      ],
+      series: [
+        {},
+        { stroke: LINE, width: 2 * unit, points: { show: false }, fill: (plot) => fade(plot) },
+        { stroke: LINE, width: 2 * unit, dash: [3 * unit, 4 * unit], points: { show: false } },
+      ],
+      hooks: { draw: [(plot) => this.mark(plot, unit)] },
+    };
+  }
+
+  private range(): [number, number] {
+    const [start, end] = this.trend?.range ?? [0, 3_600_000];
+    return [start / 1000, end / 1000];
+  }
+
+  private mark(plot: uPlot, unit: number): void {
+    const { trend } = this;
+    if (trend?.peak === undefined) return;
+    const size = unit * uPlot.pxRatio;
+    const [times, done] = columnsOf(trend);
+    const latest = trend.points.length - 1;
+    dot(plot, times[latest], done[latest], 5 * size, '#e8f4ff');
+    const top = trend.points.indexOf(trend.peak);
+    dot(plot, times[top], done[top], 5 * size, '#ffd166');
+    this.label(plot, times[top] ?? 0, done[top] ?? 0, trend.peak, size);
+  }
+
+  private label(plot: uPlot, x: number, y: number, peak: TrendPoint, size: number): void {
+    const { ctx, bbox } = plot;
+    const text = this.texts.peak(peak);
+    ctx.save();
+    ctx.font = `${16 * size}px ${CANVAS_FONT}`;
+    ctx.textBaseline = 'bottom';
+    const width = ctx.measureText(text).width;
+    const left = plot.valToPos(x, 'x', true) - width / 2;
+    ctx.fillStyle = '#ffd166';
+    ctx.fillText(
+      text,
+      Math.min(Math.max(left, bbox.left + 6 * size), bbox.left + bbox.width - width),
+      plot.valToPos(y, 'y', true) - 8 * size,
+    );
+    ctx.restore();
+  }
+}
+
+function dot(plot: uPlot, x: number | undefined, y: number | null | undefined, radius: number, colour: string): void {
+  if (x === undefined || y === undefined || y === null) return;
+  const { ctx } = plot;
+  ctx.save();
+  ctx.fillStyle = colour;
+  ctx.beginPath();
+  ctx.arc(plot.valToPos(x, 'x', true), plot.valToPos(y, 'y', true), radius, 0, Math.PI * 2);
+  ctx.fill();
+  ctx.restore();
+}
+
+function fade(plot: uPlot): CanvasGradient {
+  const { top, height } = plot.bbox;
+  const gradient = plot.ctx.createLinearGradient(0, top, 0, top + height);
+  gradient.addColorStop(0, 'rgba(57, 208, 255, 0.42)');
+  gradient.addColorStop(1, 'rgba(57, 208, 255, 0.02)');
+  return gradient;
+}

@@ -1,0 +1,145 @@
+/**
+ * One WebSocket that is kept up for as long as the page lives.
+ *
+ *   connecting ──open──▶ open ──close, error, 7.5 s of silence, bye──▶ waiting ──▶ connecting
+ *
+ * It queues nothing and knows no views: it says when it is open and hands over decoded frames.
+ * Time, chance and the socket itself are passed in, so that tests need no network and no sleep.
+ */
+import { decodeFrame, type ServerFrame } from '../protocol/frames';
+import { attemptAfter, waitMs } from './back-off';
+
+/** The server pings every 5 s; one and a half of that without any frame is a dead line. */
+export const SILENCE_MS = 7500;
+const PING_MS = 5000;
+
+/** The part of a WebSocket that is used, so that a test can stand in for it. */
+export interface SocketLike {
+  onopen: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent<unknown>) => void) | null;
+  onclose: ((event: CloseEvent) => void) | null;
+  send(text: string): void;
+  close(): void;
+}
+
+export interface Surroundings {
+  readonly open: (url: string) => SocketLike;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly setTimer: (run: () => void, ms: number) => number;
+  readonly clearTimer: (id: number) => void;
+}
+
+export interface SocketEvents {
+  readonly frame: (frame: ServerFrame) => void;
+  /** `attempt` is 0 while open and counts tries from 1 while it is not. */
+  readonly state: (open: boolean, attempt: number) => void;
+}
+
+export class LiveSocket {
+  private socket: SocketLike | undefined;
+  private attempt = 0;
+  private openedAt: number | undefined;
+  private retryTimer: number | undefined;
+  private silenceTimer: number | undefined;
+  private pingTimer: number | undefined;
+  private stopped = false;
+
+  constructor(
+    private readonly url: string,
+    private readonly events: SocketEvents,
+    private readonly around: Surroundings,
+  ) {}
+
+  /** Connects now, also when a retry is waiting: for the start, `online` and a visible page. */
+  connect(): void {
+    if (this.stopped || this.socket !== undefined) return;
+    this.clear('retryTimer');
+    const socket = this.around.open(this.url);
+    this.socket = socket;
+    socket.onopen = () => this.opened();
+    socket.onmessage = (event) => this.received(event.data);
+    socket.onclose = () => this.lost(socket, undefined);
+    this.listenForSilence();
+  }
+
+  send(message: object): void {
+    if (this.openedAt !== undefined) this.socket?.send(JSON.stringify(message));
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.drop();
+    this.clear('retryTimer');
+  }
+
+  private opened(): void {
+    this.openedAt = this.around.now();
+    this.events.state(true, 0);
+    this.keepPinging();
+  }
+
+  private received(data: unknown): void {
+    this.listenForSilence();
+    const frame = typeof data === 'string' ? decodeFrame(data) : undefined;
+    if (frame === undefined) return;
+    if (frame.type === 'ping') this.send({ type: 'pong' });
+    if (frame.type === 'bye') this.lost(this.socket, frame.retryMs);
+    this.events.frame(frame);
+  }
+
+  private lost(socket: SocketLike | undefined, retryMs: number | undefined): void {
+    if (socket !== this.socket || this.stopped) return;
+    const upMs = this.openedAt === undefined ? 0 : this.around.now() - this.openedAt;
+    this.drop();
+    const attempt = attemptAfter(this.attempt, upMs);
+    const wait = retryMs ?? waitMs(attempt, this.around.random);
+    this.attempt = attempt + 1;
+    this.events.state(false, this.attempt);
+    this.retryTimer = this.around.setTimer(() => {
+      this.retryTimer = undefined;
+      this.connect();
+    }, wait);
+  }
+
+  private drop(): void {
+    const socket = this.socket;
+    this.socket = undefined;
+    this.openedAt = undefined;
+    this.clear('silenceTimer');
+    this.clear('pingTimer');
+    if (socket === undefined) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+
+  private listenForSilence(): void {
+    this.clear('silenceTimer');
+    const socket = this.socket;
+    this.silenceTimer = this.around.setTimer(() => this.lost(socket, undefined), SILENCE_MS);
+  }
+
+  private keepPinging(): void {
+    this.pingTimer = this.around.setTimer(() => {
+      this.send({ type: 'ping', now: this.around.now() });
+      this.keepPinging();
+    }, PING_MS);
+  }
+
+  private clear(name: 'retryTimer' | 'silenceTimer' | 'pingTimer'): void {
+    const timer = this[name];
+    if (timer !== undefined) this.around.clearTimer(timer);
+    this[name] = undefined;
+  }
+}
+
+/** The real browser around a socket. */
+export function browserSurroundings(): Surroundings {
+  return {
+    open: (url) => new WebSocket(url),
+    now: () => performance.now(),
+    random: () => Math.random(),
+    setTimer: (run, ms) => window.setTimeout(run, ms),
+    clearTimer: (id) => window.clearTimeout(id),
+  };
+}

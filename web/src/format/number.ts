@@ -1,0 +1,70 @@
+/**
+ * Numbers as people read them from the back of the room: 亿 and 万 in Chinese, B, M and K in
+ * English. Everything is cut, never rounded up: 99,999,999 is 9999.99万 and not 1亿, because a
+ * screen that passes a milestone early is wrong.
+ */
+import { atScale, decimalText, floorDivide, type Decimal } from './decimal';
+import type { Language } from './words';
+
+/** A figure and its unit apart, so that they can be set in two sizes. */
+export interface Compact {
+  readonly digits: string;
+  readonly unit: string;
+}
+
+interface Step {
+  readonly power: number;
+  readonly unit: string;
+  readonly longUnit: string;
+}
+
+const STEPS: Readonly<Record<Language, readonly Step[]>> = {
+  zh: [
+    { power: 12, unit: '万亿', longUnit: '万亿' },
+    { power: 8, unit: '亿', longUnit: '亿' },
+    { power: 4, unit: '万', longUnit: '万' },
+  ],
+  en: [
+    { power: 12, unit: 'T', longUnit: ' trillion' },
+    { power: 9, unit: 'B', longUnit: ' billion' },
+    { power: 6, unit: 'M', longUnit: ' million' },
+    { power: 3, unit: 'K', longUnit: ' thousand' },
+  ],
+};
+
+/** `value` with two decimals and a unit; small numbers in full (at most `plainDecimals` decimals). */
+export function compact(
+  value: Decimal,
+  language: Language,
+  options: { readonly long?: boolean; readonly plainDecimals?: number } = {},
+): Compact {
+  const step = STEPS[language].find(({ power }) => reaches(value, power));
+  if (step === undefined) {
+    const decimals = Math.min(value.scale, options.plainDecimals ?? 0);
+    return { digits: grouped(atScale(value, decimals)), unit: '' };
+  }
+  const hundredths = floorDivide(
+    value.units * 100n,
+    10n ** BigInt(step.power + value.scale),
+  );
+  const unit = options.long === true ? step.longUnit : step.unit;
+  return { digits: grouped({ units: hundredths, scale: 2 }), unit };
+}
+
+/** Every digit, the whole part in groups of three. */
+export function grouped(value: Decimal): string {
+  const [whole = '', fraction] = decimalText(value).split('.');
+  const groups = whole.replace(/\B(?=(\d{3})+$)/g, ',');
+  return fraction === undefined ? groups : `${groups}.${fraction}`;
+}
+
+/** `fraction` (0 to 1) as a percentage with one decimal, cut and not rounded. */
+export function percent(fraction: number): string {
+  // The small addition undoes binary fractions such as 0.29 * 1000 = 289.99999999999994.
+  return `${(Math.floor(fraction * 1000 + 1e-6) / 10).toFixed(1)}%`;
+}
+
+function reaches(value: Decimal, power: number): boolean {
+  const size = value.units < 0n ? -value.units : value.units;
+  return size >= 10n ** BigInt(power + value.scale);
+}

@@ -1,0 +1,30 @@
+/** Event time on the wall clock of the business, which need not be the clock of this machine. */
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+/** `HH:MM:SS` of an instant (ms since the Unix epoch) at an offset from UTC. */
+export function clockText(timeMs: number, offsetMinutes: number): string {
+  return new Date(timeMs + offsetMinutes * MINUTE_MS).toISOString().slice(11, 19);
+}
+
+/** `YYYY-MM-DD` of an instant at an offset from UTC. */
+export function dateText(timeMs: number, offsetMinutes: number): string {
+  return new Date(timeMs + offsetMinutes * MINUTE_MS).toISOString().slice(0, 10);
+}
+
+/** The instant at which the day of `timeMs` began at an offset from UTC. */
+export function dayStart(timeMs: number, offsetMinutes: number): number {
+  const local = timeMs + offsetMinutes * MINUTE_MS;
+  return Math.floor(local / DAY_MS) * DAY_MS - offsetMinutes * MINUTE_MS;
+}
+
+/** An age as the status chip shows it: `120 ms`, `3.4 s`, `12 s`, `5 min`, `2 h`. */
+export function ageText(ageMs: number): string {
+  const age = Math.max(0, ageMs);
+  if (age < 1000) return `${Math.round(age / 10) * 10} ms`;
+  if (age < 10_000) return `${(Math.floor(age / 100) / 10).toFixed(1)} s`;
+  if (age < 120_000) return `${Math.floor(age / 1000)} s`;
+  if (age < 7_200_000) return `${Math.floor(age / MINUTE_MS)} min`;
+  return `${Math.floor(age / 3_600_000)} h`;
+}

@@ -1,0 +1,62 @@
+/**
+ * The words of the page itself, in both languages. What a screen is about (titles, labels, the
+ * definition of a figure) is in its screen definition, not here.
+ */
+export type Language = 'zh' | 'en';
+
+/** A text in both languages. */
+export type Bilingual = Readonly<Record<Language, string>>;
+
+export const WORDS = {
+  live: { zh: '实时', en: 'LIVE' },
+  demo: { zh: '演示', en: 'DEMO' },
+  replay: { zh: '回放', en: 'REPLAY' },
+  rehearsal: { zh: '彩排', en: 'REHEARSAL' },
+  connecting: { zh: '连接中', en: 'CONNECTING' },
+  reconnecting: { zh: '重连中', en: 'RECONNECTING' },
+  catchingUp: { zh: '追赶中', en: 'CATCHING UP' },
+  stale: { zh: '数据滞后', en: 'STALE' },
+  quiet: { zh: '无新订单', en: 'QUIET' },
+  paused: { zh: '已暂停', en: 'PAUSED' },
+  waiting: { zh: '等待首个数据', en: 'Waiting for the first figures' },
+  notServed: { zh: '服务端未提供此视图', en: 'The server does not serve this view' },
+  lastAt: { zh: '最后更新', en: 'last at' },
+  asOf: { zh: '截至', en: 'as of' },
+  cut: { zh: '切点', en: 'cut' },
+  watermark: { zh: '水位', en: 'watermark' },
+  revised: { zh: '订正', en: 'Revised' },
+  recomputing: { zh: '核对中,保持上一数值', en: 'Recomputing, last figure held' },
+  provisional: { zh: '暂计', en: 'provisional' },
+  settled: { zh: '已定', en: 'settled' },
+  final: { zh: '终值', en: 'final' },
+  other: { zh: '其他', en: 'Other' },
+  offMap: { zh: '未上图', en: 'Not on the map' },
+  total: { zh: '合计', en: 'Total' },
+  peak: { zh: '峰值', en: 'peak' },
+  now: { zh: '最新', en: 'latest' },
+  noData: { zh: '无成交', en: 'no sales' },
+  balanced: { zh: '账平', en: 'Balanced' },
+  unbalanced: { zh: '账不平', en: 'Does not add up' },
+  low: { zh: '低', en: 'low' },
+  high: { zh: '高', en: 'high' },
+  mapMissing: { zh: '地图文件不可用', en: 'Map file not available' },
+  noScreen: { zh: '无法读取大屏定义,正在重试', en: 'Cannot read the screen definition, retrying' },
+  help: { zh: '快捷键', en: 'Keys' },
+  keyLanguage: { zh: '中文 / English', en: '中文 / English' },
+  keyFullscreen: { zh: '全屏', en: 'Full screen' },
+  keyPause: { zh: '暂停画面(数据继续接收)', en: 'Pause the picture (figures keep arriving)' },
+  keyMotion: { zh: '动效开关', en: 'Motion on or off' },
+  keyTables: { zh: '图形的数字表', en: 'Figures behind map and chart' },
+  keyHelp: { zh: '本帮助', en: 'This help' },
+  keyClose: { zh: '关闭', en: 'Close' },
+  wakeLock: { zh: '屏幕常亮', en: 'Screen kept awake' },
+  yes: { zh: '是', en: 'yes' },
+  no: { zh: '否', en: 'no' },
+  build: { zh: '版本', en: 'build' },
+} as const satisfies Record<string, Bilingual>;
+
+export type Word = keyof typeof WORDS;
+
+export function word(name: Word, language: Language): string {
+  return WORDS[name][language];
+}

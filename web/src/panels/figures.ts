@@ -1,0 +1,56 @@
+/** From a view and a column to a figure on the wall: what several panels need. */
+import { compact, grouped, type Compact } from '../format/number';
+import { atScale, compareDecimal, parseDecimal, type Decimal } from '../format/decimal';
+import type { Language } from '../format/words';
+import type { ViewState } from '../protocol/apply-frame';
+import type { Row } from '../protocol/frames';
+import type { Figure, Names, Screen, ValueColumn } from '../screen/definition';
+import type { MapPack } from '../screen/map-pack';
+import { windowRows } from '../state/windows';
+
+/** One named figure of a rank, a share or the map. */
+export interface Entry {
+  readonly key: string;
+  readonly value: Decimal;
+}
+
+/** The figure of a single-row view, or `undefined` while there is none. */
+export function figureOf(view: ViewState | undefined, screen: Screen, figure: Pick<Figure, 'value' | 'pick'>): Decimal | undefined {
+  if (view === undefined) return undefined;
+  const row = windowRows(view, screen.window, figure.pick)[0];
+  return row === undefined ? undefined : parseDecimal(row[figure.value.column]);
+}
+
+/** The entries of the newest window, largest first; equal ones by name, so that they do not swap. */
+export function entriesOf(view: ViewState | undefined, screen: Screen, key: string, column: string): readonly Entry[] {
+  if (view === undefined) return [];
+  const entries = windowRows(view, screen.window).flatMap((row) => entryOf(row, key, column));
+  return entries.sort((a, b) => compareDecimal(b.value, a.value) || (a.key < b.key ? -1 : 1));
+}
+
+function entryOf(row: Row, key: string, column: string): readonly Entry[] {
+  const value = parseDecimal(row[column]);
+  const name = row[key];
+  // A key that is null is an order that named none: it still counts and must be seen.
+  return value === undefined ? [] : [{ key: name === null || name === undefined ? '—' : String(name), value }];
+}
+
+/** A figure in the size and unit its column asks for. */
+export function written(value: Decimal, column: ValueColumn, language: Language): Compact {
+  if (column.style === 'plain') {
+    return { digits: grouped(column.unit === 'money' ? atScale(value, 2) : value), unit: '' };
+  }
+  return compact(value, language, { plainDecimals: column.unit === 'money' ? 2 : 0 });
+}
+
+/** What a key is called in `language`; the key itself where no name is known. */
+export function nameOf(key: string, names: Names, maps: ReadonlyMap<string, MapPack>, language: Language): string {
+  const known = names.from === 'map' ? maps.get(names.map)?.byName.get(key)?.name : names.table.get(key);
+  return known?.[language] ?? key;
+}
+
+/** `provisional`, `settled` or `final`, as the newest row is marked. */
+export function markOf(view: ViewState | undefined, screen: Screen): 'provisional' | 'settled' | 'final' | undefined {
+  const mark = view === undefined ? undefined : windowRows(view, screen.window)[0]?.['_mark'];
+  return mark === 'provisional' || mark === 'settled' || mark === 'final' ? mark : undefined;
+}

@@ -1,0 +1,210 @@
+/**
+ * Draws a map pack on two stacked canvases: regions coloured by rank of size, and above them the
+ * pulses of regions that are growing. Outlines are projected once per size; a repaint only fills.
+ * It knows regions and shares of the largest, no amounts and no languages.
+ */
+import { geoConicEqualArea } from 'd3-geo';
+import type { MapPack, Region, Ring } from '../screen/map-pack';
+
+/** Low to high; each step tells apart in every kind of colour vision. */
+export const STEPS = ['#0b2450', '#12407f', '#1b62b3', '#2a8fd9', '#5cc3f5', '#b6eeff'] as const;
+const NO_DATA = '#0a1a38';
+const COAST = 'rgba(120, 205, 255, 0.55)';
+const BORDER = 'rgba(150, 215, 255, 0.28)';
+const DEPTH = '#061127';
+
+export interface RegionFill {
+  readonly region: Region;
+  /** Share of the largest region, 0 to 1. */
+  readonly share: number;
+}
+
+export interface MapLabel {
+  readonly region: Region;
+  readonly text: string;
+  readonly strong: boolean;
+}
+
+export interface Pulse {
+  readonly region: Region;
+  /** When it began, on the clock of the frame loop. */
+  readonly startedAt: number;
+  /** 0 to 1. */
+  readonly strength: number;
+}
+
+export const PULSE_MS = 1400;
+
+/** The step of a share: each halving of the largest is one step down, the last holds the rest. */
+export function stepOf(share: number): number {
+  if (share <= 0) return 0;
+  const halvings = Math.floor(-Math.log2(Math.min(1, share)));
+  return Math.max(0, STEPS.length - 1 - halvings);
+}
+
+export class Choropleth {
+  private readonly paths = new Map<Region, Path2D>();
+  private readonly anchors = new Map<Region, readonly [number, number]>();
+  private project: (point: readonly [number, number]) => readonly [number, number] = () => [0, 0];
+  private outline = new Path2D();
+  private scale = 1;
+
+  constructor(
+    private readonly pack: MapPack,
+    private readonly base: CanvasRenderingContext2D,
+    private readonly effects: CanvasRenderingContext2D,
+  ) {}
+
+  /** Projects everything for a canvas of this many device pixels; `unit` is one design pixel. */
+  resize(width: number, height: number, unit: number): void {
+    this.scale = unit;
+    this.project = fitted(this.pack, width, height, unit);
+    this.outline = new Path2D();
+    for (const region of this.pack.regions) {
+      const path = new Path2D();
+      for (const ring of region.polygons) this.trace(path, ring);
+      this.paths.set(region, path);
+      this.outline.addPath(path);
+      this.anchors.set(region, this.project(region.label));
+    }
+  }
+
+  drawBase(fills: readonly RegionFill[], labels: readonly MapLabel[], inset: DOMRectReadOnly): void {
+    const { base, scale } = this;
+    base.clearRect(0, 0, base.canvas.width, base.canvas.height);
+    this.drawDepth();
+    const share = new Map(fills.map((fill) => [fill.region, fill.share]));
+    base.lineJoin = 'round';
+    for (const [region, path] of this.paths) {
+      const part = share.get(region);
+      base.fillStyle = part === undefined ? NO_DATA : (STEPS[stepOf(part)] ?? NO_DATA);
+      base.fill(path);
+    }
+    base.strokeStyle = BORDER;
+    base.lineWidth = scale;
+    for (const path of this.paths.values()) base.stroke(path);
+    this.drawMarks();
+    this.drawInset(inset);
+    this.drawLabels(labels);
+  }
+
+  drawPulses(pulses: readonly Pulse[], now: number): void {
+    const { effects, scale } = this;
+    effects.clearRect(0, 0, effects.canvas.width, effects.canvas.height);
+    for (const pulse of pulses) {
+      const at = this.anchors.get(pulse.region);
+      const age = (now - pulse.startedAt) / PULSE_MS;
+      if (at === undefined || age < 0 || age > 1) continue;
+      const fade = (1 - age) * (0.35 + 0.65 * pulse.strength);
+      effects.lineWidth = 2 * scale;
+      effects.strokeStyle = `rgba(255, 209, 102, ${fade})`;
+      effects.beginPath();
+      effects.arc(at[0], at[1], (3 + 26 * pulse.strength * Math.sqrt(age)) * scale, 0, Math.PI * 2);
+      effects.stroke();
+      effects.fillStyle = `rgba(255, 226, 160, ${fade})`;
+      effects.beginPath();
+      effects.arc(at[0], at[1], 2.6 * scale, 0, Math.PI * 2);
+      effects.fill();
+    }
+  }
+
+  /** A dark body under the land and a glow along the coast lift the map off the panel. */
+  private drawDepth(): void {
+    const { base, scale } = this;
+    base.save();
+    base.shadowColor = 'rgba(57, 160, 255, 0.55)';
+    base.shadowBlur = 26 * scale;
+    base.fillStyle = DEPTH;
+    base.fill(this.outline);
+    base.restore();
+    base.save();
+    for (let step = 7; step > 0; step -= 1) {
+      base.setTransform(1, 0, 0, 1, 0, step * scale);
+      base.fillStyle = step > 5 ? '#0e3a78' : DEPTH;
+      base.fill(this.outline);
+    }
+    base.restore();
+    base.strokeStyle = COAST;
+    base.lineWidth = 2.4 * scale;
+    base.stroke(this.outline);
+  }
+
+  private drawMarks(): void {
+    const { base, scale } = this;
+    for (const mark of this.pack.marks) {
+      const [x, y] = this.project(mark.at);
+      base.fillStyle = STEPS[4];
+      base.beginPath();
+      base.arc(x, y, 2 * scale, 0, Math.PI * 2);
+      base.fill();
+    }
+  }
+
+  private drawInset(box: DOMRectReadOnly): void {
+    const { base } = this;
+    const { inset } = this.pack;
+    if (inset === undefined) return;
+    const scale = Math.min(box.width / inset.box[0], box.height / inset.box[1]);
+    base.fillStyle = 'rgba(150, 215, 255, 0.75)';
+    for (const ring of inset.polygons) {
+      base.beginPath();
+      for (const [x, y] of ring) base.lineTo(box.x + x * scale, box.y + y * scale);
+      base.closePath();
+      base.fill();
+    }
+  }
+
+  private drawLabels(labels: readonly MapLabel[]): void {
+    const { base, scale } = this;
+    base.textAlign = 'center';
+    base.textBaseline = 'middle';
+    base.lineJoin = 'round';
+    for (const { region, text, strong } of labels) {
+      const at = this.anchors.get(region);
+      if (at === undefined) continue;
+      base.font = `${strong ? 600 : 400} ${(strong ? 18 : 16) * scale}px ${CANVAS_FONT}`;
+      base.lineWidth = 4 * scale;
+      base.strokeStyle = 'rgba(4, 12, 30, 0.85)';
+      base.strokeText(text, at[0], at[1] - 12 * scale);
+      base.fillStyle = strong ? '#fff3d1' : '#e8f4ff';
+      base.fillText(text, at[0], at[1] - 12 * scale);
+    }
+  }
+
+  private trace(path: Path2D, ring: Ring): void {
+    ring.forEach((point, i) => {
+      const [x, y] = this.project(point);
+      if (i === 0) path.moveTo(x, y);
+      else path.lineTo(x, y);
+    });
+    path.closePath();
+  }
+}
+
+export const CANVAS_FONT =
+  '"Barlow Condensed", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "Noto Sans SC Variable", sans-serif';
+
+/** An equal-area projection moved and scaled so that every outline lies inside the canvas. */
+function fitted(pack: MapPack, width: number, height: number, unit: number) {
+  const projection = geoConicEqualArea().parallels([25, 47]).rotate([-105, 0]).scale(1000).translate([0, 0]).precision(0);
+  const raw = (point: readonly [number, number]): readonly [number, number] =>
+    projection([point[0], point[1]]) ?? [0, 0];
+  let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (const ring of pack.regions.flatMap((region) => region.polygons)) {
+    for (const point of ring) {
+      const [x, y] = raw(point);
+      left = Math.min(left, x);
+      right = Math.max(right, x);
+      top = Math.min(top, y);
+      bottom = Math.max(bottom, y);
+    }
+  }
+  const margin = 16 * unit;
+  const scale = Math.min((width - 2 * margin) / (right - left), (height - 2 * margin) / (bottom - top));
+  const x0 = (width - (right - left) * scale) / 2 - left * scale;
+  const y0 = (height - (bottom - top) * scale) / 2 - top * scale;
+  return (point: readonly [number, number]): readonly [number, number] => {
+    const [x, y] = raw(point);
+    return [x0 + x * scale, y0 + y * scale];
+  };
+}

@@ -1,0 +1,64 @@
+/**
+ * The only place views are kept. The socket merges into it as fast as frames come; the frame loop
+ * takes out what changed once per picture, so a burst of messages costs one painting.
+ */
+import { applyFrame, type ViewShape, type ViewState } from '../protocol/apply-frame';
+import type { DeltaFrame, SnapFrame } from '../protocol/frames';
+
+/** Where a client that comes back would like to go on. */
+export interface ResumePoint {
+  readonly epoch: string;
+  readonly cut: number;
+}
+
+export class ViewStore {
+  private readonly views = new Map<string, ViewState>();
+  private readonly changed = new Set<string>();
+  private readonly changeAt = new Map<string, number>();
+  private lastChangeAt: number | undefined;
+
+  constructor(private readonly shapes: ReadonlyMap<string, ViewShape>) {}
+
+  /** Merges a frame of a view that was asked for; `'gap'` when that view must be asked for again. */
+  apply(frame: SnapFrame | DeltaFrame, now: number): 'merged' | 'gap' {
+    const shape = this.shapes.get(frame.view);
+    if (shape === undefined) return 'merged';
+    const before = this.views.get(frame.view);
+    const after = applyFrame(before, frame, shape);
+    if (after === 'gap') return 'gap';
+    if (after === before) return 'merged';
+    this.views.set(frame.view, after);
+    this.changed.add(frame.view);
+    this.changeAt.set(frame.view, now);
+    this.lastChangeAt = now;
+    return 'merged';
+  }
+
+  get(view: string): ViewState | undefined {
+    return this.views.get(view);
+  }
+
+  /** Names of the views that changed since this was last asked. */
+  takeChanged(): readonly string[] {
+    const names = [...this.changed];
+    this.changed.clear();
+    return names;
+  }
+
+  changedAt(view: string): number | undefined {
+    return this.changeAt.get(view);
+  }
+
+  anyChangedAt(): number | undefined {
+    return this.lastChangeAt;
+  }
+
+  /** The oldest cut among `views`, from which on everything is still needed. */
+  resumeFrom(views: readonly string[], epoch: string | undefined): ResumePoint | undefined {
+    if (epoch === undefined) return undefined;
+    const cuts = views.map((view) => this.views.get(view)?.cut);
+    const known = cuts.filter((cut): cut is number => cut !== undefined);
+    if (known.length === 0 || known.length < views.length) return undefined;
+    return { epoch, cut: Math.min(...known) };
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * One wall: the connection, the views it shows and what the panels may look at. Panels read the
+ * reactive fields; only `paint`, called once per picture, writes figures into them.
+ */
+import { fetchCatalogue, type Catalogue } from '../connection/api';
+import { browserSurroundings, LiveSocket } from '../connection/live-socket';
+import type { ViewShape, ViewState } from '../protocol/apply-frame';
+import type { HelloFrame, ServerFrame, StatusFrame } from '../protocol/frames';
+import type { Panel, Screen } from '../screen/definition';
+import { viewsOf, viewsOfPanel } from '../screen/definition';
+import type { MapPack } from '../screen/map-pack';
+import type { Language } from '../format/words';
+import { panelLevel, statusOf, type Level, type Status, type StatusFacts } from './status';
+import { ViewStore } from './view-store';
+
+/** A view as panels see it, replaced whole once per picture. */
+class ViewCell {
+  state = $state.raw<ViewState | undefined>();
+}
+
+const SECOND_MS = 1000;
+const STATUS_EVERY_MS = 250;
+/** A newer build is loaded between these two, spread out so that screens do not come at once. */
+const RELOAD_MS_MIN = 30_000;
+const RELOAD_MS_MAX = 90_000;
+
+export class Wall {
+  language = $state<Language>('zh');
+  motion = $state(true);
+  paused = $state(false);
+  status = $state.raw<Status>({ kind: 'connecting', level: 'warn', ageMs: 0 });
+  attempt = $state(0);
+  hello = $state.raw<HelloFrame | undefined>();
+  /** The largest accepted event time, ms since the Unix epoch. */
+  asOfMs = $state<number | undefined>();
+  watermarkMs = $state<number | undefined>();
+  cut = $state<number | undefined>();
+  /** Counts up once a second: what is ordered anew, sampled or aged at that pace leans on it. */
+  second = $state(0);
+  /** Level of each panel by slot. */
+  levels = $state.raw<Readonly<Record<string, Level>>>({});
+  /** Views the server said it does not have. */
+  missing = $state.raw<readonly string[]>([]);
+
+  private readonly cells = new Map<string, ViewCell>();
+  private readonly views: readonly string[];
+  private readonly store: ViewStore;
+  private readonly socket: LiveSocket;
+  private readonly shapes: Map<string, ViewShape>;
+  private report: StatusFacts['report'];
+  private frameAt: number | undefined;
+  private open = false;
+  private opened = false;
+  private epoch: string | undefined;
+  private secondAt = 0;
+  private statusAt = 0;
+  private reloadTimer: number | undefined;
+  /** When each view was last asked for again, so that a gap does not become a storm. */
+  private readonly askedAt = new Map<string, number>();
+
+  constructor(
+    readonly screen: Screen,
+    readonly maps: ReadonlyMap<string, MapPack>,
+    catalogue: Catalogue,
+    url: string,
+  ) {
+    this.views = viewsOf(screen);
+    this.shapes = new Map();
+    this.learn(catalogue);
+    this.store = new ViewStore(this.shapes);
+    for (const view of this.views) this.cells.set(view, new ViewCell());
+    const events = {
+      frame: (frame: ServerFrame) => this.received(frame),
+      state: (open: boolean, attempt: number) => this.connectionChanged(open, attempt),
+    };
+    this.socket = new LiveSocket(url, events, browserSurroundings());
+  }
+
+  start(): void {
+    this.socket.connect();
+  }
+
+  /** Tries at once instead of waiting: the network or the page came back. */
+  hurry(): void {
+    this.socket.connect();
+  }
+
+  stop(): void {
+    this.socket.stop();
+    window.clearTimeout(this.reloadTimer);
+  }
+
+  view(name: string): ViewState | undefined {
+    return this.cells.get(name)?.state;
+  }
+
+  /** Whether a lower figure may be a restart that is still recomputing, and not a correction. */
+  mayHold(): boolean {
+    return this.report === undefined || this.report.state === 'catching_up';
+  }
+
+  /** Brings everything that changed since the last picture to the panels. */
+  paint(now: number): void {
+    if (!this.paused) this.paintFigures();
+    if (now - this.statusAt >= STATUS_EVERY_MS) this.paintStatus(now);
+    if (this.paused || now - this.secondAt < SECOND_MS) return;
+    this.second += 1;
+    this.secondAt = now;
+  }
+
+  private paintStatus(now: number): void {
+    this.statusAt = now;
+    this.status = statusOf(this.facts(now));
+    const levels = this.screen.panels.map((panel) => [panel.slot, this.levelOf(panel, now)] as const);
+    this.levels = Object.fromEntries(levels);
+  }
+
+  private paintFigures(): void {
+    for (const name of this.store.takeChanged()) {
+      const cell = this.cells.get(name);
+      const state = this.store.get(name);
+      if (cell === undefined || state === undefined) continue;
+      cell.state = state;
+      this.cut = Math.max(this.cut ?? 0, state.cut);
+      if (state.asOfMs !== undefined) this.asOfMs = Math.max(this.asOfMs ?? 0, state.asOfMs);
+      this.watermarkMs = state.watermarkMs ?? this.watermarkMs;
+    }
+  }
+
+  private levelOf(panel: Panel, now: number): Level {
+    const times = viewsOfPanel(panel).map((view) => this.store.changedAt(view));
+    const known = times.filter((time): time is number => time !== undefined);
+    const changeAt = known.length === 0 ? undefined : Math.min(...known);
+    const age = { changeAt, staleAfterMs: panel.staleAfterMs };
+    return panelLevel(this.status, age, { now, otherChangeAt: this.store.anyChangedAt() });
+  }
+
+  private facts(now: number): StatusFacts {
+    const { open, opened, frameAt, report } = this;
+    return { now, open, opened, frameAt, report, changeAt: this.store.anyChangedAt() };
+  }
+
+  private connectionChanged(open: boolean, attempt: number): void {
+    this.open = open;
+    this.opened ||= open;
+    this.attempt = attempt;
+    if (!open) this.report = undefined;
+  }
+
+  private received(frame: ServerFrame): void {
+    const now = performance.now();
+    this.frameAt = now;
+    switch (frame.type) {
+      case 'hello':
+        void this.greeted(frame);
+        break;
+      case 'snap':
+      case 'delta':
+        if (this.store.apply(frame, now) === 'gap') this.askAgain(frame.view, now);
+        break;
+      case 'status':
+        this.reported(frame, now);
+        break;
+      case 'error':
+        console.warn(`the server refused something: ${frame.code} ${frame.message}`);
+        break;
+    }
+  }
+
+  private async greeted(hello: HelloFrame): Promise<void> {
+    const before = this.hello;
+    this.hello = hello;
+    if (before !== undefined && before.build !== hello.build) this.reloadSoon();
+    // Another life of the server may have other views and other keys.
+    if (before !== undefined && before.epoch !== hello.epoch) {
+      this.cut = undefined;
+      await fetchCatalogue().then((catalogue) => this.learn(catalogue), () => undefined);
+    }
+    const served = hello.views.length === 0 ? this.views : hello.views;
+    const wanted = this.views.filter((view) => served.includes(view) && this.shapes.has(view));
+    this.missing = this.views.filter((view) => !wanted.includes(view));
+    const from = this.store.resumeFrom(wanted, this.epoch);
+    this.epoch = hello.epoch;
+    if (wanted.length > 0) this.subscribe(wanted, from);
+  }
+
+  private subscribe(views: readonly string[], from: object | undefined): void {
+    const resume = from === undefined ? {} : { from };
+    this.socket.send({ type: 'subscribe', views, last: this.screen.last, ...resume });
+  }
+
+  private askAgain(view: string, now: number): void {
+    if (now - (this.askedAt.get(view) ?? -Infinity) < SECOND_MS) return;
+    this.askedAt.set(view, now);
+    const cut = this.store.get(view)?.cut;
+    const from = cut === undefined || this.epoch === undefined ? undefined : { epoch: this.epoch, cut };
+    this.subscribe([view], from);
+  }
+
+  private reported(frame: StatusFrame, now: number): void {
+    this.report = { at: now, state: frame.state ?? 'live', lagMs: frame.lagMs ?? 0 };
+    if (frame.asOfMs !== undefined) this.asOfMs = Math.max(this.asOfMs ?? 0, frame.asOfMs);
+    if (frame.watermarkMs !== undefined) this.watermarkMs = frame.watermarkMs;
+  }
+
+  private learn(catalogue: Catalogue): void {
+    for (const view of this.views) {
+      const keys = catalogue.get(view);
+      if (keys !== undefined) this.shapes.set(view, { keys, oldest: this.screen.window.start });
+    }
+  }
+
+  private reloadSoon(): void {
+    if (this.reloadTimer !== undefined) return;
+    const wait = RELOAD_MS_MIN + Math.random() * (RELOAD_MS_MAX - RELOAD_MS_MIN);
+    this.reloadTimer = window.setTimeout(() => window.location.reload(), wait);
+  }
+}

@@ -1,0 +1,16 @@
+// One page for now: the wall. Everything the strict content policy forbids (inlined assets as
+// data: URIs, an inline preload shim) is switched off here, so a build cannot bring it back.
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  base: '/',
+  plugins: [svelte()],
+  build: {
+    target: 'es2022',
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    sourcemap: false,
+  },
+  test: { environment: 'node', include: ['src/**/*.test.ts'] },
+});
