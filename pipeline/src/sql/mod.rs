@@ -1,1 +1,24 @@
-//! sql
+//! What the business says in SQL: streams, scopes, views; read, planned and cut into stages.
+//!
+//! DataFusion's parser and planner do the work. What it does not know of Flink's dialect (tables as
+//! arguments, `DESCRIPTOR`, `WATERMARK FOR`, options) is taken out of the token stream by [`script`];
+//! window functions become a plan node in [`window_function`]; [`plan`] cuts a query at its windowed
+//! aggregate; [`catalog`] reads the folder.
+
+pub mod error;
+pub mod script;
+pub mod options;
+pub mod stream;
+pub mod session;
+pub mod window_function;
+pub mod slot;
+pub mod plan;
+pub mod cut;
+pub mod ties;
+//pub mod catalog;
+
+//pub use catalog::{Catalog, ScopeDefinition, ViewDefinition};
+pub use error::SqlError;
+pub use plan::{Shape, ViewPlan};
+pub use stream::{StreamDefinition, StreamColumn};
+pub use window_function::{WindowKind, WindowSpec};

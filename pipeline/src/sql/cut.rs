@@ -1,0 +1,321 @@
+//! Cuts a query at its windowed aggregate: what runs per batch, what the engine keeps, what runs at a publish.
+//!
+//! ```text
+//! above     projections, HAVING, ranks, ORDER BY, LIMIT   run over a window's rows at a publish
+//! ── slot ──────────────────────────────────────────────
+//! aggregate (or the rows themselves)                      kept by the engine, by slice
+//! ── window function ───────────────────────────────────
+//! below     filters, projections, joins with reference tables   run over each batch
+//! ── slot ──────────────────────────────────────────────
+//! stream
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
+use datafusion::common::{Column, DFSchema, Result, TableReference, plan_err};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
+
+use super::session::StreamTable;
+use super::slot::SlotNode;
+use super::stream::StreamDefinition;
+use super::window_function::{WINDOW_COLUMNS, WindowNode, WindowSpec};
+
+/// The hidden column that says which row of the batch a row came from.
+pub const ROW_COLUMN: &str = "__row";
+/// The hidden column that orders kept rows by partition and offset.
+pub const ARRIVAL_COLUMN: &str = "__arrival";
+
+/// A query in its parts.
+#[derive(Debug)]
+pub struct CutQuery {
+    /// The stream it reads.
+    pub stream: String,
+    /// Its window function; `None` for a running total or a plain query.
+    pub window: Option<WindowSpec>,
+    /// Filters on window columns alone, over `window_start`, `window_end`, `window_time`.
+    pub window_filters: Vec<Expr>,
+    /// From a slot with the stream's columns and [`ROW_COLUMN`] up to the aggregate's input.
+    pub below: LogicalPlan,
+    /// The aggregate; `None` when rows are kept.
+    pub aggregate: Option<Aggregate>,
+    /// From a slot with the aggregate's (or the rows') columns up to the result.
+    pub above: LogicalPlan,
+}
+
+/// Cuts an analyzed plan.
+///
+/// # Errors
+/// When the query reads no stream, more than one, or something between the stream and the aggregate
+/// that cannot run per batch; the message says what.
+pub fn cut(plan: &LogicalPlan, streams: &HashMap<String, StreamDefinition>) -> Result<CutQuery> {
+    let chain = chain_to_stream(plan)?;
+    let window_at = chain.iter().position(|node| window_node(node).is_some());
+    if chain.iter().filter(|node| window_node(node).is_some()).count() > 1 {
+        return plan_err!("a window function over another window function is not supported");
+    }
+    let aggregate_at = chain
+        .iter()
+        .enumerate()
+        .filter(|(at, node)| {
+            matches!(node, LogicalPlan::Aggregate(_)) && window_at.is_none_or(|window| *at < window)
+        })
+        .map(|(at, _)| at)
+        .next_back();
+    let beneath_window = window_at.map_or(&[][..], |at| &chain[at..]);
+    if beneath_window.iter().any(|node| matches!(node, LogicalPlan::Aggregate(_))) {
+        return plan_err!("a window function over an aggregate is not supported; window first, then aggregate");
+    }
+    let Some(LogicalPlan::TableScan(scan)) = chain.last().copied() else {
+        return plan_err!("the query reads no stream");
+    };
+    let stream = stream_of(scan).unwrap_or_default();
+    if !streams.contains_key(&stream) {
+        return plan_err!("the query reads no stream");
+    }
+    let window = window_at.and_then(|at| chain.get(at)).and_then(|node| window_node(node));
+    let mut rebuild = Rebuild { window_filters: Vec::new() };
+    let aggregate = aggregate_at.and_then(|at| chain.get(at)).and_then(|node| match node {
+        LogicalPlan::Aggregate(aggregate) => Some(aggregate.clone()),
+        _ => None,
+    });
+    let (cut_at, below, kept) = match (&aggregate, aggregate_at, window_at, window) {
+        (Some(aggregate), Some(at), ..) => {
+            (at, rebuild.plan(&aggregate.input)?, Arc::clone(&aggregate.schema))
+        }
+        (None, _, Some(at), Some(node)) => {
+            let kept = with_column(chain[at].schema(), None, ARRIVAL_COLUMN, DataType::UInt64)?;
+            (at, rebuild.plan(&node.input)?, Arc::new(kept))
+        }
+        _ => {
+            // A plain query: everything runs per batch and the rows pass through.
+            let below = rebuild.plan(plan)?;
+            let above = SlotNode::plan(Arc::clone(plan.schema()), 0);
+            return Ok(CutQuery {
+                stream,
+                window: None,
+                window_filters: Vec::new(),
+                below,
+                aggregate: None,
+                above,
+            });
+        }
+    };
+    let above = replace_at(plan, cut_at, &SlotNode::plan(kept, 1))?;
+    Ok(CutQuery {
+        stream,
+        window: window.map(|node| node.spec.clone()),
+        window_filters: rebuild.window_filters,
+        below,
+        aggregate,
+        above,
+    })
+}
+
+/// The nodes from the root to the one stream.
+fn chain_to_stream(plan: &LogicalPlan) -> Result<Vec<&LogicalPlan>> {
+    let mut chain = vec![plan];
+    let mut node = plan;
+    loop {
+        if let LogicalPlan::TableScan(_) = node {
+            return Ok(chain);
+        }
+        let bearing: Vec<&LogicalPlan> = node.inputs().into_iter().filter(|input| reads_stream(input)).collect();
+        match bearing.as_slice() {
+            [one] => {
+                chain.push(one);
+                node = one;
+            }
+            [] => return plan_err!("the query reads no stream"),
+            _ => return plan_err!("a continuous query reads one stream; this one reads {}", bearing.len()),
+        }
+    }
+}
+
+/// Whether a stream is read at or under a node.
+#[must_use]
+pub fn reads_stream(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => stream_of(scan).is_some(),
+        other => other.inputs().into_iter().any(reads_stream),
+    }
+}
+
+fn stream_of(scan: &datafusion::logical_expr::TableScan) -> Option<String> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    provider.downcast_ref::<StreamTable>().map(|stream| stream.name.clone())
+}
+
+fn window_node(plan: &LogicalPlan) -> Option<&WindowNode> {
+    match plan {
+        LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
+        _ => None,
+    }
+}
+
+/// The plan with the node `depth` steps down the stream's chain replaced.
+fn replace_at(plan: &LogicalPlan, depth: usize, leaf: &LogicalPlan) -> Result<LogicalPlan> {
+    if depth == 0 {
+        return Ok(leaf.clone());
+    }
+    let mut inputs = Vec::new();
+    for input in plan.inputs() {
+        inputs.push(if reads_stream(input) { replace_at(input, depth - 1, leaf)? } else { input.clone() });
+    }
+    plan.with_new_exprs(plan.expressions(), inputs)
+}
+
+fn with_column(
+    schema: &DFSchema,
+    qualifier: Option<TableReference>,
+    name: &str,
+    data_type: DataType,
+) -> Result<DFSchema> {
+    let mut fields: Vec<_> =
+        schema.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
+    fields.push((qualifier, Arc::new(Field::new(name, data_type, false))));
+    DFSchema::new_with_metadata(fields, schema.metadata().clone())
+}
+
+/// Which of the window columns (0 start, 1 end, 2 time) a column of `plan` is, if it is one.
+#[must_use]
+pub fn window_column(plan: &LogicalPlan, column: &Column) -> Option<usize> {
+    let at = plan.schema().maybe_index_of_column(column)?;
+    match plan {
+        LogicalPlan::Extension(_) => {
+            let own = plan.schema().fields().len() - window_node(plan).map_or(0, |_| WINDOW_COLUMNS.len());
+            at.checked_sub(own).filter(|nth| *nth < WINDOW_COLUMNS.len())
+        }
+        LogicalPlan::Projection(projection) => match projection.expr.get(at)?.clone().unalias() {
+            Expr::Column(inner) => window_column(&projection.input, &inner),
+            _ => None,
+        },
+        LogicalPlan::SubqueryAlias(alias) => {
+            window_column(&alias.input, &Column::from(alias.input.schema().qualified_field(at)))
+        }
+        LogicalPlan::Filter(filter) => window_column(&filter.input, column),
+        LogicalPlan::Join(join) => [&join.left, &join.right]
+            .into_iter()
+            .find(|side| side.schema().has_column(column))
+            .and_then(|side| window_column(side, column)),
+        _ => None,
+    }
+}
+
+/// Rebuilds what is below the aggregate without the window function and with the row number.
+struct Rebuild {
+    window_filters: Vec<Expr>,
+}
+
+impl Rebuild {
+    fn plan(&mut self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        if !reads_stream(plan) {
+            return Ok(plan.clone());
+        }
+        if let Some(node) = window_node(plan) {
+            return self.plan(&node.input);
+        }
+        match plan {
+            LogicalPlan::TableScan(scan) => {
+                let qualifier = Some(scan.table_name.clone());
+                let schema = with_column(&scan.projected_schema, qualifier, ROW_COLUMN, DataType::UInt32)?;
+                Ok(SlotNode::plan(Arc::new(schema), 0))
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                LogicalPlanBuilder::from(self.plan(&alias.input)?).alias(alias.alias.clone())?.build()
+            }
+            LogicalPlan::Filter(filter) => {
+                let input = self.plan(&filter.input)?;
+                self.filter(&filter.predicate, &filter.input, input)
+            }
+            LogicalPlan::Projection(projection) => {
+                let input = self.plan(&projection.input)?;
+                let mut exprs = Vec::new();
+                for expr in &projection.expr {
+                    match uses_window(expr, &projection.input) {
+                        Uses::Nothing => exprs.push(expr.clone()),
+                        Uses::Alone if matches!(expr.clone().unalias(), Expr::Column(_)) => {}
+                        _ => {
+                            return plan_err!(
+                                "'{expr}' computes with a window column before the aggregate; compute with it after GROUP BY"
+                            );
+                        }
+                    }
+                }
+                exprs.push(Expr::Column(row_column(&input)?));
+                LogicalPlanBuilder::from(input).project(exprs)?.build()
+            }
+            LogicalPlan::Join(_) => {
+                let inputs = plan.inputs().into_iter().map(|input| self.plan(input)).collect::<Result<_>>()?;
+                plan.with_new_exprs(plan.expressions(), inputs)
+            }
+            other => plan_err!(
+                "{} cannot run below a windowed aggregate; only filters, projections and joins with reference tables can",
+                other.display()
+            ),
+        }
+    }
+
+    fn filter(&mut self, predicate: &Expr, under: &LogicalPlan, input: LogicalPlan) -> Result<LogicalPlan> {
+        let mut rows = Vec::new();
+        for part in split_conjunction(predicate) {
+            match uses_window(part, under) {
+                Uses::Nothing => rows.push(part.clone()),
+                Uses::Alone => self.window_filters.push(canonical(part, under)?),
+                Uses::Mixed => {
+                    return plan_err!("'{part}' mixes window columns with others; filter after GROUP BY instead");
+                }
+            }
+        }
+        match conjunction(rows) {
+            Some(predicate) => LogicalPlanBuilder::from(input).filter(predicate)?.build(),
+            None => Ok(input),
+        }
+    }
+}
+
+/// The row-number column of a rebuilt plan, under whatever qualifier it has there.
+///
+/// # Errors
+/// When the plan lost it, which is a fault of this module.
+pub fn row_column(plan: &LogicalPlan) -> Result<Column> {
+    match plan.schema().index_of_column_by_name(None, ROW_COLUMN) {
+        Some(at) => Ok(Column::from(plan.schema().qualified_field(at))),
+        None => match plan.schema().iter().find(|(_, field)| field.name() == ROW_COLUMN) {
+            Some(found) => Ok(Column::from(found)),
+            None => plan_err!("the row number was lost below the aggregate"),
+        },
+    }
+}
+
+enum Uses {
+    Nothing,
+    Alone,
+    Mixed,
+}
+
+fn uses_window(expr: &Expr, under: &LogicalPlan) -> Uses {
+    let columns = expr.column_refs();
+    let windows = columns.iter().filter(|column| window_column(under, column).is_some()).count();
+    match windows {
+        0 => Uses::Nothing,
+        all if all == columns.len() => Uses::Alone,
+        _ => Uses::Mixed,
+    }
+}
+
+/// The expression over the plain names `window_start`, `window_end`, `window_time`.
+fn canonical(expr: &Expr, under: &LogicalPlan) -> Result<Expr> {
+    let plain = expr.clone().transform(|node| match &node {
+        Expr::Column(column) => match window_column(under, column).and_then(|at| WINDOW_COLUMNS.get(at)) {
+            Some(name) => Ok(Transformed::yes(Expr::Column(Column::from_name(*name)))),
+            None => Ok(Transformed::no(node)),
+        },
+        _ => Ok(Transformed::no(node)),
+    })?;
+    Ok(plain.data)
+}

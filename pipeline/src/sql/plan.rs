@@ -1,0 +1,453 @@
+//! A continuous query, ready to run: plans with their slots, the aggregate, the roles of its columns.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::{Column, DFSchema, Result, plan_err};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet};
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::cut::{self, ROW_COLUMN, window_column};
+use super::slot::{self, SlotRows};
+use super::stream::{StreamDefinition, timestamp_type};
+use super::ties::break_ties;
+use super::window_function::{WINDOW_COLUMNS, WindowSpec};
+
+/// A plan and the slot that feeds it.
+#[derive(Debug, Clone)]
+pub struct SlotPlan {
+    /// The plan.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// The rows of its next execution.
+    pub rows: SlotRows,
+}
+
+/// One aggregate function over columns of the below plan's output.
+#[derive(Debug, Clone)]
+pub struct AggregateCall {
+    /// DataFusion's function with its arguments.
+    pub function: Arc<AggregateFunctionExpr>,
+    /// `FILTER (WHERE …)`.
+    pub filter: Option<Arc<dyn PhysicalExpr>>,
+}
+
+/// What a column of the aggregate's output is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// 0 `window_start`, 1 `window_end`, 2 `window_time`.
+    Window(usize),
+    /// The n-th group key.
+    Key(usize),
+    /// Which grouping set the row belongs to.
+    GroupingId,
+    /// The n-th aggregate.
+    Aggregate(usize),
+}
+
+/// An aggregate cut out of a query.
+#[derive(Debug, Clone)]
+pub struct AggregatePlan {
+    /// Fields of the group keys; the below plan's columns from 1 on.
+    pub keys: Vec<FieldRef>,
+    /// For each grouping set, which keys are NULL in it, and its grouping id; one without any for a plain GROUP BY.
+    pub grouping_sets: Vec<(Vec<bool>, u64)>,
+    /// Type of the grouping id; `None` for a plain GROUP BY.
+    pub grouping_id_type: Option<DataType>,
+    /// The functions.
+    pub calls: Vec<AggregateCall>,
+    /// The output columns in order.
+    pub outputs: Vec<Output>,
+}
+
+/// What the engine keeps for a view.
+#[derive(Debug, Clone)]
+pub enum Shape {
+    /// Accumulators by group.
+    Aggregate(AggregatePlan),
+    /// The rows themselves.
+    Rows,
+    /// Nothing: rows pass through.
+    Pass,
+}
+
+/// A continuous query, ready to run.
+#[derive(Debug, Clone)]
+pub struct ViewPlan {
+    /// The stream it reads.
+    pub stream: String,
+    /// Its windows; `None` for a running total or a plain query.
+    pub window: Option<WindowSpec>,
+    /// Filter over the three window columns, if there is one.
+    pub window_filter: Option<Arc<dyn PhysicalExpr>>,
+    /// From the stream's columns and [`ROW_COLUMN`] (always the first column of the output) up to the shape's input.
+    pub below: SlotPlan,
+    /// What is kept.
+    pub shape: Shape,
+    /// Columns the shape hands to `above`.
+    pub kept_schema: SchemaRef,
+    /// From the kept columns to the result.
+    pub above: SlotPlan,
+    /// The result's columns.
+    pub schema: SchemaRef,
+    /// Result columns that identify a row.
+    pub keys: Vec<usize>,
+    /// Result column with the start of the window.
+    pub window_start: Option<usize>,
+    /// Result column with the end of the window.
+    pub window_end: Option<usize>,
+}
+
+/// Plans a query over its stream.
+///
+/// # Errors
+/// When the query cannot be a continuous one; the message says what stands in the way.
+pub fn plan_view(
+    state: &SessionState,
+    plan: &LogicalPlan,
+    streams: &HashMap<String, StreamDefinition>,
+) -> Result<ViewPlan> {
+    let cut = cut::cut(plan, streams)?;
+    let Some(stream) = streams.get(&cut.stream) else { return plan_err!("the query reads no stream") };
+    if let Some(window) = &cut.window {
+        check_window(window, stream)?;
+    }
+    let (below, shape) = match &cut.aggregate {
+        Some(aggregate) => {
+            let (below, plan) = aggregate_plan(state, aggregate, &cut.below)?;
+            (below, Shape::Aggregate(plan))
+        }
+        None => {
+            let below = row_first(&cut.below)?;
+            (below, if cut.window.is_some() { Shape::Rows } else { Shape::Pass })
+        }
+    };
+    let (below, below_rows) = slot::physical(state, &below)?;
+    let above = break_ties(cut.above)?;
+    let roles = roles(&above, cut.aggregate.as_ref());
+    let kept_schema = kept_schema(&above);
+    let (above, above_rows) = slot::physical(state, &above)?;
+    let position = |role: Role| roles.iter().position(|found| *found == Some(role));
+    Ok(ViewPlan {
+        stream: cut.stream.clone(),
+        window_filter: window_filter(state, cut.window_filters, stream)?,
+        window: cut.window,
+        below: SlotPlan { plan: below, rows: below_rows },
+        shape,
+        kept_schema,
+        schema: above.schema(),
+        keys: roles.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect(),
+        window_start: position(Role::Window(0)),
+        window_end: position(Role::Window(1)),
+        above: SlotPlan { plan: above, rows: above_rows },
+    })
+}
+
+fn check_window(window: &WindowSpec, stream: &StreamDefinition) -> Result<()> {
+    let event_time = stream.event_time.and_then(|at| stream.columns.get(at));
+    match event_time {
+        None => plan_err!("{} has no WATERMARK; a window needs its event time", stream.name),
+        Some(column) if *column.field.name() != window.time_column => plan_err!(
+            "'{}' is not the event time of {}; the window must be over '{}'",
+            window.time_column,
+            stream.name,
+            column.field.name()
+        ),
+        Some(_) => Ok(()),
+    }
+}
+
+fn window_filter(
+    state: &SessionState,
+    filters: Vec<Expr>,
+    stream: &StreamDefinition,
+) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let Some(filter) = datafusion::logical_expr::utils::conjunction(filters) else { return Ok(None) };
+    let schema = DFSchema::try_from(window_schema(stream).as_ref().clone())?;
+    state.create_physical_expr(filter, &schema).map(Some)
+}
+
+/// The three window columns as the window function gives them.
+#[must_use]
+pub fn window_schema(stream: &StreamDefinition) -> SchemaRef {
+    let data_type = timestamp_type(stream.zone);
+    let zone = stream.event_time.and_then(|at| stream.columns.get(at)).map(|column| column.field.data_type());
+    let data_type = match zone {
+        Some(DataType::Timestamp(_, zone)) => {
+            DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, zone.clone())
+        }
+        _ => data_type,
+    };
+    Arc::new(Schema::new(
+        WINDOW_COLUMNS.map(|name| Field::new(name, data_type.clone(), false)).to_vec(),
+    ))
+}
+
+/// The row number in front, for the shapes that keep rows.
+fn row_first(below: &LogicalPlan) -> Result<LogicalPlan> {
+    let row = cut::row_column(below)?;
+    let rest = below.schema().columns().into_iter().filter(|column| *column != row);
+    let exprs: Vec<Expr> =
+        std::iter::once(Expr::Column(row.clone()).alias(ROW_COLUMN)).chain(rest.map(Expr::Column)).collect();
+    LogicalPlanBuilder::from(below.clone()).project(exprs)?.build()
+}
+
+/// Collects what the aggregate needs as columns of one projection.
+struct Inputs {
+    exprs: Vec<Expr>,
+    names: HashMap<String, String>,
+}
+
+impl Inputs {
+    /// The column under which `expr` will stand; a literal stands for itself.
+    fn column(&mut self, expr: &Expr) -> Expr {
+        if matches!(expr, Expr::Literal(..)) {
+            return expr.clone();
+        }
+        let text = format!("{expr}");
+        let next = format!("__a{}", self.names.len());
+        let name = self.names.entry(text).or_insert_with(|| {
+            self.exprs.push(expr.clone().alias(next.clone()));
+            next
+        });
+        Expr::Column(Column::from_name(name.clone()))
+    }
+
+    fn call(&mut self, call: &AggregateFunction) -> AggregateFunction {
+        let mut call = call.clone();
+        call.params.args = call.params.args.iter().map(|arg| self.column(arg)).collect();
+        call.params.filter = call.params.filter.take().map(|filter| Box::new(self.column(&filter)));
+        for SortExpr { expr, .. } in &mut call.params.order_by {
+            *expr = self.column(expr);
+        }
+        call
+    }
+}
+
+fn aggregate_plan(
+    state: &SessionState,
+    aggregate: &Aggregate,
+    below: &LogicalPlan,
+) -> Result<(LogicalPlan, AggregatePlan)> {
+    let groups: Vec<Expr> =
+        grouping_set_to_exprlist(&aggregate.group_expr)?.into_iter().cloned().collect();
+    let windows: Vec<Option<usize>> = groups.iter().map(|group| window_of(group, &aggregate.input)).collect();
+    check_groups(aggregate, &groups, &windows)?;
+    let mut exprs = vec![Expr::Column(cut::row_column(below)?).alias(ROW_COLUMN)];
+    let mut outputs = Vec::new();
+    let mut keys = 0;
+    for (group, window) in groups.iter().zip(&windows) {
+        outputs.push(match window {
+            Some(nth) => Output::Window(*nth),
+            None => {
+                exprs.push(group.clone().alias(format!("__k{keys}")));
+                keys += 1;
+                Output::Key(keys - 1)
+            }
+        });
+    }
+    let is_set = matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+    let grouping_id_type = is_set
+        .then(|| aggregate.schema.field(groups.len()).data_type().clone())
+        .inspect(|_| outputs.push(Output::GroupingId));
+    let mut inputs = Inputs { exprs, names: HashMap::new() };
+    let mut calls = Vec::new();
+    for (nth, expr) in aggregate.aggr_expr.iter().enumerate() {
+        let (call, name) = call_of(expr)?;
+        calls.push((inputs.call(call), name));
+        outputs.push(Output::Aggregate(nth));
+    }
+    let projection = LogicalPlanBuilder::from(below.clone()).project(inputs.exprs)?.build()?;
+    let schema = projection.schema();
+    let lowered = calls
+        .into_iter()
+        .map(|(call, name)| lower(state, call, &name, schema))
+        .collect::<Result<Vec<_>>>()?;
+    let key_fields = schema.fields().iter().skip(1).take(keys).cloned().collect();
+    let plan = AggregatePlan {
+        keys: key_fields,
+        grouping_sets: grouping_sets(&aggregate.group_expr, &groups, &windows)?,
+        grouping_id_type,
+        calls: lowered,
+        outputs,
+    };
+    Ok((projection, plan))
+}
+
+fn window_of(group: &Expr, input: &LogicalPlan) -> Option<usize> {
+    match group.clone().unalias() {
+        Expr::Column(column) => window_column(input, &column),
+        _ => None,
+    }
+}
+
+fn check_groups(aggregate: &Aggregate, groups: &[Expr], windows: &[Option<usize>]) -> Result<()> {
+    for (group, window) in groups.iter().zip(windows) {
+        let computed = group.column_refs().iter().any(|column| window_column(&aggregate.input, column).is_some());
+        if window.is_none() && computed {
+            return plan_err!("GROUP BY '{group}': group by window_start and window_end, and compute afterwards");
+        }
+    }
+    let has_window = aggregate.input.schema().fields().iter().any(|field| {
+        window_column(&aggregate.input, &Column::from_name(field.name())).is_some()
+    });
+    if has_window && !windows.iter().flatten().any(|nth| *nth <= 1) {
+        return plan_err!("an aggregate over a window function must GROUP BY window_start, window_end");
+    }
+    Ok(())
+}
+
+fn call_of(expr: &Expr) -> Result<(&AggregateFunction, String)> {
+    let name = expr.schema_name().to_string();
+    let mut found = expr;
+    while let Expr::Alias(alias) = found {
+        found = &alias.expr;
+    }
+    match found {
+        Expr::AggregateFunction(call) => Ok((call, name)),
+        other => plan_err!("'{other}' is not an aggregate function"),
+    }
+}
+
+fn lower(state: &SessionState, call: AggregateFunction, name: &str, schema: &DFSchema) -> Result<AggregateCall> {
+    check_order_independent(&call)?;
+    let expr = Expr::AggregateFunction(call);
+    let context = PhysicalPlanningContext::default();
+    let lowered = LoweredAggregateBuilder::new(
+        &expr,
+        schema,
+        schema.as_arrow(),
+        state.execution_props(),
+        &context,
+    )
+    .with_name(name)
+    .build()?;
+    Ok(AggregateCall { function: lowered.aggregate, filter: lowered.filter })
+}
+
+/// Aggregates whose value would depend on batches or timing, with what to use instead.
+const REFUSED: [(&str, &str); 4] = [
+    ("approx_percentile_cont", "its sketch depends on how rows are batched"),
+    ("approx_percentile_cont_with_weight", "its sketch depends on how rows are batched"),
+    ("approx_median", "its sketch depends on how rows are batched"),
+    ("nth_value", "its value depends on the order of arrival across partitions"),
+];
+
+fn check_order_independent(call: &AggregateFunction) -> Result<()> {
+    match REFUSED.iter().find(|(name, _)| *name == call.func.name()) {
+        Some((name, reason)) => plan_err!("{name} cannot be used in a continuous query: {reason}"),
+        None => Ok(()),
+    }
+}
+
+/// The sets as NULL masks over the keys, numbered as DataFusion numbers them.
+fn grouping_sets(group_expr: &[Expr], groups: &[Expr], windows: &[Option<usize>]) -> Result<Vec<(Vec<bool>, u64)>> {
+    let [Expr::GroupingSet(set)] = group_expr else {
+        let keys = windows.iter().filter(|window| window.is_none()).count();
+        return Ok(vec![(vec![false; keys], 0)]);
+    };
+    let sets: Vec<Vec<Expr>> = match set {
+        GroupingSet::GroupingSets(sets) => sets.clone(),
+        GroupingSet::Rollup(exprs) => (0..=exprs.len()).map(|keep| exprs[..keep].to_vec()).collect(),
+        GroupingSet::Cube(exprs) => (0..1_usize << exprs.len())
+            .map(|chosen| {
+                let kept = exprs.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1);
+                kept.map(|(_, expr)| expr.clone()).collect()
+            })
+            .collect(),
+    };
+    let mut all = Vec::new();
+    for set in sets {
+        let absent: Vec<bool> = groups.iter().map(|group| !set.contains(group)).collect();
+        if absent.iter().zip(windows).any(|(absent, window)| *absent && window.is_some()) {
+            return plan_err!("every grouping set must hold window_start and window_end");
+        }
+        let id = absent.iter().fold(0_u64, |id, absent| id << 1 | u64::from(*absent));
+        let mask: Vec<bool> =
+            absent.iter().zip(windows).filter(|(_, window)| window.is_none()).map(|(absent, _)| *absent).collect();
+        if all.iter().any(|(earlier, _)| *earlier == mask) {
+            return plan_err!("the same grouping set is named twice");
+        }
+        all.push((mask, id));
+    }
+    Ok(all)
+}
+
+/// Why a result column identifies a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Window(usize),
+    Key,
+}
+
+/// The roles of a plan's output columns, followed up from the slot.
+fn roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>> {
+    let inputs = plan.inputs();
+    let under = |expr: &Expr, input: &LogicalPlan, found: &[Option<Role>]| match expr.clone().unalias() {
+        Expr::Column(column) => {
+            input.schema().maybe_index_of_column(&column).and_then(|at| found.get(at).copied().flatten())
+        }
+        _ => None,
+    };
+    match (plan, inputs.as_slice()) {
+        (_, []) => slot_roles(plan, aggregate),
+        (LogicalPlan::Projection(projection), [input]) => {
+            let found = roles(input, aggregate);
+            projection.expr.iter().map(|expr| under(expr, input, &found)).collect()
+        }
+        (LogicalPlan::Aggregate(second), [input]) => {
+            let found = roles(input, aggregate);
+            let groups = grouping_set_to_exprlist(&second.group_expr).unwrap_or_default();
+            let mut all: Vec<_> =
+                groups.iter().map(|group| under(group, input, &found).or(Some(Role::Key))).collect();
+            all.resize(plan.schema().fields().len(), None);
+            all
+        }
+        (_, [input, ..]) => {
+            let mut found = roles(input, aggregate);
+            found.resize(plan.schema().fields().len(), None);
+            found
+        }
+    }
+}
+
+fn slot_roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>> {
+    let names = plan.schema().fields().iter().enumerate();
+    let groups = aggregate.map(|aggregate| grouping_set_to_exprlist(&aggregate.group_expr).unwrap_or_default());
+    names
+        .map(|(at, field)| match (&aggregate, &groups) {
+            (Some(aggregate), Some(groups)) => match groups.get(at) {
+                Some(group) => {
+                    Some(window_of(group, &aggregate.input).map_or(Role::Key, Role::Window))
+                }
+                None if field.name() == Aggregate::INTERNAL_GROUPING_ID => Some(Role::Key),
+                None => None,
+            },
+            _ => WINDOW_COLUMNS.iter().position(|name| name == field.name()).map(Role::Window),
+        })
+        .collect()
+}
+
+/// The columns of the plan's slot.
+fn kept_schema(above: &LogicalPlan) -> SchemaRef {
+    match above.inputs().as_slice() {
+        [] => Arc::clone(above.schema().inner()),
+        inputs => inputs
+            .iter()
+            .find(|input| holds_slot(input))
+            .map_or_else(|| Arc::clone(above.schema().inner()), |input| kept_schema(input)),
+    }
+}
+
+fn holds_slot(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Extension(extension) => extension.node.as_any().is::<slot::SlotNode>(),
+        other => other.inputs().into_iter().any(holds_slot),
+    }
+}

@@ -1,0 +1,176 @@
+//! A leaf whose rows are put in before each execution: where a cut plan is fed.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::Session;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DFSchemaRef, Result};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
+    ReplaceChildrenOptions,
+};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use parking_lot::Mutex;
+
+/// The rows of the next execution; shared by a slot and whoever fills it.
+pub type SlotRows = Arc<Mutex<Vec<RecordBatch>>>;
+
+/// The logical leaf: a schema, and the number by which its physical twin is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotNode {
+    schema: DFSchemaRef,
+    /// Which slot of the plan this is.
+    number: usize,
+}
+
+impl SlotNode {
+    /// A leaf with this schema.
+    #[must_use]
+    pub fn plan(schema: DFSchemaRef, number: usize) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(Self { schema, number }) })
+    }
+}
+
+impl Hash for SlotNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.number.hash(state);
+    }
+}
+
+impl PartialOrd for SlotNode {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        self.number.partial_cmp(&other.number)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for SlotNode {
+    fn name(&self) -> &'static str {
+        "Slot"
+    }
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        Vec::new()
+    }
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot {}", self.number)
+    }
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
+        Ok(self.clone())
+    }
+}
+
+/// The physical leaf.
+#[derive(Debug)]
+pub struct SlotExec {
+    rows: SlotRows,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+}
+
+impl SlotExec {
+    fn new(schema: SchemaRef, rows: SlotRows) -> Self {
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&schema)),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        ));
+        Self { rows, schema, properties }
+    }
+}
+
+impl DisplayAs for SlotExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SlotExec")
+    }
+}
+
+impl ExecutionPlan for SlotExec {
+    fn name(&self) -> &'static str {
+        "SlotExec"
+    }
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = self.rows.lock().clone();
+        Ok(Box::pin(MemoryStream::try_new(rows, Arc::clone(&self.schema), None)?))
+    }
+}
+
+/// Turns slots into their physical twins and keeps the shared rows.
+#[derive(Debug)]
+struct SlotPlanner {
+    rows: SlotRows,
+}
+
+#[async_trait]
+impl ExtensionPlanner for SlotPlanner {
+    async fn plan_extension(
+        &self,
+        _: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        _: &[&LogicalPlan],
+        _: &[Arc<dyn ExecutionPlan>],
+        _: &dyn Session,
+        _: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let Some(slot) = node.as_any().downcast_ref::<SlotNode>() else { return Ok(None) };
+        let schema = Arc::clone(slot.schema.inner());
+        Ok(Some(Arc::new(SlotExec::new(schema, Arc::clone(&self.rows)))))
+    }
+}
+
+/// Optimizes a logical plan that has one slot and makes it executable.
+///
+/// # Errors
+/// DataFusion's own, when the plan cannot be made.
+pub fn physical(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<(Arc<dyn ExecutionPlan>, SlotRows)> {
+    let rows = SlotRows::default();
+    let planner =
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SlotPlanner { rows: Arc::clone(&rows) })]);
+    let optimized = state.optimize(plan)?;
+    let physical = futures::executor::block_on(planner.create_physical_plan(&optimized, state))?;
+    Ok((physical, rows))
+}

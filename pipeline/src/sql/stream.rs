@@ -1,0 +1,333 @@
+//! A stream as its `CREATE TABLE` declares it: columns, event time, watermark, keys, bounds.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::sql::sqlparser::ast;
+
+use super::error::{Place, SqlError};
+use super::options::{self, Options};
+use super::script::{ColumnKind, Statement, TableStatement};
+use crate::model::Zone;
+use crate::model::record::SHADOW_HEADER;
+
+/// Options a stream may have; others are refused. `properties.*` go to librdkafka as they are.
+pub const STREAM_OPTIONS: [&str; 22] = [
+    "connector", "format", "path", "topic", "partitions", "time-zone", "event-time.min", "max-future-skew",
+    "dedup.key", "dedup.horizon", "partition.key", "shadow.header", "shadow.column", "unknown-fields",
+    "record.bytes-max", "csv.header", "csv.delimiter", "on-partition-added", "retention", "retention.bytes",
+    "source.column", "sequence.column",
+];
+
+/// Default of `record.bytes-max`: Kafka's own default for a message.
+const RECORD_BYTES_MAX: usize = 1_048_576;
+/// Default of `event-time.min`: 2000-01-01T00:00:00Z.
+const EVENT_TIME_MIN_MS: i64 = 946_684_800_000;
+
+/// One declared column.
+#[derive(Debug, Clone)]
+pub struct StreamColumn {
+    /// Name, type and nullability.
+    pub field: Field,
+    /// Its SQL type as written, for messages; for a computed column its expression.
+    pub declared: String,
+    /// The expression of a computed column; `None` for a field of the record.
+    pub computed: Option<ast::Expr>,
+    /// Where it is declared.
+    pub place: Place,
+}
+
+/// What to do with fields the stream does not declare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// Count them by name and go on.
+    Ignore,
+    /// Reject the record.
+    Reject,
+}
+
+/// Everything a stream declares, checked.
+#[derive(Debug, Clone)]
+pub struct StreamDefinition {
+    /// Name of the stream in SQL.
+    pub name: String,
+    /// The statement it comes from.
+    pub statement: Statement,
+    /// Columns in order, fields and computed ones.
+    pub columns: Vec<StreamColumn>,
+    /// Index of the event-time column; `None` for a table without a watermark.
+    pub event_time: Option<usize>,
+    /// `WATERMARK FOR … AS` this.
+    pub watermark: Option<(ast::Expr, Place)>,
+    /// `CHECK` conditions with their text.
+    pub checks: Vec<(ast::Expr, String)>,
+    /// Zone of stamps without one, and of day boundaries.
+    pub zone: Zone,
+    /// `connector`: `kafka`, `embedded`, `filesystem`, `stdin`.
+    pub connector: String,
+    /// `format`: `json`, `csv` or `parquet`.
+    pub format: String,
+    /// Columns whose values make the dedup key; empty for none.
+    pub dedup_key: Vec<usize>,
+    /// How long a dedup key is kept after its event time, in milliseconds.
+    pub dedup_horizon_ms: i64,
+    /// The column producers partition by.
+    pub partition_key: Option<usize>,
+    /// Header that marks shadow records.
+    pub shadow_header: String,
+    /// Boolean column that marks shadow records.
+    pub shadow_column: Option<usize>,
+    /// Earliest accepted event time, epoch milliseconds.
+    pub event_time_min_ms: i64,
+    /// How far ahead of the log's timestamp an event time may be, milliseconds; `None` for no bound.
+    pub max_future_skew_ms: Option<i64>,
+    /// See [`UnknownFields`].
+    pub unknown_fields: UnknownFields,
+    /// Largest accepted record in bytes.
+    pub record_bytes_max: usize,
+    /// All options as written.
+    pub options: Options,
+}
+
+impl StreamDefinition {
+    /// Reads `CREATE TABLE`; `zone` is the default for `time-zone`.
+    ///
+    /// # Errors
+    /// Every mistake of the statement.
+    pub fn read(
+        statement: &Statement,
+        table: &TableStatement,
+        zone: Zone,
+        overrides: &Options,
+    ) -> Result<Self, Vec<SqlError>> {
+        let mut reader = Reader { statement, errors: Vec::new() };
+        let mut options = table.options.clone();
+        options.extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));
+        let definition = reader.definition(table, options, zone);
+        if reader.errors.is_empty() { Ok(definition) } else { Err(reader.errors) }
+    }
+
+    /// The columns as an Arrow schema.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        let fields: Vec<Field> = self.columns.iter().map(|column| column.field.clone()).collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    /// Index of a column by name.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.field.name() == name)
+    }
+}
+
+struct Reader<'a> {
+    statement: &'a Statement,
+    errors: Vec<SqlError>,
+}
+
+impl Reader<'_> {
+    fn wrong(&mut self, place: Place, message: impl Into<String>) {
+        self.errors.push(SqlError::at(&self.statement.file, place, message));
+    }
+
+    fn definition(&mut self, table: &TableStatement, options: Options, zone: Zone) -> StreamDefinition {
+        self.refuse_unknown_options(&options);
+        let zone = self.option(&options, "time-zone", zone, Zone::named);
+        let columns = self.columns(table, zone);
+        let find = |name: &str| columns.iter().position(|column| column.field.name() == name);
+        let place = self.statement.place;
+        let mut wrong = Vec::new();
+        let mut named = |key: &str| {
+            let name = options.get(key)?.trim();
+            let found = find(name);
+            if found.is_none() {
+                wrong.push(format!("'{key}' = '{name}': the stream has no such column"));
+            }
+            found
+        };
+        let partition_key = named("partition.key");
+        let shadow_column = named("shadow.column");
+        let dedup_key: Vec<usize> = options
+            .get("dedup.key")
+            .map(|names| names.split(',').map(str::trim).map(|name| (name.to_owned(), find(name))))
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, found)| {
+                if found.is_none() {
+                    wrong.push(format!("'dedup.key' = '{name}': the stream has no such column"));
+                }
+                found
+            })
+            .collect();
+        let (event_time, watermark) = match &table.watermark {
+            None => (None, None),
+            Some((name, expression, at)) => {
+                let found = find(name);
+                if found.is_none() {
+                    wrong.push(format!("WATERMARK FOR {name}: the stream has no such column"));
+                }
+                (found, Some((expression.clone(), *at)))
+            }
+        };
+        for message in wrong {
+            self.wrong(place, message);
+        }
+        let duration = |text: &str| options::duration(text).map(options::ms);
+        StreamDefinition {
+            name: table.name.clone(),
+            statement: self.statement.clone(),
+            event_time,
+            watermark,
+            checks: table.checks.clone(),
+            zone,
+            connector: self.option(&options, "connector", "embedded".to_owned(), |word| {
+                one_of(word, &["kafka", "embedded", "filesystem", "stdin"])
+            }),
+            format: self.option(&options, "format", "json".to_owned(), |word| {
+                one_of(word, &["json", "csv", "parquet"])
+            }),
+            dedup_key,
+            dedup_horizon_ms: self.option(&options, "dedup.horizon", 3 * 86_400_000, duration),
+            partition_key,
+            shadow_header: options
+                .get("shadow.header")
+                .cloned()
+                .unwrap_or_else(|| SHADOW_HEADER.to_owned()),
+            shadow_column,
+            event_time_min_ms: self.option(&options, "event-time.min", EVENT_TIME_MIN_MS, instant),
+            max_future_skew_ms: self.option(&options, "max-future-skew", None, |text| {
+                duration(text).map(Some)
+            }),
+            unknown_fields: self.option(&options, "unknown-fields", UnknownFields::Ignore, |word| {
+                match word {
+                    "ignore" => Ok(UnknownFields::Ignore),
+                    "reject" => Ok(UnknownFields::Reject),
+                    other => Err(format!("'{other}' is neither 'ignore' nor 'reject'")),
+                }
+            }),
+            record_bytes_max: self.option(&options, "record.bytes-max", RECORD_BYTES_MAX, |text| {
+                text.parse().map_err(|_| format!("'{text}' is not a number of bytes"))
+            }),
+            columns,
+            options,
+        }
+    }
+
+    fn refuse_unknown_options(&mut self, options: &Options) {
+        for key in options.keys() {
+            if STREAM_OPTIONS.contains(&key.as_str()) || key.starts_with("properties.") {
+                continue;
+            }
+            let hint = options::nearest(key, &STREAM_OPTIONS)
+                .map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+            self.wrong(self.statement.place, format!("unknown option '{key}'{hint}"));
+        }
+    }
+
+    fn option<T>(
+        &mut self,
+        options: &Options,
+        key: &str,
+        otherwise: T,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> T {
+        match options.get(key).map(|text| read(text)) {
+            None => otherwise,
+            Some(Ok(value)) => value,
+            Some(Err(message)) => {
+                self.wrong(self.statement.place, format!("option '{key}': {message}"));
+                otherwise
+            }
+        }
+    }
+
+    fn columns(&mut self, table: &TableStatement, zone: Zone) -> Vec<StreamColumn> {
+        let mut columns: Vec<StreamColumn> = Vec::new();
+        for column in &table.columns {
+            if columns.iter().any(|earlier| earlier.field.name() == &column.name) {
+                self.wrong(column.place, format!("column `{}` is declared twice", column.name));
+            }
+            let (data_type, nullable, declared, computed) = match &column.kind {
+                ColumnKind::Field { data_type, required } => match arrow_type(data_type, zone) {
+                    Ok(found) => (found, !required, data_type.to_string(), None),
+                    Err(message) => {
+                        self.wrong(column.place, message);
+                        continue;
+                    }
+                },
+                // Its type is known once the session has planned the expression.
+                ColumnKind::Computed(expression) => {
+                    (DataType::Null, true, expression.to_string(), Some(expression.clone()))
+                }
+            };
+            columns.push(StreamColumn {
+                field: Field::new(&column.name, data_type, nullable),
+                declared,
+                computed,
+                place: column.place,
+            });
+        }
+        columns
+    }
+}
+
+fn one_of(word: &str, known: &[&str]) -> Result<String, String> {
+    if known.contains(&word) {
+        Ok(word.to_owned())
+    } else {
+        Err(format!("'{word}' is not one of {}", known.join(", ")))
+    }
+}
+
+fn instant(text: &str) -> Result<i64, String> {
+    arrow::compute::kernels::cast_utils::string_to_timestamp_nanos(text)
+        .map(|nanos| nanos.div_euclid(1_000_000))
+        .map_err(|_| format!("'{text}' is not a time; write as '2000-01-01T00:00:00Z'"))
+}
+
+/// The timestamp type in which a stream of this zone keeps its times.
+#[must_use]
+pub fn timestamp_type(zone: Zone) -> DataType {
+    let name = (zone != Zone::UTC).then(|| Arc::from(zone.name()));
+    DataType::Timestamp(TimeUnit::Millisecond, name)
+}
+
+/// Flink's and the SQL standard's names as Arrow types.
+fn arrow_type(declared: &ast::DataType, zone: Zone) -> Result<DataType, String> {
+    use ast::DataType as Sql;
+    Ok(match declared {
+        Sql::Boolean | Sql::Bool => DataType::Boolean,
+        Sql::TinyInt(_) => DataType::Int8,
+        Sql::SmallInt(_) => DataType::Int16,
+        Sql::Int(_) | Sql::Integer(_) => DataType::Int32,
+        Sql::BigInt(_) => DataType::Int64,
+        Sql::Float(_) | Sql::Real => DataType::Float32,
+        Sql::Double(_) | Sql::DoublePrecision => DataType::Float64,
+        Sql::Decimal(info) | Sql::Numeric(info) | Sql::Dec(info) => decimal(info)?,
+        Sql::String(_) | Sql::Text | Sql::Varchar(_) | Sql::Char(_) | Sql::CharVarying(_)
+        | Sql::Character(_) => DataType::Utf8,
+        Sql::Date => DataType::Date32,
+        Sql::Timestamp(..) => timestamp_type(zone),
+        Sql::Custom(name, _) if name.to_string().eq_ignore_ascii_case("TIMESTAMP_LTZ") => {
+            timestamp_type(zone)
+        }
+        other => {
+            return Err(format!(
+                "type {other} is not supported; use BOOLEAN, INT, BIGINT, DOUBLE, DECIMAL(p, s), STRING, DATE or TIMESTAMP(3)"
+            ));
+        }
+    })
+}
+
+fn decimal(info: &ast::ExactNumberInfo) -> Result<DataType, String> {
+    let (precision, scale) = match info {
+        ast::ExactNumberInfo::None => (38, 0),
+        ast::ExactNumberInfo::Precision(precision) => (*precision, 0),
+        ast::ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
+    };
+    match (u8::try_from(precision), i8::try_from(scale)) {
+        (Ok(p @ 1..=38), Ok(s)) if s >= 0 && i16::from(s) <= i16::from(p) => Ok(DataType::Decimal128(p, s)),
+        _ => Err(format!("DECIMAL({precision}, {scale}): digits must be 1 to 38 and the scale 0 to the digits")),
+    }
+}
