@@ -2,11 +2,12 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { CANVAS_FONT } from '../render/choropleth';
+import { amountTicks, timeTicks } from './ticks';
 import { columnsOf, type Trend, type TrendPoint } from './trend-data';
 
 export interface TrendTexts {
   readonly amount: (value: number) => string;
-  readonly clock: (atMs: number) => string;
+  readonly clock: (atMs: number, startMs: number) => string;
   /** What stands beside the highest point. */
   readonly peak: (point: TrendPoint) => string;
 }
@@ -17,13 +18,20 @@ const TEXT = '#9fb6d6';
 /** The highest point keeps this much room above it for its label. */
 const HEADROOM = 1.28;
 
+export interface TrendLook {
+  readonly width: number;
+  readonly height: number;
+  /** One design pixel in CSS pixels. */
+  readonly unit: number;
+  readonly scale: 'linear' | 'root';
+}
+
 export class TrendChart {
   private readonly plot: uPlot;
   private trend: Trend | undefined;
 
-  /** `unit` is one design pixel in CSS pixels. */
-  constructor(host: HTMLElement, width: number, height: number, unit: number, private readonly texts: TrendTexts) {
-    this.plot = new uPlot(this.options(width, height, unit), [[], [], []], host);
+  constructor(host: HTMLElement, look: TrendLook, private readonly texts: TrendTexts) {
+    this.plot = new uPlot(this.options(look), [[], [], []], host);
   }
 
   show(trend: Trend): void {
@@ -35,7 +43,7 @@ export class TrendChart {
     this.plot.destroy();
   }
 
-  private options(width: number, height: number, unit: number): uPlot.Options {
+  private options({ width, height, unit, scale }: TrendLook): uPlot.Options {
     const font = `${16 * unit}px ${CANVAS_FONT}`;
     const grid = { stroke: GRID, width: 1 };
     const axis = { stroke: TEXT, font, grid, ticks: { show: false } };
@@ -46,12 +54,28 @@ export class TrendChart {
       legend: { show: false },
       cursor: { show: false },
       scales: {
-        x: { time: true, range: () => this.range() },
-        y: { range: (_plot, _low, high) => [0, high > 0 ? high * HEADROOM : 1] },
+        x: { time: false, range: () => this.range() },
+        y: {
+          ...(scale === 'root' ? { distr: 100, fwd: Math.sqrt, bwd: (root: number) => root * root } : {}),
+          range: (_plot, _low, high) => [0, high > 0 ? high * (scale === 'root' ? HEADROOM ** 2 : HEADROOM) : 1],
+        },
       },
       axes: [
-        { ...axis, size: 26 * unit, space: 90 * unit, values: (_plot, ticks) => ticks.map((at) => this.texts.clock(at * 1000)) },
-        { ...axis, size: 84 * unit, gap: 8 * unit, space: 34 * unit, values: (_plot, ticks) => ticks.map(this.texts.amount) },
+        {
+          ...axis,
+          size: 28 * unit,
+          splits: () => timeTicks(...this.range()),
+          values: (_plot, ticks) => ticks.map((at) => this.texts.clock(at * 1000, this.range()[0] * 1000)),
+        },
+        {
+          ...axis,
+          size: 84 * unit,
+          gap: 8 * unit,
+          splits: (plot) => amountTicks(plot.scales['y']?.max ?? 1, scale, height / (24 * unit)),
+          // On a bent scale uPlot would otherwise blank the marks that are no powers of ten.
+          filter: (_plot, ticks) => ticks,
+          values: (_plot, ticks) => ticks.map(this.texts.amount),
+        },
       ],
       series: [
         {},
@@ -85,6 +109,7 @@ export class TrendChart {
     ctx.save();
     ctx.font = `${16 * size}px ${CANVAS_FONT}`;
     ctx.textBaseline = 'bottom';
+    ctx.textAlign = 'left';
     const width = ctx.measureText(text).width;
     const left = plot.valToPos(x, 'x', true) - width / 2;
     ctx.fillStyle = '#ffd166';

@@ -48,7 +48,7 @@ export function compact(
     10n ** BigInt(step.power + value.scale),
   );
   const unit = options.long === true ? step.longUnit : step.unit;
-  return { digits: grouped({ units: hundredths, scale: 2 }), unit };
+  return { digits: decimalText({ units: hundredths, scale: 2 }), unit };
 }
 
 /** Every digit, the whole part in groups of three. */

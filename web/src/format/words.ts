@@ -32,6 +32,7 @@ export const WORDS = {
   other: { zh: '其他', en: 'Other' },
   offMap: { zh: '未上图', en: 'Not on the map' },
   total: { zh: '合计', en: 'Total' },
+  rootScale: { zh: '平方根刻度', en: 'root scale' },
   peak: { zh: '峰值', en: 'peak' },
   now: { zh: '最新', en: 'latest' },
   noData: { zh: '无成交', en: 'no sales' },

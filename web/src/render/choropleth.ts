@@ -4,6 +4,7 @@
  * It knows regions and shares of the largest, no amounts and no languages.
  */
 import { geoConicEqualArea } from 'd3-geo';
+import type { Language } from '../format/words';
 import type { MapPack, Region, Ring } from '../screen/map-pack';
 
 /** Low to high; each step tells apart in every kind of colour vision. */
@@ -12,6 +13,15 @@ const NO_DATA = '#0a1a38';
 const COAST = 'rgba(120, 205, 255, 0.55)';
 const BORDER = 'rgba(150, 215, 255, 0.28)';
 const DEPTH = '#061127';
+
+/** Radius as a part of the largest, opacity, dashes. */
+const STAGE_RINGS: readonly (readonly [number, number, readonly number[]])[] = [
+  [0.6, 0.16, []],
+  [0.78, 0.22, []],
+  [0.8, 0.12, [2, 12]],
+  [0.97, 0.26, []],
+  [1, 0.14, [3, 9]],
+];
 
 export interface RegionFill {
   readonly region: Region;
@@ -69,9 +79,10 @@ export class Choropleth {
     }
   }
 
-  drawBase(fills: readonly RegionFill[], labels: readonly MapLabel[], inset: DOMRectReadOnly): void {
+  drawBase(fills: readonly RegionFill[], labels: readonly MapLabel[], inset: DOMRectReadOnly, names: Language): void {
     const { base, scale } = this;
     base.clearRect(0, 0, base.canvas.width, base.canvas.height);
+    this.drawStage();
     this.drawDepth();
     const share = new Map(fills.map((fill) => [fill.region, fill.share]));
     base.lineJoin = 'round';
@@ -83,7 +94,7 @@ export class Choropleth {
     base.strokeStyle = BORDER;
     base.lineWidth = scale;
     for (const path of this.paths.values()) base.stroke(path);
-    this.drawMarks();
+    this.drawMarks(names);
     this.drawInset(inset);
     this.drawLabels(labels);
   }
@@ -96,16 +107,40 @@ export class Choropleth {
       const age = (now - pulse.startedAt) / PULSE_MS;
       if (at === undefined || age < 0 || age > 1) continue;
       const fade = (1 - age) * (0.35 + 0.65 * pulse.strength);
-      effects.lineWidth = 2 * scale;
+      effects.lineWidth = (1 + 2 * pulse.strength) * scale;
       effects.strokeStyle = `rgba(255, 209, 102, ${fade})`;
       effects.beginPath();
-      effects.arc(at[0], at[1], (3 + 26 * pulse.strength * Math.sqrt(age)) * scale, 0, Math.PI * 2);
+      effects.arc(at[0], at[1], (4 + (10 + 34 * pulse.strength) * Math.sqrt(age)) * scale, 0, Math.PI * 2);
       effects.stroke();
       effects.fillStyle = `rgba(255, 226, 160, ${fade})`;
       effects.beginPath();
-      effects.arc(at[0], at[1], 2.6 * scale, 0, Math.PI * 2);
+      effects.arc(at[0], at[1], 3.2 * scale, 0, Math.PI * 2);
       effects.fill();
     }
+  }
+
+  /** Rings on the floor under the map; they carry no figure. */
+  private drawStage(): void {
+    const { base, scale } = this;
+    const { width, height } = base.canvas;
+    base.save();
+    base.translate(width / 2, height * 0.56);
+    base.scale(1, 0.5);
+    const radius = height * 0.8;
+    const light = base.createRadialGradient(0, 0, radius * 0.1, 0, 0, radius);
+    light.addColorStop(0, 'rgba(40, 120, 230, 0.34)');
+    light.addColorStop(1, 'rgba(40, 120, 230, 0)');
+    base.fillStyle = light;
+    base.fillRect(-radius, -radius, 2 * radius, 2 * radius);
+    for (const [part, alpha, dash] of STAGE_RINGS) {
+      base.setLineDash(dash.map((length) => length * scale));
+      base.strokeStyle = `rgba(90, 180, 255, ${alpha})`;
+      base.lineWidth = (dash.length > 0 ? 7 : 1.6) * scale;
+      base.beginPath();
+      base.arc(0, 0, radius * part, 0, Math.PI * 2);
+      base.stroke();
+    }
+    base.restore();
   }
 
   /** A dark body under the land and a glow along the coast lift the map off the panel. */
@@ -129,7 +164,7 @@ export class Choropleth {
     base.stroke(this.outline);
   }
 
-  private drawMarks(): void {
+  private drawMarks(names: Language): void {
     const { base, scale } = this;
     for (const mark of this.pack.marks) {
       const [x, y] = this.project(mark.at);
@@ -137,6 +172,11 @@ export class Choropleth {
       base.beginPath();
       base.arc(x, y, 2 * scale, 0, Math.PI * 2);
       base.fill();
+      base.font = `${16 * scale}px ${CANVAS_FONT}`;
+      base.textAlign = 'left';
+      base.textBaseline = 'middle';
+      base.fillStyle = 'rgba(159, 182, 214, 0.85)';
+      base.fillText(mark.name[names], x + 6 * scale, y);
     }
   }
 
@@ -154,21 +194,32 @@ export class Choropleth {
     }
   }
 
+  /** Names in order of importance; one that finds no free place beside its anchor is left out. */
   private drawLabels(labels: readonly MapLabel[]): void {
     const { base, scale } = this;
     base.textAlign = 'center';
     base.textBaseline = 'middle';
     base.lineJoin = 'round';
+    const taken: Box[] = [];
     for (const { region, text, strong } of labels) {
       const at = this.anchors.get(region);
       if (at === undefined) continue;
-      base.font = `${strong ? 600 : 400} ${(strong ? 18 : 16) * scale}px ${CANVAS_FONT}`;
-      base.lineWidth = 4 * scale;
-      base.strokeStyle = 'rgba(4, 12, 30, 0.85)';
-      base.strokeText(text, at[0], at[1] - 12 * scale);
-      base.fillStyle = strong ? '#fff3d1' : '#e8f4ff';
-      base.fillText(text, at[0], at[1] - 12 * scale);
+      base.font = `${strong ? 600 : 400} ${(strong ? 19 : 16) * scale}px ${CANVAS_FONT}`;
+      const size = { width: base.measureText(text).width, height: 20 * scale };
+      const box = freePlace(at, size, taken, scale);
+      if (box === undefined) continue;
+      taken.push(box);
+      this.drawText(text, box.x + box.width / 2, box.y + box.height / 2, strong ? '#fff3d1' : '#e8f4ff');
     }
+  }
+
+  private drawText(text: string, x: number, y: number, colour: string): void {
+    const { base, scale } = this;
+    base.lineWidth = 4 * scale;
+    base.strokeStyle = 'rgba(4, 12, 30, 0.85)';
+    base.strokeText(text, x, y);
+    base.fillStyle = colour;
+    base.fillText(text, x, y);
   }
 
   private trace(path: Path2D, ring: Ring): void {
@@ -179,6 +230,34 @@ export class Choropleth {
     });
     path.closePath();
   }
+}
+
+interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Above, right, left or below an anchor, whichever is free first. */
+function freePlace(
+  [x, y]: readonly [number, number],
+  size: { readonly width: number; readonly height: number },
+  taken: readonly Box[],
+  scale: number,
+): Box | undefined {
+  const gap = 7 * scale;
+  const places = [
+    { x: x - size.width / 2, y: y - size.height - gap * 0.5 },
+    { x: x + gap, y: y - size.height / 2 },
+    { x: x - size.width - gap, y: y - size.height / 2 },
+    { x: x - size.width / 2, y: y + gap * 0.5 },
+  ];
+  return places.map((place) => ({ ...place, ...size })).find((box) => !taken.some((other) => overlap(box, other)));
+}
+
+function overlap(a: Box, b: Box): boolean {
+  return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 }
 
 export const CANVAS_FONT =

@@ -60,6 +60,8 @@ export interface TrendPanel extends PanelBase {
   readonly kind: 'trend';
   readonly view: string;
   readonly value: ValueColumn;
+  /** `root` spaces amounts by their square root, so that an opening rush leaves the rest visible. */
+  readonly scale: 'linear' | 'root';
 }
 
 export interface TilesPanel extends PanelBase {
@@ -195,7 +197,10 @@ function decodePanel(value: unknown, at: string): Panel {
     case 'map':
       return { ...base, kind: 'map', view: view(), map: mapId(panel['map'], `${at}.map`), key: key(), value: figure() };
     case 'trend':
-      return { ...base, kind: 'trend', view: view(), value: figure() };
+      return {
+        ...base, kind: 'trend', view: view(), value: figure(),
+        scale: oneOf(panel['scale'] ?? 'linear', ['linear', 'root'], `${at}.scale`),
+      };
     case 'tiles': {
       const tiles = listAt(panel['tiles'], `${at}.tiles`);
       return { ...base, kind: 'tiles', tiles: tiles.map((tile, i) => figureAt(tile, `${at}.tiles[${i}]`)) };
