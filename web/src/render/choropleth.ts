@@ -106,9 +106,9 @@ export class Choropleth {
       const at = this.anchors.get(pulse.region);
       const age = (now - pulse.startedAt) / PULSE_MS;
       if (at === undefined || age < 0 || age > 1) continue;
-      const fade = (1 - age) * (0.35 + 0.65 * pulse.strength);
+      const fade = (1 - age) * (0.6 + 0.4 * pulse.strength);
       effects.lineWidth = (1 + 2 * pulse.strength) * scale;
-      effects.strokeStyle = `rgba(255, 209, 102, ${fade})`;
+      effects.strokeStyle = `rgba(255, 214, 110, ${fade})`;
       effects.beginPath();
       effects.arc(at[0], at[1], (4 + (10 + 34 * pulse.strength) * Math.sqrt(age)) * scale, 0, Math.PI * 2);
       effects.stroke();

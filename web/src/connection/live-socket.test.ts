@@ -1,0 +1,175 @@
+import { describe, expect, it } from 'vitest';
+import { LiveSocket, SILENCE_MS, type SocketLike } from './live-socket';
+
+/** A socket and a clock that a test moves by hand. */
+class Bench {
+  now = 0;
+  sockets: FakeSocket[] = [];
+  frames: string[] = [];
+  states: (readonly [boolean, number])[] = [];
+  private timers: { id: number; at: number; run: () => void }[] = [];
+  private nextId = 1;
+  readonly live = new LiveSocket(
+    'ws://test/api/ws',
+    {
+      frame: (frame) => this.frames.push(frame.type),
+      state: (open, attempt) => this.states.push([open, attempt]),
+    },
+    {
+      open: () => this.newSocket(),
+      now: () => this.now,
+      random: () => 1,
+      setTimer: (run, ms) => {
+        this.timers.push({ id: this.nextId, at: this.now + ms, run });
+        return this.nextId++;
+      },
+      clearTimer: (id) => {
+        this.timers = this.timers.filter((timer) => timer.id !== id);
+      },
+    },
+  );
+
+  /** Lets `ms` pass, running what comes due in order. */
+  pass(ms: number): void {
+    const end = this.now + ms;
+    for (;;) {
+      const due = this.timers.filter((timer) => timer.at <= end).sort((a, b) => a.at - b.at)[0];
+      if (due === undefined) break;
+      this.timers = this.timers.filter((timer) => timer !== due);
+      this.now = due.at;
+      due.run();
+    }
+    this.now = end;
+  }
+
+  get socket(): FakeSocket {
+    const socket = this.sockets.at(-1);
+    if (socket === undefined) throw new Error('no socket was opened');
+    return socket;
+  }
+
+  private newSocket(): FakeSocket {
+    const socket = new FakeSocket();
+    this.sockets.push(socket);
+    return socket;
+  }
+}
+
+class FakeSocket implements SocketLike {
+  onopen: SocketLike['onopen'] = null;
+  onmessage: SocketLike['onmessage'] = null;
+  onclose: SocketLike['onclose'] = null;
+  sent: string[] = [];
+  closed = false;
+
+  send(text: string): void {
+    this.sent.push(text);
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+
+  says(frame: object): void {
+    this.onmessage?.({ data: JSON.stringify(frame) } as MessageEvent<unknown>);
+  }
+
+  opens(): void {
+    this.onopen?.({} as Event);
+  }
+
+  fails(): void {
+    this.onclose?.({} as CloseEvent);
+  }
+}
+
+describe('LiveSocket', () => {
+  it('hands frames over and answers a ping', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.opens();
+    bench.socket.says({ type: 'ping', now: 1 });
+    bench.socket.says({ type: 'status' });
+    expect(bench.frames).toEqual(['ping', 'status']);
+    expect(bench.socket.sent).toEqual(['{"type":"pong"}']);
+  });
+
+  it('waits longer after each failure', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.fails();
+    bench.pass(249);
+    expect(bench.sockets).toHaveLength(1);
+    bench.pass(1);
+    expect(bench.sockets).toHaveLength(2);
+    bench.socket.fails();
+    bench.pass(449);
+    expect(bench.sockets).toHaveLength(2);
+    bench.pass(1);
+    expect(bench.sockets).toHaveLength(3);
+    expect(bench.states).toEqual([[false, 1], [false, 2]]);
+  });
+
+  it('takes a silent line for dead', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.opens();
+    bench.pass(SILENCE_MS - 1);
+    bench.socket.says({ type: 'pong' });
+    bench.pass(SILENCE_MS - 1);
+    expect(bench.socket.closed).toBe(false);
+    const silent = bench.socket;
+    bench.pass(1);
+    expect(silent.closed).toBe(true);
+    expect(bench.states.at(-1)).toEqual([false, 1]);
+  });
+
+  it('comes back when a server that says goodbye wants it to', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.opens();
+    bench.socket.says({ type: 'bye', reason: 'restart', retryMs: 3000 });
+    bench.pass(2999);
+    expect(bench.sockets).toHaveLength(1);
+    bench.pass(1);
+    expect(bench.sockets).toHaveLength(2);
+  });
+
+  it('starts the waits over after a good connection', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.fails();
+    bench.pass(250);
+    bench.socket.opens();
+    bench.pass(5000);
+    bench.socket.fails();
+    bench.pass(250);
+    expect(bench.sockets).toHaveLength(3);
+  });
+
+  it('does not wait when told to hurry, and opens no second socket', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.fails();
+    bench.live.connect();
+    bench.live.connect();
+    bench.pass(1000);
+    expect(bench.sockets).toHaveLength(2);
+  });
+
+  it('sends nothing while it is not open', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.live.send({ type: 'subscribe' });
+    expect(bench.socket.sent).toEqual([]);
+  });
+
+  it('stays down once stopped', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.live.stop();
+    bench.pass(60_000);
+    expect(bench.sockets).toHaveLength(1);
+    expect(bench.socket.closed).toBe(true);
+  });
+});

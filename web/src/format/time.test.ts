@@ -1,0 +1,21 @@
+import { describe, expect, it } from 'vitest';
+import { ageText, clockText, dateText, dayStart } from './time';
+
+const BEIJING = 480;
+/** 2020-11-11 00:01:36 in Beijing is still the tenth in UTC. */
+const AT = Date.UTC(2020, 10, 10, 16, 1, 36);
+
+describe('time', () => {
+  it('is told in the zone of the business', () => {
+    expect([dateText(AT, BEIJING), clockText(AT, BEIJING)]).toEqual(['2020-11-11', '00:01:36']);
+  });
+
+  it('starts the day at midnight of the business', () => {
+    expect(dayStart(AT, BEIJING)).toBe(Date.UTC(2020, 10, 10, 16));
+    expect(dayStart(AT - 97_000, BEIJING)).toBe(Date.UTC(2020, 10, 9, 16));
+  });
+
+  it('writes ages at the precision that matters', () => {
+    expect([0, 118, 3440, 12_900, 300_000, 7_300_000].map(ageText)).toEqual(['0 ms', '120 ms', '3.4 s', '12 s', '5 min', '2 h']);
+  });
+});
