@@ -13,12 +13,13 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
+use parking_lot::Mutex;
 
 use super::cut::{self, ROW_COLUMN, window_column};
 use super::slot::{self, SlotRows};
 use super::stream::{StreamDefinition, timestamp_type};
 use super::ties::break_ties;
-use super::window_function::{WINDOW_COLUMNS, WindowSpec};
+use super::window_function::{WINDOW_COLUMNS, WindowKind, WindowSpec};
 
 /// A plan and the slot that feeds it.
 #[derive(Debug, Clone)]
@@ -27,6 +28,14 @@ pub struct SlotPlan {
     pub plan: Arc<dyn ExecutionPlan>,
     /// The rows of its next execution.
     pub rows: SlotRows,
+    /// Held while the plan runs, for partitions on other threads share it.
+    pub turn: Arc<Mutex<()>>,
+}
+
+impl SlotPlan {
+    fn new((plan, rows): (Arc<dyn ExecutionPlan>, SlotRows)) -> Self {
+        Self { plan, rows, turn: Arc::default() }
+    }
 }
 
 /// One aggregate function over columns of the below plan's output.
@@ -90,6 +99,8 @@ pub struct ViewPlan {
     pub below: SlotPlan,
     /// What is kept.
     pub shape: Shape,
+    /// Whether rows only pass through a window function, which then leaves nothing out as late.
+    pub passes_late: bool,
     /// Columns the shape hands to `above`.
     pub kept_schema: SchemaRef,
     /// From the kept columns to the result.
@@ -128,24 +139,27 @@ pub fn plan_view(
             (below, if cut.window.is_some() { Shape::Rows } else { Shape::Pass })
         }
     };
-    let (below, below_rows) = slot::physical(state, &below)?;
+    let below = SlotPlan::new(slot::physical(state, &below)?);
     let above = break_ties(cut.above)?;
     let roles = roles(&above, cut.aggregate.as_ref());
+    let session = cut.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
+    let passes_late = cut.aggregate.is_none() && !session && row_by_row(&above);
     let kept_schema = kept_schema(&above);
-    let (above, above_rows) = slot::physical(state, &above)?;
+    let above = SlotPlan::new(slot::physical(state, &above)?);
     let position = |role: Role| roles.iter().position(|found| *found == Some(role));
     Ok(ViewPlan {
         stream: cut.stream.clone(),
         window_filter: window_filter(state, cut.window_filters, stream)?,
         window: cut.window,
-        below: SlotPlan { plan: below, rows: below_rows },
+        passes_late,
+        below,
         shape,
         kept_schema,
-        schema: above.schema(),
+        schema: above.plan.schema(),
         keys: roles.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect(),
         window_start: position(Role::Window(0)),
         window_end: position(Role::Window(1)),
-        above: SlotPlan { plan: above, rows: above_rows },
+        above,
     })
 }
 
@@ -432,6 +446,15 @@ fn slot_roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<R
             _ => WINDOW_COLUMNS.iter().position(|name| name == field.name()).map(Role::Window),
         })
         .collect()
+}
+
+/// Whether every row of the plan comes from one row of its slot.
+fn row_by_row(plan: &LogicalPlan) -> bool {
+    let plain = matches!(
+        plan,
+        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Extension(_)
+    );
+    plain && plan.inputs().into_iter().all(row_by_row)
 }
 
 /// The columns of the plan's slot.

@@ -188,7 +188,6 @@ fn parse_kind(parser: &mut Parser<'_>) -> Result<StatementKind, String> {
 }
 
 fn parse_create(parser: &mut Parser<'_>) -> Result<StatementKind, String> {
-    parser.parse_keyword(Keyword::TEMPORARY);
     if parser.parse_keyword(Keyword::TABLE) {
         return parse_table(parser).map(StatementKind::CreateTable);
     }

@@ -1,1 +1,15 @@
-//! windows
+//! Records into slices, slices into windows.
+//!
+//! A slice is the smallest span of event time that a view's windows share. Rows fold into slices on
+//! the folding threads; windows are put together from slices when results are published.
+
+pub mod assign;
+pub mod aggregate;
+pub mod below;
+pub mod session;
+pub mod fold;
+pub mod table;
+pub mod fire;
+
+pub use assign::{Placement, SliceKey, Window, Windows};
+pub use fold::{Drained, LateRow, ViewCounts, ViewFold};

@@ -1,0 +1,190 @@
+//! One field's text as a value of its declared type.
+
+use arrow::compute::kernels::cast_utils::string_to_datetime;
+use chrono::{NaiveDate, Utc};
+
+use super::decimal;
+use crate::model::Zone;
+
+/// How a field's text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldType {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number of this many bits.
+    Integer(u8),
+    /// A binary float of 32 or 64 bits.
+    Float(u8),
+    /// Digits in all, and after the point.
+    Decimal(u8, i8),
+    /// Text.
+    Text,
+    /// A calendar day.
+    Date,
+    /// An instant; stamps without a zone are read in this one.
+    Timestamp(Zone),
+}
+
+/// A value, ready to be appended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Absent, or null.
+    Null,
+    /// A truth value.
+    Boolean(bool),
+    /// A whole number, a day since 1970, or milliseconds since 1970.
+    Integer(i64),
+    /// A float.
+    Float(f64),
+    /// An integer of the column's scale.
+    Decimal(i128),
+    /// Text.
+    Text(String),
+}
+
+impl FieldType {
+    /// Reads `text`; `None` when it is no such value or does not fit.
+    #[must_use]
+    pub fn read(self, text: &str) -> Option<Value> {
+        match self {
+            Self::Boolean => match text {
+                "true" | "TRUE" | "True" => Some(Value::Boolean(true)),
+                "false" | "FALSE" | "False" => Some(Value::Boolean(false)),
+                _ => None,
+            },
+            Self::Integer(bits) => integer(text, bits).map(Value::Integer),
+            Self::Float(bits) => float(text, bits).map(Value::Float),
+            Self::Decimal(precision, scale) => decimal::parse(text, precision, scale).map(Value::Decimal),
+            Self::Text => Some(Value::Text(text.to_owned())),
+            Self::Date => NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .ok()
+                .map(|day| Value::Integer(day.signed_duration_since(NaiveDate::default()).num_days())),
+            Self::Timestamp(zone) => timestamp(text, zone).map(Value::Integer),
+        }
+    }
+}
+
+fn integer(text: &str, bits: u8) -> Option<i64> {
+    let value: i64 = match text.parse() {
+        Ok(value) => value,
+        // 7.0 and 7e0 are whole numbers too, and some producers write them.
+        Err(_) => i64::try_from(decimal::parse(text, 19, 0)?).ok()?,
+    };
+    let limit = 1_i64.checked_shl(u32::from(bits) - 1).filter(|_| bits < 64);
+    limit.is_none_or(|limit| (-limit..limit).contains(&value)).then_some(value)
+}
+
+fn float(text: &str, bits: u8) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    let fits = bits == 64 || value.abs() <= f64::from(f32::MAX);
+    (value.is_finite() && fits).then_some(value)
+}
+
+/// Epoch milliseconds of a number, or of a stamp as ISO 8601 writes it.
+fn timestamp(text: &str, zone: Zone) -> Option<i64> {
+    if let Some(ms) = plain_stamp(text.as_bytes(), zone) {
+        return Some(ms);
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !text.contains('-') || text.starts_with('-') {
+        return text.parse().ok();
+    }
+    // The general reader; without a zone of its own the stamp comes back as if it were UTC.
+    let read = string_to_datetime(&Utc, text).ok()?.timestamp_millis();
+    Some(if has_zone(text) { read } else { zone.utc_ms(read) })
+}
+
+fn has_zone(text: &str) -> bool {
+    let time = text.get(10..).unwrap_or("");
+    time.contains(['Z', 'z', '+', '-']) || time.contains(' ') && time.trim_start().contains(' ')
+}
+
+/// `YYYY-MM-DD[T ]HH:MM:SS[.fff…][Z|±HH:MM]`, the common case, without the general reader.
+fn plain_stamp(text: &[u8], zone: Zone) -> Option<i64> {
+    let number = |from: usize, to: usize| {
+        text.get(from..to)?.iter().try_fold(0_i64, |sum, byte| {
+            byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
+        })
+    };
+    let is = |at: usize, byte: u8| text.get(at) == Some(&byte);
+    if !(is(4, b'-') && is(7, b'-') && (is(10, b'T') || is(10, b' ')) && is(13, b':') && is(16, b':')) {
+        return None;
+    }
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let day = day_number(number(0, 4)?, number(5, 7)?, number(8, 10)?)?;
+    let mut ms = ((day * 24 + hour) * 60 + minute) * 60_000 + second * 1_000;
+    let mut at = 19;
+    if is(at, b'.') {
+        let digits = text.get(20..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let first = number(20, 20 + digits.min(3))?;
+        ms += first * [0, 100, 10, 1][digits.min(3)];
+        at = 20 + digits;
+    }
+    match text.get(at..)? {
+        [] => Some(zone.utc_ms(ms)),
+        [b'Z'] => Some(ms),
+        [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+            let shift = (number(at + 1, at + 3)? * 60 + number(at + 4, at + 6)?) * 60_000;
+            Some(if *sign == b'+' { ms - shift } else { ms + shift })
+        }
+        _ => None,
+    }
+}
+
+/// Days since 1970-01-01 of a Gregorian date, or nothing for one that does not exist.
+///
+/// The shift of the year to March is Howard Hinnant's `days_from_civil`.
+fn day_number(year: i64, month: i64, day: i64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=length).contains(&day) {
+        return None;
+    }
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(text: &str, zone: &str) -> Option<Value> {
+        FieldType::Timestamp(Zone::named(zone).expect("zone")).read(text)
+    }
+
+    #[test]
+    fn stamps_are_read_with_their_zone_or_the_streams() {
+        let midnight = Some(Value::Integer(1_605_024_000_000)); // 2020-11-10T16:00:00Z
+        assert_eq!(stamp("2020-11-11T00:00:00.000+08:00", "UTC"), midnight);
+        assert_eq!(stamp("2020-11-11 00:00:00", "Asia/Shanghai"), midnight);
+        assert_eq!(stamp("2020-11-10T16:00:00Z", "Asia/Shanghai"), midnight);
+        assert_eq!(stamp("1605024000000", "Asia/Shanghai"), midnight);
+        assert_eq!(stamp("2020-11-11 00:00:00.1239", "Asia/Shanghai"), Some(Value::Integer(1_605_024_000_123)));
+        assert_eq!(stamp("2020-11-11", "Asia/Shanghai"), midnight);
+    }
+
+    #[test]
+    fn a_day_that_does_not_exist_is_refused() {
+        assert_eq!(stamp("2021-02-29 00:00:00", "UTC"), None);
+        assert_eq!(stamp("2020-13-01 00:00:00", "UTC"), None);
+        assert_eq!(stamp("soon", "UTC"), None);
+    }
+
+    #[test]
+    fn numbers_must_fit_their_type() {
+        assert_eq!(FieldType::Integer(32).read("2147483648"), None);
+        assert_eq!(FieldType::Integer(64).read("7.0"), Some(Value::Integer(7)));
+        assert_eq!(FieldType::Float(64).read("NaN"), None);
+        assert_eq!(FieldType::Float(64).read("1e999"), None);
+    }
+}

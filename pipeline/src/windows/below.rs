@@ -1,0 +1,114 @@
+//! Runs the part of a query below its aggregate over one batch.
+
+use std::sync::Arc;
+
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::array::AsArray as _;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+
+use crate::sql::plan::SlotPlan;
+use crate::sql::slot::SlotExec;
+
+/// A plan over a slot, run many times.
+#[derive(Debug)]
+pub struct Runner {
+    slot: SlotPlan,
+    /// The plan as plain steps, where it is nothing but filters and projections.
+    steps: Option<Vec<Step>>,
+    context: Arc<TaskContext>,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Filter { predicate: Arc<dyn PhysicalExpr>, keep: Option<Vec<usize>> },
+    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
+}
+
+impl Runner {
+    /// A runner of this plan; runners of the same plan take turns.
+    #[must_use]
+    pub fn new(slot: SlotPlan) -> Self {
+        let mut steps = Vec::new();
+        let plain = plain_steps(&slot.plan, &mut steps);
+        Self { slot, steps: plain.then_some(steps), context: Arc::default() }
+    }
+
+    /// The result of the plan over `rows`.
+    ///
+    /// # Errors
+    /// When an expression fails on the rows, as a division by zero.
+    pub fn run(&self, rows: RecordBatch) -> Result<RecordBatch> {
+        match &self.steps {
+            Some(steps) => steps.iter().try_fold(rows, apply),
+            None => self.execute(rows),
+        }
+    }
+
+    fn execute(&self, rows: RecordBatch) -> Result<RecordBatch> {
+        let _turn = self.slot.turn.lock();
+        *self.slot.rows.lock() = vec![rows];
+        // A plan keeps the metrics of every execution; a fresh one has none.
+        let plan = reset_plan_states(Arc::clone(&self.slot.plan))?;
+        let schema = plan.schema();
+        let batches = futures::executor::block_on(collect(plan, Arc::clone(&self.context)))?;
+        self.slot.rows.lock().clear();
+        Ok(concat_batches(&schema, &batches)?)
+    }
+}
+
+/// Pushes the plan's steps from the slot up; false when it has another kind of node.
+fn plain_steps(plan: &Arc<dyn ExecutionPlan>, steps: &mut Vec<Step>) -> bool {
+    if plan.is::<SlotExec>() {
+        return true;
+    }
+    let children = plan.children();
+    let [input] = children.as_slice() else { return false };
+    if !plain_steps(input, steps) {
+        return false;
+    }
+    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+        let keep = filter.projection().as_ref().map(|keep| keep.to_vec());
+        steps.push(Step::Filter { predicate: Arc::clone(filter.predicate()), keep });
+        return filter.fetch().is_none();
+    }
+    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
+        let exprs = projection.expr().iter().map(|found| Arc::clone(&found.expr)).collect();
+        steps.push(Step::Project { exprs, schema: projection.schema() });
+        return true;
+    }
+    false
+}
+
+fn apply(rows: RecordBatch, step: &Step) -> Result<RecordBatch> {
+    match step {
+        Step::Filter { predicate, keep } => {
+            let mask = predicate.evaluate(&rows)?.into_array(rows.num_rows())?;
+            let rows = match keep {
+                Some(keep) => rows.project(keep)?,
+                None => rows,
+            };
+            let mask = mask.as_boolean();
+            if mask.true_count() == rows.num_rows() {
+                return Ok(rows);
+            }
+            Ok(filter_record_batch(&rows, mask)?)
+        }
+        Step::Project { exprs, schema } => {
+            let count = rows.num_rows();
+            let columns = exprs
+                .iter()
+                .map(|expr| expr.evaluate(&rows)?.into_array(count))
+                .collect::<Result<Vec<_>>>()?;
+            let options = RecordBatchOptions::new().with_row_count(Some(count));
+            Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+        }
+    }
+}

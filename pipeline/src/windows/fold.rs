@@ -1,0 +1,515 @@
+//! Folds the accepted records of one partition into the slices of one view.
+//!
+//! Between publishes rows go into short-lived accumulators, one hash table over slice and group; a
+//! drain takes their states out, at a cost that follows the groups touched.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch, UInt32Array, UInt64Array, new_null_array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
+use arrow::row::{RowConverter, SortField};
+use datafusion::common::{DataFusionError, Result, internal_err, plan_err};
+use datafusion::logical_expr::EmitTo;
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+use hashbrown::HashMap;
+
+use super::aggregate::{Accumulators, CallInputs};
+use super::assign::{Placement, SliceKey, Window, Windows};
+use super::below::Runner;
+use super::session::{SessionList, Sessions};
+use crate::sql::plan::{AggregatePlan, Shape, ViewPlan};
+use crate::sql::window_function::WindowKind;
+
+/// What became of the records of one partition in one view.
+///
+/// `accepted = counted + filtered + late`, always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ViewCounts {
+    /// Records offered to the view.
+    pub accepted: u64,
+    /// Records in every window that should hold them.
+    pub counted: u64,
+    /// Records the view's own conditions leave out.
+    pub filtered: u64,
+    /// Records left out of at least one window that should have held them.
+    pub late: u64,
+}
+
+/// A record that missed a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LateRow {
+    /// Row of the batch it came in.
+    pub row: u32,
+    /// How many windows it missed.
+    pub missed: u32,
+    /// Start of the last of them, epoch milliseconds.
+    pub window_start: i64,
+    /// End of the last of them, epoch milliseconds.
+    pub window_end: i64,
+}
+
+/// What a drain takes out.
+#[derive(Debug, Default)]
+pub struct Drained {
+    /// The slices that the numbers in `slice_of` mean.
+    pub slices: Vec<SliceKey>,
+    /// For each group, the number of its slice.
+    pub slice_of: Vec<u32>,
+    /// The group keys, and the grouping id where there are grouping sets.
+    pub keys: Vec<ArrayRef>,
+    /// The states of all calls.
+    pub states: Vec<ArrayRef>,
+    /// Kept rows by slice, for views that keep rows.
+    pub rows: Vec<(SliceKey, RecordBatch)>,
+    /// All sessions of the partition, when they changed.
+    pub sessions: Option<SessionList>,
+    /// Records of each slice that came after its windows' ends (revisions).
+    pub revised: BTreeMap<SliceKey, u64>,
+}
+
+/// One batch of accepted records with what the engine knows of each.
+#[derive(Debug, Clone, Copy)]
+pub struct Accepted<'a> {
+    /// The stream's columns and, last, the row number.
+    pub batch: &'a RecordBatch,
+    /// Event time of each row, epoch milliseconds.
+    pub times: &'a [i64],
+    /// The partition's watermark before each row.
+    pub watermarks: &'a [i64],
+    /// Place of each row in its log, for the order of kept rows.
+    pub arrivals: &'a [u64],
+}
+
+/// The fold of one view over one partition.
+#[derive(Debug)]
+pub struct ViewFold {
+    plan: Arc<ViewPlan>,
+    windows: Option<Windows>,
+    below: Runner,
+    groups: Option<Groups>,
+    rows: Vec<(SliceKey, RecordBatch)>,
+    slices: SliceNumbers,
+    sessions: Option<SessionFold>,
+    revised: BTreeMap<SliceKey, u64>,
+    counts: ViewCounts,
+}
+
+struct Groups {
+    plan: AggregatePlan,
+    values: Box<dyn GroupValues>,
+    accumulators: Accumulators,
+    numbers: Vec<usize>,
+}
+
+impl std::fmt::Debug for Groups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Groups").field("groups", &self.values.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct SessionFold {
+    sessions: Sessions,
+    /// Columns of the below plan's output that keep sessions apart.
+    columns: Vec<usize>,
+    converter: RowConverter,
+    gap: i64,
+}
+
+/// The slices since the last drain, numbered in the order they came.
+#[derive(Debug, Default)]
+struct SliceNumbers {
+    keys: Vec<SliceKey>,
+    numbers: HashMap<SliceKey, u32>,
+    last: Option<(SliceKey, u32)>,
+}
+
+impl SliceNumbers {
+    fn number(&mut self, key: SliceKey) -> u32 {
+        if let Some((last, number)) = self.last
+            && last == key
+        {
+            return number;
+        }
+        let keys = &mut self.keys;
+        let number = *self.numbers.entry(key).or_insert_with(|| {
+            keys.push(key);
+            u32::try_from(keys.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.last = Some((key, number));
+        number
+    }
+}
+
+impl ViewFold {
+    /// An empty fold.
+    ///
+    /// # Errors
+    /// When the view's accumulators or keys cannot be made.
+    pub fn new(plan: Arc<ViewPlan>, windows: Option<Windows>) -> Result<Self> {
+        let groups = match &plan.shape {
+            Shape::Aggregate(aggregate) => Some(Groups::new(aggregate)?),
+            Shape::Rows | Shape::Pass => None,
+        };
+        let sessions = match windows.as_ref().map(Windows::kind) {
+            Some(WindowKind::Session { gap }) => Some(SessionFold::new(&plan, *gap)?),
+            _ => None,
+        };
+        let below = Runner::new(plan.below.clone());
+        Ok(Self {
+            plan,
+            windows,
+            below,
+            groups,
+            rows: Vec::new(),
+            slices: SliceNumbers::default(),
+            sessions,
+            revised: BTreeMap::new(),
+            counts: ViewCounts::default(),
+        })
+    }
+
+    /// The counts since the partition's first record.
+    #[must_use]
+    pub fn counts(&self) -> ViewCounts {
+        self.counts
+    }
+
+    /// Takes up counts and sessions from a checkpoint.
+    pub fn restore(&mut self, counts: ViewCounts, sessions: Option<(SessionList, i64)>) {
+        self.counts = counts;
+        if let (Some(fold), Some(saved)) = (&mut self.sessions, sessions) {
+            fold.sessions = Sessions::restored(saved);
+        }
+    }
+
+    /// The sessions to go on from after a restart.
+    #[must_use]
+    pub fn saved_sessions(&self) -> Option<(SessionList, i64)> {
+        self.sessions.as_ref().map(|fold| fold.sessions.saved())
+    }
+
+    /// Folds one batch; late rows are handed to `late`.
+    ///
+    /// # Errors
+    /// When an expression of the view fails on a row.
+    pub fn fold(&mut self, accepted: Accepted<'_>, late: &mut dyn FnMut(LateRow)) -> Result<()> {
+        let offered = accepted.batch.num_rows();
+        let rows = self.below.run(accepted.batch.clone())?;
+        let numbers = rows.column(0).as_primitive::<UInt32Type>().clone();
+        let distinct = distinct_ascending(numbers.values());
+        let placed = self.place(&rows, numbers.values(), accepted, late)?;
+        let late_or_nowhere = distinct - placed.entered_whole;
+        self.counts.accepted += wide(offered);
+        self.counts.filtered += wide(offered - distinct) + placed.nowhere;
+        self.counts.late += wide(late_or_nowhere) - placed.nowhere;
+        self.counts.counted += wide(placed.entered_whole);
+        let rows = match placed.kept {
+            Some(kept) => take_record_batch(&rows, &UInt32Array::from(kept))?,
+            None => rows,
+        };
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        match &mut self.groups {
+            Some(groups) => groups.add(&rows, &placed.slices),
+            None => self.keep(&rows, &placed.slices, accepted),
+        }
+    }
+
+    /// Decides the slice of every row that came through.
+    fn place(
+        &mut self,
+        rows: &RecordBatch,
+        numbers: &[u32],
+        accepted: Accepted<'_>,
+        late: &mut dyn FnMut(LateRow),
+    ) -> Result<Placed> {
+        let mut placed = Placed::with_capacity(numbers.len());
+        let Some(windows) = self.windows.clone() else {
+            let number = self.slices.number(SliceKey::on_time(0));
+            placed.slices = vec![number; numbers.len()];
+            placed.entered_whole = distinct_ascending(numbers);
+            return Ok(placed);
+        };
+        let session_keys = match &self.sessions {
+            Some(fold) => Some(fold.keys(rows)?),
+            None => None,
+        };
+        let mut cache = None;
+        let mut previous = None;
+        for (at, number) in numbers.iter().enumerate() {
+            let row = usize::try_from(*number).unwrap_or(usize::MAX);
+            let (Some(time), Some(watermark)) = (accepted.times.get(row), accepted.watermarks.get(row)) else {
+                return internal_err!("row {row} of a batch of {}", accepted.times.len());
+            };
+            let placement = match (&mut self.sessions, &session_keys) {
+                (Some(fold), Some(keys)) => fold.place(keys.row(at).as_ref(), *time, *watermark),
+                _ => place_cached(&windows, *time, *watermark, &mut cache),
+            };
+            let is_repeat = previous.replace(*number) == Some(*number);
+            placed.note(at, placement, is_repeat, |slice| self.slices.number(slice));
+            if let Placement::In { slice, .. } = placement
+                && slice.passed != i64::MIN
+            {
+                *self.revised.entry(slice).or_insert(0) += 1;
+            }
+            if let (false, Some((missed, window))) = (is_repeat, missed_of(placement)) {
+                late(late_row(&windows, *number, missed, window));
+            }
+        }
+        Ok(placed)
+    }
+
+    fn keep(&mut self, rows: &RecordBatch, slices: &[u32], accepted: Accepted<'_>) -> Result<()> {
+        let numbers = rows.column(0).as_primitive::<UInt32Type>();
+        let arrivals: UInt64Array = numbers
+            .values()
+            .iter()
+            .map(|number| accepted.arrivals.get(usize::try_from(*number).ok()?).copied())
+            .collect();
+        let mut columns = rows.columns().get(1..).unwrap_or(&[]).to_vec();
+        columns.push(Arc::new(arrivals));
+        let mut fields = rows.schema().fields().iter().skip(1).cloned().collect::<Vec<_>>();
+        fields.push(Arc::new(Field::new(crate::sql::cut::ARRIVAL_COLUMN, DataType::UInt64, true)));
+        let kept = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        let mut by_slice: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (at, slice) in (0_u32..).zip(slices) {
+            by_slice.entry(*slice).or_default().push(at);
+        }
+        for (slice, at) in by_slice {
+            let slice = usize::try_from(slice).ok().and_then(|number| self.slices.keys.get(number));
+            let Some(slice) = slice.copied() else { return internal_err!("a slice without a key") };
+            self.rows.push((slice, take_record_batch(&kept, &UInt32Array::from(at))?));
+        }
+        Ok(())
+    }
+
+    /// Takes out everything since the last drain. `watermark` is the partition's own.
+    ///
+    /// # Errors
+    /// DataFusion's own, when a state cannot be taken.
+    pub fn drain(&mut self, watermark: i64) -> Result<Drained> {
+        let slices = std::mem::take(&mut self.slices).keys;
+        let mut drained = Drained {
+            slices,
+            rows: std::mem::take(&mut self.rows),
+            sessions: self.sessions.as_mut().and_then(|fold| fold.sessions.take_changed(watermark)),
+            revised: std::mem::take(&mut self.revised),
+            ..Drained::default()
+        };
+        if let Some(groups) = &mut self.groups {
+            groups.drain(&mut drained)?;
+        }
+        Ok(drained)
+    }
+
+    /// The plan it folds for.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<ViewPlan> {
+        &self.plan
+    }
+}
+
+/// The slices of a batch's rows, and what became of the records.
+struct Placed {
+    /// Slice numbers of the rows that entered, in order.
+    slices: Vec<u32>,
+    /// The rows that entered, when not all did.
+    kept: Option<Vec<u32>>,
+    /// Records that entered every window.
+    entered_whole: usize,
+    /// Records that lie in no window.
+    nowhere: u64,
+}
+
+impl Placed {
+    fn with_capacity(rows: usize) -> Self {
+        Self { slices: Vec::with_capacity(rows), kept: None, entered_whole: 0, nowhere: 0 }
+    }
+
+    fn note(
+        &mut self,
+        at: usize,
+        placement: Placement,
+        is_repeat: bool,
+        number: impl FnOnce(SliceKey) -> u32,
+    ) {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        let first_left_out = |kept: &mut Option<Vec<u32>>| {
+            kept.get_or_insert_with(|| (0..at).collect());
+        };
+        match placement {
+            Placement::In { slice, missed } => {
+                self.slices.push(number(slice));
+                if let Some(kept) = &mut self.kept {
+                    kept.push(at);
+                }
+                self.entered_whole += usize::from(missed.is_none() && !is_repeat);
+            }
+            Placement::Late { .. } => first_left_out(&mut self.kept),
+            Placement::Nowhere => {
+                first_left_out(&mut self.kept);
+                self.nowhere += u64::from(!is_repeat);
+            }
+        }
+    }
+}
+
+/// The slice a placement was last asked for, and the first end at which it could be late.
+type PlacementCache = Option<(i64, i64)>;
+
+fn place_cached(windows: &Windows, time: i64, watermark: i64, cache: &mut PlacementCache) -> Placement {
+    let start = windows.slice_start(time);
+    if let Some((cached, first_end)) = *cache
+        && cached == start
+        && first_end - 1 > watermark
+    {
+        return Placement::In { slice: SliceKey::on_time(start), missed: None };
+    }
+    let placement = windows.place(time, watermark);
+    if !matches!(placement, Placement::Nowhere) {
+        *cache = Some((start, windows.first_end(start)));
+    }
+    placement
+}
+
+fn missed_of(placement: Placement) -> Option<(u32, Window)> {
+    match placement {
+        Placement::In { missed, .. } => missed,
+        Placement::Late { missed, last } => Some((missed, last)),
+        Placement::Nowhere => None,
+    }
+}
+
+fn late_row(windows: &Windows, row: u32, missed: u32, window: Window) -> LateRow {
+    LateRow {
+        row,
+        missed,
+        window_start: windows.instant(window.start),
+        window_end: windows.instant(window.end),
+    }
+}
+
+impl SessionFold {
+    fn new(plan: &ViewPlan, gap: i64) -> Result<Self> {
+        let schema = plan.below.plan.schema();
+        let names = plan.window.as_ref().map(|window| window.partition_by.clone()).unwrap_or_default();
+        let mut columns = Vec::new();
+        for name in names {
+            columns.push(session_column(plan, &name, &schema)?);
+        }
+        let fields = columns.iter().map(|at| SortField::new(schema.field(*at).data_type().clone())).collect();
+        Ok(Self { sessions: Sessions::default(), columns, converter: RowConverter::new(fields)?, gap })
+    }
+
+    fn keys(&self, rows: &RecordBatch) -> Result<arrow::row::Rows> {
+        let columns: Vec<ArrayRef> = self.columns.iter().map(|at| Arc::clone(rows.column(*at))).collect();
+        if columns.is_empty() {
+            // No PARTITION BY: one key for all rows.
+            let one: ArrayRef = new_null_array(&DataType::Null, rows.num_rows());
+            let converter = RowConverter::new(vec![SortField::new(DataType::Null)])?;
+            return converter.convert_columns(&[one]).map_err(DataFusionError::from);
+        }
+        self.converter.convert_columns(&columns).map_err(DataFusionError::from)
+    }
+
+    fn place(&mut self, key: &[u8], time: i64, watermark: i64) -> Placement {
+        match self.sessions.place(key, time, self.gap, watermark) {
+            Ok(slice) => Placement::In { slice: SliceKey::on_time(slice), missed: None },
+            Err((start, end)) => Placement::Late { missed: 1, last: Window { start, end } },
+        }
+    }
+}
+
+/// The below column of a session's key: a group key of an aggregate, a column of kept rows.
+fn session_column(plan: &ViewPlan, name: &str, schema: &Schema) -> Result<usize> {
+    let found = match &plan.shape {
+        Shape::Aggregate(aggregate) => {
+            let outputs = aggregate.outputs.iter().zip(plan.kept_schema.fields());
+            outputs
+                .filter(|(_, field)| field.name() == name)
+                .find_map(|(output, _)| match output {
+                    crate::sql::plan::Output::Key(nth) => Some(nth + 1),
+                    _ => None,
+                })
+        }
+        Shape::Rows | Shape::Pass => schema.index_of(name).ok(),
+    };
+    match found {
+        Some(at) => Ok(at),
+        None => plan_err!("SESSION … PARTITION BY {name}: GROUP BY must hold {name} too"),
+    }
+}
+
+impl Groups {
+    fn new(plan: &AggregatePlan) -> Result<Self> {
+        Ok(Self {
+            plan: plan.clone(),
+            values: group_values(plan)?,
+            accumulators: Accumulators::new(&plan.calls)?,
+            numbers: Vec::new(),
+        })
+    }
+
+    fn add(&mut self, rows: &RecordBatch, slices: &[u32]) -> Result<()> {
+        let inputs = CallInputs::of(&self.plan.calls, rows)?;
+        let slices: ArrayRef = Arc::new(UInt32Array::from(slices.to_vec()));
+        let keys = rows.columns().get(1..=self.plan.keys.len()).unwrap_or(&[]);
+        for (absent, id) in &self.plan.grouping_sets {
+            let mut columns = vec![Arc::clone(&slices)];
+            for (key, absent) in keys.iter().zip(absent) {
+                columns.push(match absent {
+                    true => new_null_array(key.data_type(), key.len()),
+                    false => Arc::clone(key),
+                });
+            }
+            if self.plan.grouping_id_type.is_some() {
+                columns.push(Arc::new(UInt64Array::from(vec![*id; rows.num_rows()])));
+            }
+            self.numbers.clear();
+            self.values.intern(&columns, &mut self.numbers)?;
+            self.accumulators.update(&inputs, &self.numbers, self.values.len())?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, drained: &mut Drained) -> Result<()> {
+        if self.values.is_empty() {
+            return Ok(());
+        }
+        let mut keys = self.values.emit(EmitTo::All)?;
+        let slices = keys.remove(0);
+        drained.slice_of = slices.as_primitive::<UInt32Type>().values().to_vec();
+        drained.keys = keys;
+        drained.states = self.accumulators.state()?;
+        self.values = group_values(&self.plan)?;
+        self.accumulators = Accumulators::new(&self.plan.calls)?;
+        Ok(())
+    }
+}
+
+/// A hash table over the slice number, the keys and, with grouping sets, the grouping id.
+fn group_values(plan: &AggregatePlan) -> Result<Box<dyn GroupValues>> {
+    let mut fields = vec![Arc::new(Field::new("slice", DataType::UInt32, false))];
+    fields.extend(plan.keys.iter().map(|key| Arc::new(key.as_ref().clone().with_nullable(true))));
+    if plan.grouping_id_type.is_some() {
+        fields.push(Arc::new(Field::new("grouping_id", DataType::UInt64, false)));
+    }
+    new_group_values(Arc::new(Schema::new(fields)), &GroupOrdering::None)
+}
+
+/// How many different numbers there are; equal ones stand together.
+fn distinct_ascending(numbers: &[u32]) -> usize {
+    match numbers {
+        [] => 0,
+        all => 1 + all.windows(2).filter(|pair| pair[0] != pair[1]).count(),
+    }
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,233 @@
+//! The state of one view in one partition: for every slice its groups, each with its merged state.
+//!
+//! Keys and states are kept as bytes (Arrow's row format), so that a slice costs what its groups
+//! cost, and a checkpoint writes them as they are.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef};
+use arrow::row::{RowConverter, Rows, SortField};
+use datafusion::common::{Result, internal_err};
+use hashbrown::HashMap;
+
+use super::aggregate::Accumulators;
+use super::assign::SliceKey;
+use super::fold::Drained;
+use super::session::SessionList;
+use crate::sql::plan::{AggregatePlan, AggregateCall};
+
+/// The groups of one slice: encoded key to encoded state.
+pub type Slice = HashMap<Box<[u8]>, Box<[u8]>>;
+
+/// Everything one partition has folded for one view and not yet closed.
+#[derive(Debug, Default)]
+pub struct PartitionTable {
+    /// Groups by slice.
+    pub slices: BTreeMap<SliceKey, Slice>,
+    /// Closed steps of `CUMULATE`, merged, by the start of their longest window.
+    pub prefixes: BTreeMap<i64, Slice>,
+    /// Kept rows by slice.
+    pub rows: BTreeMap<SliceKey, Vec<RecordBatch>>,
+    /// Sessions by key.
+    pub sessions: SessionList,
+    /// Records by slice that came after windows' ends.
+    pub revised: BTreeMap<SliceKey, u64>,
+}
+
+/// Turns keys and states of one view into bytes and back.
+#[derive(Debug)]
+pub struct Codec {
+    keys: RowConverter,
+    states: RowConverter,
+    calls: Vec<AggregateCall>,
+}
+
+impl Codec {
+    /// The codec of an aggregate.
+    ///
+    /// # Errors
+    /// When a key or state has a type the row format does not know.
+    pub fn new(plan: &AggregatePlan) -> Result<Self> {
+        let mut keys: Vec<SortField> = plan.keys.iter().map(sort_field).collect();
+        if plan.grouping_id_type.is_some() {
+            keys.push(SortField::new(DataType::UInt64));
+        }
+        let states = Accumulators::state_fields(&plan.calls)?.iter().map(sort_field).collect();
+        Ok(Self {
+            keys: RowConverter::new(or_null(keys))?,
+            states: RowConverter::new(or_null(states))?,
+            calls: plan.calls.clone(),
+        })
+    }
+
+    /// Adds what a drain took out; answers the slices that were touched.
+    ///
+    /// # Errors
+    /// When states cannot be merged.
+    pub fn absorb(&self, table: &mut PartitionTable, drained: Drained) -> Result<Vec<SliceKey>> {
+        let touched = drained.slices.clone();
+        for (slice, count) in drained.revised {
+            *table.revised.entry(slice).or_insert(0) += count;
+        }
+        if let Some(sessions) = drained.sessions {
+            table.sessions = merged_sessions(&table.sessions, sessions);
+        }
+        for (slice, rows) in drained.rows {
+            table.rows.entry(slice).or_default().push(rows);
+        }
+        if drained.slice_of.is_empty() {
+            return Ok(touched);
+        }
+        let count = drained.slice_of.len();
+        let keys = encode(&self.keys, &drained.keys, count)?;
+        let states = encode(&self.states, &drained.states, count)?;
+        let mut grown = Vec::new();
+        for (at, number) in drained.slice_of.iter().enumerate() {
+            let slice = usize::try_from(*number).ok().and_then(|number| drained.slices.get(number));
+            let Some(slice) = slice else { return internal_err!("a drained group without a slice") };
+            let groups = table.slices.entry(*slice).or_default();
+            let key = keys.row(at);
+            if groups.contains_key(key.as_ref()) {
+                grown.push((*slice, at));
+            } else {
+                groups.insert(key.as_ref().into(), states.row(at).as_ref().into());
+            }
+        }
+        self.merge_grown(table, &grown, &keys, &states)?;
+        Ok(touched)
+    }
+
+    /// Merges new states into the states of groups that were there before.
+    fn merge_grown(
+        &self,
+        table: &mut PartitionTable,
+        grown: &[(SliceKey, usize)],
+        keys: &Rows,
+        states: &Rows,
+    ) -> Result<()> {
+        if grown.is_empty() {
+            return Ok(());
+        }
+        let old = grown.iter().filter_map(|(slice, at)| {
+            table.slices.get(slice).and_then(|groups| groups.get(keys.row(*at).as_ref())).map(AsRef::as_ref)
+        });
+        let fresh = grown.iter().map(|(_, at)| states.row(*at).data());
+        let all: Vec<&[u8]> = old.chain(fresh).collect();
+        let numbers: Vec<usize> = (0..grown.len()).chain(0..grown.len()).collect();
+        let merged = self.merged(&all, &numbers, grown.len())?;
+        for (nth, (slice, at)) in grown.iter().enumerate() {
+            if let Some(groups) = table.slices.get_mut(slice) {
+                groups.insert(keys.row(*at).as_ref().into(), merged.row(nth).as_ref().into());
+            }
+        }
+        Ok(())
+    }
+
+    fn merged(&self, states: &[&[u8]], numbers: &[usize], count: usize) -> Result<Rows> {
+        let mut accumulators = Accumulators::new(&self.calls)?;
+        accumulators.merge(&self.decode_states(states)?, numbers, count)?;
+        encode(&self.states, &accumulators.state()?, count)
+    }
+
+    /// Merges whole slices into one.
+    ///
+    /// # Errors
+    /// When states cannot be merged.
+    pub fn merge_into(&self, target: &mut Slice, source: Slice) -> Result<()> {
+        let mut keys = Vec::new();
+        let mut fresh = Vec::new();
+        for (key, state) in source {
+            if target.contains_key(&key) {
+                keys.push(key);
+                fresh.push(state);
+            } else {
+                target.insert(key, state);
+            }
+        }
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let old = keys.iter().filter_map(|key| target.get(key)).map(AsRef::as_ref);
+        let all: Vec<&[u8]> = old.chain(fresh.iter().map(AsRef::as_ref)).collect();
+        let numbers: Vec<usize> = (0..keys.len()).chain(0..keys.len()).collect();
+        let merged = self.merged(&all, &numbers, keys.len())?;
+        for (nth, key) in keys.into_iter().enumerate() {
+            target.insert(key, merged.row(nth).as_ref().into());
+        }
+        Ok(())
+    }
+
+    /// The groups of all `slices` together, in the order of their keys, with their values.
+    ///
+    /// # Errors
+    /// When states cannot be merged or evaluated.
+    pub fn evaluate<'a>(&self, slices: impl Iterator<Item = &'a Slice>) -> Result<Evaluated> {
+        let mut parts: Vec<(&[u8], &[u8])> = Vec::new();
+        for slice in slices {
+            parts.extend(slice.iter().map(|(key, state)| (key.as_ref(), state.as_ref())));
+        }
+        // A stable sort keeps the parts of one group in the order of partitions and slices.
+        parts.sort_by_key(|(key, _)| *key);
+        let mut keys: Vec<&[u8]> = Vec::new();
+        let mut numbers = Vec::with_capacity(parts.len());
+        for (key, _) in &parts {
+            if keys.last() != Some(key) {
+                keys.push(key);
+            }
+            numbers.push(keys.len() - 1);
+        }
+        let states: Vec<&[u8]> = parts.iter().map(|(_, state)| *state).collect();
+        let mut accumulators = Accumulators::new(&self.calls)?;
+        accumulators.merge(&self.decode_states(&states)?, &numbers, keys.len())?;
+        let values = accumulators.evaluate()?;
+        let parser = self.keys.parser();
+        let rows: Vec<_> = keys.iter().map(|key| parser.parse(key)).collect();
+        let count = rows.len();
+        Ok(Evaluated { keys: self.keys.convert_rows(rows)?, values, count })
+    }
+
+    fn decode_states(&self, states: &[&[u8]]) -> Result<Vec<ArrayRef>> {
+        let parser = self.states.parser();
+        Ok(self.states.convert_rows(states.iter().map(|state| parser.parse(state)))?)
+    }
+}
+
+/// Groups with their values.
+#[derive(Debug, Clone)]
+pub struct Evaluated {
+    /// The key columns, the grouping id last where there are grouping sets.
+    pub keys: Vec<ArrayRef>,
+    /// One column a call.
+    pub values: Vec<ArrayRef>,
+    /// Number of groups.
+    pub count: usize,
+}
+
+fn sort_field(field: &FieldRef) -> SortField {
+    SortField::new(field.data_type().clone())
+}
+
+/// The row format needs at least one column.
+fn or_null(fields: Vec<SortField>) -> Vec<SortField> {
+    if fields.is_empty() { vec![SortField::new(DataType::Null)] } else { fields }
+}
+
+fn encode(converter: &RowConverter, columns: &[ArrayRef], count: usize) -> Result<Rows> {
+    if columns.is_empty() {
+        return Ok(converter.convert_columns(&[arrow::array::new_null_array(&DataType::Null, count)])?);
+    }
+    Ok(converter.convert_columns(columns)?)
+}
+
+/// The sessions a partition tells now, and those it told before and has since forgotten.
+pub(super) fn merged_sessions(known: &SessionList, told: SessionList) -> SessionList {
+    let still = |(key, session): &&(Box<[u8]>, super::session::Session)| {
+        !told.iter().any(|(other, fresh)| {
+            other == key && fresh.slices.iter().any(|slice| session.slices.contains(slice))
+        })
+    };
+    let mut all: SessionList = known.iter().filter(still).cloned().collect();
+    all.extend(told);
+    all
+}
