@@ -63,7 +63,8 @@ export class TrendChart {
       axes: [
         {
           ...axis,
-          size: 28 * unit,
+          size: 34 * unit,
+          gap: 10 * unit,
           splits: () => timeTicks(...this.range()),
           values: (_plot, ticks) => ticks.map((at) => this.texts.clock(at * 1000, this.range()[0] * 1000)),
         },

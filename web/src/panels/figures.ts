@@ -1,6 +1,6 @@
 /** From a view and a column to a figure on the wall: what several panels need. */
 import { compact, grouped, type Compact } from '../format/number';
-import { atScale, compareDecimal, parseDecimal, type Decimal } from '../format/decimal';
+import { addDecimal, atScale, compareDecimal, parseDecimal, type Decimal } from '../format/decimal';
 import type { Language } from '../format/words';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
@@ -24,15 +24,22 @@ export function figureOf(view: ViewState | undefined, screen: Screen, figure: Pi
 /** The entries of the newest window, largest first; equal ones by name, so that they do not swap. */
 export function entriesOf(view: ViewState | undefined, screen: Screen, key: string, column: string): readonly Entry[] {
   if (view === undefined) return [];
-  const entries = windowRows(view, screen.window).flatMap((row) => entryOf(row, key, column));
-  return entries.sort((a, b) => compareDecimal(b.value, a.value) || (a.key < b.key ? -1 : 1));
+  const byKey = new Map<string, Entry>();
+  for (const row of windowRows(view, screen.window)) {
+    const entry = entryOf(row, key, column);
+    if (entry === undefined) continue;
+    // A view with one more key column than the panel shows has several rows of a name: they add up.
+    const before = byKey.get(entry.key);
+    byKey.set(entry.key, before === undefined ? entry : { ...entry, value: addDecimal(before.value, entry.value) });
+  }
+  return [...byKey.values()].sort((a, b) => compareDecimal(b.value, a.value) || (a.key < b.key ? -1 : 1));
 }
 
-function entryOf(row: Row, key: string, column: string): readonly Entry[] {
+function entryOf(row: Row, key: string, column: string): Entry | undefined {
   const value = parseDecimal(row[column]);
   const name = row[key];
   // A key that is null is an order that named none: it still counts and must be seen.
-  return value === undefined ? [] : [{ key: name === null || name === undefined ? '—' : String(name), value }];
+  return value === undefined ? undefined : { key: name === null || name === undefined ? '—' : String(name), value };
 }
 
 /** A figure in the size and unit its column asks for. */

@@ -14,8 +14,8 @@ export interface Wheel {
 }
 
 export const ROLL_MS = 180;
-/** A change this soon after the last one is not rolled, ms. */
-const REST_MS = 260;
+/** A change this soon after the last one is not rolled, ms; longer than a slow machine's hiccup. */
+const REST_MS = 700;
 
 /** Digits of `text` from the right, without grouping and point. */
 export function digitsOf(text: string): readonly number[] {

@@ -20,6 +20,8 @@ class ViewCell {
 
 const SECOND_MS = 1000;
 const STATUS_EVERY_MS = 250;
+/** Reports come every second; this long after hello one must have come. */
+const FIRST_REPORT_MS = 3000;
 /** A newer build is loaded between these two, spread out so that screens do not come at once. */
 const RELOAD_MS_MIN = 30_000;
 const RELOAD_MS_MAX = 90_000;
@@ -51,6 +53,7 @@ export class Wall {
   private frameAt: number | undefined;
   private open = false;
   private opened = false;
+  private greetedAt = 0;
   private epoch: string | undefined;
   private secondAt = 0;
   private statusAt = 0;
@@ -94,9 +97,13 @@ export class Wall {
     return this.cells.get(name)?.state;
   }
 
-  /** Whether a lower figure may be a restart that is still recomputing, and not a correction. */
+  /**
+   * Whether a lower figure may be a restart that is still recomputing, and not a correction. Before
+   * its first report a server is given a moment; one that never reports cannot hold for ever.
+   */
   mayHold(): boolean {
-    return this.report === undefined || this.report.state === 'catching_up';
+    if (this.report !== undefined) return this.report.state === 'catching_up';
+    return performance.now() - this.greetedAt < FIRST_REPORT_MS;
   }
 
   /** Brings everything that changed since the last picture to the panels. */
@@ -152,6 +159,7 @@ export class Wall {
     this.frameAt = now;
     switch (frame.type) {
       case 'hello':
+        this.greetedAt = now;
         void this.greeted(frame);
         break;
       case 'snap':
