@@ -2,7 +2,7 @@
 
 const MINUTE_S = 60;
 /** Steps between two marks of time, s; the smallest that gives few enough is taken. */
-const TIME_STEPS_S = [10, 15, 30, 60, 120, 180, 240].map((minutes) => minutes * MINUTE_S);
+const TIME_STEPS_S = [1, 5, 10, 15, 30, 60, 120, 180, 240].map((minutes) => minutes * MINUTE_S);
 const TIME_MARKS_MAX = 12;
 
 /** Marks from `start` to `end`, both in s; the first is the start of the day. */

@@ -94,9 +94,11 @@ export class TrendChart {
 
   private mark(plot: uPlot, unit: number): void {
     const { trend } = this;
-    if (trend?.peak === undefined) return;
+    if (trend === undefined) return;
     const size = unit * uPlot.pxRatio;
-    const [times, done] = columnsOf(trend);
+    const [times, done, filling] = columnsOf(trend);
+    if (trend.open !== undefined) dot(plot, times.at(-1), filling.at(-1), 3 * size, '#39d0ff');
+    if (trend.peak === undefined) return;
     const latest = trend.points.length - 1;
     dot(plot, times[latest], done[latest], 5 * size, '#e8f4ff');
     const top = trend.points.indexOf(trend.peak);

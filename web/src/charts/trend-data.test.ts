@@ -28,7 +28,7 @@ describe('trendOf', () => {
 
   it('widens its axis as the day goes on', () => {
     const end = (minute: number) => trendOf(view([[minute * MINUTE, '1']], DAY), COLUMNS, 'gmv', 0)?.range[1];
-    expect([end(5), end(90), end(23 * 60)]).toEqual([DAY / 24, DAY / 12, DAY]);
+    expect([end(5), end(50), end(90), end(23 * 60)]).toEqual([DAY / 144, DAY / 24, DAY / 12, DAY]);
   });
 
   it('joins the filling minute to the last finished one', () => {

@@ -21,7 +21,7 @@ export interface Trend {
 
 const HOUR_MS = 3_600_000;
 /** The axis grows in these steps of hours, so that the first minutes are not a sliver. */
-const AXIS_HOURS = [1, 2, 4, 8, 12, 18, 24] as const;
+const AXIS_HOURS = [1 / 6, 1 / 2, 1, 2, 4, 8, 12, 18, 24] as const;
 
 export function trendOf(
   view: ViewState,

@@ -26,7 +26,7 @@ export interface HeroSample {
 
 const SAMPLES_MAX = 200;
 const samples: HeroSample[] = [];
-let heroDisplay = '';
+let heroDisplay = { text: '', held: false };
 
 /** Called by the hero with each confirmed figure and by its painting with what can be read. */
 export function recordHero(cut: number, value: string): void {
@@ -35,8 +35,9 @@ export function recordHero(cut: number, value: string): void {
   if (samples.length > SAMPLES_MAX) samples.shift();
 }
 
-export function recordDisplay(text: string): void {
-  heroDisplay = text;
+/** What the wheels read, and whether an older, higher figure is held on purpose. */
+export function recordDisplay(text: string, held: boolean): void {
+  heroDisplay = { text, held };
 }
 
 export function installTestHook(wall: Wall): () => void {
@@ -50,7 +51,7 @@ export function installTestHook(wall: Wall): () => void {
       status: { ...wall.status },
       language: wall.language,
       missing: [...wall.missing],
-      hero: { samples: [...samples], display: heroDisplay },
+      hero: { samples: [...samples], display: heroDisplay.text, held: heroDisplay.held },
       panels: shownViews(wall),
     }),
   };
