@@ -40,7 +40,8 @@ describe('trendOf', () => {
 
 describe('ticks', () => {
   it('of time are whole steps from the start', () => {
-    expect(timeTicks(7200, 7200 + 3600)).toEqual([7200, 7800, 8400, 9000, 9600, 10_200, 10_800]);
+    expect(timeTicks(7200, 7200 + 600).slice(0, 3)).toEqual([7200, 7260, 7320]);
+    expect(timeTicks(7200, 7200 + 3600).at(-1)).toBe(10_800);
     expect(timeTicks(0, 86_400)).toHaveLength(13);
   });
 
