@@ -14,9 +14,12 @@ describe('decodeCatalogue', () => {
     expect(catalogue.get('v')).toEqual(['a', 'b']);
   });
 
-  it('refuses a catalogue it cannot read', () => {
-    for (const value of [{}, [{ name: 'v' }], [{ keys: [] }], [{ name: 'v', keys: [1] }]]) {
-      expect(() => decodeCatalogue(value)).toThrow();
-    }
+  it('leaves out a view it cannot read and keeps the others', () => {
+    const catalogue = decodeCatalogue([{ name: 'a' }, { keys: [] }, { name: 'b', keys: [1] }, { name: 'c', keys: [] }]);
+    expect([...catalogue]).toEqual([['c', []]]);
+  });
+
+  it('refuses what is no catalogue', () => {
+    expect(() => decodeCatalogue({ views: [] })).toThrow('not a list');
   });
 });

@@ -5,7 +5,7 @@ import { isRow } from '../protocol/frames';
 export type Catalogue = ReadonlyMap<string, readonly string[]>;
 
 export async function fetchJson(path: string): Promise<unknown> {
-  const response = await fetch(path, { headers: { accept: 'application/json' } });
+  const response = await fetch(path, { headers: { accept: 'application/json' }, cache: 'no-cache' });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.json();
 }
@@ -14,14 +14,13 @@ export async function fetchCatalogue(): Promise<Catalogue> {
   return decodeCatalogue(await fetchJson('/api/views'));
 }
 
-/** `[{"name","keys":[…]}]` as a map; an entry that does not read so is an error, not a guess. */
+/** `[{"name","keys":[…]}]` as a map; a view that does not read so is left out, its panel says so. */
 export function decodeCatalogue(value: unknown): Catalogue {
   if (!Array.isArray(value)) throw new Error('the catalogue is not a list');
-  return new Map(value.map((entry: unknown) => {
+  return new Map(value.flatMap((entry: unknown) => {
     const name = isRow(entry) ? entry['name'] : undefined;
     const keys = isRow(entry) ? entry['keys'] : undefined;
-    if (typeof name !== 'string' || !isTextList(keys)) throw new Error('a view lacks its name or keys');
-    return [name, keys] as const;
+    return typeof name === 'string' && isTextList(keys) ? [[name, keys] as const] : [];
   }));
 }
 

@@ -24,8 +24,9 @@ export interface ViewShape {
 }
 
 /** A page on the wall for weeks may not grow: past this many rows the oldest windows go. */
-export const ROWS_MAX = 6000;
-const ROWS_KEPT = 4500;
+export const ROWS_MAX = 3000;
+/** A day of minutes fits twice; what is dropped at once is not worth a sort each time. */
+const ROWS_KEPT = 2200;
 
 /** The view after `frame`, or `'gap'` when the server must be asked for what is missing. */
 export function applyFrame(

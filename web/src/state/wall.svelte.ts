@@ -35,7 +35,6 @@ export class Wall {
   hello = $state.raw<HelloFrame | undefined>();
   /** The largest accepted event time, ms since the Unix epoch. */
   asOfMs = $state<number | undefined>();
-  watermarkMs = $state<number | undefined>();
   cut = $state<number | undefined>();
   /** Counts up once a second: what is ordered anew, sampled or aged at that pace leans on it. */
   second = $state(0);
@@ -54,6 +53,8 @@ export class Wall {
   private open = false;
   private opened = false;
   private greetedAt = 0;
+  /** Event time reached in this epoch, shown with the next picture. */
+  private reachedMs: number | undefined;
   private epoch: string | undefined;
   private secondAt = 0;
   private statusAt = 0;
@@ -129,9 +130,9 @@ export class Wall {
       if (cell === undefined || state === undefined) continue;
       cell.state = state;
       this.cut = Math.max(this.cut ?? 0, state.cut);
-      if (state.asOfMs !== undefined) this.asOfMs = Math.max(this.asOfMs ?? 0, state.asOfMs);
-      this.watermarkMs = state.watermarkMs ?? this.watermarkMs;
+      if (state.asOfMs !== undefined) this.reachedMs = Math.max(this.reachedMs ?? 0, state.asOfMs);
     }
+    this.asOfMs = this.reachedMs ?? this.asOfMs;
   }
 
   private levelOf(panel: Panel, now: number): Level {
@@ -182,6 +183,8 @@ export class Wall {
     // Another life of the server may have other views and other keys.
     if (before !== undefined && before.epoch !== hello.epoch) {
       this.cut = undefined;
+      // Its event time may be an earlier one: the clock keeps what it shows until the first figure.
+      this.reachedMs = undefined;
       await fetchCatalogue().then((catalogue) => this.learn(catalogue), () => undefined);
     }
     const served = hello.views.length === 0 ? this.views : hello.views;
@@ -207,8 +210,7 @@ export class Wall {
 
   private reported(frame: StatusFrame, now: number): void {
     this.report = { at: now, state: frame.state ?? 'live', lagMs: frame.lagMs ?? 0 };
-    if (frame.asOfMs !== undefined) this.asOfMs = Math.max(this.asOfMs ?? 0, frame.asOfMs);
-    if (frame.watermarkMs !== undefined) this.watermarkMs = frame.watermarkMs;
+    if (frame.asOfMs !== undefined) this.reachedMs = Math.max(this.reachedMs ?? 0, frame.asOfMs);
   }
 
   private learn(catalogue: Catalogue): void {
