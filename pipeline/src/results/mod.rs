@@ -5,7 +5,9 @@
 
 pub mod cut;
 pub mod json;
+pub mod published;
 pub mod snapshot;
 
 pub use cut::{Cut, Mode, Results, State, Status};
+pub use published::PublishedView;
 pub use snapshot::{Changes, Mark, PublishedRow, Snapshot, Tombstone, ViewInfo, WindowRows};

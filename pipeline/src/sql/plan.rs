@@ -33,7 +33,7 @@ pub struct SlotPlan {
 }
 
 impl SlotPlan {
-    fn new((plan, rows): (Arc<dyn ExecutionPlan>, SlotRows)) -> Self {
+    pub(super) fn new((plan, rows): (Arc<dyn ExecutionPlan>, SlotRows)) -> Self {
         Self { plan, rows, turn: Arc::default() }
     }
 }
@@ -429,6 +429,19 @@ fn roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>>
             found
         }
     }
+}
+
+/// Result columns of a plan without an engine aggregate that identify a row: those it groups by, or
+/// the texts where it does not group.
+pub(super) fn key_columns(plan: &LogicalPlan) -> Vec<usize> {
+    let found = roles(plan, None);
+    let grouped: Vec<usize> =
+        found.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect();
+    if !grouped.is_empty() {
+        return grouped;
+    }
+    let fields = plan.schema().fields().iter().enumerate();
+    fields.filter(|(_, field)| *field.data_type() == DataType::Utf8).map(|(at, _)| at).collect()
 }
 
 fn slot_roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>> {

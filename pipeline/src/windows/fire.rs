@@ -52,8 +52,8 @@ pub struct Fired {
 pub struct Firing {
     /// Windows with new rows or a new mark, in the order of their ends.
     pub fired: Vec<Fired>,
-    /// Windows that are no longer shown, as the provisional step of `CUMULATE` that moved on.
-    pub withdrawn: Vec<Window>,
+    /// Windows that are no longer shown, as the provisional step of `CUMULATE` that moved on; instants.
+    pub withdrawn: Vec<(i64, i64)>,
 }
 
 /// All state of one view, of all partitions.
@@ -269,7 +269,7 @@ impl ViewState {
             self.pending.keys().filter(|window| !sessions.contains_key(window)).copied().collect();
         for window in gone {
             self.pending.remove(&window);
-            firing.withdrawn.push(window);
+            firing.withdrawn.push((windows.instant(window.start), windows.instant(window.end)));
         }
         for (window, members) in sessions {
             let mark = mark_of(windows, window, progress);
@@ -347,7 +347,7 @@ impl ViewState {
                 && shown != provisional
                 && !shown_is_final
             {
-                firing.withdrawn.push(Window { start, end: shown });
+                firing.withdrawn.push((windows.instant(start), windows.instant(shown)));
             }
             let window = Window { start, end: provisional };
             if base.touched || base.shown != Some(provisional) {

@@ -1,0 +1,318 @@
+//! The published rows of one view: what is shown now, what changed when, what went.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+
+use super::json::write_row;
+use super::snapshot::{
+    MARK_COLUMN, Mark, PublishedRow, REVISION_COLUMN, Snapshot, Tombstone, ViewInfo, WindowRows,
+};
+
+/// Order of windows in a snapshot: by end, then start.
+type Place = (i64, i64);
+
+/// Rows of one window as they come from the engine.
+#[derive(Debug, Clone)]
+pub struct NewWindow {
+    /// Start and end as instants, epoch milliseconds; `i64::MIN` and `i64::MAX` for a running total.
+    pub window: (i64, i64),
+    /// The result's columns.
+    pub rows: RecordBatch,
+    /// How settled they are.
+    pub mark: Mark,
+    /// How many records came after the window's end.
+    pub revision: u64,
+}
+
+/// How many rows or how much event time is kept.
+#[derive(Debug, Clone, Copy)]
+pub enum Keep {
+    /// The newest windows that together hold at least this many rows.
+    Rows(usize),
+    /// Windows that ended at most this long before the newest, in milliseconds.
+    Time(i64),
+}
+
+/// The published rows of one view.
+#[derive(Debug)]
+pub struct PublishedView {
+    info: Arc<ViewInfo>,
+    keys: Vec<usize>,
+    windows: BTreeMap<Place, Arc<WindowRows>>,
+    row_count: usize,
+    tombstones: Arc<VecDeque<Tombstone>>,
+    tombstones_max: usize,
+    complete_since: u64,
+    changed_at: u64,
+    keep: Keep,
+    snapshot: Option<Arc<Snapshot>>,
+}
+
+/// A view's schema with its mark and revision.
+#[must_use]
+pub fn schema_with_papers(schema: &Schema) -> SchemaRef {
+    let mut fields: Vec<Field> =
+        schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    fields.push(Field::new(MARK_COLUMN, DataType::Utf8, false));
+    fields.push(Field::new(REVISION_COLUMN, DataType::Int64, false));
+    Arc::new(Schema::new(fields))
+}
+
+impl PublishedView {
+    /// A view before its first row. `keys` are the columns that identify a row.
+    #[must_use]
+    pub fn new(info: Arc<ViewInfo>, keys: Vec<usize>, keep: Keep, tombstones_max: usize) -> Self {
+        Self {
+            info,
+            keys,
+            windows: BTreeMap::new(),
+            row_count: 0,
+            tombstones: Arc::default(),
+            tombstones_max,
+            complete_since: 0,
+            changed_at: 0,
+            keep,
+            snapshot: None,
+        }
+    }
+
+    /// What the view is.
+    #[must_use]
+    pub fn info(&self) -> &Arc<ViewInfo> {
+        &self.info
+    }
+
+    /// The windows shown now, in order.
+    #[must_use]
+    pub fn windows(&self) -> &BTreeMap<(i64, i64), Arc<WindowRows>> {
+        &self.windows
+    }
+
+    /// Shows the rows of a window in the place of those it had.
+    ///
+    /// # Errors
+    /// When the rows are not of the view's schema.
+    pub fn show(&mut self, cut: u64, new: NewWindow) -> Result<(), ArrowError> {
+        let place = (new.window.1, new.window.0);
+        let old = self.windows.get(&place).cloned();
+        let batch = with_papers(&self.info.schema, &new)?;
+        let (rows, gone) = self.compared(cut, &batch, old.as_deref());
+        if let Some(old) = &old
+            && gone.is_empty()
+            && rows.iter().all(|row| row.changed_at < cut)
+            && rows.len() == old.rows.len()
+        {
+            return Ok(());
+        }
+        self.row_count += rows.len();
+        self.row_count -= old.map_or(0, |old| old.rows.len());
+        let changed_at = rows.iter().map(|row| row.changed_at).max().unwrap_or(cut);
+        self.bury(cut, gone);
+        if rows.is_empty() {
+            self.windows.remove(&place);
+        } else {
+            let window = WindowRows { window: new.window, batch, rows, changed_at };
+            self.windows.insert(place, Arc::new(window));
+        }
+        self.changed(cut);
+        Ok(())
+    }
+
+    /// Takes a window off.
+    pub fn withdraw(&mut self, cut: u64, window: (i64, i64)) {
+        if let Some(old) = self.windows.remove(&(window.1, window.0)) {
+            self.row_count -= old.rows.len();
+            let gone = old.rows.iter().map(|row| Arc::clone(&row.key)).collect();
+            self.bury(cut, gone);
+            self.changed(cut);
+        }
+    }
+
+    /// Drops the oldest windows beyond what is kept.
+    pub fn trim(&mut self, cut: u64) {
+        while let Some((place, window)) = self.windows.first_key_value() {
+            let newest = self.windows.last_key_value().map_or(place.0, |(place, _)| place.0);
+            let spare = match self.keep {
+                Keep::Rows(rows) => self.row_count.saturating_sub(window.rows.len()) >= rows,
+                Keep::Time(ms) => place.0 < newest.saturating_sub(ms),
+            };
+            if !spare || self.windows.len() == 1 {
+                return;
+            }
+            let window = window.window;
+            self.withdraw(cut, window);
+        }
+    }
+
+    /// Rows as they were saved, with no history of changes.
+    pub fn restore(&mut self, cut: u64, windows: Vec<NewWindow>) -> Result<(), ArrowError> {
+        for window in windows {
+            self.show(cut, window)?;
+        }
+        self.tombstones = Arc::default();
+        self.complete_since = cut;
+        Ok(())
+    }
+
+    /// The view at this cut; shared with the cut before when nothing changed.
+    pub fn snapshot(&mut self) -> Arc<Snapshot> {
+        let snapshot = self.snapshot.get_or_insert_with(|| {
+            Arc::new(Snapshot {
+                info: Arc::clone(&self.info),
+                changed_at: self.changed_at,
+                windows: self.windows.values().cloned().collect(),
+                tombstones: Arc::clone(&self.tombstones),
+                complete_since: self.complete_since,
+            })
+        });
+        Arc::clone(snapshot)
+    }
+
+    fn changed(&mut self, cut: u64) {
+        self.changed_at = cut;
+        self.snapshot = None;
+    }
+
+    fn bury(&mut self, cut: u64, gone: Vec<Arc<str>>) {
+        if gone.is_empty() {
+            return;
+        }
+        let tombstones = Arc::make_mut(&mut self.tombstones);
+        tombstones.extend(gone.into_iter().map(|key| Tombstone { key, deleted_at: cut }));
+        while tombstones.len() > self.tombstones_max {
+            if let Some(oldest) = tombstones.pop_front() {
+                self.complete_since = oldest.deleted_at;
+            }
+        }
+    }
+
+    /// The new rows, unchanged ones with the cut at which they changed, and the keys that went.
+    fn compared(
+        &self,
+        cut: u64,
+        batch: &RecordBatch,
+        old: Option<&WindowRows>,
+    ) -> (Vec<PublishedRow>, Vec<Arc<str>>) {
+        let mut before: HashMap<&str, &PublishedRow> =
+            old.iter().flat_map(|old| &old.rows).map(|row| (row.key.as_ref(), row)).collect();
+        let columns: Vec<usize> = (0..batch.num_columns()).collect();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut rows = Vec::with_capacity(batch.num_rows());
+        let mut text = String::new();
+        for row in 0..batch.num_rows() {
+            text.clear();
+            write_row(&mut text, batch, &self.keys, row);
+            let key = unique(&mut seen, &text);
+            text.clear();
+            write_row(&mut text, batch, &columns, row);
+            rows.push(match before.remove(key.as_str()) {
+                Some(same) if same.json.as_ref() == text => same.clone(),
+                Some(changed) => PublishedRow {
+                    key: Arc::clone(&changed.key),
+                    json: text.as_str().into(),
+                    changed_at: cut,
+                },
+                None => PublishedRow { key: key.into(), json: text.as_str().into(), changed_at: cut },
+            });
+        }
+        let gone = before.into_values().map(|row| Arc::clone(&row.key)).collect();
+        (rows, gone)
+    }
+}
+
+/// Rows that no column tells apart are told apart by their place.
+fn unique(seen: &mut HashMap<String, usize>, key: &str) -> String {
+    let count = seen.entry(key.to_owned()).or_insert(0);
+    *count += 1;
+    if *count == 1 {
+        return key.to_owned();
+    }
+    let body = key.trim_end_matches('}');
+    let comma = if body.len() > 1 { "," } else { "" };
+    format!("{body}{comma}\"_row\":{count}}}")
+}
+
+fn with_papers(schema: &SchemaRef, new: &NewWindow) -> Result<RecordBatch, ArrowError> {
+    let count = new.rows.num_rows();
+    let mut columns: Vec<ArrayRef> = new.rows.columns().to_vec();
+    columns.push(Arc::new(StringArray::from(vec![new.mark.as_str(); count])));
+    let revision = i64::try_from(new.revision).unwrap_or(i64::MAX);
+    columns.push(Arc::new(Int64Array::from(vec![revision; count])));
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(tombstones_max: usize) -> PublishedView {
+        let schema = Schema::new(vec![
+            Field::new("end", DataType::Int64, false),
+            Field::new("n", DataType::Int64, false),
+        ]);
+        let info = ViewInfo {
+            name: "v".into(),
+            keys: vec!["end".into()],
+            schema: schema_with_papers(&schema),
+            scope: None,
+            title: Default::default(),
+            definition: Default::default(),
+            unit: String::new(),
+            time_zone: "UTC".into(),
+            sql: String::new(),
+            window_start: None,
+            window_end: Some(0),
+        };
+        PublishedView::new(Arc::new(info), vec![0], Keep::Rows(2), tombstones_max)
+    }
+
+    fn window(end: i64, n: i64) -> NewWindow {
+        let schema = Schema::new(vec![
+            Field::new("end", DataType::Int64, true),
+            Field::new("n", DataType::Int64, true),
+        ]);
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(Int64Array::from(vec![end])), Arc::new(Int64Array::from(vec![n]))];
+        let rows = RecordBatch::try_new(Arc::new(schema), columns).expect("batch");
+        NewWindow { window: (end - 1, end), rows, mark: Mark::Provisional, revision: 0 }
+    }
+
+    #[test]
+    fn a_reader_is_told_only_what_changed_since_its_cut() {
+        let mut view = view(10);
+        view.show(1, window(1, 5)).expect("shown");
+        view.show(2, window(2, 6)).expect("shown");
+        view.show(2, window(1, 5)).expect("shown");
+        let changes = view.snapshot().changes_since(1).expect("known");
+        assert_eq!(changes.upsert.len(), 1);
+        assert!(changes.upsert[0].contains("\"n\":6"));
+        assert!(view.snapshot().changes_since(2).expect("known").upsert.is_empty());
+    }
+
+    #[test]
+    fn a_row_that_went_is_a_deletion_until_its_tombstone_is_dropped() {
+        let mut view = view(1);
+        view.show(1, window(1, 5)).expect("shown");
+        view.withdraw(2, (0, 1));
+        assert_eq!(view.snapshot().changes_since(1).expect("known").delete.len(), 1);
+        view.show(3, window(2, 5)).expect("shown");
+        view.withdraw(4, (1, 2));
+        assert!(view.snapshot().changes_since(1).is_none());
+        assert_eq!(view.snapshot().changes_since(3).expect("known").delete.len(), 1);
+    }
+
+    #[test]
+    fn the_oldest_windows_go_when_there_are_more_rows_than_kept() {
+        let mut view = view(10);
+        for end in 1..=4 {
+            view.show(1, window(end, end)).expect("shown");
+        }
+        view.trim(1);
+        assert_eq!(view.windows().keys().map(|(end, _)| *end).collect::<Vec<_>>(), [3, 4]);
+    }
+}

@@ -1,0 +1,109 @@
+//! Stages made from definitions: decoders, folds, view states.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::Result;
+
+use super::partition::{PartitionRun, Place};
+use crate::decode::{Decoder, FieldSpec, FieldType, Format};
+use crate::model::Zone;
+use crate::sql::options::Retention;
+use crate::sql::stream::UnknownFields;
+use crate::sql::{StreamPlan, ViewPlan};
+use crate::windows::fire::ViewState;
+use crate::windows::{ViewFold, Windows};
+
+/// A view to be run, apart from its name and papers.
+#[derive(Debug, Clone)]
+pub struct ViewToRun {
+    /// Its plan.
+    pub plan: Arc<ViewPlan>,
+    /// How long its closed windows may be revised, in milliseconds.
+    pub allowed_lateness: i64,
+    /// How much its snapshot holds.
+    pub retention: Retention,
+}
+
+impl ViewToRun {
+    /// Its windows; `None` for a running total.
+    #[must_use]
+    pub fn windows(&self, zone: Zone) -> Option<Windows> {
+        let window = self.plan.window.as_ref()?;
+        // Rows that only pass through a window function are late for nothing.
+        let allowed = if self.plan.passes_late { i64::MAX } else { self.allowed_lateness };
+        Some(Windows::new(window, zone, allowed))
+    }
+
+    /// The state of the view before its first record.
+    ///
+    /// # Errors
+    /// When its keys or states cannot be encoded.
+    pub fn state(&self, zone: Zone) -> Result<ViewState> {
+        ViewState::new(Arc::clone(&self.plan), self.windows(zone), self.retention)
+    }
+}
+
+/// A partition with the folds of all views.
+///
+/// # Errors
+/// When a fold cannot be made.
+pub fn partition_run(
+    stream: &Arc<StreamPlan>,
+    place: Place,
+    csv_header: Option<Vec<String>>,
+    views: &[ViewToRun],
+) -> Result<PartitionRun> {
+    let zone = stream.definition.zone;
+    let folds = views
+        .iter()
+        .map(|view| ViewFold::new(Arc::clone(&view.plan), view.windows(zone)))
+        .collect::<Result<Vec<_>>>()?;
+    PartitionRun::new(Arc::clone(stream), place, decoder(stream, csv_header), folds)
+}
+
+/// The decoder of a stream's records.
+#[must_use]
+pub fn decoder(stream: &StreamPlan, csv_header: Option<Vec<String>>) -> Decoder {
+    let definition = &stream.definition;
+    let fields: Vec<FieldSpec> = definition
+        .columns
+        .iter()
+        .filter(|column| column.computed.is_none())
+        .map(|column| FieldSpec {
+            name: column.field.name().clone(),
+            field_type: field_type(column.field.data_type(), definition.zone),
+            declared: column.declared.clone(),
+            required: !column.field.is_nullable(),
+        })
+        .collect();
+    let format = match definition.format.as_str() {
+        "csv" => Format::Csv {
+            header: csv_header.unwrap_or_else(|| fields.iter().map(|field| field.name.clone()).collect()),
+            delimiter: definition
+                .options
+                .get("csv.delimiter")
+                .and_then(|text| text.bytes().next())
+                .unwrap_or(b','),
+        },
+        // Parquet rows come as JSON objects.
+        _ => Format::Json,
+    };
+    Decoder::new(fields, format, definition.unknown_fields == UnknownFields::Reject)
+}
+
+fn field_type(data_type: &DataType, zone: Zone) -> FieldType {
+    match data_type {
+        DataType::Boolean => FieldType::Boolean,
+        DataType::Int8 => FieldType::Integer(8),
+        DataType::Int16 => FieldType::Integer(16),
+        DataType::Int32 => FieldType::Integer(32),
+        DataType::Int64 => FieldType::Integer(64),
+        DataType::Float32 => FieldType::Float(32),
+        DataType::Float64 => FieldType::Float(64),
+        DataType::Decimal128(precision, scale) => FieldType::Decimal(*precision, *scale),
+        DataType::Date32 => FieldType::Date,
+        DataType::Timestamp(TimeUnit::Millisecond, _) => FieldType::Timestamp(zone),
+        _ => FieldType::Text,
+    }
+}

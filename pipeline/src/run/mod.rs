@@ -1,0 +1,8 @@
+//! Builds the stages and wires them together: the only module that knows them all.
+
+pub mod build;
+pub mod partition;
+pub mod publisher;
+pub mod accounting;
+pub mod job;
+pub mod live;

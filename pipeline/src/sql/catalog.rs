@@ -1,0 +1,434 @@
+//! The folder `sql/` as a whole: streams, scopes, views and reference tables, checked together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::datasource::ViewTable;
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::LogicalPlan;
+use sha2::{Digest as _, Sha256};
+
+use super::error::SqlError;
+use super::options::{self, Options, Retention};
+use super::plan::{ViewPlan, plan_view};
+use super::script::{self, Statement, StatementKind, TableStatement, ViewStatement};
+use super::session::{StreamTable, analyzed, message_of, new_session, place_of};
+use super::slot::SlotPlanOf;
+use super::stream::StreamDefinition;
+use super::stream_plan::StreamPlan;
+use crate::config::StreamOverrides;
+use crate::model::Zone;
+use crate::results::snapshot::Bilingual;
+
+/// A scope: the rule for what counts, with its version and definition.
+#[derive(Debug, Clone)]
+pub struct ScopeDefinition {
+    /// Name in SQL.
+    pub name: String,
+    /// Version, from the head of its file.
+    pub version: u32,
+    /// What it counts, in Chinese and English.
+    pub definition: Bilingual,
+    /// SHA-256 of its text, in hex.
+    pub hash: String,
+}
+
+/// A continuous query that is kept up to date.
+#[derive(Debug, Clone)]
+pub struct ViewDefinition {
+    /// Name in SQL, JSON and URLs.
+    pub name: String,
+    /// Its text with place and head.
+    pub statement: Statement,
+    /// What it runs.
+    pub query: ViewQuery,
+    /// The scope it reads, if it reads one.
+    pub scope: Option<ScopeDefinition>,
+    /// How long a closed window may be revised, in milliseconds.
+    pub allowed_lateness: i64,
+    /// How much the snapshot holds.
+    pub retention: Retention,
+    /// Title in Chinese and English.
+    pub title: Bilingual,
+    /// Unit of its measure.
+    pub unit: String,
+    /// SHA-256 over its text and the texts of its scope and stream, in hex.
+    pub hash: String,
+}
+
+/// What a view runs.
+#[derive(Debug, Clone)]
+pub enum ViewQuery {
+    /// A continuous query over a stream.
+    Stream(Arc<ViewPlan>),
+    /// A query over one of the engine's own tables, run at every publish.
+    System {
+        /// The table.
+        table: String,
+        /// The query over it.
+        plan: SlotPlanOf,
+    },
+}
+
+/// Everything `sql/` says, planned.
+pub struct Catalog {
+    /// The planning session with all streams and scopes.
+    pub context: SessionContext,
+    /// Streams by name.
+    pub streams: BTreeMap<String, Arc<StreamPlan>>,
+    /// Scopes by name.
+    pub scopes: BTreeMap<String, ScopeDefinition>,
+    /// Views in the order of their names.
+    pub views: Vec<ViewDefinition>,
+    /// Tables read once at start.
+    pub reference: Vec<(Statement, TableStatement)>,
+}
+
+/// Options of a materialized view.
+const VIEW_OPTIONS: [&str; 3] = ["allowed-lateness", "result.retention", "publish.every"];
+/// Rows a view holds when it does not say.
+const DEFAULT_RETENTION: Retention = Retention::Rows(10_000);
+
+/// The engine's own tables, as views and analysts see them.
+#[must_use]
+pub fn system_tables() -> Vec<(&'static str, SchemaRef)> {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let count = |name: &str| Field::new(name, DataType::Int64, false);
+    let records = ["read", "accepted", "duplicate", "rejected", "shadow", "control"].map(count);
+    let views = ["accepted", "counted", "filtered", "late"].map(count);
+    let mut records_fields = vec![text("stream"), Field::new("partition", DataType::Int32, false)];
+    records_fields.extend(records);
+    let mut views_fields = vec![text("view"), Field::new("partition", DataType::Int32, false)];
+    views_fields.extend(views);
+    vec![
+        ("records_accounted", Arc::new(Schema::new(records_fields))),
+        ("views_accounted", Arc::new(Schema::new(views_fields))),
+    ]
+}
+
+impl Catalog {
+    /// An empty catalogue with the engine's own tables.
+    #[must_use]
+    pub fn empty() -> Self {
+        let context = new_session();
+        for (name, schema) in system_tables() {
+            register(&context, name, schema);
+        }
+        Self {
+            context,
+            streams: BTreeMap::new(),
+            scopes: BTreeMap::new(),
+            views: Vec::new(),
+            reference: Vec::new(),
+        }
+    }
+
+    /// Reads and plans a folder.
+    ///
+    /// # Errors
+    /// Every mistake in it, in the order of the files.
+    pub fn load(dir: &Path, overrides: &StreamOverrides) -> Result<Self, Vec<SqlError>> {
+        let mut catalog = Self::empty();
+        let mut errors = Vec::new();
+        let zone = Zone::named("Asia/Shanghai").unwrap_or(Zone::UTC);
+        for folder in ["streams", "reference", "scopes", "views"] {
+            for statement in read_folder(&dir.join(folder), &mut errors) {
+                if let Err(found) = catalog.add(folder, &statement, zone, overrides) {
+                    errors.extend(found);
+                }
+            }
+        }
+        if catalog.streams.is_empty() && errors.is_empty() {
+            let message = "no stream is declared; put a CREATE TABLE … WITH ('connector' = …) into streams/";
+            errors.push(SqlError::of_file(dir, message));
+        }
+        for name in overrides.keys().filter(|name| !catalog.streams.contains_key(*name)) {
+            let message = format!("the config has [streams.{name}], but no file declares that stream");
+            errors.push(SqlError::of_file(&dir.join("streams"), message));
+        }
+        catalog.views.sort_by(|left, right| left.name.cmp(&right.name));
+        if errors.is_empty() { Ok(catalog) } else { Err(errors) }
+    }
+
+    fn add(
+        &mut self,
+        folder: &str,
+        statement: &Statement,
+        zone: Zone,
+        overrides: &StreamOverrides,
+    ) -> Result<(), Vec<SqlError>> {
+        match (&statement.kind, folder) {
+            (StatementKind::CreateTable(table), "streams") => {
+                let none = Options::new();
+                let overrides = overrides.get(&table.name).unwrap_or(&none);
+                self.add_stream(statement, table, zone, overrides).map(drop)
+            }
+            (StatementKind::CreateTable(table), "reference") => {
+                self.reference.push((statement.clone(), table.clone()));
+                Ok(())
+            }
+            (StatementKind::CreateView(view), "scopes") if !view.materialized => {
+                let scope = scope_of(statement, view).map_err(|error| vec![error])?;
+                self.add_view_table(statement, view)?;
+                self.scopes.insert(scope.name.clone(), scope);
+                Ok(())
+            }
+            (StatementKind::CreateView(view), "views") if view.materialized => self.add_view(statement, view),
+            (StatementKind::CreateView(view), "views") => self.add_view_table(statement, view),
+            _ => {
+                let message = format!(
+                    "{folder}/ holds {} only",
+                    match folder {
+                        "streams" | "reference" => "CREATE TABLE statements",
+                        "scopes" => "CREATE VIEW statements",
+                        _ => "CREATE MATERIALIZED VIEW and CREATE VIEW statements",
+                    }
+                );
+                Err(vec![SqlError::at(&statement.file, statement.place, message)])
+            }
+        }
+    }
+
+    /// Declares a stream.
+    ///
+    /// # Errors
+    /// Every mistake of the statement.
+    pub fn add_stream(
+        &mut self,
+        statement: &Statement,
+        table: &TableStatement,
+        zone: Zone,
+        overrides: &Options,
+    ) -> Result<Arc<StreamPlan>, Vec<SqlError>> {
+        self.refuse_second(statement, &table.name)?;
+        let definition = StreamDefinition::read(statement, table, zone, overrides)?;
+        let plan = Arc::new(StreamPlan::new(&self.context.state(), definition)?);
+        let columns: Vec<Field> =
+            plan.definition.columns.iter().map(|column| column.field.clone()).collect();
+        register(&self.context, &table.name, Arc::new(Schema::new(columns)));
+        self.streams.insert(table.name.clone(), Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// Declares a plain view.
+    ///
+    /// # Errors
+    /// When its query cannot be planned.
+    pub fn add_view_table(&mut self, statement: &Statement, view: &ViewStatement) -> Result<(), Vec<SqlError>> {
+        self.refuse_second(statement, &view.name)?;
+        let state = self.context.state();
+        let plan = analyzed(&state, &view.query).map_err(|error| vec![planning(statement, &error)])?;
+        let table = ViewTable::new(plan, Some(statement.text.clone()));
+        match self.context.register_table(view.name.as_str(), Arc::new(table)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(vec![planning(statement, &error)]),
+        }
+    }
+
+    fn refuse_second(&self, statement: &Statement, name: &str) -> Result<(), Vec<SqlError>> {
+        let taken = self.context.table_exist(name).unwrap_or(false)
+            || self.views.iter().any(|view| view.name == name);
+        if taken {
+            let message = format!("'{name}' is already declared");
+            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+        }
+        Ok(())
+    }
+
+    fn add_view(&mut self, statement: &Statement, view: &ViewStatement) -> Result<(), Vec<SqlError>> {
+        self.refuse_second(statement, &view.name)?;
+        let mut errors = Vec::new();
+        let mut wrong = |message: String| errors.push(SqlError::at(&statement.file, statement.place, message));
+        for key in view.options.keys().filter(|key| !VIEW_OPTIONS.contains(&key.as_str())) {
+            let hint = options::nearest(key, &VIEW_OPTIONS)
+                .map_or(String::new(), |near| format!("; did you mean '{near}'?"));
+            wrong(format!("unknown option '{key}'{hint}"));
+        }
+        let allowed_lateness = read(&view.options, "allowed-lateness", 0, &mut wrong, |text| {
+            options::duration(text).map(options::ms)
+        });
+        let retention =
+            read(&view.options, "result.retention", DEFAULT_RETENTION, &mut wrong, options::retention);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let state = self.context.state();
+        let logical = analyzed(&state, &view.query).map_err(|error| vec![planning(statement, &error)])?;
+        let query = self.query(statement, &logical)?;
+        let scope = self.scopes.values().find(|scope| reads(&logical, &scope.name)).cloned();
+        let hash = self.view_hash(statement, scope.as_ref(), &query);
+        self.views.push(ViewDefinition {
+            name: view.name.clone(),
+            statement: statement.clone(),
+            query,
+            scope,
+            allowed_lateness,
+            retention,
+            title: Bilingual {
+                zh: head(statement, "title.zh").unwrap_or_default(),
+                en: head(statement, "title.en").unwrap_or_default(),
+            },
+            unit: head(statement, "unit").unwrap_or_default(),
+            hash,
+        });
+        Ok(())
+    }
+
+    fn query(&self, statement: &Statement, logical: &LogicalPlan) -> Result<ViewQuery, Vec<SqlError>> {
+        let state = self.context.state();
+        let failed = |error: &datafusion::common::DataFusionError| vec![planning(statement, error)];
+        for (table, _) in system_tables() {
+            if reads(logical, table) {
+                let plan = SlotPlanOf::table(&state, logical, table).map_err(|error| failed(&error))?;
+                return Ok(ViewQuery::System { table: table.to_owned(), plan });
+            }
+        }
+        let plan = self.plan(logical).map_err(|error| failed(&error))?;
+        if matches!(plan.shape, super::plan::Shape::Pass) {
+            let message = "a materialized view needs GROUP BY or a window; a plain SELECT would grow for ever";
+            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+        }
+        if plan.window.is_some() && plan.window_start.is_none() && plan.window_end.is_none() {
+            let message = "a windowed view must select window_start or window_end, or its rows could not be told apart";
+            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+        }
+        Ok(ViewQuery::Stream(Arc::new(plan)))
+    }
+
+    /// Plans a query over the catalogue's streams.
+    ///
+    /// # Errors
+    /// When the query cannot be a continuous one.
+    pub fn plan(&self, logical: &LogicalPlan) -> datafusion::common::Result<ViewPlan> {
+        let definitions: HashMap<String, StreamDefinition> = self
+            .streams
+            .iter()
+            .map(|(name, stream)| (name.clone(), stream.definition.clone()))
+            .collect();
+        plan_view(&self.context.state(), logical, &definitions)
+    }
+
+    fn view_hash(&self, statement: &Statement, scope: Option<&ScopeDefinition>, query: &ViewQuery) -> String {
+        let stream = match query {
+            ViewQuery::Stream(plan) => self.streams.get(&plan.stream),
+            ViewQuery::System { .. } => None,
+        };
+        let mut hash = Sha256::new();
+        hash.update(&statement.text);
+        hash.update(scope.map_or("", |scope| scope.hash.as_str()));
+        hash.update(stream.map_or("", |stream| stream.definition.statement.text.as_str()));
+        hex(&hash.finalize())
+    }
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Catalog")
+            .field("streams", &self.streams.keys())
+            .field("views", &self.views.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn register(context: &SessionContext, name: &str, schema: SchemaRef) {
+    let table = StreamTable { name: name.to_owned(), schema };
+    if let Err(error) = context.register_table(name, Arc::new(table)) {
+        // The caller has checked that the name is free.
+        tracing::error!(%error, name, "a table could not be registered");
+    }
+}
+
+fn read<T>(
+    options: &Options,
+    key: &str,
+    otherwise: T,
+    wrong: &mut impl FnMut(String),
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> T {
+    match options.get(key).map(|text| parse(text)) {
+        None => otherwise,
+        Some(Ok(value)) => value,
+        Some(Err(message)) => {
+            wrong(format!("option '{key}': {message}"));
+            otherwise
+        }
+    }
+}
+
+/// The statements of a folder's files, in the order of their names; none if it does not exist.
+fn read_folder(dir: &Path, errors: &mut Vec<SqlError>) -> Vec<Statement> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .collect();
+    files.sort();
+    let mut all = Vec::new();
+    for file in files {
+        let parsed = std::fs::read_to_string(&file)
+            .map_err(|error| SqlError::of_file(&file, format!("cannot be read: {error}")))
+            .and_then(|text| script::parse(&file, &text));
+        match parsed {
+            Ok(statements) => all.extend(statements),
+            Err(error) => errors.push(error),
+        }
+    }
+    all
+}
+
+/// The value of `-- key: value` in the comment before a statement.
+fn head(statement: &Statement, key: &str) -> Option<String> {
+    let value = statement.comment.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    Some(value.trim().to_owned())
+}
+
+fn scope_of(statement: &Statement, view: &ViewStatement) -> Result<ScopeDefinition, SqlError> {
+    let wrong = |message: String| SqlError::at(&statement.file, statement.place, message);
+    let declared = head(statement, "scope").ok_or_else(|| {
+        wrong(format!("the scope needs a head: -- scope: {}@1, -- zh: …, -- en: …", view.name))
+    })?;
+    let (name, version) = declared
+        .split_once('@')
+        .and_then(|(name, version)| Some((name, version.parse().ok()?)))
+        .ok_or_else(|| wrong(format!("'-- scope: {declared}' is not NAME@VERSION")))?;
+    if name != view.name {
+        return Err(wrong(format!("the head says scope {name}, the statement {}", view.name)));
+    }
+    let definition = Bilingual {
+        zh: head(statement, "zh").unwrap_or_default(),
+        en: head(statement, "en").unwrap_or_default(),
+    };
+    if definition.zh.is_empty() || definition.en.is_empty() {
+        return Err(wrong("the scope's head needs its definition in both languages: -- zh: … and -- en: …".to_owned()));
+    }
+    let hash = hex(&Sha256::digest(statement.text.as_bytes()));
+    Ok(ScopeDefinition { name: view.name.clone(), version, definition, hash })
+}
+
+/// Whether a plan reads a table or view of this name.
+fn reads(plan: &LogicalPlan, name: &str) -> bool {
+    let mut found = false;
+    let _visited = plan.apply(|node| {
+        found |= match node {
+            LogicalPlan::TableScan(scan) => scan.table_name.table() == name,
+            LogicalPlan::SubqueryAlias(alias) => alias.alias.table() == name,
+            _ => false,
+        };
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+fn planning(statement: &Statement, error: &datafusion::common::DataFusionError) -> SqlError {
+    let place = place_of(error);
+    let place = if place.line == 0 { statement.place } else { place };
+    SqlError::at(&statement.file, place, message_of(error))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,177 @@
+//! A stream, ready to run: fields to decode, computed columns, watermark and checks as expressions.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray as _, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
+use datafusion::common::{DFSchema, Result};
+use datafusion::execution::SessionState;
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::cut::ROW_COLUMN;
+use super::error::{Place, SqlError};
+use super::session::message_of;
+use super::stream::{StreamDefinition, timestamp_type};
+use crate::model::Zone;
+
+/// A stream, ready to run.
+#[derive(Debug)]
+pub struct StreamPlan {
+    /// What the stream declares, the types of computed columns included.
+    pub definition: StreamDefinition,
+    /// The columns that are fields of the record.
+    pub decoded: SchemaRef,
+    /// All columns and, last, [`ROW_COLUMN`].
+    pub schema: SchemaRef,
+    /// For every column, the decoded field or the expression it comes from.
+    columns: Vec<ColumnSource>,
+    watermark: Option<Arc<dyn PhysicalExpr>>,
+    /// `CHECK` conditions with their text.
+    pub checks: Vec<(Arc<dyn PhysicalExpr>, String)>,
+}
+
+#[derive(Debug)]
+enum ColumnSource {
+    Decoded(usize),
+    Computed(Arc<dyn PhysicalExpr>, DataType),
+}
+
+impl StreamPlan {
+    /// Plans the expressions of a stream.
+    ///
+    /// # Errors
+    /// Every expression that cannot be planned, with its place.
+    pub fn new(state: &SessionState, mut definition: StreamDefinition) -> Result<Self, Vec<SqlError>> {
+        let mut errors = Vec::new();
+        let file = definition.statement.file.clone();
+        let fields: Vec<Field> = definition
+            .columns
+            .iter()
+            .filter(|column| column.computed.is_none())
+            .map(|column| column.field.clone())
+            .collect();
+        let decoded = Arc::new(Schema::new(fields));
+        let mut columns = Vec::new();
+        let mut next = 0;
+        for at in 0..definition.columns.len() {
+            let column = &mut definition.columns[at];
+            let Some(expression) = &column.computed else {
+                columns.push(ColumnSource::Decoded(next));
+                next += 1;
+                continue;
+            };
+            match computed(state, &expression.to_string(), &decoded) {
+                Ok((expr, data_type)) => {
+                    let is_event_time = definition.event_time == Some(at);
+                    let data_type = if is_event_time { event_time_type(data_type, definition.zone) } else { data_type };
+                    column.field = Field::new(column.field.name(), data_type.clone(), true);
+                    columns.push(ColumnSource::Computed(expr, data_type));
+                }
+                Err(error) => errors.push(at_place(&file, column.place, &error)),
+            }
+        }
+        let schema = definition.schema();
+        let mut watermark = None;
+        if let Some((expression, place)) = &definition.watermark {
+            match computed(state, &expression.to_string(), &schema) {
+                Ok((expr, DataType::Timestamp(..))) => watermark = Some(expr),
+                Ok((_, other)) => {
+                    let message = format!("the watermark is {other}; it must be a timestamp");
+                    errors.push(SqlError::at(&file, *place, message));
+                }
+                Err(error) => errors.push(at_place(&file, *place, &error)),
+            }
+        }
+        let mut checks = Vec::new();
+        for (expression, text) in &definition.checks {
+            match computed(state, text, &schema) {
+                Ok((expr, DataType::Boolean)) => checks.push((expr, text.clone())),
+                Ok((_, other)) => errors.push(SqlError::at(
+                    &file,
+                    definition.statement.place,
+                    format!("CHECK ({expression}) is {other}, not a condition"),
+                )),
+                Err(error) => errors.push(at_place(&file, definition.statement.place, &error)),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut all: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+        all.push(Field::new(ROW_COLUMN, DataType::UInt32, false));
+        let schema = Arc::new(Schema::new(all));
+        Ok(Self { definition, decoded, schema, columns, watermark, checks })
+    }
+
+    /// Adds the computed columns and the row number to decoded rows.
+    ///
+    /// # Errors
+    /// When an expression fails on a row.
+    pub fn complete(&self, decoded: &RecordBatch) -> Result<RecordBatch> {
+        let count = decoded.num_rows();
+        let mut columns = Vec::with_capacity(self.columns.len() + 1);
+        for source in &self.columns {
+            columns.push(match source {
+                ColumnSource::Decoded(at) => Arc::clone(decoded.column(*at)),
+                ColumnSource::Computed(expr, data_type) => {
+                    let column = expr.evaluate(decoded)?.into_array(count)?;
+                    if column.data_type() == data_type { column } else { cast(&column, data_type)? }
+                }
+            });
+        }
+        columns.push(Arc::new(UInt32Array::from_iter_values((0..).take(count))));
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+
+    /// Event time of every row in epoch milliseconds, `None` where it is NULL; nothing without a watermark.
+    ///
+    /// # Errors
+    /// When the column cannot be read as milliseconds.
+    pub fn event_times(&self, rows: &RecordBatch) -> Result<Option<Vec<Option<i64>>>> {
+        let Some(at) = self.definition.event_time else { return Ok(None) };
+        milliseconds(rows.column(at)).map(Some)
+    }
+
+    /// The watermark each row asks for, in epoch milliseconds.
+    ///
+    /// # Errors
+    /// When the expression fails on a row.
+    pub fn watermarks(&self, rows: &RecordBatch) -> Result<Option<Vec<Option<i64>>>> {
+        let Some(watermark) = &self.watermark else { return Ok(None) };
+        let column = watermark.evaluate(rows)?.into_array(rows.num_rows())?;
+        milliseconds(&column).map(Some)
+    }
+}
+
+fn milliseconds(column: &arrow::array::ArrayRef) -> Result<Vec<Option<i64>>> {
+    let zone = match column.data_type() {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
+    };
+    let times = cast(column, &DataType::Timestamp(TimeUnit::Millisecond, zone))?;
+    let numbers = cast(&times, &DataType::Int64)?;
+    Ok(numbers.as_primitive::<Int64Type>().iter().collect())
+}
+
+/// A computed event time without a zone is a wall-clock time of the stream's zone.
+fn event_time_type(data_type: DataType, zone: Zone) -> DataType {
+    match data_type {
+        DataType::Timestamp(_, None) if zone != Zone::UTC => timestamp_type(zone),
+        other => other,
+    }
+}
+
+fn computed(state: &SessionState, text: &str, schema: &SchemaRef) -> Result<(Arc<dyn PhysicalExpr>, DataType)> {
+    let schema_for_names = DFSchema::try_from(schema.as_ref().clone())?;
+    let expr = state.create_logical_expr(text, &schema_for_names)?;
+    let expr = state.create_physical_expr(expr, &schema_for_names)?;
+    let data_type = expr.data_type(schema)?;
+    Ok((expr, data_type))
+}
+
+fn at_place(file: &std::path::Path, place: Place, error: &datafusion::common::DataFusionError) -> SqlError {
+    // The expression was planned from its own text, so only the declared place is the user's.
+    SqlError::at(file, place, message_of(error))
+}
