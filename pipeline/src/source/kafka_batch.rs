@@ -1,1 +1,1 @@
-//! kafka_batch
+//!
