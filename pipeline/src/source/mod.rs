@@ -8,6 +8,7 @@ pub mod writer;
 pub mod partitioner;
 pub mod local_log;
 pub mod kafka;
+pub mod kafka_options;
 pub mod kafka_batch;
 pub mod kafka_writer;
 pub mod files;
@@ -203,3 +204,6 @@ pub trait PartitionReader: Send {
     /// Right for every offset this reader has visited.
     fn position(&self, offset: Offset) -> Position;
 }
+
+#[cfg(test)]
+mod kafka_tests;
