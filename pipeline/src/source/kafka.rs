@@ -13,7 +13,9 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::kafka_batch::{self, BatchError, PartitionQueue};
-use super::kafka_options::{self, ANSWER_WAIT, Consumer, KafkaOptions, hear, one_partition};
+use super::kafka_options::{
+    self, ANSWER_WAIT, Consumer, KafkaOptions, hear, hear_one, one_partition,
+};
 use super::{Bounds, PartitionReader, ReadOutcome, Source, SourceError};
 use crate::model::{Offset, PartitionId, Position, Record};
 
@@ -98,7 +100,7 @@ impl PartitionReader for KafkaReader {
         wait: Duration,
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Result<ReadOutcome, SourceError> {
-        hear(&self.client.consumer);
+        hear_one(&self.client.consumer);
         let (mut records, mut next) = (0, self.next);
         let outcome = self.queue.read(records_max, wait, &mut |record: Record<'_>| {
             if record.offset >= next {

@@ -15,6 +15,9 @@ use crate::model::PartitionId;
 /// How long a broker may take to answer before it counts as unreachable.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
+/// Events served after a question: a handful for each broker that refused.
+const EVENTS_HEARD: u32 = 32;
+
 /// Prefix of the options that are handed to librdkafka as they are.
 const PROPERTIES: &str = "properties.";
 
@@ -234,15 +237,16 @@ pub(super) fn topic_partitions(
     }
 }
 
-/// Serves what waits on the main queue: errors, token refreshes. Messages never come there.
+/// Serves what waits on the main queue: errors, logs, token refreshes. Messages never come there.
 pub(super) fn hear(consumer: &Consumer) {
-    // Bounded, so that a storm of errors does not hold up a reader.
-    for _ in 0..16 {
-        match consumer.poll(Duration::ZERO) {
-            Some(Err(error)) => tracing::debug!(%error, "kafka client event"),
-            Some(Ok(_)) => {}
-            None => return,
-        }
+    // A poll that served a log line also answers "nothing", so the number is fixed.
+    (0..EVENTS_HEARD).for_each(|_| hear_one(consumer));
+}
+
+/// Serves one event of the main queue, if one waits; for the path every batch takes.
+pub(super) fn hear_one(consumer: &Consumer) {
+    if let Some(Err(error)) = consumer.poll(Duration::ZERO) {
+        tracing::debug!(%error, "kafka client event");
     }
 }
 

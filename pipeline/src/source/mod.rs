@@ -15,6 +15,7 @@ pub mod files;
 pub mod parquet_writer;
 pub mod pace;
 pub mod progress;
+pub mod player;
 pub mod replay;
 
 use std::time::Duration;
