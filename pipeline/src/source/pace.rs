@@ -73,8 +73,10 @@ impl Pacer {
     pub fn wait(&mut self, time_ms: i64, now: Duration) -> Duration {
         let Speed::Times(times) = self.speed else { return Duration::ZERO };
         let (start_ms, began) = *self.began.get_or_insert((time_ms, now));
-        let recorded = Duration::from_millis(u64::try_from(time_ms.saturating_sub(start_ms)).unwrap_or(0));
-        let due = Duration::try_from_secs_f64(recorded.as_secs_f64() / times).unwrap_or(Duration::MAX);
+        let recorded =
+            Duration::from_millis(u64::try_from(time_ms.saturating_sub(start_ms)).unwrap_or(0));
+        let due =
+            Duration::try_from_secs_f64(recorded.as_secs_f64() / times).unwrap_or(Duration::MAX);
         due.saturating_sub(now.saturating_sub(began)).min(WAIT_MAX)
     }
 }

@@ -22,9 +22,14 @@ impl Progress {
         if is_quiet || !std::io::stderr().is_terminal() {
             return Self::hidden();
         }
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND));
+        let bar = ProgressBar::with_draw_target(
+            total,
+            ProgressDrawTarget::stderr_with_hz(DRAWS_A_SECOND),
+        );
         let template = match total {
-            Some(_) => "{prefix} {wide_bar} {human_pos}/{human_len} · {per_sec} · {eta} left · {msg}",
+            Some(_) => {
+                "{prefix} {wide_bar} {human_pos}/{human_len} · {per_sec} · {eta} left · {msg}"
+            }
             None => "{prefix} {spinner} {human_pos} · {per_sec} · {elapsed} · {msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
