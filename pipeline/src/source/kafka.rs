@@ -1,1 +1,261 @@
-//! kafka
+//! Kafka topics as sources. Offsets are Tidemark's own: a partition is opened at the offset of its
+//! checkpoint, nothing is committed, and no consumer group is joined.
+//!
+//! ```text
+//! open at an offset ─▶ queue of its own ─▶ assigned ─▶ read in batches ─▶ dropped: unassigned
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::kafka_batch::{self, BatchError, PartitionQueue};
+use super::kafka_options::{
+    self, ANSWER_WAIT, Consumer, KafkaOptions, hear, hear_one, one_partition,
+};
+use super::{Bounds, PartitionReader, ReadOutcome, Source, SourceError};
+use crate::model::{Offset, PartitionId, Position, Record};
+
+/// A Kafka topic as a source. All its readers share one client and its connections.
+pub struct KafkaSource {
+    client: Arc<Client>,
+}
+
+/// What a source and its readers share.
+struct Client {
+    consumer: Arc<Consumer>,
+    options: KafkaOptions,
+}
+
+impl KafkaSource {
+    /// A source over the topic of a stream's options (`topic`, `properties.*`).
+    ///
+    /// Nothing is asked of the brokers yet; [`Source::partitions`] is the first question.
+    ///
+    /// # Errors
+    /// [`SourceError::BadOption`] naming the option that is missing, unknown or refused.
+    pub fn new(options: &BTreeMap<String, String>) -> Result<Self, SourceError> {
+        let options = KafkaOptions::from_options(options)?;
+        let consumer = Arc::new(options.consumer()?);
+        Ok(Self { client: Arc::new(Client { consumer, options }) })
+    }
+}
+
+impl Source for KafkaSource {
+    fn origin(&self) -> &str {
+        &self.client.options.topic
+    }
+
+    fn partitions(&mut self) -> Result<Vec<PartitionId>, SourceError> {
+        kafka_options::topic_partitions(&self.client.consumer, &self.client.options)
+    }
+
+    fn bounds(&mut self, partition: PartitionId) -> Result<Option<Bounds>, SourceError> {
+        self.client.bounds(partition).map(Some)
+    }
+
+    fn offset_at(
+        &mut self,
+        partition: PartitionId,
+        time_ms: i64,
+    ) -> Result<Option<Offset>, SourceError> {
+        self.client.offset_at(partition, time_ms).map(Some)
+    }
+
+    fn open(
+        &mut self,
+        partition: PartitionId,
+        from: Option<Offset>,
+    ) -> Result<Box<dyn PartitionReader>, SourceError> {
+        let client = Arc::clone(&self.client);
+        let next = client.checked(partition, from)?;
+        let queue =
+            PartitionQueue::take(Arc::clone(&client.consumer), &client.options.topic, partition);
+        let queue = queue.ok_or_else(|| client.failed(partition, next, "it cannot be opened"))?;
+        client.assign(partition, next)?;
+        Ok(Box::new(KafkaReader { queue, client, partition, next }))
+    }
+}
+
+/// Reads one partition of a topic.
+pub struct KafkaReader {
+    queue: PartitionQueue,
+    client: Arc<Client>,
+    partition: PartitionId,
+    /// The offset wanted next; a message before it is never visited.
+    next: Offset,
+}
+
+impl PartitionReader for KafkaReader {
+    fn partition(&self) -> PartitionId {
+        self.partition
+    }
+
+    fn read(
+        &mut self,
+        records_max: usize,
+        wait: Duration,
+        visit: &mut dyn FnMut(Record<'_>),
+    ) -> Result<ReadOutcome, SourceError> {
+        hear_one(&self.client.consumer);
+        let (mut records, mut next) = (0, self.next);
+        let outcome = self.queue.read(records_max, wait, &mut |record: Record<'_>| {
+            if record.offset >= next {
+                next = record.offset + 1;
+                records += 1;
+                visit(record);
+            }
+        });
+        self.next = next;
+        match outcome {
+            // Records before an error have been visited: they count, the error comes again or has
+            // been kept by librdkafka's own retry.
+            Err(error) if records == 0 => {
+                return Err(self.client.read_failed(self.partition, error));
+            }
+            Err(error) => tracing::warn!(
+                topic = self.client.options.topic,
+                partition = self.partition,
+                "kafka reports after offset {next}: {}",
+                error.detail,
+            ),
+            Ok(_) => {}
+        }
+        if records == 0
+            && let Some(detail) = self.client.consumer.context().take_all_down()
+        {
+            return Err(self.client.unreachable(detail));
+        }
+        Ok(ReadOutcome { records, ended: false })
+    }
+
+    fn seek(&mut self, offset: Offset) -> Result<(), SourceError> {
+        let offset = self.client.checked(self.partition, Some(offset))?;
+        self.client.seek(self.partition, offset)?;
+        self.queue.clear();
+        self.next = offset;
+        Ok(())
+    }
+
+    fn end_offset(&mut self) -> Option<Offset> {
+        let Client { consumer, options } = &*self.client;
+        kafka_batch::known_end(consumer, &options.topic, self.partition)
+    }
+
+    fn position(&self, offset: Offset) -> Position {
+        let origin = self.client.options.topic.clone();
+        Position { origin, partition: self.partition, offset, is_file: false }
+    }
+}
+
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        let topic = &self.client.options.topic;
+        let list = one_partition(topic, number(self.partition), rdkafka::Offset::Invalid);
+        let dropped = list.and_then(|list| self.client.consumer.incremental_unassign(&list));
+        if let Err(error) = dropped {
+            tracing::debug!(topic, partition = self.partition, %error, "not unassigned");
+        }
+    }
+}
+
+impl Client {
+    /// `from`, or the first offset, if the partition can be read from there.
+    fn checked(&self, partition: PartitionId, from: Option<Offset>) -> Result<Offset, SourceError> {
+        let Bounds { first, end } = self.bounds(partition)?;
+        let offset = from.unwrap_or(first);
+        if (first..=end).contains(&offset) {
+            return Ok(offset);
+        }
+        let topic = self.options.topic.clone();
+        Err(SourceError::OffsetOutOfRange { topic, partition, offset, first, end })
+    }
+
+    fn bounds(&self, partition: PartitionId) -> Result<Bounds, SourceError> {
+        let topic = &self.options.topic;
+        let asked = self.consumer.fetch_watermarks(topic, number(partition), ANSWER_WAIT);
+        hear(&self.consumer);
+        let (first, end) = asked.map_err(|error| self.unanswered(&error))?;
+        Ok(Bounds { first, end })
+    }
+
+    fn offset_at(&self, partition: PartitionId, time_ms: i64) -> Result<Offset, SourceError> {
+        // A negative time has a meaning of its own in the protocol (earliest, latest).
+        let time = rdkafka::Offset::Offset(time_ms.max(0));
+        let asked = one_partition(&self.options.topic, number(partition), time)
+            .and_then(|list| self.consumer.offsets_for_times(list, ANSWER_WAIT));
+        hear(&self.consumer);
+        let answer = asked.map_err(|error| self.unanswered(&error))?;
+        match answer
+            .elements()
+            .first()
+            .map(rdkafka::topic_partition_list::TopicPartitionListElem::offset)
+        {
+            Some(rdkafka::Offset::Offset(offset)) => Ok(offset),
+            _ => Ok(self.bounds(partition)?.end),
+        }
+    }
+
+    fn assign(&self, partition: PartitionId, from: Offset) -> Result<(), SourceError> {
+        one_partition(&self.options.topic, number(partition), rdkafka::Offset::Offset(from))
+            .and_then(|list| self.consumer.incremental_assign(&list))
+            .map_err(|error| self.failed(partition, from, &error.to_string()))
+    }
+
+    /// Moves an assigned partition. One that was assigned a moment ago is not ready for that yet.
+    fn seek(&self, partition: PartitionId, offset: Offset) -> Result<(), SourceError> {
+        let until = Instant::now() + ANSWER_WAIT;
+        loop {
+            let sought = one_partition(
+                &self.options.topic,
+                number(partition),
+                rdkafka::Offset::Offset(offset),
+            )
+            .and_then(|list| self.consumer.seek_partitions(list, ANSWER_WAIT))
+            .and_then(|list| list.elements().iter().try_for_each(|one| one.error()));
+            match sought {
+                Ok(()) => return Ok(()),
+                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+                Err(error) => return Err(self.failed(partition, offset, &error.to_string())),
+            }
+        }
+    }
+
+    fn read_failed(&self, partition: PartitionId, error: BatchError) -> SourceError {
+        match error.code {
+            code if kafka_options::is_missing_topic(code) => self.options.missing(),
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                match self.checked(partition, Some(error.offset)) {
+                    Err(out_of_range) => out_of_range,
+                    Ok(_) => self.failed(partition, error.offset, &error.detail),
+                }
+            }
+            _ => self.failed(partition, error.offset, &error.detail),
+        }
+    }
+
+    fn failed(&self, partition: PartitionId, offset: Offset, detail: &str) -> SourceError {
+        let KafkaOptions { topic, .. } = &self.options;
+        let brokers = self.options.brokers();
+        SourceError::Read {
+            place: format!("topic {topic} partition {partition} offset {offset} on {brokers}"),
+            detail: detail.to_owned(),
+        }
+    }
+
+    fn unanswered(&self, error: &KafkaError) -> SourceError {
+        self.options.unanswered(error, self.consumer.context())
+    }
+
+    fn unreachable(&self, detail: String) -> SourceError {
+        let place = format!("Kafka at {}", self.options.brokers());
+        SourceError::Unreachable { place, detail }
+    }
+}
+
+fn number(partition: PartitionId) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
+}

@@ -4,14 +4,23 @@
 //! the folding threads; each belongs to one thread. Everything the pipeline asks of Kafka it asks
 //! through these two traits, so the embedded log and plain files are sources of the same kind.
 
-pub mod files;
-pub mod kafka;
-pub mod kafka_batch;
+pub mod writer;
+pub mod partitioner;
 pub mod local_log;
+pub mod kafka;
+pub mod kafka_options;
+pub mod kafka_batch;
+pub mod kafka_writer;
+pub mod files;
+pub mod parquet_writer;
+pub mod pace;
+pub mod progress;
+pub mod player;
+pub mod replay;
 
 use std::time::Duration;
 
-use crate::model::{Offset, PartitionId, Record};
+use crate::model::{Offset, PartitionId, Position, Record};
 
 /// What went wrong with a source, with what an operator needs to find it.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +43,9 @@ pub enum SourceError {
         detail: String,
     },
     /// The wanted offset is no longer, or not yet, in the log.
-    #[error("topic {topic} partition {partition}: offset {offset} is not in the log ({first} to {end})")]
+    #[error(
+        "topic {topic} partition {partition}: offset {offset} is not in the log ({first} to {end})"
+    )]
     OffsetOutOfRange {
         /// Topic.
         topic: String,
@@ -47,6 +58,54 @@ pub enum SourceError {
         /// Offset after the last record.
         end: Offset,
     },
+    /// An option of the stream is unknown, or its value is not allowed.
+    #[error("option '{option}': {detail}")]
+    BadOption {
+        /// The option as written in the stream's SQL or on the command line.
+        option: String,
+        /// What is wrong with it and what to do.
+        detail: String,
+    },
+    /// No file matches the path.
+    #[error("no file matches {path}: {detail}; correct the stream's `path`")]
+    NoFile {
+        /// Path, directory or pattern as written.
+        path: String,
+        /// The system's own words, or what was looked for.
+        detail: String,
+    },
+    /// Another process writes to this directory.
+    #[error("{place} is in use by another process; stop it, or choose another --data-dir")]
+    Locked {
+        /// The directory.
+        place: String,
+    },
+    /// A stream exists with another number of partitions than asked for.
+    #[error("topic {topic} has {found} partitions, not {wanted}; use its number or another topic")]
+    PartitionCount {
+        /// Topic or stream.
+        topic: String,
+        /// Partitions asked for.
+        wanted: u32,
+        /// Partitions it has.
+        found: u32,
+    },
+    /// What stands in the log is not what was written.
+    #[error("{place} is damaged: {detail}; restore it, or start with an empty directory")]
+    Damaged {
+        /// Stream, partition and offset.
+        place: String,
+        /// What does not fit.
+        detail: String,
+    },
+    /// Writing failed; what was not flushed may or may not be in the log.
+    #[error("writing {place} failed: {detail}")]
+    Write {
+        /// Topic and partition, directory or file.
+        place: String,
+        /// The library's own words.
+        detail: String,
+    },
     /// Reading failed.
     #[error("reading {place} failed: {detail}")]
     Read {
@@ -55,6 +114,15 @@ pub enum SourceError {
         /// The library's own words.
         detail: String,
     },
+}
+
+/// The records a partition holds: from `first` up to, not with, `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Offset of the first record still in the log.
+    pub first: Offset,
+    /// Offset after the last record.
+    pub end: Offset,
 }
 
 /// What one call of [`PartitionReader::read`] gave.
@@ -76,6 +144,23 @@ pub trait Source: Send {
     /// # Errors
     /// When the topic is missing or the log cannot be reached.
     fn partitions(&mut self) -> Result<Vec<PartitionId>, SourceError>;
+
+    /// The first and the end offset of one partition now; `None` where that is not known (a file).
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn bounds(&mut self, partition: PartitionId) -> Result<Option<Bounds>, SourceError>;
+
+    /// Offset of the first record whose log timestamp is `time_ms` or later; the end offset when
+    /// there is none yet, `None` where records have no timestamps (a file).
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    fn offset_at(
+        &mut self,
+        partition: PartitionId,
+        time_ms: i64,
+    ) -> Result<Option<Offset>, SourceError>;
 
     /// A reader of one partition that begins at `from`, or at the first record still in the log.
     ///
@@ -114,4 +199,12 @@ pub trait PartitionReader: Send {
 
     /// The offset after the last record in the log, if known; `None` for files.
     fn end_offset(&mut self) -> Option<Offset>;
+
+    /// The place of the record at `offset`, for messages: topic and offset, or file and line.
+    ///
+    /// Right for every offset this reader has visited.
+    fn position(&self, offset: Offset) -> Position;
 }
+
+#[cfg(test)]
+mod kafka_tests;
