@@ -50,7 +50,7 @@ export class TrendChart {
     return {
       width,
       height,
-      padding: [6 * unit, 14 * unit, 0, 0],
+      padding: [6 * unit, 26 * unit, 0, 0],
       legend: { show: false },
       cursor: { show: false },
       scales: {

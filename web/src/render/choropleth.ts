@@ -47,7 +47,7 @@ export const PULSE_MS = 1400;
 
 /** The step of a share: each halving of the largest is one step down, the last holds the rest. */
 export function stepOf(share: number): number {
-  if (share <= 0) return 0;
+  if (!(share > 0)) return 0;
   const halvings = Math.floor(-Math.log2(Math.min(1, share)));
   return Math.max(0, STEPS.length - 1 - halvings);
 }
