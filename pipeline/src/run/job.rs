@@ -1,1 +1,428 @@
-//! job
+//! A SQL script as a local job: the fold, fire and publish code of a server over bounded input.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::DataFusionError;
+use datafusion::sql::sqlparser::ast::Query;
+
+use super::build::{ViewToRun, partition_run};
+use super::partition::{PartitionRun, Place};
+use crate::admit::RecordCounts;
+use crate::event_time::{PartitionProgress, merged};
+use crate::model::{DeadLetter, PartitionId, Zone};
+use crate::results::Mark;
+use crate::sinks::files::{FileSink, SinkError};
+use crate::source::files::{FileFormat, FilesOptions, FilesSource};
+use crate::source::kafka::KafkaSource;
+use crate::source::{PartitionReader, Source, SourceError};
+use crate::sql::options::{Options, Retention};
+use crate::sql::script::{self, Statement, StatementKind, TableStatement};
+use crate::sql::session::{analyzed, message_of, place_of};
+use crate::sql::{Catalog, SqlError, StreamDefinition, StreamPlan};
+use crate::windows::fire::{Fired, Progress, ViewState};
+
+/// Which rows a query hands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emit {
+    /// Each window once, when it is closed.
+    Final,
+    /// Every change, with mark and revision.
+    Changes,
+}
+
+/// How a job is run.
+#[derive(Debug, Clone)]
+pub struct JobOptions {
+    /// Which rows are handed on.
+    pub emit: Emit,
+    /// Records folded at a time; the rows do not depend on it.
+    pub batch_records: usize,
+}
+
+/// What a job hands on while it runs.
+#[derive(Debug)]
+pub enum JobEvent<'a> {
+    /// The columns of the next query's rows; told once a query, before its rows.
+    Columns(SchemaRef),
+    /// Rows of a bare query.
+    Rows {
+        /// The rows.
+        rows: &'a RecordBatch,
+        /// How settled they are.
+        mark: Mark,
+        /// How many records came after the window's end.
+        revision: u64,
+    },
+    /// A record that does not count.
+    DeadLetter(&'a DeadLetter),
+}
+
+/// What a job did.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JobSummary {
+    /// Statements executed.
+    pub statements: usize,
+    /// Records over all queries.
+    pub records: RecordCounts,
+    /// Records that missed at least one window, over all queries.
+    pub late: u64,
+}
+
+/// Why a job stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The script cannot be run; every mistake with its place.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Script(Vec<SqlError>),
+    /// A source cannot be read.
+    #[error("{place}: {source}")]
+    Source {
+        /// File, line and column of the table.
+        place: String,
+        /// What is wrong.
+        source: SourceError,
+    },
+    /// A sink cannot be written.
+    #[error("{place}: {source}")]
+    Sink {
+        /// File, line and column of the INSERT.
+        place: String,
+        /// What is wrong.
+        source: SinkError,
+    },
+    /// An expression failed on a row.
+    #[error("{place}: {detail}")]
+    Execution {
+        /// File, line and column of the query.
+        place: String,
+        /// DataFusion's words.
+        detail: String,
+    },
+}
+
+/// Runs a script.
+///
+/// # Errors
+/// At the first statement that cannot be run; the ones before it have been.
+pub fn run_script(
+    file: &Path,
+    text: &str,
+    options: &JobOptions,
+    on_event: &mut dyn FnMut(JobEvent<'_>),
+) -> Result<JobSummary, JobError> {
+    let statements = script::parse(file, text).map_err(|error| JobError::Script(vec![error]))?;
+    let mut job = Job {
+        catalog: Catalog::empty(),
+        sinks: BTreeMap::new(),
+        options: options.clone(),
+        summary: JobSummary::default(),
+    };
+    for statement in &statements {
+        job.statement(statement, on_event)?;
+        job.summary.statements += 1;
+    }
+    Ok(job.summary)
+}
+
+struct Job {
+    catalog: Catalog,
+    /// Tables by name, for INSERT INTO.
+    sinks: BTreeMap<String, StreamDefinition>,
+    options: JobOptions,
+    summary: JobSummary,
+}
+
+impl Job {
+    fn statement(
+        &mut self,
+        statement: &Statement,
+        on_event: &mut dyn FnMut(JobEvent<'_>),
+    ) -> Result<(), JobError> {
+        match &statement.kind {
+            StatementKind::CreateTable(table) => self.table(statement, table),
+            StatementKind::CreateView(view) => {
+                self.catalog.add_view_table(statement, view).map_err(JobError::Script)
+            }
+            StatementKind::Query(query) => self.query(statement, query, &mut |event| {
+                on_event(event);
+                Ok(())
+            }),
+            StatementKind::Insert { sink, query } => self.insert(statement, sink, query, on_event),
+        }
+    }
+
+    fn table(&mut self, statement: &Statement, table: &TableStatement) -> Result<(), JobError> {
+        let plan = self
+            .catalog
+            .add_stream(statement, table, Zone::UTC, &Options::new())
+            .map_err(JobError::Script)?;
+        self.sinks.insert(table.name.clone(), plan.definition.clone());
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        statement: &Statement,
+        sink: &str,
+        query: &Query,
+        on_event: &mut dyn FnMut(JobEvent<'_>),
+    ) -> Result<(), JobError> {
+        let place = place(statement);
+        let Some(definition) = self.sinks.get(sink) else {
+            let message = format!("INSERT INTO {sink}: no CREATE TABLE {sink} stands before it");
+            return Err(JobError::Script(vec![SqlError::at(&statement.file, statement.place, message)]));
+        };
+        let failed = |source: SinkError| JobError::Sink { place: place.clone(), source };
+        let mut target = FileSink::create(definition).map_err(failed)?;
+        self.query(statement, query, &mut |event| match event {
+            JobEvent::Columns(schema) => target.expect(&schema).map_err(failed),
+            JobEvent::Rows { rows, .. } => target.write(rows).map_err(failed),
+            other => {
+                on_event(other);
+                Ok(())
+            }
+        })?;
+        target.finish().map_err(failed)
+    }
+
+    fn query(
+        &mut self,
+        statement: &Statement,
+        query: &Query,
+        on_event: &mut dyn FnMut(JobEvent<'_>) -> Result<(), JobError>,
+    ) -> Result<(), JobError> {
+        let planning = |error: &DataFusionError| {
+            let found = place_of(error);
+            let at = if found.line == 0 { statement.place } else { found };
+            JobError::Script(vec![SqlError::at(&statement.file, at, message_of(error))])
+        };
+        let state = self.catalog.context.state();
+        let logical = analyzed(&state, query).map_err(|error| planning(&error))?;
+        let plan = self.catalog.plan(&logical).map_err(|error| planning(&error))?;
+        let Some(stream) = self.catalog.streams.get(&plan.stream).cloned() else { return Ok(()) };
+        let view = ViewToRun { plan: Arc::new(plan), allowed_lateness: 0, retention: Retention::Time(i64::MAX) };
+        on_event(JobEvent::Columns(Arc::clone(&view.plan.schema)))?;
+        let mut run = QueryRun::open(&stream, &view, place(statement), self.options.clone())?;
+        run.to_the_end(on_event)?;
+        let (records, late) = run.accounting();
+        add(&mut self.summary.records, records);
+        self.summary.late += late;
+        Ok(())
+    }
+}
+
+fn place(statement: &Statement) -> String {
+    format!("{}:{}:{}", statement.file.display(), statement.place.line, statement.place.column)
+}
+
+fn add(sum: &mut RecordCounts, counts: RecordCounts) {
+    sum.read += counts.read;
+    sum.accepted += counts.accepted;
+    sum.duplicate += counts.duplicate;
+    sum.rejected += counts.rejected;
+    sum.shadow += counts.shadow;
+    sum.control += counts.control;
+}
+
+/// One query over one source, to its end.
+struct QueryRun {
+    place: String,
+    options: JobOptions,
+    partitions: Vec<(Box<dyn PartitionReader>, PartitionRun, bool)>,
+    state: ViewState,
+    counts: BTreeMap<PartitionId, (RecordCounts, u64, i64, Option<i64>)>,
+}
+
+/// How long a read waits for records of a source without an end.
+const READ_WAIT: Duration = Duration::from_millis(100);
+
+impl QueryRun {
+    fn open(
+        stream: &Arc<StreamPlan>,
+        view: &ViewToRun,
+        place: String,
+        options: JobOptions,
+    ) -> Result<Self, JobError> {
+        let table = &stream.definition.statement;
+        let at_table = |source: SourceError| JobError::Source { place: self::place(table), source };
+        let failed = |error: DataFusionError| JobError::Execution {
+            place: place.clone(),
+            detail: message_of(&error),
+        };
+        let (mut source, header) = open_source(&stream.definition).map_err(at_table)?;
+        let mut partitions = Vec::new();
+        for partition in source.partitions().map_err(at_table)? {
+            let reader = source.open(partition, None).map_err(at_table)?;
+            let origin = source.origin().to_owned();
+            let is_file = !matches!(stream.definition.connector.as_str(), "kafka" | "embedded");
+            let at = Place { origin, is_file, partition };
+            let run = partition_run(stream, at, header.clone(), std::slice::from_ref(view)).map_err(failed)?;
+            partitions.push((reader, run, false));
+        }
+        let state = view.state(stream.definition.zone).map_err(failed)?;
+        Ok(Self { place, options, partitions, state, counts: BTreeMap::new() })
+    }
+
+    fn failed(&self, error: &DataFusionError) -> JobError {
+        JobError::Execution { place: self.place.clone(), detail: message_of(error) }
+    }
+
+    fn to_the_end(
+        &mut self,
+        on_event: &mut dyn FnMut(JobEvent<'_>) -> Result<(), JobError>,
+    ) -> Result<(), JobError> {
+        while self.partitions.iter().any(|(.., ended)| !ended) {
+            self.read_once()?;
+            self.absorb(on_event)?;
+            let progress = self.progress();
+            self.fire(progress, on_event)?;
+        }
+        let progress = Progress { ended: true, ..self.progress() };
+        self.fire(progress, on_event)
+    }
+
+    fn read_once(&mut self) -> Result<(), JobError> {
+        let place = self.place.clone();
+        for (reader, run, ended) in &mut self.partitions {
+            let outcome = reader
+                .read(self.options.batch_records, READ_WAIT, &mut |record| run.take(record))
+                .map_err(|source| JobError::Source { place: place.clone(), source })?;
+            *ended = outcome.ended;
+            run.process()
+                .map_err(|error| JobError::Execution { place: place.clone(), detail: message_of(&error) })?;
+        }
+        Ok(())
+    }
+
+    fn absorb(
+        &mut self,
+        on_event: &mut dyn FnMut(JobEvent<'_>) -> Result<(), JobError>,
+    ) -> Result<(), JobError> {
+        let mut drains = Vec::new();
+        for (reader, run, _) in &mut self.partitions {
+            let mut drain = run.drain().map_err(|error| JobError::Execution {
+                place: self.place.clone(),
+                detail: message_of(&error),
+            })?;
+            for letter in &mut drain.dead_letters {
+                letter.position = reader.position(letter.position.offset);
+            }
+            drains.push(drain);
+        }
+        for drain in drains {
+            for letter in &drain.dead_letters {
+                on_event(JobEvent::DeadLetter(letter))?;
+            }
+            if let Some((_, reason)) = drain.failed.into_iter().next() {
+                return Err(JobError::Execution { place: self.place.clone(), detail: reason });
+            }
+            for (drained, counts) in drain.views {
+                let at = (drain.counts, counts.late, drain.watermark, drain.as_of);
+                self.counts.insert(drain.partition, at);
+                self.state.absorb(drain.partition, drained).map_err(|error| self.failed(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn progress(&self) -> Progress {
+        let partitions: Vec<PartitionProgress> = self
+            .counts
+            .values()
+            .map(|(_, _, watermark, _)| PartitionProgress { watermark: *watermark, quiet: Duration::ZERO })
+            .collect();
+        let (watermark, settled) = merged(&partitions, Duration::MAX);
+        let as_of = self.counts.values().filter_map(|(.., as_of)| *as_of).max();
+        Progress { watermark, settled, as_of, ended: false }
+    }
+
+    fn fire(
+        &mut self,
+        progress: Progress,
+        on_event: &mut dyn FnMut(JobEvent<'_>) -> Result<(), JobError>,
+    ) -> Result<(), JobError> {
+        let firing = self.state.fire(progress).map_err(|error| self.failed(&error))?;
+        let wanted =
+            |fired: &&Fired| self.options.emit == Emit::Changes || fired.mark == Mark::Final;
+        for fired in firing.fired.iter().filter(wanted) {
+            on_event(JobEvent::Rows { rows: &fired.rows, mark: fired.mark, revision: fired.revision })?;
+        }
+        Ok(())
+    }
+
+    fn accounting(&self) -> (RecordCounts, u64) {
+        let mut all = RecordCounts::default();
+        let mut late = 0;
+        for (counts, missed, ..) in self.counts.values() {
+            add(&mut all, *counts);
+            late += missed;
+        }
+        (all, late)
+    }
+}
+
+/// The source a stream's connector names, and the header of its CSV files.
+///
+/// # Errors
+/// When it cannot be opened or the stream lacks one of its options.
+pub fn open_source(
+    definition: &StreamDefinition,
+) -> Result<(Box<dyn Source>, Option<Vec<String>>), SourceError> {
+    match definition.connector.as_str() {
+        "kafka" => Ok((Box::new(KafkaSource::new(&definition.options)?), None)),
+        "stdin" => {
+            let source = FilesSource::stdin(file_format(definition), definition.record_bytes_max)?;
+            let header = source.csv_header();
+            Ok((Box::new(source), header))
+        }
+        "filesystem" => {
+            let source = FilesSource::open(&FilesOptions {
+                path: resolved_path(definition)?,
+                format: file_format(definition),
+                record_bytes_max: definition.record_bytes_max,
+            })?;
+            let header = source.csv_header();
+            Ok((Box::new(source), header))
+        }
+        other => Err(SourceError::BadOption {
+            option: "connector".to_owned(),
+            detail: format!("'{other}' needs a running server; use 'filesystem', 'stdin' or 'kafka' here"),
+        }),
+    }
+}
+
+/// The declared path; a relative one that does not exist here is looked for beside the script.
+fn resolved_path(definition: &StreamDefinition) -> Result<String, SourceError> {
+    let Some(path) = definition.options.get("path") else {
+        return Err(SourceError::BadOption {
+            option: "path".to_owned(),
+            detail: "the connector 'filesystem' needs 'path' = '…'".to_owned(),
+        });
+    };
+    let beside: Option<PathBuf> = definition.statement.file.parent().map(|parent| parent.join(path));
+    Ok(match beside {
+        Some(beside) if !Path::new(path).exists() && beside.exists() => beside.to_string_lossy().into_owned(),
+        _ => path.clone(),
+    })
+}
+
+fn file_format(definition: &StreamDefinition) -> FileFormat {
+    match definition.format.as_str() {
+        "csv" => FileFormat::Csv {
+            has_header: definition.options.get("csv.header").is_some_and(|text| text == "true"),
+            delimiter: definition
+                .options
+                .get("csv.delimiter")
+                .and_then(|text| text.bytes().next())
+                .unwrap_or(b','),
+        },
+        "parquet" => FileFormat::Parquet,
+        _ => FileFormat::JsonLines,
+    }
+}

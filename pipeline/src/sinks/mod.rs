@@ -1,1 +1,3 @@
-//! sinks
+//! Where rows go besides the results: files of `INSERT INTO`.
+
+pub mod files;

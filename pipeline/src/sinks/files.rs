@@ -1,0 +1,174 @@
+//! `INSERT INTO` a table of the connector `filesystem`: JSON lines, CSV or Parquet.
+//!
+//! The file is written aside and renamed when it is whole, so that a reader never sees half of it.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::csv::WriterBuilder;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use parquet::arrow::ArrowWriter;
+use parquet::errors::ParquetError;
+
+use crate::results::json::write_row;
+use crate::sql::StreamDefinition;
+
+/// Why a sink cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// The table cannot be written to.
+    #[error("INSERT INTO {table}: {detail}")]
+    BadTable {
+        /// The table.
+        table: String,
+        /// What is missing or wrong.
+        detail: String,
+    },
+    /// The file cannot be written.
+    #[error("writing {} failed", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The rows do not fit the table.
+    #[error("INSERT INTO {table}: {source}")]
+    Rows {
+        /// The table.
+        table: String,
+        /// Arrow's reason.
+        source: ArrowError,
+    },
+    /// The Parquet file cannot be written.
+    #[error("INSERT INTO {table}: {source}")]
+    Parquet {
+        /// The table.
+        table: String,
+        /// The reason.
+        source: ParquetError,
+    },
+}
+
+enum Writer {
+    Lines(BufWriter<File>),
+    Csv(Box<arrow::csv::Writer<BufWriter<File>>>),
+    Parquet(Box<ArrowWriter<File>>),
+}
+
+/// A file being written.
+pub struct FileSink {
+    table: String,
+    path: PathBuf,
+    aside: PathBuf,
+    schema: SchemaRef,
+    writer: Writer,
+}
+
+impl FileSink {
+    /// Begins the file of a table.
+    ///
+    /// # Errors
+    /// When the table is no file or the file cannot be made.
+    pub fn create(definition: &StreamDefinition) -> Result<Self, SinkError> {
+        let table = definition.name.clone();
+        let bad = |detail: &str| SinkError::BadTable { table: table.clone(), detail: detail.to_owned() };
+        if definition.connector != "filesystem" {
+            return Err(bad("only the connector 'filesystem' can be written to"));
+        }
+        let path = definition.options.get("path").ok_or_else(|| bad("the option 'path' is missing"))?;
+        let path = PathBuf::from(path);
+        let aside = with_suffix(&path, ".partial");
+        let io = |source| SinkError::Io { path: aside.clone(), source };
+        let file = File::create(&aside).map_err(io)?;
+        let schema = definition.schema();
+        let writer = match definition.format.as_str() {
+            "csv" => {
+                let header = definition.options.get("csv.header").is_some_and(|text| text == "true");
+                Writer::Csv(Box::new(WriterBuilder::new().with_header(header).build(BufWriter::new(file))))
+            }
+            "parquet" => Writer::Parquet(Box::new(
+                ArrowWriter::try_new(file, Arc::clone(&schema), None)
+                    .map_err(|source| SinkError::Parquet { table: table.clone(), source })?,
+            )),
+            _ => Writer::Lines(BufWriter::new(file)),
+        };
+        Ok(Self { table, path, aside, schema, writer })
+    }
+
+    /// Checks that a query's columns fit the table.
+    ///
+    /// # Errors
+    /// When their number differs.
+    pub fn expect(&self, columns: &SchemaRef) -> Result<(), SinkError> {
+        let (has, wants) = (columns.fields().len(), self.schema.fields().len());
+        if has == wants {
+            return Ok(());
+        }
+        let detail = format!("the query has {has} columns, the table {wants}");
+        Err(SinkError::BadTable { table: self.table.clone(), detail })
+    }
+
+    /// Appends rows, each column cast to the table's type.
+    ///
+    /// # Errors
+    /// When a value does not fit or the file cannot be written.
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), SinkError> {
+        let bad = |source| SinkError::Rows { table: self.table.clone(), source };
+        let columns = rows.columns().iter().zip(self.schema.fields());
+        let columns =
+            columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<_, _>>().map_err(bad)?;
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(bad)?;
+        match &mut self.writer {
+            Writer::Lines(file) => {
+                let all: Vec<usize> = (0..rows.num_columns()).collect();
+                let mut text = String::new();
+                for row in 0..rows.num_rows() {
+                    write_row(&mut text, &rows, &all, row);
+                    text.push('\n');
+                }
+                file.write_all(text.as_bytes())
+                    .map_err(|source| SinkError::Io { path: self.aside.clone(), source })
+            }
+            Writer::Csv(writer) => writer.write(&rows).map_err(bad),
+            Writer::Parquet(writer) => {
+                writer.write(&rows).map_err(|source| SinkError::Parquet { table: self.table.clone(), source })
+            }
+        }
+    }
+
+    /// Ends the file and puts it in its place.
+    ///
+    /// # Errors
+    /// When it cannot be written out or renamed.
+    pub fn finish(self) -> Result<(), SinkError> {
+        let Self { table, path, aside, writer, .. } = self;
+        let io = |source| SinkError::Io { path: aside.clone(), source };
+        let file = match writer {
+            Writer::Lines(file) => Some(file),
+            Writer::Csv(writer) => Some(writer.into_inner()),
+            Writer::Parquet(writer) => {
+                writer.close().map_err(|source| SinkError::Parquet { table, source })?;
+                None
+            }
+        };
+        if let Some(file) = file {
+            let file = file.into_inner().map_err(|error| io(error.into_error()))?;
+            file.sync_all().map_err(io)?;
+        }
+        std::fs::rename(&aside, &path).map_err(io)
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
