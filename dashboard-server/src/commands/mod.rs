@@ -1,0 +1,122 @@
+//! The command line: one file a command, each with its arguments and its `run`.
+
+pub mod demo;
+pub mod load;
+pub mod replay;
+pub mod run;
+pub mod serve;
+pub mod sql;
+mod client;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Overrides, RawConfig, read};
+use crate::telemetry::Verbosity;
+
+/// The number on the wall, live, exact and provable: Kafka orders to GMV in SQL.
+#[derive(Debug, Parser)]
+#[command(name = "tidemark", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Start here:\n  \
+    tidemark demo                          a generated Double 11 on this machine, nothing else needed\n  \
+    tidemark sql \"SELECT * FROM gmv_day\"   ask the running server\n\n\
+    Every command explains itself with --help.")]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Everything in one process, with generated orders: no other service needed
+    Demo(demo::DemoArgs),
+    /// Pipeline and server in one process, on your Kafka
+    Serve(serve::ServeArgs),
+    /// Run a SQL script over files, stdin or Kafka and print its results
+    Run(run::RunArgs),
+    /// Generate orders into a Kafka topic: Double 11 curve, duplicates, late records, any rate
+    Load(load::LoadArgs),
+    /// Play recorded orders (CSV, JSON lines, Parquet) into a Kafka topic
+    Replay(replay::ReplayArgs),
+    /// Ask a running server one query
+    Sql(sql::SqlArgs),
+}
+
+/// Options of every command that reads the configuration.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// Configuration; every key with its default is in config/default.toml
+    #[arg(long, value_name = "FILE", env = "TIDEMARK_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Folder for checkpoints, ledgers and the embedded log
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Folder with streams/, scopes/, views/, reference/, screens/
+    #[arg(long, value_name = "DIR")]
+    pub sql_dir: Option<PathBuf>,
+    /// Log only what needs someone
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Options of every command that serves people.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DoorArgs {
+    /// Address of the wall, HTTP and WebSockets [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Address of the PostgreSQL door, "" keeps it shut [default: 127.0.0.1:5433]
+    #[arg(long, value_name = "ADDRESS")]
+    pub postgres: Option<String>,
+}
+
+impl ConfigArgs {
+    /// Reads and checks the configuration, the command line said over the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, with its name; or all mistakes in it.
+    pub fn load(&self, doors: &DoorArgs) -> anyhow::Result<Config> {
+        let raw = match &self.config {
+            None => RawConfig::default(),
+            Some(file) => {
+                let text = std::fs::read_to_string(file)
+                    .with_context(|| format!("cannot read the configuration {}", file.display()))?;
+                read(&text, file)?
+            }
+        };
+        let overrides = Overrides {
+            listen: doors.listen.clone(),
+            postgres: doors.postgres.clone(),
+            data_dir: self.data_dir.clone(),
+            sql_dir: self.sql_dir.clone(),
+        };
+        Ok(Config::check(raw, overrides)?)
+    }
+
+    /// How much is logged.
+    #[must_use]
+    pub fn verbosity(&self) -> Verbosity {
+        if self.quiet { Verbosity::Quiet } else { Verbosity::Normal }
+    }
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// What went wrong, ready to be shown.
+pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
+    match line.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Run(args) => run::run(args),
+        Command::Load(args) => load::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Sql(args) => sql::run(args),
+    }
+}

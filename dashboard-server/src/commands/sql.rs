@@ -1,0 +1,154 @@
+//! `tidemark sql`: one query against a running server.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use chrono::{DateTime, SecondsFormat};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use super::client::{Answer, Question, ask};
+use super::table::{Cell, draw};
+
+/// Arguments of `tidemark sql`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    tidemark sql \"SHOW TABLES\"\n  \
+    tidemark sql \"SELECT province, gmv FROM gmv_by_province ORDER BY gmv DESC LIMIT 10\"\n  \
+    tidemark sql \"SELECT * FROM gmv_by_minute\" --format csv > minutes.csv\n  \
+    tidemark sql \"SELECT * FROM gmv_by_province WHERE province = \\$1\" --param Zhejiang\n\n\
+    All tables of a query are at the same cut. psql works too: psql -h 127.0.0.1 -p 5433")]
+pub struct SqlArgs {
+    /// One statement that reads: SELECT, EXPLAIN, SHOW TABLES, SHOW COLUMNS
+    #[arg(value_name = "QUERY")]
+    pub query: String,
+    /// Server to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        env = "TIDEMARK_SERVER"
+    )]
+    pub server: String,
+    /// How rows are printed
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    pub format: OutputFormat,
+    /// Value for $1, $2, …; once for each
+    #[arg(long = "param", value_name = "VALUE")]
+    pub params: Vec<String>,
+    /// Token, where the server asks for one; better in the environment than on a command line
+    #[arg(long, value_name = "TOKEN", env = "TIDEMARK_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// How `tidemark sql` prints rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Columns for people
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// The server's answer as it is
+    Json,
+}
+
+/// Asks, prints to stdout, and fails with the server's words.
+///
+/// # Errors
+/// When the server cannot be reached or refuses the query.
+pub fn run(args: SqlArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let printed = runtime.block_on(answer(&args))?;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(printed.as_bytes()).and_then(|()| out.flush()) {
+        // `| head` has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        written => written.map(|()| ExitCode::SUCCESS).context("cannot write to stdout"),
+    }
+}
+
+/// What is to be printed.
+///
+/// # Errors
+/// When the server cannot be reached or refuses the query.
+pub async fn answer(args: &SqlArgs) -> anyhow::Result<String> {
+    let accept = match args.format {
+        OutputFormat::Csv => "text/csv",
+        OutputFormat::Table | OutputFormat::Json => "application/json",
+    };
+    let body = json!({"sql": args.query, "params": args.params}).to_string();
+    let question = Question { server: &args.server, token: args.token.as_deref(), accept, body };
+    let answer = ask(&question).await?;
+    if answer.status != 200 {
+        bail!("{}", told(&answer));
+    }
+    if answer.header("x-tidemark-truncated") == Some("true") {
+        tracing::warn!("the server cut the result off at its row limit (sql.rows-max)");
+    }
+    let text = String::from_utf8(answer.body).context("the answer is not text")?;
+    match args.format {
+        OutputFormat::Csv => Ok(text),
+        OutputFormat::Json => Ok(text + "\n"),
+        OutputFormat::Table => table(&text),
+    }
+}
+
+/// The server's message, with the place in the query where it has one.
+fn told(answer: &Answer) -> String {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let error = &body["error"];
+    let Some(message) = error["message"].as_str() else {
+        return format!("the server answered with status {}", answer.status);
+    };
+    match (error["line"].as_u64(), error["column"].as_u64()) {
+        (Some(line), Some(column)) => format!("line {line}, column {column}: {message}"),
+        _ => message.to_owned(),
+    }
+}
+
+fn table(text: &str) -> anyhow::Result<String> {
+    let body: Value = serde_json::from_str(text).context("the answer is not JSON")?;
+    let empty = Vec::new();
+    let columns: Vec<(String, String)> = body["columns"]
+        .as_array()
+        .unwrap_or(&empty)
+        .iter()
+        .map(|column| (text_of(&column["name"]), text_of(&column["type"])))
+        .collect();
+    let rows: Vec<Vec<Cell>> = body["rows"]
+        .as_array()
+        .unwrap_or(&empty)
+        .iter()
+        .map(|row| {
+            let values = row.as_array().unwrap_or(&empty);
+            values.iter().zip(&columns).map(|(value, (_, of))| cell(value, of)).collect()
+        })
+        .collect();
+    let names: Vec<String> = columns.into_iter().map(|(name, _)| name).collect();
+    let count = if rows.len() == 1 { "1 row".to_owned() } else { format!("{} rows", rows.len()) };
+    Ok(format!("{}({count}, cut {})\n", draw(&names, &rows), body["cut"]))
+}
+
+fn cell(value: &Value, of: &str) -> Cell {
+    let is_time = of.starts_with("TIMESTAMP");
+    let text = match value.as_i64().filter(|_| is_time).and_then(DateTime::from_timestamp_millis) {
+        Some(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        None => text_of(value),
+    };
+    let is_number = value.is_number() || of.starts_with("DECIMAL");
+    Cell { text: plain(&text), is_number: is_number && !is_time }
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Names from outside must not move the cursor of a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{FFFD}' } else { letter }).collect()
+}

@@ -1,0 +1,303 @@
+//! The configuration, checked and typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tidemark_pipeline::config::PipelineConfig;
+
+use super::file::ConfigError;
+use super::raw::{RawConfig, RawServerConfig, RawSqlConfig};
+
+/// What the command line says over the file. `None` leaves the file's word.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--postgres`.
+    pub postgres: Option<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<PathBuf>,
+    /// `--sql-dir`.
+    pub sql_dir: Option<PathBuf>,
+}
+
+/// The configuration of everything, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What talks to people.
+    pub server: ServerConfig,
+    /// Limits of queries.
+    pub sql: SqlConfig,
+    /// What computes the figures.
+    pub pipeline: PipelineConfig,
+}
+
+/// `[server]`, checked.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Address of pages, HTTP and WebSockets.
+    pub listen: SocketAddr,
+    /// Address of the PostgreSQL door; `None` keeps it shut.
+    pub postgres: Option<SocketAddr>,
+    /// Origins beside the server's own, lower-case and without a trailing slash.
+    pub origins: Vec<String>,
+    /// Hashes of the tokens; empty means loopback only.
+    pub tokens: Vec<TokenHash>,
+    /// See [`RawServerConfig::connections_max`].
+    pub connections_max: usize,
+    /// See [`RawServerConfig::postgres_connections_max`].
+    pub postgres_connections_max: usize,
+    /// See [`RawServerConfig::ingest_in_flight_max`].
+    pub ingest_in_flight_max: usize,
+    /// See [`RawServerConfig::ping_every_ms`].
+    pub ping_every: Duration,
+    /// See [`RawServerConfig::write_timeout_ms`].
+    pub write_timeout: Duration,
+}
+
+/// The SHA-256 of a token. The token itself is never kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenHash(pub [u8; 32]);
+
+/// `[sql]`, checked.
+#[derive(Debug, Clone)]
+pub struct SqlConfig {
+    /// See [`RawSqlConfig::rows_max`].
+    pub rows_max: usize,
+    /// See [`RawSqlConfig::seconds_max`].
+    pub time_max: Duration,
+    /// See [`RawSqlConfig::memory_bytes_max`].
+    pub memory_bytes_max: usize,
+    /// See [`RawSqlConfig::concurrent_max`].
+    pub concurrent_max: usize,
+    /// See [`RawSqlConfig::threads`]; at least 1.
+    pub threads: usize,
+}
+
+impl Config {
+    /// Checks what was written and what the command line says over it.
+    ///
+    /// # Errors
+    /// Every mistake, each naming its key, its value and what to do.
+    pub fn check(raw: RawConfig, overrides: Overrides) -> Result<Self, ConfigError> {
+        let mut written = raw.server;
+        if let Some(listen) = overrides.listen {
+            written.listen = listen;
+        }
+        if let Some(postgres) = overrides.postgres {
+            written.postgres = postgres;
+        }
+        let mut mistakes = Vec::new();
+        let server = ServerConfig::check(&written, &mut mistakes);
+        let sql = SqlConfig::check(&raw.sql, &mut mistakes);
+        let sql_dir = overrides.sql_dir.unwrap_or_else(|| PathBuf::from(raw.sql_dir));
+        let data_dir = overrides.data_dir.unwrap_or_else(|| PathBuf::from(raw.data_dir));
+        let pipeline = PipelineConfig::check(&raw.pipeline, sql_dir, data_dir, raw.streams)
+            .map_err(|more| mistakes.extend(more))
+            .ok();
+        match (server, pipeline) {
+            (Some(server), Some(pipeline)) if mistakes.is_empty() => {
+                Ok(Self { server, sql, pipeline })
+            }
+            _ => Err(ConfigError { mistakes }),
+        }
+    }
+}
+
+impl ServerConfig {
+    fn check(raw: &RawServerConfig, mistakes: &mut Vec<String>) -> Option<Self> {
+        within(mistakes, "server.connections-max", wide(raw.connections_max), 1, 1_000_000);
+        within(
+            mistakes,
+            "server.postgres-connections-max",
+            wide(raw.postgres_connections_max),
+            1,
+            10_000,
+        );
+        within(mistakes, "server.ingest-in-flight-max", wide(raw.ingest_in_flight_max), 1, 1_000);
+        within(mistakes, "server.ping-every-ms", raw.ping_every_ms, 100, 60_000);
+        within(mistakes, "server.write-timeout-ms", raw.write_timeout_ms, 100, 600_000);
+        let listen = address(mistakes, "server.listen", &raw.listen);
+        let postgres = match raw.postgres.as_str() {
+            "" => None,
+            text => address(mistakes, "server.postgres", text),
+        };
+        let origins =
+            raw.origins.iter().filter_map(|origin| checked_origin(mistakes, origin)).collect();
+        let tokens: Vec<TokenHash> =
+            raw.tokens.iter().filter_map(|token| checked_token(mistakes, token)).collect();
+        refuse_open_doors(mistakes, listen, postgres, raw.tokens.is_empty());
+        Some(Self {
+            listen: listen?,
+            postgres,
+            origins,
+            tokens,
+            connections_max: raw.connections_max,
+            postgres_connections_max: raw.postgres_connections_max,
+            ingest_in_flight_max: raw.ingest_in_flight_max,
+            ping_every: Duration::from_millis(raw.ping_every_ms),
+            write_timeout: Duration::from_millis(raw.write_timeout_ms),
+        })
+    }
+}
+
+impl SqlConfig {
+    fn check(raw: &RawSqlConfig, mistakes: &mut Vec<String>) -> Self {
+        within(mistakes, "sql.rows-max", wide(raw.rows_max), 1, 10_000_000);
+        within(mistakes, "sql.seconds-max", raw.seconds_max, 1, 86_400);
+        within(mistakes, "sql.memory-bytes-max", wide(raw.memory_bytes_max), 1_048_576, 1 << 40);
+        within(mistakes, "sql.concurrent-max", wide(raw.concurrent_max), 1, 1_000);
+        within(mistakes, "sql.threads", wide(raw.threads), 0, 256);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            rows_max: raw.rows_max,
+            time_max: Duration::from_secs(raw.seconds_max),
+            memory_bytes_max: raw.memory_bytes_max,
+            concurrent_max: raw.concurrent_max,
+            threads: if raw.threads == 0 { (cores / 2).max(1) } else { raw.threads },
+        }
+    }
+}
+
+fn wide(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+fn within(mistakes: &mut Vec<String>, key: &str, value: u64, low: u64, high: u64) {
+    if !(low..=high).contains(&value) {
+        mistakes.push(format!("{key} = {value}: must be from {low} to {high}"));
+    }
+}
+
+fn address(mistakes: &mut Vec<String>, key: &str, text: &str) -> Option<SocketAddr> {
+    let numeric = text.replace("localhost:", "127.0.0.1:");
+    numeric
+        .parse()
+        .map_err(|_| {
+            mistakes.push(format!(
+                "{key} = {text:?}: write an address and a port, as \"127.0.0.1:8080\""
+            ));
+        })
+        .ok()
+}
+
+/// Nothing is reachable from another machine before there is a way to say who may.
+fn refuse_open_doors(
+    mistakes: &mut Vec<String>,
+    listen: Option<SocketAddr>,
+    postgres: Option<SocketAddr>,
+    open_to_all: bool,
+) {
+    if let Some(listen) = listen.filter(|address| open_to_all && !address.ip().is_loopback()) {
+        mistakes.push(format!(
+            "server.listen = \"{listen}\": other machines could reach this; set server.tokens, or \
+             listen on 127.0.0.1"
+        ));
+    }
+    if let Some(postgres) = postgres.filter(|address| !address.ip().is_loopback()) {
+        mistakes.push(format!(
+            "server.postgres = \"{postgres}\": the PostgreSQL door has no TLS yet and stays on this \
+             machine; listen on 127.0.0.1 and reach it through an SSH tunnel"
+        ));
+    }
+}
+
+fn checked_origin(mistakes: &mut Vec<String>, origin: &str) -> Option<String> {
+    let plain = origin.trim_end_matches('/').to_lowercase();
+    let host = plain.strip_prefix("https://").or_else(|| plain.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(['/', '*', '@', ' ']) => Some(plain),
+        _ => {
+            mistakes.push(format!(
+                "server.origins: {origin:?} is not an origin; write it as \"https://wall.example.com\""
+            ));
+            None
+        }
+    }
+}
+
+fn checked_token(mistakes: &mut Vec<String>, text: &str) -> Option<TokenHash> {
+    let hash = hex_32(text);
+    if hash.is_none() {
+        // The text itself may be a token someone pasted; it must not reach a log.
+        mistakes.push(format!(
+            "server.tokens: an entry of {} letters is not a SHA-256; write the 64 hexadecimal digits \
+             of `printf %s TOKEN | sha256sum`",
+            text.chars().count()
+        ));
+    }
+    hash.map(TokenHash)
+}
+
+fn hex_32(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (nth, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(nth * 2..nth * 2 + 2)?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(raw: RawConfig) -> Result<Config, Vec<String>> {
+        Config::check(raw, Overrides::default()).map_err(|error| error.mistakes)
+    }
+
+    #[test]
+    fn the_defaults_are_a_configuration() {
+        let config = check(RawConfig::default()).expect("valid");
+        assert_eq!(config.server.listen.port(), 8080);
+        assert!(config.sql.threads >= 1);
+    }
+
+    #[test]
+    fn another_machines_address_without_tokens_is_refused_and_with_tokens_allowed() {
+        let mut raw = RawConfig::default();
+        raw.server.listen = "0.0.0.0:8080".to_owned();
+        let mistakes = check(raw.clone()).expect_err("open to all");
+        assert!(mistakes[0].contains("set server.tokens"), "{mistakes:?}");
+        raw.server.tokens = vec!["ab".repeat(32)];
+        assert_eq!(check(raw).expect("has tokens").server.tokens, [TokenHash([0xab; 32])]);
+    }
+
+    #[test]
+    fn the_postgres_door_never_leaves_the_machine() {
+        let mut raw = RawConfig::default();
+        raw.server.tokens = vec!["ab".repeat(32)];
+        raw.server.postgres = "0.0.0.0:5433".to_owned();
+        assert!(check(raw).expect_err("no TLS")[0].contains("SSH tunnel"));
+    }
+
+    #[test]
+    fn mistakes_of_all_sections_come_together_and_never_show_a_token() {
+        let mut raw = RawConfig::default();
+        raw.server.listen = "here".to_owned();
+        raw.server.tokens = vec!["secret".to_owned()];
+        raw.server.origins = vec!["*".to_owned()];
+        raw.sql.rows_max = 0;
+        raw.pipeline.batch_records_max = 0;
+        let mistakes = check(raw).expect_err("many mistakes");
+        assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+        assert!(!mistakes.join(" ").contains("secret"));
+    }
+
+    #[test]
+    fn the_command_line_is_said_over_the_file() {
+        let overrides = Overrides {
+            listen: Some("127.0.0.1:0".to_owned()),
+            postgres: Some(String::new()),
+            data_dir: Some(PathBuf::from("/tmp/elsewhere")),
+            sql_dir: None,
+        };
+        let config = Config::check(RawConfig::default(), overrides).expect("valid");
+        assert_eq!(config.server.listen.port(), 0);
+        assert!(config.server.postgres.is_none());
+        assert_eq!(config.pipeline.data_dir, PathBuf::from("/tmp/elsewhere"));
+    }
+}

@@ -1,0 +1,310 @@
+//! From the text of a config file to [`RawConfig`], finding every mistake in one go.
+//!
+//! Each key is read on its own first. Only so can one run report an unknown key, a number that is
+//! text and a section that does not exist together, each at its own place.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::raw::{RawConfig, RawTop};
+
+/// Everything that is wrong with the configuration, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigError {
+    /// The mistakes, each naming its place and what to do.
+    pub mistakes: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mistakes.as_slice() {
+            [one] => write!(f, "the configuration has a mistake: {one}"),
+            many => {
+                write!(f, "the configuration has {} mistakes:", many.len())?;
+                many.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+            }
+        }
+    }
+}
+
+/// The configuration in `text`; `file` is only named in messages.
+///
+/// # Errors
+/// Every syntax error, unknown key and value of the wrong type in the text.
+pub fn read(text: &str, file: &Path) -> Result<RawConfig, ConfigError> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut reader = Reader { text, file, mistakes: Vec::new() };
+    for error in &errors {
+        reader.mistake(&error.span().unwrap_or(0..0), error.message());
+    }
+    if !reader.mistakes.is_empty() {
+        return Err(ConfigError { mistakes: reader.mistakes });
+    }
+    let config = reader.whole(table.get_ref());
+    if reader.mistakes.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError { mistakes: reader.mistakes })
+    }
+}
+
+const SECTIONS: [&str; 4] = ["server", "sql", "pipeline", "streams"];
+
+struct Reader<'a> {
+    text: &'a str,
+    file: &'a Path,
+    mistakes: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn whole(&mut self, table: &DeTable<'_>) -> RawConfig {
+        let mut config = RawConfig::default();
+        let mut top = DeTable::new();
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            match (name, value.get_ref()) {
+                ("server", DeValue::Table(section)) => config.server = self.section(section),
+                ("sql", DeValue::Table(section)) => config.sql = self.section(section),
+                ("pipeline", DeValue::Table(section)) => config.pipeline = self.section(section),
+                ("streams", DeValue::Table(streams)) => self.streams(streams, &mut config),
+                (name, _) if SECTIONS.contains(&name) => {
+                    self.mistake(
+                        &value.span(),
+                        &format!("`{name}` must be a section: write `[{name}]`"),
+                    );
+                }
+                (name, DeValue::Table(_)) => self.unknown(&key.span(), "section", name, &SECTIONS),
+                _ => {
+                    top.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        let top: RawTop = self.section(&top);
+        config.sql_dir = top.sql_dir;
+        config.data_dir = top.data_dir;
+        config
+    }
+
+    /// Reads each key alone, so that one bad key hides no other.
+    fn section<T: DeserializeOwned + Default>(&mut self, table: &DeTable<'_>) -> T {
+        let mut good = DeTable::new();
+        for (key, value) in table {
+            let mut alone = DeTable::new();
+            alone.insert(key.clone(), value.clone());
+            match deserialize::<T>(alone) {
+                Ok(_) => {
+                    good.insert(key.clone(), value.clone());
+                }
+                Err(error) => self.bad_key(key, value, &error),
+            }
+        }
+        deserialize(good).unwrap_or_default()
+    }
+
+    fn bad_key(
+        &mut self,
+        key: &Spanned<impl AsRef<str>>,
+        value: &Spanned<DeValue<'_>>,
+        error: &toml::de::Error,
+    ) {
+        let name = key.get_ref().as_ref();
+        if error.message().starts_with("unknown field") {
+            let known = known_keys(error.message());
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            self.unknown(&key.span(), "key", name, &known);
+        } else {
+            let place = error.span().unwrap_or_else(|| value.span());
+            self.mistake(&place, &format!("`{name}`: {}", error.message().trim_end()));
+        }
+    }
+
+    fn streams(&mut self, streams: &DeTable<'_>, config: &mut RawConfig) {
+        for (name, value) in streams {
+            let DeValue::Table(options) = value.get_ref() else {
+                let stream: &str = name.get_ref();
+                self.mistake(
+                    &value.span(),
+                    &format!("write the options of a stream under `[streams.{stream}]`"),
+                );
+                continue;
+            };
+            let stream = config.streams.entry(name.get_ref().to_string()).or_default();
+            for (option, text) in self.options("", options) {
+                stream.insert(option, text);
+            }
+        }
+    }
+
+    /// The options of a stream; `properties.bootstrap.servers` without quotes is a table in a
+    /// table to TOML, and one name to everyone else.
+    fn options(&mut self, prefix: &str, table: &DeTable<'_>) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for (key, value) in table {
+            let name = format!("{prefix}{}", key.get_ref());
+            match value.get_ref() {
+                DeValue::Table(inner) => found.extend(self.options(&format!("{name}."), inner)),
+                DeValue::String(text) => found.push((name, text.to_string())),
+                DeValue::Boolean(on) => found.push((name, on.to_string())),
+                DeValue::Integer(number) => found.push((name, number.to_string())),
+                other => self.mistake(
+                    &value.span(),
+                    &format!("`{name}` must be text in quotes, not {}", other.type_str()),
+                ),
+            }
+        }
+        found
+    }
+
+    fn unknown(&mut self, span: &Range<usize>, kind: &str, name: &str, known: &[&str]) {
+        let advice = match nearest(name, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        self.mistake(span, &format!("unknown {kind} `{name}`; {advice}"));
+    }
+
+    fn mistake(&mut self, span: &Range<usize>, what: &str) {
+        let (line, column) = place(self.text, span.start);
+        self.mistakes.push(format!("{}:{line}:{column}: {what}", self.file.display()));
+    }
+}
+
+fn deserialize<T: DeserializeOwned>(table: DeTable<'_>) -> Result<T, toml::de::Error> {
+    T::deserialize(toml::de::Deserializer::from(Spanned::new(0..0, table)))
+}
+
+/// The keys a section has, from serde's own list of what it expected: one source, never out of date.
+fn known_keys(message: &str) -> Vec<String> {
+    let expected = message.split_once("expected").map_or("", |(_, rest)| rest);
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The known name that differs by at most a third of its letters.
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let alike = |text: &str| text.replace('_', "-").to_lowercase();
+    known
+        .iter()
+        .map(|candidate| (distance(&alike(name), &alike(candidate)), *candidate))
+        .filter(|(changes, candidate)| *changes <= (candidate.chars().count() / 3).max(1))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Letters to change, add or drop between two words (Levenshtein).
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (nth, letter) in left.chars().enumerate() {
+        let mut before = nth;
+        let mut last = nth + 1;
+        for (cell, other) in row.iter_mut().skip(1).zip(&right) {
+            let changed = before + usize::from(letter != *other);
+            before = *cell;
+            last = changed.min(*cell + 1).min(last + 1);
+            *cell = last;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = nth + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// Line and column, both from 1; a column counts letters, not bytes.
+fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<String> {
+        read(text, Path::new("tidemark.toml")).expect_err("has mistakes").mistakes
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place_and_a_near_miss() {
+        let found = mistakes("[server]\n  lisen = \"127.0.0.1:1\"\n");
+        assert_eq!(found, ["tidemark.toml:2:3: unknown key `lisen`; did you mean `listen`?"]);
+    }
+
+    #[test]
+    fn a_key_of_the_pipeline_is_suggested_too_and_underscores_are_forgiven_in_the_search() {
+        let found = mistakes("[pipeline]\nfold_threads = 2\n");
+        assert_eq!(
+            found,
+            ["tidemark.toml:2:1: unknown key `fold_threads`; did you mean `fold-threads`?"]
+        );
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_together() {
+        let found = mistakes(
+            "sql-dri = \"x\"\n[servre]\n[sql]\nrows-max = \"many\"\n[pipeline]\nfold-threads = -1\n\
+             [streams.orders]\ntopic = [1]\n",
+        );
+        assert_eq!(found.len(), 5, "{found:#?}");
+        assert!(found.iter().any(|m| m.contains(":2:2: unknown section `servre`")), "{found:#?}");
+        assert!(found.iter().any(|m| m.contains(":4:12: `rows-max`: invalid type")), "{found:#?}");
+        assert!(
+            found.iter().any(|m| m.contains(":6:") && m.contains("fold-threads")),
+            "{found:#?}"
+        );
+        assert!(found.iter().any(|m| m.contains(":8:9: `topic` must be text")), "{found:#?}");
+        assert!(found.iter().any(|m| m.contains(":1:1: unknown key `sql-dri`")), "{found:#?}");
+    }
+
+    #[test]
+    fn dotted_options_of_a_stream_need_no_quotes() {
+        let raw = read(
+            "[streams.orders]\nproperties.bootstrap.servers = \"a:9092\"\n\"topic\" = \"orders\"\n",
+            Path::new("x"),
+        )
+        .expect("reads");
+        let orders = &raw.streams["orders"];
+        assert_eq!(orders["properties.bootstrap.servers"], "a:9092");
+        assert_eq!(orders["topic"], "orders");
+    }
+
+    #[test]
+    fn broken_syntax_names_its_place() {
+        let found = mistakes("[server]\nlisten = \n");
+        assert!(found[0].starts_with("tidemark.toml:2:"), "{found:?}");
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults_and_none_is_missing() {
+        let text = include_str!("../../../config/default.toml");
+        let raw = read(text, Path::new("config/default.toml")).expect("reads");
+        assert_eq!(format!("{raw:#?}"), format!("{:#?}", RawConfig::default()));
+        for key in every_key() {
+            assert!(
+                text.lines().any(|line| line.starts_with(&format!("{key} = "))),
+                "config/default.toml does not document `{key}`"
+            );
+        }
+    }
+
+    fn every_key() -> Vec<String> {
+        fn keys<T: DeserializeOwned>() -> Vec<String> {
+            let (table, _) = DeTable::parse_recoverable("no-such-key = 1");
+            let error = T::deserialize(toml::de::Deserializer::from(table)).err().expect("unknown");
+            known_keys(error.message())
+        }
+        let mut all = keys::<RawTop>();
+        all.extend(keys::<super::super::RawServerConfig>());
+        all.extend(keys::<super::super::RawSqlConfig>());
+        all.extend(keys::<tidemark_pipeline::config::RawPipelineConfig>());
+        assert!(all.len() > 20, "{all:?}");
+        all
+    }
+}

@@ -1,0 +1,12 @@
+//! The configuration: text, then [`RawConfig`], then [`Config`], once at start.
+//!
+//! All mistakes are reported together, each with its file, line and column. After this nothing
+//! reads files or the environment.
+
+mod raw;
+mod file;
+mod checked;
+
+pub use checked::{Config, Overrides, ServerConfig, SqlConfig, TokenHash};
+pub use file::{ConfigError, read};
+pub use raw::{RawConfig, RawServerConfig, RawSqlConfig};

@@ -1,0 +1,119 @@
+//! The configuration as written, before anything is checked. `config/default.toml` is its manual.
+
+use serde::Deserialize;
+use tidemark_pipeline::config::{RawPipelineConfig, StreamOverrides};
+
+/// The whole file, every key with its default where the file leaves it out.
+#[derive(Debug, Clone)]
+pub struct RawConfig {
+    /// Folder with `streams/`, `scopes/`, `views/`, `reference/`, `screens/`.
+    pub sql_dir: String,
+    /// Folder for checkpoints, ledgers and the embedded log.
+    pub data_dir: String,
+    /// `[server]`.
+    pub server: RawServerConfig,
+    /// `[sql]`.
+    pub sql: RawSqlConfig,
+    /// `[pipeline]`.
+    pub pipeline: RawPipelineConfig,
+    /// `[streams.NAME]`.
+    pub streams: StreamOverrides,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        let top = RawTop::default();
+        Self {
+            sql_dir: top.sql_dir,
+            data_dir: top.data_dir,
+            server: RawServerConfig::default(),
+            sql: RawSqlConfig::default(),
+            pipeline: RawPipelineConfig::default(),
+            streams: StreamOverrides::new(),
+        }
+    }
+}
+
+/// The keys that stand before the first section.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawTop {
+    /// See [`RawConfig::sql_dir`].
+    pub(super) sql_dir: String,
+    /// See [`RawConfig::data_dir`].
+    pub(super) data_dir: String,
+}
+
+impl Default for RawTop {
+    fn default() -> Self {
+        Self { sql_dir: "sql".to_owned(), data_dir: "data".to_owned() }
+    }
+}
+
+/// `[server]`, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawServerConfig {
+    /// Address of pages, HTTP and WebSockets; port 0 takes a free one.
+    pub listen: String,
+    /// Address of the PostgreSQL door; empty keeps it shut.
+    pub postgres: String,
+    /// Origins of pages that may connect, as `https://wall.example.com`, beside the server's own.
+    pub origins: Vec<String>,
+    /// SHA-256 hashes of the tokens that open the doors, 64 hexadecimal digits each.
+    pub tokens: Vec<String>,
+    /// Connections at one time; more wait in the system's queue until one ends.
+    pub connections_max: usize,
+    /// Connections of the PostgreSQL door at one time; more are closed at once.
+    pub postgres_connections_max: usize,
+    /// Bodies of `POST /api/ingest` being written at one time; more get 429.
+    pub ingest_in_flight_max: usize,
+    /// Milliseconds between two pings to a viewer; three unanswered close the socket.
+    pub ping_every_ms: u64,
+    /// Milliseconds one frame may take to leave; then the viewer's socket is closed.
+    pub write_timeout_ms: u64,
+}
+
+impl Default for RawServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            postgres: "127.0.0.1:5433".to_owned(),
+            origins: Vec::new(),
+            tokens: Vec::new(),
+            connections_max: 12_000,
+            postgres_connections_max: 64,
+            ingest_in_flight_max: 8,
+            ping_every_ms: 5_000,
+            write_timeout_ms: 10_000,
+        }
+    }
+}
+
+/// `[sql]`, as written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawSqlConfig {
+    /// Rows of one result; what is beyond is cut off, and the answer says so.
+    pub rows_max: usize,
+    /// Seconds one query may run; then it is stopped.
+    pub seconds_max: u64,
+    /// Bytes one query may hold; then it fails.
+    pub memory_bytes_max: usize,
+    /// Queries at one time, all doors together; more are refused.
+    pub concurrent_max: usize,
+    /// Threads that run queries, apart from those that serve people. 0 takes half the cores.
+    pub threads: usize,
+}
+
+impl Default for RawSqlConfig {
+    fn default() -> Self {
+        Self {
+            rows_max: 100_000,
+            seconds_max: 60,
+            memory_bytes_max: 268_435_456,
+            concurrent_max: 4,
+            threads: 0,
+        }
+    }
+}

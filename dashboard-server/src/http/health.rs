@@ -1,0 +1,59 @@
+//! What probes and Prometheus ask.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tidemark_pipeline::results::{Results, State as Freshness};
+
+use super::state::AppState;
+
+/// `GET /healthz`: the process answers. Says nothing about figures.
+pub async fn get_health() -> Response {
+    Json(json!({"status": "ok", "version": crate::VERSION})).into_response()
+}
+
+/// `GET /readyz`: 200 when there are fresh figures to show, 503 with the reason when not.
+pub async fn get_readiness(State(state): State<Arc<AppState>>) -> Response {
+    let cut = state.results.latest();
+    match unready(&state.results) {
+        None => Json(json!({"status": "ready", "cut": cut.cut})).into_response(),
+        Some(reason) => {
+            let body = json!({"status": "not_ready", "cut": cut.cut, "reason": reason});
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
+}
+
+/// Why the figures are not fit to be shown, if they are not.
+fn unready(results: &Results) -> Option<String> {
+    if results.latest().cut == 0 {
+        return Some("no cut has been published yet".to_owned());
+    }
+    let status = results.status();
+    (status.state == Freshness::Stale).then(|| {
+        let problem = status.problem.as_deref().unwrap_or("the log cannot be read");
+        format!("the figures are stale: {problem}")
+    })
+}
+
+/// `GET /metrics`: for Prometheus.
+pub async fn get_metrics(State(state): State<Arc<AppState>>) -> Response {
+    let cut = state.results.latest();
+    // A gauge is a float by Prometheus' own rule; these are for graphs and not for sums.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds and counts stay far below 2^53")]
+    {
+        metrics::gauge!("tidemark_cut").set(cut.cut as f64);
+        if let Some(as_of) = cut.as_of {
+            metrics::gauge!("tidemark_as_of_ms").set(as_of as f64);
+        }
+        if let Some(watermark) = cut.watermark {
+            metrics::gauge!("tidemark_watermark_ms").set(watermark as f64);
+        }
+    }
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, state.metrics.render()).into_response()
+}

@@ -1,0 +1,16 @@
+//! Pages and answers over HTTP. `router` is the table of contents; each resource has its file.
+
+pub mod router;
+pub mod state;
+pub mod error;
+pub mod access;
+pub mod headers;
+mod pages;
+mod health;
+mod views;
+mod screens;
+mod events;
+mod lite;
+mod headline;
+mod sql;
+mod ingest;

@@ -1,0 +1,71 @@
+//! The built page: files embedded in the program, so that one file is the whole installation.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::error::ApiError;
+
+#[derive(RustEmbed)]
+#[folder = "../web/dist"]
+#[allow_missing = true]
+struct Page;
+
+/// Names under `assets/` hold a hash of their content: they never change.
+const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+/// Other files are asked for again each time, and answered with 304 when they are the same.
+const ASK_AGAIN: HeaderValue = HeaderValue::from_static("no-cache");
+
+const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Tidemark</title>\
+<h1>The page is not built yet</h1>\
+<p>The server runs, but it was built without the wall. Build the page, then the server again:</p>\
+<pre>npm --prefix web ci\nnpm --prefix web run build\ncargo build --release</pre>\
+<p>Meanwhile the figures are here: <a href=\"/lite\">as plain text</a>, \
+<a href=\"/api/views\">as JSON</a>.</p></html>";
+
+/// `GET /` and `/screens/{name}`: the page; it reads its own address.
+pub async fn get_index(headers: HeaderMap) -> Response {
+    match Page::get("index.html") {
+        Some(file) => answer("index.html", file, &headers),
+        None => (StatusCode::OK, Html(NOT_BUILT)).into_response(),
+    }
+}
+
+/// Any other file of the page.
+///
+/// # Errors
+/// When there is none of this name.
+pub async fn get_file(request: Request) -> Result<Response, ApiError> {
+    let path = request.uri().path();
+    let name = path.trim_start_matches('/');
+    let file = Page::get(name).filter(|_| name != "index.html");
+    let file = file.ok_or_else(|| ApiError::not_found(format!("there is nothing at {path}")))?;
+    Ok(answer(name, file, request.headers()))
+}
+
+fn answer(name: &str, file: EmbeddedFile, asked: &HeaderMap) -> Response {
+    let tag = entity_tag(&file.metadata.sha256_hash());
+    let caching = if name.starts_with("assets/") { FOREVER } else { ASK_AGAIN };
+    let same = asked.get(header::IF_NONE_MATCH).is_some_and(|known| known == tag);
+    let mut response = if same {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let kind = mime_guess::from_path(name).first_or_octet_stream();
+        ([(header::CONTENT_TYPE, content_type(kind.essence_str()))], file.data).into_response()
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, caching);
+    response.headers_mut().insert(header::ETAG, tag);
+    response
+}
+
+fn content_type(kind: &str) -> String {
+    let text = kind.starts_with("text/") || ["application/json", "image/svg+xml"].contains(&kind);
+    if text { format!("{kind}; charset=utf-8") } else { kind.to_owned() }
+}
+
+/// Weak, because compression may change the bytes on the way and not the file.
+fn entity_tag(hash: &[u8; 32]) -> HeaderValue {
+    let digits: String = hash.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    HeaderValue::try_from(format!("W/\"{digits}\"")).unwrap_or(HeaderValue::from_static("W/\"0\""))
+}

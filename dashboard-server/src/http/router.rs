@@ -1,0 +1,46 @@
+//! Every route.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tower_http::compression::CompressionLayer;
+
+use super::state::AppState;
+use super::{
+    access, error, events, headers, headline, health, ingest, lite, pages, screens, sql, views,
+};
+use crate::websocket::upgrade;
+
+/// The whole outside of the server.
+pub fn router(state: Arc<AppState>) -> Router {
+    Router::new()
+        // Pages
+        .route("/", get(pages::get_index))
+        .route("/screens/{name}", get(pages::get_index))
+        .route("/lite", get(lite::get_lite))
+        // Operators
+        .route("/healthz", get(health::get_health))
+        .route("/readyz", get(health::get_readiness))
+        .route("/metrics", get(health::get_metrics))
+        // Figures
+        .route("/api/views", get(views::list_views))
+        .route("/api/views/{name}", get(views::get_view))
+        .route("/api/screens/{name}", get(screens::get_screen))
+        .route("/api/headline/{view}", get(headline::get_headline))
+        .route("/api/ws", get(upgrade::upgrade_viewer))
+        .route("/api/ws-ticket", post(access::create_ticket))
+        .route("/api/events", get(events::stream_events))
+        // Analysts
+        .route("/api/sql", post(sql::run_query).layer(sql::body_limit()))
+        // Producers
+        .route("/api/ingest/{stream}", post(ingest::append_lines))
+        // Everything else is a file of the page or nothing.
+        .fallback(get(pages::get_file))
+        .method_not_allowed_fallback(error::refuse_method)
+        .layer(from_fn_with_state(Arc::clone(&state), access::check_access))
+        .layer(from_fn_with_state(Arc::clone(&state), headers::add_headers))
+        .layer(CompressionLayer::new())
+        .with_state(state)
+}

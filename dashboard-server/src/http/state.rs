@@ -1,0 +1,44 @@
+//! The long-lived parts that handlers share, built once at start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tidemark_pipeline::results::Results;
+use tokio::sync::Semaphore;
+
+use super::access::Tickets;
+use crate::clock::Clock;
+use crate::closing::{Closing, Guest};
+use crate::config::ServerConfig;
+use crate::ingest::IngestSink;
+use crate::sql::SqlService;
+use crate::websocket::hub::Hub;
+
+/// What handlers work with.
+pub struct AppState {
+    /// Where the figures come from.
+    pub results: Arc<Results>,
+    /// Encodes the frames.
+    pub hub: Arc<Hub>,
+    /// Answers queries.
+    pub sql: SqlService,
+    /// The embedded log, where there is one.
+    pub ingest: Option<Arc<dyn IngestSink>>,
+    /// Bodies being written to the log at one time.
+    pub ingest_turns: Arc<Semaphore>,
+    /// Folder with `screens/`.
+    pub sql_dir: PathBuf,
+    /// `[server]`.
+    pub config: ServerConfig,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+    /// The time of day.
+    pub clock: Clock,
+    /// Tickets for WebSockets.
+    pub tickets: Arc<Tickets>,
+    /// Says when the server goes away.
+    pub closing: Closing,
+    /// Cloned for every open socket; shutdown waits until all are dropped.
+    pub guest: Guest,
+}

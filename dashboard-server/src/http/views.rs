@@ -1,0 +1,120 @@
+//! `/api/views`: what is computed, and the rows of one view.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tidemark_pipeline::results::json::write_text;
+use tidemark_pipeline::results::snapshot::Bilingual;
+use tidemark_pipeline::results::{Cut, Results, Snapshot, ViewInfo};
+
+use super::error::ApiError;
+use super::state::AppState;
+use crate::sql::sql_type;
+use crate::websocket::protocol::{write_list, write_optional, write_times};
+
+/// One view in the list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ViewEntry<'a> {
+    name: &'a str,
+    keys: &'a [String],
+    columns: Vec<Column<'a>>,
+    scope: Option<&'a str>,
+    title: &'a Bilingual,
+    definition: &'a Bilingual,
+    unit: &'a str,
+    time_zone: &'a str,
+    window_start: Option<&'a str>,
+    window_end: Option<&'a str>,
+    sql: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Column<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    of: String,
+}
+
+/// `GET /api/views`: every view, in the order of their names.
+pub async fn list_views(State(state): State<Arc<AppState>>) -> Response {
+    let views: Vec<ViewEntry<'_>> = state.results.views().iter().map(|view| entry(view)).collect();
+    Json(views).into_response()
+}
+
+fn entry(view: &ViewInfo) -> ViewEntry<'_> {
+    let name = |at: Option<usize>| {
+        at.and_then(|at| view.schema.fields().get(at)).map(|field| field.name().as_str())
+    };
+    let columns = view.schema.fields().iter();
+    ViewEntry {
+        name: &view.name,
+        keys: &view.keys,
+        columns: columns
+            .map(|field| Column { name: field.name(), of: sql_type(field.data_type()) })
+            .collect(),
+        scope: view.scope.as_deref(),
+        title: &view.title,
+        definition: &view.definition,
+        unit: &view.unit,
+        time_zone: &view.time_zone,
+        window_start: name(view.window_start),
+        window_end: name(view.window_end),
+        sql: &view.sql,
+    }
+}
+
+/// Query of `GET /api/views/{name}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Only the newest so many rows.
+    last: Option<usize>,
+}
+
+/// `GET /api/views/{name}`: one view at the newest cut.
+///
+/// # Errors
+/// When there is no such view or the query cannot be read.
+pub async fn get_view(
+    State(state): State<Arc<AppState>>,
+    Path(name): Path<String>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let cut = state.results.latest();
+    let view = find_view(&cut, &name)?;
+    let text = write_view(&state.results, &cut, view, wanted.last);
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+/// A view of the cut by its name.
+///
+/// # Errors
+/// When there is none.
+pub fn find_view<'a>(cut: &'a Cut, name: &str) -> Result<&'a Arc<Snapshot>, ApiError> {
+    let missing =
+        || ApiError::not_found(format!("there is no view {name:?}; the list is at /api/views"));
+    cut.views.get(name).ok_or_else(missing)
+}
+
+/// The rows are JSON since they were published and pass through as they are.
+fn write_view(results: &Results, cut: &Cut, view: &Snapshot, last: Option<usize>) -> String {
+    let mut out = String::from("{\"view\":");
+    write_text(&mut out, &view.info.name);
+    let _infallible = write!(out, ",\"cut\":{},\"epoch\":", cut.cut);
+    write_text(&mut out, results.epoch());
+    write_times(&mut out, cut);
+    out.push_str(",\"scope\":");
+    write_optional(&mut out, view.info.scope.as_deref());
+    out.push_str(",\"space\":\"live\",\"rows\":[");
+    write_list(&mut out, view.rows(last).map(|row| &*row.json));
+    out.push_str("]}");
+    out
+}

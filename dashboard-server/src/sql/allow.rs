@@ -1,0 +1,154 @@
+//! What may be asked. Two walls: the kind of the statement, and every node of its plan.
+//!
+//! Both list what is allowed, so that a statement or node a later engine adds is refused until
+//! someone has thought about it.
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+
+use super::error::SqlError;
+
+/// The one statement in `text`, if it is of a kind that only reads.
+///
+/// # Errors
+/// When the text is not SQL, is empty, holds several statements or one that is not listed.
+pub(super) fn parse_reading(text: &str) -> Result<Statement, SqlError> {
+    let mut statements = DFParser::parse_sql_with_dialect(text, &PostgreSqlDialect {})
+        .map_err(|error| SqlError::of_planning(&error))?;
+    let Some(statement) = statements.pop_front() else {
+        return Err(SqlError::Syntax { message: "the query is empty".to_owned(), place: None });
+    };
+    if !statements.is_empty() {
+        return Err(SqlError::Refused { what: "more than one statement".to_owned() });
+    }
+    check_statement(&statement)?;
+    Ok(statement)
+}
+
+fn check_statement(statement: &Statement) -> Result<(), SqlError> {
+    match statement {
+        Statement::Statement(sql) => check_sql_statement(sql),
+        Statement::Explain(explain) => check_statement(&explain.statement),
+        other => Err(SqlError::Refused { what: first_words(&other.to_string()) }),
+    }
+}
+
+/// Whether a statement is of a kind that only reads. Its plan must be checked too.
+///
+/// # Errors
+/// When it is not listed.
+pub(super) fn check_sql_statement(statement: &SqlStatement) -> Result<(), SqlError> {
+    match statement {
+        SqlStatement::Query(_)
+        | SqlStatement::ExplainTable { .. }
+        | SqlStatement::ShowTables { .. }
+        | SqlStatement::ShowColumns { .. }
+        | SqlStatement::ShowFunctions { .. } => Ok(()),
+        SqlStatement::Explain { statement, .. } => check_sql_statement(statement),
+        other => Err(SqlError::Refused { what: first_words(&other.to_string()) }),
+    }
+}
+
+/// Whether a plan only reads, down to its subqueries: `SELECT … INTO` and a changing CTE are
+/// queries by their kind and not by their plan.
+///
+/// # Errors
+/// When a node is not listed.
+pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), SqlError> {
+    let mut refused = None;
+    let walked = plan.apply_with_subqueries(|node| {
+        if only_reads(node) {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        refused = Some(first_words(&node.display().to_string()));
+        Ok(TreeNodeRecursion::Stop)
+    });
+    match (walked, refused) {
+        (_, Some(what)) => Err(SqlError::Refused { what }),
+        (Err(error), None) => Err(SqlError::of_planning(&error)),
+        (Ok(_), None) => Ok(()),
+    }
+}
+
+fn only_reads(node: &LogicalPlan) -> bool {
+    matches!(
+        node,
+        LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::Repartition(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::TableScan(_)
+            | LogicalPlan::EmptyRelation(_)
+            | LogicalPlan::Subquery(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Values(_)
+            | LogicalPlan::Explain(_)
+            | LogicalPlan::Analyze(_)
+            | LogicalPlan::Distinct(_)
+            | LogicalPlan::DescribeTable(_)
+            | LogicalPlan::Unnest(_)
+    )
+}
+
+/// The first two words, which name the kind of a statement and never its data.
+fn first_words(text: &str) -> String {
+    let words: Vec<&str> =
+        text.split([' ', '(', '\n', ':']).filter(|word| !word.is_empty()).take(2).collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        match parse_reading(text) {
+            Err(SqlError::Refused { what }) => what,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn statements_that_are_not_listed_are_refused_by_their_kind() {
+        assert_eq!(refused("CREATE TABLE t (a INT)"), "CREATE TABLE");
+        assert_eq!(
+            refused("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'"),
+            "CREATE EXTERNAL"
+        );
+        assert_eq!(refused("INSERT INTO t VALUES (1)"), "INSERT INTO");
+        assert_eq!(refused("COPY (SELECT 1) TO '/tmp/x.csv'"), "COPY SELECT");
+        assert_eq!(
+            refused("SET datafusion.execution.batch_size = 1"),
+            "SET datafusion.execution.batch_size"
+        );
+        assert_eq!(refused("DROP TABLE t"), "DROP TABLE");
+        assert_eq!(refused("DELETE FROM t"), "DELETE FROM");
+        assert_eq!(refused("EXPLAIN INSERT INTO t VALUES (1)"), "INSERT INTO");
+        assert_eq!(refused("SELECT 1; SELECT 2"), "more than one statement");
+        assert_eq!(refused("PREPARE p AS SELECT 1"), "PREPARE p");
+    }
+
+    #[test]
+    fn reading_is_allowed() {
+        for text in [
+            "SELECT 1",
+            "WITH a AS (SELECT 1) SELECT * FROM a;",
+            "EXPLAIN SELECT 1",
+            "EXPLAIN ANALYZE SELECT 1",
+            "SHOW TABLES",
+            "SHOW COLUMNS FROM gmv",
+            "VALUES (1)",
+            "DESCRIBE gmv",
+        ] {
+            parse_reading(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What can go wrong with a query, told so that its author can mend it.
+
+use std::time::Duration;
+
+use datafusion::error::DataFusionError;
+
+/// Where in the query's text, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Line.
+    pub line: u64,
+    /// Column, in letters.
+    pub column: u64,
+}
+
+/// Why a query has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SqlError {
+    /// The text is not SQL.
+    #[error("{message}")]
+    Syntax {
+        /// What the parser expected and found.
+        message: String,
+        /// Where, if the parser says.
+        place: Option<Place>,
+    },
+    /// The statement is not one that reads.
+    #[error(
+        "{what} is not allowed here: this door only reads (SELECT, EXPLAIN, SHOW TABLES, SHOW COLUMNS)"
+    )]
+    Refused {
+        /// The statement's first words, or the plan node.
+        what: String,
+    },
+    /// The query names something that does not exist or does not fit together.
+    #[error("{message}")]
+    Plan {
+        /// What does not fit.
+        message: String,
+        /// Where, if the planner says.
+        place: Option<Place>,
+    },
+    /// The parameters do not fit the placeholders.
+    #[error("{message}")]
+    Params {
+        /// Which and why.
+        message: String,
+    },
+    /// Too many queries run already.
+    #[error(
+        "{running} queries are running, and no more may; try again in a moment (sql.concurrent-max)"
+    )]
+    Busy {
+        /// The bound.
+        running: usize,
+    },
+    /// The query ran longer than it may.
+    #[error("stopped after {} s; ask for less, or raise sql.seconds-max", .after.as_secs())]
+    Timeout {
+        /// The bound.
+        after: Duration,
+    },
+    /// The query needs more memory than it may have.
+    #[error("needs more than {bytes} bytes of memory; ask for less, or raise sql.memory-bytes-max")]
+    Memory {
+        /// The bound.
+        bytes: usize,
+    },
+    /// The query failed while it ran.
+    #[error("{message}")]
+    Run {
+        /// The engine's own words.
+        message: String,
+    },
+    /// The server is going away.
+    #[error("the query was stopped because the server is shutting down")]
+    Stopped,
+}
+
+impl SqlError {
+    /// The word for programs; it stays the same when the message changes.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Syntax { .. } => "sql_syntax",
+            Self::Refused { .. } => "sql_refused",
+            Self::Plan { .. } => "sql_plan",
+            Self::Params { .. } => "sql_params",
+            Self::Busy { .. } => "sql_busy",
+            Self::Timeout { .. } => "sql_timeout",
+            Self::Memory { .. } => "sql_memory",
+            Self::Run { .. } => "sql_failed",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Where in the text the mistake is, if that is known.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::Syntax { place, .. } | Self::Plan { place, .. } => *place,
+            _ => None,
+        }
+    }
+
+    /// An error of parsing or planning.
+    #[must_use]
+    pub fn of_planning(error: &DataFusionError) -> Self {
+        let place = place_of(error);
+        match error.find_root() {
+            DataFusionError::SQL(parser, _) => {
+                let message = parser.to_string();
+                let place = place.or_else(|| place_in_text(&message));
+                Self::Syntax { message: without_place(&message), place }
+            }
+            DataFusionError::ResourcesExhausted(message) => Self::Run { message: message.clone() },
+            root => Self::Plan { message: plain(root), place },
+        }
+    }
+
+    /// An error of a query that was running; `memory_bytes_max` is the bound it had.
+    #[must_use]
+    pub fn of_running(error: &DataFusionError, memory_bytes_max: usize) -> Self {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::Memory { bytes: memory_bytes_max },
+            root => Self::Run { message: plain(root) },
+        }
+    }
+}
+
+fn place_of(error: &DataFusionError) -> Option<Place> {
+    let span = error.diagnostic()?.span?;
+    (span.start.line > 0).then_some(Place { line: span.start.line, column: span.start.column })
+}
+
+/// The parser says its place only in its text: `… at Line: 2, Column: 7`.
+fn place_in_text(message: &str) -> Option<Place> {
+    let (_, rest) = message.rsplit_once("Line: ")?;
+    let (line, rest) = rest.split_once(", Column: ")?;
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some(Place { line: line.parse().ok()?, column: digits.parse().ok()? })
+}
+
+fn without_place(message: &str) -> String {
+    let cut = message.rfind(" at Line: ").unwrap_or(message.len());
+    let text = message.get(..cut).unwrap_or(message);
+    text.trim_start_matches("sql parser error: ").to_owned()
+}
+
+/// The error without the engine's name for its own layer, and without a stack trace.
+fn plain(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    let known = ["Error during planning: ", "Schema error: ", "Execution error: ", "SQL error: "];
+    known.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parsers_place_is_taken_from_its_text() {
+        let message = "sql parser error: Expected: a thing, found: EOF at Line: 12, Column: 7";
+        assert_eq!(place_in_text(message), Some(Place { line: 12, column: 7 }));
+        assert_eq!(without_place(message), "Expected: a thing, found: EOF");
+        assert_eq!(place_in_text("no place"), None);
+    }
+}

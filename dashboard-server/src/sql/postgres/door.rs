@@ -1,0 +1,163 @@
+//! Accepting connections, and what each of them is made of.
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
+use datafusion_postgres::pgwire::api::auth::StartupHandler;
+use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
+use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use datafusion_postgres::pgwire::api::{
+    ClientInfo, ConnectionManager, ErrorHandler, PgWireServerHandlers,
+};
+use datafusion_postgres::pgwire::error::PgWireError;
+use datafusion_postgres::pgwire::tokio::process_socket;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::limited::LimitedService;
+use super::startup::Startup;
+use crate::closing::Closing;
+use crate::config::TokenHash;
+use crate::sql::SqlService;
+use crate::sql::session::CATALOG;
+
+/// Why the door cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the PostgreSQL catalogue cannot be set up: {0}")]
+pub struct PostgresError(#[source] DataFusionError);
+
+/// The door, ready to be opened.
+pub struct PostgresDoor {
+    parts: Arc<Parts>,
+    connections: Arc<Semaphore>,
+}
+
+struct Parts {
+    service: SqlService,
+    tokens: Vec<TokenHash>,
+    manager: Arc<ConnectionManager>,
+}
+
+impl PostgresDoor {
+    /// A door to `service` for at most `connections_max` at a time. Where there are tokens, one of
+    /// them is the password.
+    ///
+    /// # Errors
+    /// When the catalogue that psql asks for cannot be built; tried here so that it fails at start.
+    pub fn new(
+        service: SqlService,
+        tokens: Vec<TokenHash>,
+        connections_max: usize,
+    ) -> Result<Self, PostgresError> {
+        let manager = Arc::new(ConnectionManager::new());
+        let parts = Arc::new(Parts { service, tokens, manager });
+        Connection::new(&parts).map_err(PostgresError)?;
+        Ok(Self { parts, connections: Arc::new(Semaphore::new(connections_max)) })
+    }
+
+    /// Serves until the server goes away.
+    pub async fn serve(self, listener: TcpListener, mut closing: Closing) {
+        loop {
+            tokio::select! {
+                () = closing.begun() => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.admit(stream, closing.clone()),
+                    Err(error) => {
+                        tracing::warn!(%error, "accepting a PostgreSQL connection failed: {error}");
+                        // Mostly there are no file handles left; asking again at once would not help.
+                        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, mut closing: Closing) {
+        let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
+            tracing::warn!(
+                "a PostgreSQL connection was closed: server.postgres-connections-max is reached"
+            );
+            return;
+        };
+        let parts = Arc::clone(&self.parts);
+        tokio::spawn(async move {
+            let _place = place;
+            tokio::select! {
+                () = closing.begun() => {}
+                () = serve_one(stream, &parts) => {}
+            }
+        });
+    }
+}
+
+async fn serve_one(stream: TcpStream, parts: &Arc<Parts>) {
+    let connection = match Connection::new(parts) {
+        Ok(connection) => connection,
+        Err(error) => {
+            tracing::error!(%error, "a PostgreSQL session cannot be set up: {error}");
+            return;
+        }
+    };
+    if let Err(error) = process_socket(stream, None, connection).await {
+        tracing::debug!(%error, "a PostgreSQL connection ended: {error}");
+    }
+}
+
+/// What one connection is made of.
+struct Connection {
+    queries: Arc<LimitedService>,
+    startup: Arc<Startup>,
+    cancel: Arc<DefaultCancelHandler>,
+}
+
+impl Connection {
+    fn new(parts: &Arc<Parts>) -> Result<Self, DataFusionError> {
+        let pin = parts.service.pin();
+        let session = parts.service.session(&pin)?;
+        setup_pg_catalog(&session, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+        let manager = Arc::clone(&parts.manager);
+        Ok(Self {
+            queries: Arc::new(LimitedService::new(parts.service.clone(), session, pin)),
+            startup: Arc::new(Startup::new(parts.tokens.clone(), Arc::clone(&manager))),
+            cancel: Arc::new(DefaultCancelHandler::new(manager)),
+        })
+    }
+}
+
+impl PgWireServerHandlers for Connection {
+    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
+        Arc::clone(&self.queries)
+    }
+
+    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
+        Arc::clone(&self.queries)
+    }
+
+    fn startup_handler(&self) -> Arc<impl StartupHandler> {
+        Arc::clone(&self.startup)
+    }
+
+    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
+        Arc::clone(&self.cancel)
+    }
+
+    fn error_handler(&self) -> Arc<impl ErrorHandler> {
+        Arc::new(PlainErrors)
+    }
+}
+
+/// Puts the engine's errors into words and codes a PostgreSQL client knows.
+struct PlainErrors;
+
+impl ErrorHandler for PlainErrors {
+    fn on_error<C>(&self, _client: &C, error: &mut PgWireError)
+    where
+        C: ClientInfo,
+    {
+        if let Some(told) = super::gate::told(error) {
+            *error = told;
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What may pass: reading statements with a checked plan, and the small talk of clients.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::common::{DFSchema, ParamValues};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as EngineStatement;
+use datafusion::sql::sqlparser::ast::{Set, Statement};
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion_postgres::QueryHook;
+use datafusion_postgres::arrow_pg::datatypes::df::encode_dataframe;
+use datafusion_postgres::hooks::HookClient;
+use datafusion_postgres::pgwire::api::ClientInfo;
+use datafusion_postgres::pgwire::api::portal::Format;
+use datafusion_postgres::pgwire::api::results::{Response, Tag};
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::types::format::FormatOptions;
+
+use crate::sql::allow::{check_plan, check_sql_statement};
+use crate::sql::error::SqlError;
+use crate::sql::tables::Pin;
+
+/// Settings a client may change: how values are written, and nothing about the engine.
+const SETTABLE: [&str; 8] = [
+    "application_name",
+    "bytea_output",
+    "datestyle",
+    "extra_float_digits",
+    "intervalstyle",
+    "search_path",
+    "statement_timeout",
+    "timezone",
+];
+/// Settings that drivers set when they connect, to what is so anyway.
+const SET_WITHOUT_EFFECT: [&str; 6] = [
+    "client_encoding",
+    "client_min_messages",
+    "default_transaction_read_only",
+    "idle_in_transaction_session_timeout",
+    "lock_timeout",
+    "standard_conforming_strings",
+];
+/// Settings a client may read besides those it may change.
+const SHOWN: [&str; 3] = ["server_version", "transaction_isolation", "client_encoding"];
+
+/// The first hook: whatever reaches the library has passed here.
+pub(super) struct Gate {
+    pin: Arc<Pin>,
+}
+
+impl Gate {
+    /// Queries see the cut of `pin`, which is renewed before each of them.
+    pub(super) fn new(pin: Arc<Pin>) -> Self {
+        Self { pin }
+    }
+}
+
+enum Passage {
+    /// Runs as a query, once its plan is checked.
+    Query,
+    /// The library's other hooks answer it.
+    SmallTalk,
+    /// Nothing has to be done.
+    Nothing(&'static str),
+}
+
+fn passage(statement: &Statement) -> Result<Passage, SqlError> {
+    match statement {
+        Statement::StartTransaction { .. }
+        | Statement::Commit { .. }
+        | Statement::Rollback { .. } => Ok(Passage::SmallTalk),
+        Statement::Set(set) => set_passage(set, statement),
+        Statement::ShowVariable { variable } => {
+            let words: Vec<String> =
+                variable.iter().map(|word| word.value.to_lowercase()).collect();
+            let name = words.join("_");
+            let known = SETTABLE.contains(&name.as_str())
+                || SHOWN.contains(&name.as_str())
+                || ["time_zone", "transaction_isolation_level"].contains(&name.as_str());
+            if known { Ok(Passage::SmallTalk) } else { Err(refused(statement)) }
+        }
+        Statement::Discard { .. } => Ok(Passage::Nothing("DISCARD ALL")),
+        Statement::Deallocate { .. } => Ok(Passage::Nothing("DEALLOCATE")),
+        other => check_sql_statement(other).map(|()| Passage::Query),
+    }
+}
+
+fn set_passage(set: &Set, statement: &Statement) -> Result<Passage, SqlError> {
+    match set {
+        Set::SingleAssignment { variable, values, .. } if !values.is_empty() => {
+            let name = variable.to_string().to_lowercase();
+            if SETTABLE.contains(&name.as_str()) {
+                Ok(Passage::SmallTalk)
+            } else if SET_WITHOUT_EFFECT.contains(&name.as_str()) {
+                Ok(Passage::Nothing("SET"))
+            } else {
+                Err(refused(statement))
+            }
+        }
+        Set::SetTimeZone { .. } => Ok(Passage::SmallTalk),
+        Set::SetTransaction { .. } | Set::SetNames { .. } => Ok(Passage::Nothing("SET")),
+        _ => Err(refused(statement)),
+    }
+}
+
+fn refused(statement: &Statement) -> SqlError {
+    let text = statement.to_string();
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    SqlError::Refused { what: words.join(" ") }
+}
+
+async fn checked_plan(
+    statement: &Statement,
+    session: &SessionContext,
+) -> PgWireResult<LogicalPlan> {
+    let engine = EngineStatement::Statement(Box::new(statement.clone()));
+    let plan = session.state().statement_to_plan(engine).await;
+    let plan = plan.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
+    check_plan(&plan).map_err(|error| pg_error(&error))?;
+    Ok(plan)
+}
+
+fn nothing_plan() -> LogicalPlan {
+    let schema = Arc::new(DFSchema::empty());
+    LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })
+}
+
+#[async_trait]
+impl QueryHook for Gate {
+    async fn handle_simple_query(
+        &self,
+        statement: &Statement,
+        session: &SessionContext,
+        client: &mut dyn HookClient,
+    ) -> Option<PgWireResult<Response>> {
+        match passage(statement) {
+            Ok(Passage::SmallTalk) => None,
+            Ok(Passage::Nothing(tag)) => Some(Ok(Response::Execution(Tag::new(tag)))),
+            Ok(Passage::Query) => {
+                self.pin.renew();
+                let format = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
+                Some(query(statement, session, format).await)
+            }
+            Err(error) => Some(Err(pg_error(&error))),
+        }
+    }
+
+    async fn handle_extended_parse_query(
+        &self,
+        statement: &Statement,
+        session: &SessionContext,
+        _client: &(dyn ClientInfo + Send + Sync),
+    ) -> Option<PgWireResult<LogicalPlan>> {
+        match passage(statement) {
+            Ok(Passage::SmallTalk) => None,
+            Ok(Passage::Nothing(_)) => Some(Ok(nothing_plan())),
+            Ok(Passage::Query) => Some(checked_plan(statement, session).await),
+            Err(error) => Some(Err(pg_error(&error))),
+        }
+    }
+
+    async fn handle_extended_query(
+        &self,
+        statement: &Statement,
+        plan: &LogicalPlan,
+        _params: &ParamValues,
+        _session: &SessionContext,
+        _client: &mut dyn HookClient,
+    ) -> Option<PgWireResult<Response>> {
+        match passage(statement) {
+            Ok(Passage::SmallTalk) => None,
+            Ok(Passage::Nothing(tag)) => Some(Ok(Response::Execution(Tag::new(tag)))),
+            // Checked when it was prepared; again, because nothing depends on that being so.
+            Ok(Passage::Query) => match check_plan(plan) {
+                Ok(()) => {
+                    self.pin.renew();
+                    None
+                }
+                Err(error) => Some(Err(pg_error(&error))),
+            },
+            Err(error) => Some(Err(pg_error(&error))),
+        }
+    }
+}
+
+async fn query(
+    statement: &Statement,
+    session: &SessionContext,
+    format: Arc<FormatOptions>,
+) -> PgWireResult<Response> {
+    let plan = checked_plan(statement, session).await?;
+    let frame = session.execute_logical_plan(plan).await;
+    let frame = frame.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
+    Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(format)).await?))
+}
+
+/// A SQL error with its SQLSTATE, and its place where it is known.
+pub(super) fn pg_error(error: &SqlError) -> PgWireError {
+    let code = match error {
+        SqlError::Syntax { .. } => "42601",
+        SqlError::Refused { .. } => "42501",
+        SqlError::Plan { .. } => "42000",
+        SqlError::Params { .. } => "22023",
+        SqlError::Busy { .. } => "53300",
+        SqlError::Timeout { .. } => "57014",
+        SqlError::Memory { .. } => "53200",
+        SqlError::Run { .. } => "22000",
+        SqlError::Stopped => "57P01",
+    };
+    let mut info = ErrorInfo::new("ERROR".to_owned(), code.to_owned(), error.to_string());
+    info.detail =
+        error.place().map(|place| format!("line {}, column {}", place.line, place.column));
+    PgWireError::UserError(Box::new(info))
+}
+
+/// The library hands the engine's errors on as they are; this puts them into our words.
+pub(super) fn told(error: &PgWireError) -> Option<PgWireError> {
+    let PgWireError::ApiError(inner) = error else { return None };
+    if let Some(engine) = inner.downcast_ref::<DataFusionError>() {
+        return Some(pg_error(&SqlError::of_planning(engine)));
+    }
+    let parser = inner.downcast_ref::<ParserError>()?;
+    let engine = DataFusionError::SQL(Box::new(parser.clone()), None);
+    Some(pg_error(&SqlError::of_planning(&engine)))
+}

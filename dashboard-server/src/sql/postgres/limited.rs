@@ -1,0 +1,153 @@
+//! The library's query service within our limits: turns, time, rows and memory.
+//!
+//! Results are gathered before the first row is sent. The library listens to a cancel request only
+//! until then, so gathering is what makes cancelling work; and a slow client holds no turn.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datafusion::prelude::SessionContext;
+use datafusion_postgres::hooks::set_show::SetShowHook;
+use datafusion_postgres::hooks::transactions::TransactionStatementHook;
+use datafusion_postgres::pgwire::api::portal::Portal;
+use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use datafusion_postgres::pgwire::api::results::{QueryResponse, Response};
+use datafusion_postgres::pgwire::api::store::PortalStore;
+use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore};
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
+use datafusion_postgres::{DfSessionService, Parser, QueryHook};
+use futures::{Sink, StreamExt as _};
+
+use super::gate::{Gate, pg_error};
+use crate::config::SqlConfig;
+use crate::sql::SqlService;
+use crate::sql::error::SqlError;
+use crate::sql::tables::Pin;
+
+/// Where the library keeps what a client set with `SET statement_timeout`, in milliseconds.
+const STATEMENT_TIMEOUT: &str = "statement_timeout_ms";
+
+/// One connection's queries.
+pub(super) struct LimitedService {
+    library: DfSessionService,
+    service: SqlService,
+}
+
+impl LimitedService {
+    /// Queries run in `session`, whose tables are those of `pin`.
+    pub(super) fn new(service: SqlService, session: SessionContext, pin: Arc<Pin>) -> Self {
+        let hooks: Vec<Arc<dyn QueryHook>> = vec![
+            Arc::new(Gate::new(pin)),
+            Arc::new(SetShowHook),
+            Arc::new(TransactionStatementHook),
+        ];
+        Self { library: DfSessionService::new_with_hooks(Arc::new(session), hooks), service }
+    }
+
+    fn config(&self) -> &SqlConfig {
+        &self.service.limits().config
+    }
+
+    /// Runs within the time that is left to the strictest of server and client.
+    async fn within<T>(
+        &self,
+        asked: Option<Duration>,
+        running: impl Future<Output = PgWireResult<T>> + Send,
+    ) -> PgWireResult<T> {
+        let _turn = self.service.limits().turn().await.map_err(|error| pg_error(&error))?;
+        metrics::counter!("tidemark_sql_queries_total", "door" => "postgres").increment(1);
+        let most = self.config().time_max;
+        let after = asked.map_or(most, |asked| asked.min(most));
+        let timed = tokio::time::timeout(after, running).await;
+        timed.unwrap_or_else(|_| Err(pg_error(&SqlError::Timeout { after })))
+    }
+
+    async fn gathered(&self, response: Response) -> PgWireResult<Response> {
+        let Response::Query(mut query) = response else { return Ok(response) };
+        let (rows_max, bytes_max) = (self.config().rows_max, self.config().memory_bytes_max);
+        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
+        while let Some(row) = query.data_rows().next().await {
+            let row = row?;
+            bytes = bytes.saturating_add(row.data.len());
+            if rows.len() == rows_max {
+                return Err(too_many_rows(rows_max));
+            }
+            if bytes > bytes_max {
+                return Err(pg_error(&SqlError::Memory { bytes: bytes_max }));
+            }
+            rows.push(Ok(row));
+        }
+        let gathered = QueryResponse::new(query.row_schema(), futures::stream::iter(rows));
+        Ok(Response::Query(gathered))
+    }
+}
+
+/// This protocol has no word for "there was more", and a figure cut off in silence is a wrong one.
+fn too_many_rows(rows_max: usize) -> PgWireError {
+    let message = format!("the result is over {rows_max} rows; add a LIMIT, or raise sql.rows-max");
+    PgWireError::UserError(Box::new(ErrorInfo::new(
+        "ERROR".to_owned(),
+        "54000".to_owned(),
+        message,
+    )))
+}
+
+fn statement_timeout(client: &impl ClientInfo) -> Option<Duration> {
+    let text = client.metadata().get(STATEMENT_TIMEOUT)?;
+    text.parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis)
+}
+
+#[async_trait]
+impl SimpleQueryHandler for LimitedService {
+    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let asked = statement_timeout(client);
+        let running = async {
+            let responses = SimpleQueryHandler::do_query(&self.library, client, query).await?;
+            let mut gathered = Vec::with_capacity(responses.len());
+            for response in responses {
+                gathered.push(self.gathered(response).await?);
+            }
+            Ok(gathered)
+        };
+        self.within(asked, running).await
+    }
+}
+
+#[async_trait]
+impl ExtendedQueryHandler for LimitedService {
+    type Statement = <DfSessionService as ExtendedQueryHandler>::Statement;
+    type QueryParser = Parser;
+
+    fn query_parser(&self) -> Arc<Self::QueryParser> {
+        self.library.query_parser()
+    }
+
+    async fn do_query<C>(
+        &self,
+        client: &mut C,
+        portal: &Portal<Self::Statement>,
+        max_rows: usize,
+    ) -> PgWireResult<Response>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let asked = statement_timeout(client);
+        let running = async {
+            let response =
+                ExtendedQueryHandler::do_query(&self.library, client, portal, max_rows).await?;
+            self.gathered(response).await
+        };
+        self.within(asked, running).await
+    }
+}

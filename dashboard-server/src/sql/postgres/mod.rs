@@ -1,0 +1,11 @@
+//! The PostgreSQL door: psql, JDBC, Grafana and notebooks connect as they do to PostgreSQL.
+//!
+//! Each connection has a session and a catalogue of its own. Every statement passes our own list
+//! of what is allowed before the library sees it, because the library allows what it does not know.
+
+mod door;
+mod gate;
+mod limited;
+mod startup;
+
+pub use door::{PostgresDoor, PostgresError};

@@ -1,0 +1,215 @@
+//! Running a query: pinned to a cut, checked, bounded, on threads of its own.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin as FuturePin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::record_batch::RecordBatch;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+    TableProvider,
+};
+use datafusion::config::Dialect;
+use datafusion::error::DataFusionError;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt as _;
+use serde_json::Value;
+use tidemark_pipeline::results::Results;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+use super::allow;
+use super::error::SqlError;
+use super::limits::Limits;
+use super::output::Answer;
+use super::params;
+use super::tables::{CutSchema, Pin, ReferenceTables};
+use crate::config::SqlConfig;
+
+/// Name of the catalogue, and of the database psql connects to.
+pub(super) const CATALOG: &str = "tidemark";
+/// Name of the schema that holds every table.
+pub(super) const SCHEMA: &str = "public";
+
+/// Functions that make much out of little: a short query with one of them could take all memory of
+/// the process without passing the memory pool.
+const REMOVED_FUNCTIONS: [&str; 9] = [
+    "repeat",
+    "array_repeat",
+    "list_repeat",
+    "array_resize",
+    "list_resize",
+    "range",
+    "generate_series",
+    "gen_series",
+    "make_list",
+];
+
+/// Answers queries over the newest cut. Cheap to clone.
+#[derive(Clone)]
+pub struct SqlService {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    results: Arc<Results>,
+    reference: ReferenceTables,
+    limits: Limits,
+    runtime: Handle,
+    template: SessionState,
+}
+
+impl SqlService {
+    /// Queries run on `runtime`, which must not be the one that serves people.
+    #[must_use]
+    pub fn new(
+        results: Arc<Results>,
+        reference: Vec<(String, Arc<dyn TableProvider>)>,
+        config: SqlConfig,
+        runtime: Handle,
+    ) -> Self {
+        let reference = Arc::new(reference.into_iter().collect::<BTreeMap<_, _>>());
+        let template = template(config.threads);
+        let limits = Limits::new(config);
+        Self { inner: Arc::new(Inner { results, reference, limits, runtime, template }) }
+    }
+
+    /// Runs one reading statement over the newest cut. Dropping the future stops the query.
+    ///
+    /// # Errors
+    /// See [`SqlError`].
+    pub async fn query(&self, text: String, params: Vec<Value>) -> Result<Answer, SqlError> {
+        let permit = self.inner.limits.turn().await?;
+        let service = self.clone();
+        let after = self.inner.limits.config.time_max;
+        let running = self.inner.runtime.spawn(async move {
+            let _permit = permit;
+            let answered = tokio::time::timeout(after, service.run(&text, &params)).await;
+            answered.unwrap_or(Err(SqlError::Timeout { after }))
+        });
+        StopOnDrop(running).await
+    }
+
+    async fn run(&self, text: &str, params: &[Value]) -> Result<Answer, SqlError> {
+        let statement = allow::parse_reading(text)?;
+        let pin = Pin::new(Arc::clone(&self.inner.results));
+        let session = self.session(&pin).map_err(|error| SqlError::of_planning(&error))?;
+        let plan = session.state().statement_to_plan(statement).await;
+        let plan = plan.map_err(|error| SqlError::of_planning(&error))?;
+        allow::check_plan(&plan)?;
+        let plan = params::bind(plan, params)?;
+        let (schema, batches, truncated) = self.collect(&session, plan).await?;
+        metrics::counter!("tidemark_sql_queries_total", "door" => "http").increment(1);
+        let epoch = self.inner.results.epoch().to_owned();
+        Ok(Answer { schema, batches, cut: pin.cut().cut, epoch, truncated })
+    }
+
+    async fn collect(
+        &self,
+        session: &SessionContext,
+        plan: LogicalPlan,
+    ) -> Result<(arrow::datatypes::SchemaRef, Vec<RecordBatch>, bool), SqlError> {
+        let limits = &self.inner.limits.config;
+        let bytes_max = limits.memory_bytes_max;
+        let failed = |error: DataFusionError| SqlError::of_running(&error, bytes_max);
+        let frame = session.execute_logical_plan(plan).await;
+        let frame = frame.map_err(|error| SqlError::of_planning(&error))?;
+        let mut stream = frame.execute_stream().await.map_err(failed)?;
+        let schema = stream.schema();
+        let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0_usize);
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(failed)?;
+            let room = limits.rows_max - rows;
+            if batch.num_rows() > room {
+                batches.push(batch.slice(0, room));
+                return Ok((schema, batches, true));
+            }
+            rows += batch.num_rows();
+            bytes = bytes.saturating_add(batch.get_array_memory_size());
+            if bytes > bytes_max {
+                return Err(SqlError::Memory { bytes: bytes_max });
+            }
+            batches.push(batch);
+        }
+        Ok((schema, batches, false))
+    }
+
+    /// A session whose tables are those of `pin`.
+    pub(super) fn session(&self, pin: &Arc<Pin>) -> Result<SessionContext, DataFusionError> {
+        let tables = CutSchema::new(Arc::clone(pin), Arc::clone(&self.inner.reference));
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, Arc::new(tables))?;
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+        let state = SessionStateBuilder::new_from_existing(self.inner.template.clone())
+            .with_runtime_env(self.inner.limits.memory()?)
+            .with_catalog_list(Arc::new(catalogs))
+            .build();
+        Ok(SessionContext::new_with_state(state))
+    }
+
+    /// The newest cut, pinned.
+    pub(super) fn pin(&self) -> Arc<Pin> {
+        Pin::new(Arc::clone(&self.inner.results))
+    }
+
+    /// What queries may use.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// Where queries run.
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        &self.inner.runtime
+    }
+}
+
+/// The part of a session that is the same for all: settings and functions.
+fn template(threads: usize) -> SessionState {
+    let mut config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_target_partitions(threads);
+    let options = config.options_mut();
+    options.sql_parser.dialect = Dialect::PostgreSQL;
+    options.sql_parser.collect_spans = true;
+    // `gmv * 1.06` stays exact: a number with a point is a decimal, not a float.
+    options.sql_parser.parse_float_as_decimal = true;
+    // Each round of a recursive query may double its rows; see REMOVED_FUNCTIONS.
+    options.execution.enable_recursive_ctes = false;
+    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    for name in REMOVED_FUNCTIONS {
+        let _absent = datafusion::execution::FunctionRegistry::deregister_udf(&mut state, name);
+    }
+    state
+}
+
+/// A running query that stops when nobody waits for it any more.
+struct StopOnDrop(JoinHandle<Result<Answer, SqlError>>);
+
+impl Future for StopOnDrop {
+    type Output = Result<Answer, SqlError>;
+
+    fn poll(mut self: FuturePin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        FuturePin::new(&mut self.0).poll(context).map(|joined| match joined {
+            Ok(answer) => answer,
+            Err(error) if error.is_cancelled() => Err(SqlError::Stopped),
+            Err(error) => {
+                tracing::error!(%error, "a query broke an assumption of the engine: {error}");
+                Err(SqlError::Run { message: "the engine failed on this query".to_owned() })
+            }
+        })
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

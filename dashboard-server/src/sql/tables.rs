@@ -1,0 +1,236 @@
+//! The catalogue: the views and tables of one pinned cut, and the reference tables.
+//!
+//! A table does not hold rows; it looks them up in the pin when a query begins to run. So a
+//! statement prepared long ago answers with today's figures, and all tables of one query are at
+//! one cut as long as the pin is not moved while it runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int64Array, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::{SchemaProvider, Session, TableProvider};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use parking_lot::Mutex;
+use tidemark_pipeline::results::{Cut, Results};
+
+/// Reference tables by name, the same for every query.
+pub(super) type ReferenceTables = Arc<BTreeMap<String, Arc<dyn TableProvider>>>;
+
+/// Table with the cut a query sees: its number, epoch and times.
+const CUT_TABLE: &str = "current_cut";
+/// Table with the offsets a query sees, by stream and partition.
+const OFFSETS_TABLE: &str = "current_offsets";
+
+/// The cut that the queries of one session see.
+pub(super) struct Pin {
+    results: Arc<Results>,
+    cut: Mutex<Arc<Cut>>,
+}
+
+impl Pin {
+    /// Pins the newest cut.
+    pub(super) fn new(results: Arc<Results>) -> Arc<Self> {
+        let cut = Mutex::new(results.latest());
+        Arc::new(Self { results, cut })
+    }
+
+    /// The pinned cut.
+    pub(super) fn cut(&self) -> Arc<Cut> {
+        Arc::clone(&self.cut.lock())
+    }
+
+    /// Moves to the newest cut. Only between queries of this session.
+    pub(super) fn renew(&self) {
+        *self.cut.lock() = self.results.latest();
+    }
+
+    fn epoch(&self) -> &str {
+        self.results.epoch()
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pin(cut {})", self.cut.lock().cut)
+    }
+}
+
+/// The tables of the pinned cut as one schema.
+#[derive(Debug)]
+pub(super) struct CutSchema {
+    pin: Arc<Pin>,
+    reference: ReferenceTables,
+}
+
+impl CutSchema {
+    /// Views come before ledgers, ledgers before reference tables, where names are the same.
+    pub(super) fn new(pin: Arc<Pin>, reference: ReferenceTables) -> Self {
+        Self { pin, reference }
+    }
+
+    fn live(&self, name: &str) -> Option<LiveTable> {
+        let cut = self.pin.cut();
+        let (origin, schema) = if let Some(view) = cut.views.get(name) {
+            (Origin::View(name.to_owned()), Arc::clone(&view.info.schema))
+        } else if let Some(table) = cut.tables.get(name) {
+            (Origin::Ledger(name.to_owned()), table.schema())
+        } else {
+            match name {
+                CUT_TABLE => (Origin::Cut, cut_schema()),
+                OFFSETS_TABLE => (Origin::Offsets, offsets_schema()),
+                _ => return None,
+            }
+        };
+        Some(LiveTable { origin, schema, pin: Arc::clone(&self.pin) })
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for CutSchema {
+    fn table_names(&self) -> Vec<String> {
+        let cut = self.pin.cut();
+        let own = [CUT_TABLE, OFFSETS_TABLE].map(str::to_owned);
+        let mut names: Vec<String> = cut.views.keys().chain(cut.tables.keys()).cloned().collect();
+        names.extend(self.reference.keys().cloned());
+        names.extend(own);
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(match self.live(name) {
+            Some(table) => Some(Arc::new(table)),
+            None => self.reference.get(name).map(Arc::clone),
+        })
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.live(name).is_some() || self.reference.contains_key(name)
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Origin {
+    View(String),
+    Ledger(String),
+    Cut,
+    Offsets,
+}
+
+/// A table of the pinned cut.
+#[derive(Debug)]
+struct LiveTable {
+    origin: Origin,
+    schema: SchemaRef,
+    pin: Arc<Pin>,
+}
+
+impl LiveTable {
+    fn batches(&self) -> Result<Vec<RecordBatch>> {
+        let cut = self.pin.cut();
+        match &self.origin {
+            Origin::View(name) => {
+                Ok(cut.views.get(name).map(|view| view.batches()).unwrap_or_default())
+            }
+            Origin::Ledger(name) => Ok(cut.tables.get(name).cloned().into_iter().collect()),
+            Origin::Cut => Ok(vec![cut_batch(&cut, self.pin.epoch())?]),
+            Origin::Offsets => Ok(vec![offsets_batch(&cut)?]),
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for LiveTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let batches = self.batches()?;
+        let same = |batch: &RecordBatch| batch.schema_ref().fields() == self.schema.fields();
+        if !batches.iter().all(same) {
+            return Err(DataFusionError::Execution(format!(
+                "the columns of {:?} have changed since this statement was prepared; prepare it again",
+                self.origin
+            )));
+        }
+        let exec = MemorySourceConfig::try_new_exec(
+            &[batches],
+            Arc::clone(&self.schema),
+            projection.cloned(),
+        )?;
+        Ok(exec)
+    }
+}
+
+fn time_field(name: &str) -> Field {
+    Field::new(name, DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true)
+}
+
+fn cut_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("cut", DataType::UInt64, false),
+        Field::new("epoch", DataType::Utf8, false),
+        time_field("as_of"),
+        time_field("watermark"),
+        time_field("published_at"),
+    ]))
+}
+
+fn cut_batch(cut: &Cut, epoch: &str) -> Result<RecordBatch> {
+    let time = |ms: Option<i64>| -> ArrayRef {
+        Arc::new(TimestampMillisecondArray::from(vec![ms]).with_timezone("UTC"))
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(UInt64Array::from(vec![cut.cut])),
+        Arc::new(StringArray::from(vec![epoch])),
+        time(cut.as_of),
+        time(cut.watermark),
+        time(Some(cut.published_at)),
+    ];
+    Ok(RecordBatch::try_new(cut_schema(), columns)?)
+}
+
+fn offsets_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("stream", DataType::Utf8, false),
+        Field::new("partition", DataType::UInt32, false),
+        Field::new("next_offset", DataType::Int64, false),
+    ]))
+}
+
+fn offsets_batch(cut: &Cut) -> Result<RecordBatch> {
+    let rows: Vec<(&str, u32, i64)> = cut
+        .offsets
+        .iter()
+        .flat_map(|(stream, offsets)| {
+            offsets.iter().map(|(part, next)| (stream.as_str(), *part, *next))
+        })
+        .collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(rows.iter().map(|row| Some(row.0)).collect::<StringArray>()),
+        Arc::new(rows.iter().map(|row| row.1).collect::<UInt32Array>()),
+        Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>()),
+    ];
+    Ok(RecordBatch::try_new(offsets_schema(), columns)?)
+}

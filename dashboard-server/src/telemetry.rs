@@ -1,0 +1,43 @@
+//! Logs and metrics, set up once for the whole process.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging to stderr. `RUST_LOG` chooses what; `quiet` leaves only warnings without it.
+///
+/// Calling it again changes nothing.
+pub fn install_logs(quiet: Verbosity) {
+    let default = match quiet {
+        Verbosity::Normal => "info",
+        Verbosity::Quiet => "warn",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let _already =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// How much is logged where `RUST_LOG` says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// What an operator wants to see once.
+    Normal,
+    /// Only what needs someone.
+    Quiet,
+}
+
+/// Starts collecting metrics, before the pipeline starts; calling it again gives the same handle.
+pub fn install_metrics() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let recorder = PrometheusBuilder::new().build_recorder();
+            let handle = recorder.handle();
+            if metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!("another recorder has the metrics; /metrics will be empty");
+            }
+            handle
+        })
+        .clone()
+}

@@ -1,0 +1,174 @@
+//! Encodes each frame once and hands the same bytes to everyone who needs it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::ws::Utf8Bytes;
+use parking_lot::Mutex;
+use tidemark_pipeline::results::{Cut, Results, Snapshot};
+use tokio::sync::watch;
+
+use super::protocol;
+use crate::clock::Clock;
+
+/// Cuts whose frames are kept. Viewers in step all want the newest; the one before is for those
+/// that were just sending when it came.
+const CUTS_KEPT: usize = 3;
+/// Frames kept for one cut. Viewers that are behind each want another one; past this number theirs
+/// are encoded for them alone.
+const FRAMES_MAX: usize = 2_048;
+
+/// How often the status frame is sent.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+/// Which frame of a view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Since {
+    /// The whole view, or its newest so many rows.
+    Start(Option<usize>),
+    /// What changed since this cut.
+    Cut(u64),
+}
+
+/// What a viewer has of a view, and how much of it it wants at most to begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The cut at which it last got the view; `None` if never.
+    pub cut: Option<u64>,
+    /// Rows of a snapshot: the newest so many; all if `None`.
+    pub last: Option<usize>,
+}
+
+type Frame = Arc<OnceLock<Utf8Bytes>>;
+
+/// The frames of one cut, by place of the view in [`Results::views`].
+#[derive(Debug)]
+struct Board {
+    cut: u64,
+    frames: HashMap<(usize, Since), Frame>,
+}
+
+/// The frames of the newest cuts, and what every viewer is told beside them.
+#[derive(Debug)]
+pub struct Hub {
+    results: Arc<Results>,
+    clock: Clock,
+    boards: Mutex<VecDeque<Board>>,
+    status: watch::Sender<Utf8Bytes>,
+    retries: std::sync::atomic::AtomicU64,
+}
+
+impl Hub {
+    /// A hub over `results`. Nothing moves until [`Hub::keep_status`] runs.
+    #[must_use]
+    pub fn new(results: Arc<Results>, clock: Clock) -> Arc<Self> {
+        let first = protocol::status(&results.status(), &results.latest(), clock.now_ms());
+        Arc::new(Self {
+            results,
+            clock,
+            boards: Mutex::default(),
+            status: watch::Sender::new(first.into()),
+            retries: std::sync::atomic::AtomicU64::new(0),
+        })
+    }
+
+    /// Where the figures come from.
+    #[must_use]
+    pub fn results(&self) -> &Arc<Results> {
+        &self.results
+    }
+
+    /// The `hello` of this moment.
+    #[must_use]
+    pub fn hello(&self) -> Utf8Bytes {
+        protocol::hello(&self.results, self.clock.now_ms()).into()
+    }
+
+    /// The `ping` of this moment.
+    #[must_use]
+    pub fn ping(&self) -> Utf8Bytes {
+        protocol::ping(self.clock.now_ms()).into()
+    }
+
+    /// The `bye` for one viewer. Each gets another time to come back, from 0.5 to 4.5 s, so that
+    /// ten thousand do not knock at once.
+    #[must_use]
+    pub fn bye(&self) -> Utf8Bytes {
+        let nth = self.retries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        protocol::bye("the server is shutting down", 500 + nth.wrapping_mul(1_543) % 4_000).into()
+    }
+
+    /// A receiver of the status frames.
+    #[must_use]
+    pub fn watch_status(&self) -> watch::Receiver<Utf8Bytes> {
+        self.status.subscribe()
+    }
+
+    /// Writes the status frame once a second, for ever.
+    pub async fn keep_status(&self) {
+        let mut every = tokio::time::interval(STATUS_EVERY);
+        loop {
+            every.tick().await;
+            let frame = protocol::status(
+                &self.results.status(),
+                &self.results.latest(),
+                self.clock.now_ms(),
+            );
+            self.status.send_replace(frame.into());
+        }
+    }
+
+    /// The frame that brings a viewer of `view` to `cut`, and `None` when the view has not changed
+    /// since. A viewer too far behind gets a snapshot again.
+    ///
+    /// `view` is the place of the view in [`Results::views`].
+    #[must_use]
+    pub fn frame(&self, cut: &Cut, view: usize, held: Held) -> Option<Utf8Bytes> {
+        let info = self.results.views().get(view)?;
+        let snapshot = cut.views.get(&info.name)?;
+        let since = match held.cut {
+            Some(base) if snapshot.changed_at <= base => return None,
+            Some(base) if snapshot.complete_since <= base => Since::Cut(base),
+            _ => Since::Start(held.last.filter(|last| *last < snapshot.row_count())),
+        };
+        let slot = self.slot(cut.cut, view, since);
+        Some(slot.get_or_init(|| encode(cut, snapshot, since)).clone())
+    }
+
+    /// The shared place of a frame. The lock is held to find it, never to encode it.
+    fn slot(&self, cut: u64, view: usize, since: Since) -> Frame {
+        let mut boards = self.boards.lock();
+        let at = match boards.iter().position(|board| board.cut == cut) {
+            Some(at) => at,
+            None => {
+                if boards.len() >= CUTS_KEPT {
+                    boards.pop_front();
+                }
+                boards.push_back(Board { cut, frames: HashMap::new() });
+                boards.len() - 1
+            }
+        };
+        let Some(board) = boards.get_mut(at) else { return Frame::default() };
+        if let Some(frame) = board.frames.get(&(view, since)) {
+            return Arc::clone(frame);
+        }
+        let frame = Frame::default();
+        if board.frames.len() < FRAMES_MAX {
+            board.frames.insert((view, since), Arc::clone(&frame));
+        }
+        frame
+    }
+}
+
+fn encode(cut: &Cut, snapshot: &Snapshot, since: Since) -> Utf8Bytes {
+    metrics::counter!("tidemark_frames_encoded_total").increment(1);
+    let text = match since {
+        Since::Start(last) => protocol::snap(cut, snapshot, last),
+        Since::Cut(base) => match snapshot.changes_since(base) {
+            Some(changes) => protocol::delta(cut, snapshot, base, &changes),
+            None => protocol::snap(cut, snapshot, None),
+        },
+    };
+    text.into()
+}

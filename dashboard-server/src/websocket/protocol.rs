@@ -1,0 +1,226 @@
+//! The frames, as text. The server's side is written by hand, because rows are JSON already and
+//! must pass through as they are.
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use tidemark_pipeline::results::json::write_text;
+use tidemark_pipeline::results::{Changes, Cut, Mode, Results, Snapshot, Status};
+
+/// Largest message a viewer may send, in bytes. A subscription to a hundred views is a tenth of it.
+pub const INBOUND_BYTES_MAX: usize = 16_384;
+
+/// The one result space there is until load tests get their own.
+pub const LIVE_SPACE: &str = "live";
+
+/// What a viewer may say.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ClientFrame {
+    /// Opens the door where tokens are configured; the first frame then.
+    Auth {
+        /// A one-use ticket from `POST /api/ws-ticket`.
+        ticket: String,
+    },
+    /// Asks for views; asking again for a view replaces the earlier request.
+    Subscribe {
+        /// Names of views.
+        views: Vec<String>,
+        /// `live`, if given.
+        space: Option<String>,
+        /// Rows of the snapshot: the newest so many; all if not given.
+        last: Option<usize>,
+        /// What the viewer has already.
+        from: Option<Resume>,
+    },
+    /// Ends the flow of views.
+    Unsubscribe {
+        /// Names of views; those not subscribed are passed over.
+        views: Vec<String>,
+    },
+    /// Asks for a sign of life.
+    Ping {},
+    /// Gives one.
+    Pong {},
+}
+
+/// The cut up to which a viewer has its views.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Resume {
+    /// The life of the publisher it was in.
+    pub epoch: String,
+    /// The cut.
+    pub cut: u64,
+}
+
+/// `hello`: the first frame, which says who is speaking.
+#[must_use]
+pub fn hello(results: &Results, now_ms: i64) -> String {
+    let mut out = String::from("{\"type\":\"hello\",\"proto\":1,\"build\":");
+    write_text(&mut out, crate::VERSION);
+    out.push_str(",\"epoch\":");
+    write_text(&mut out, results.epoch());
+    let _infallible =
+        write!(out, ",\"now\":{now_ms},\"mode\":\"{}\",\"views\":[", mode(results.mode()));
+    for (nth, view) in results.views().iter().enumerate() {
+        if nth > 0 {
+            out.push(',');
+        }
+        write_text(&mut out, &view.name);
+    }
+    out.push_str("]}");
+    out
+}
+
+/// The word for a kind of stream.
+#[must_use]
+pub fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Live => "live",
+        Mode::Demo => "demo",
+        Mode::Replay => "replay",
+    }
+}
+
+/// `snap`: a view's rows, with `last` only the newest so many.
+#[must_use]
+pub fn snap(cut: &Cut, view: &Snapshot, last: Option<usize>) -> String {
+    let mut out = String::from("{\"type\":\"snap\",\"view\":");
+    write_text(&mut out, &view.info.name);
+    let _infallible = write!(out, ",\"cut\":{}", cut.cut);
+    write_times(&mut out, cut);
+    out.push_str(",\"scope\":");
+    write_optional(&mut out, view.info.scope.as_deref());
+    out.push_str(",\"space\":\"live\",\"rows\":[");
+    write_list(&mut out, view.rows(last).map(|row| &*row.json));
+    out.push_str("]}");
+    out
+}
+
+/// `delta`: what changed in a view since the cut `base`.
+#[must_use]
+pub fn delta(cut: &Cut, view: &Snapshot, base: u64, changes: &Changes) -> String {
+    let mut out = String::from("{\"type\":\"delta\",\"view\":");
+    write_text(&mut out, &view.info.name);
+    let _infallible = write!(out, ",\"base\":{base},\"cut\":{}", cut.cut);
+    write_times(&mut out, cut);
+    out.push_str(",\"upsert\":[");
+    write_list(&mut out, changes.upsert.iter().map(|row| &**row));
+    out.push_str("],\"delete\":[");
+    write_list(&mut out, changes.delete.iter().map(|key| &**key));
+    out.push_str("]}");
+    out
+}
+
+/// `status`: how fresh the figures are; once a second.
+#[must_use]
+pub fn status(status: &Status, cut: &Cut, now_ms: i64) -> String {
+    // A struct of numbers, words and texts has no value that JSON cannot write.
+    let fields = serde_json::to_string(status).unwrap_or_else(|_| "{}".to_owned());
+    let inner = fields.strip_prefix('{').unwrap_or(&fields);
+    let mut out = format!("{{\"type\":\"status\",\"now\":{now_ms},\"cut\":{}", cut.cut);
+    write_times(&mut out, cut);
+    out.push(if inner == "}" { ' ' } else { ',' });
+    out.push_str(inner);
+    out
+}
+
+/// `ping`.
+#[must_use]
+pub fn ping(now_ms: i64) -> String {
+    format!("{{\"type\":\"ping\",\"now\":{now_ms}}}")
+}
+
+/// `pong`.
+pub const PONG: &str = "{\"type\":\"pong\"}";
+
+/// `bye`: the server goes away; come back after `retry_ms`.
+#[must_use]
+pub fn bye(reason: &str, retry_ms: u64) -> String {
+    let mut out = String::from("{\"type\":\"bye\",\"reason\":");
+    write_text(&mut out, reason);
+    let _infallible = write!(out, ",\"retryMs\":{retry_ms}}}");
+    out
+}
+
+/// `error`: something asked for cannot be given; the socket stays open.
+#[must_use]
+pub fn error(code: &str, message: &str) -> String {
+    let mut out = String::from("{\"type\":\"error\",\"code\":");
+    write_text(&mut out, code);
+    out.push_str(",\"message\":");
+    write_text(&mut out, message);
+    out.push('}');
+    out
+}
+
+/// Appends `,"asOf":…,"watermark":…`; null before the first record.
+pub fn write_times(out: &mut String, cut: &Cut) {
+    out.push_str(",\"asOf\":");
+    write_number(out, cut.as_of);
+    out.push_str(",\"watermark\":");
+    write_number(out, cut.watermark);
+}
+
+/// Appends a JSON string, or null.
+pub fn write_optional(out: &mut String, text: Option<&str>) {
+    match text {
+        Some(text) => write_text(out, text),
+        None => out.push_str("null"),
+    }
+}
+
+/// Appends JSON texts with commas between.
+pub fn write_list<'a>(out: &mut String, items: impl Iterator<Item = &'a str>) {
+    for (nth, item) in items.enumerate() {
+        if nth > 0 {
+            out.push(',');
+        }
+        out.push_str(item);
+    }
+}
+
+fn write_number(out: &mut String, number: Option<i64>) {
+    match number {
+        // The ends of time are no instants a page could show.
+        Some(number) if number != i64::MIN && number != i64::MAX => {
+            let _infallible = write!(out, "{number}");
+        }
+        _ => out.push_str("null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_frames_read_as_the_design_writes_them() {
+        let text = r#"{"type":"subscribe","views":["gmv_day"],"space":"live","last":600,
+                       "from":{"epoch":"e","cut":17}}"#;
+        let frame: ClientFrame = serde_json::from_str(text).expect("reads");
+        let from = Some(Resume { epoch: "e".to_owned(), cut: 17 });
+        let views = vec!["gmv_day".to_owned()];
+        let space = Some("live".to_owned());
+        assert_eq!(frame, ClientFrame::Subscribe { views, space, last: Some(600), from });
+        let ping: ClientFrame = serde_json::from_str(r#"{"type":"ping","now":5}"#).expect("reads");
+        assert_eq!(ping, ClientFrame::Ping {});
+    }
+
+    #[test]
+    fn the_status_frame_is_one_flat_object() {
+        let text = status(&Status::default(), &Cut::default(), 7);
+        let value: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
+        assert_eq!(value["state"], "catching_up");
+        assert_eq!(value["lagMs"], 0);
+        assert_eq!(value["now"], 7);
+        assert!(value["asOf"].is_null());
+    }
+
+    #[test]
+    fn texts_from_outside_are_escaped() {
+        let text = error("unknown_view", "no view \"\n<script>\"");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
+        assert_eq!(value["message"], "no view \"\n<script>\"");
+    }
+}

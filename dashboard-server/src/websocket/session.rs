@@ -1,0 +1,227 @@
+//! One viewer's WebSocket, from the first frame to the last.
+//!
+//! ```text
+//!  waiting for `auth` ──ticket──▶ open ──shutdown──▶ `bye` ──▶ closed
+//!  (only with tokens)               └──3 pings missed, a frame too slow, line broken──▶ closed
+//! ```
+//!
+//! One task, one frame group in flight: while it sends it takes no new cut, and afterwards takes
+//! the newest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use futures::SinkExt as _;
+use tidemark_pipeline::results::Cut;
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::hub::Hub;
+use super::protocol::{self, ClientFrame};
+use super::viewer::{Viewer, Wish};
+use crate::closing::Closing;
+use crate::http::access::Tickets;
+
+/// Pings in a row that may stay unanswered.
+const PINGS_MISSED_MAX: u32 = 3;
+/// How long a viewer may take to show its ticket.
+const AUTH_WAIT: Duration = Duration::from_secs(10);
+
+/// How a session is run.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// Time between pings.
+    pub ping_every: Duration,
+    /// Time a group of frames may take to leave.
+    pub write_timeout: Duration,
+    /// Where the first frame's ticket is checked; `None` where nobody has to show one.
+    pub tickets: Option<Arc<Tickets>>,
+    /// Says when the server goes away.
+    pub closing: Closing,
+}
+
+/// Why a session ended.
+#[derive(Debug)]
+enum End {
+    /// The viewer is gone, or its line is.
+    Gone,
+    /// The viewer no longer answers or drains.
+    Dead,
+    /// The server goes away.
+    Closing,
+    /// No ticket, or a wrong one.
+    NotAllowed,
+}
+
+/// Serves one viewer until it leaves or the server does.
+pub async fn run(socket: WebSocket, hub: Arc<Hub>, options: SessionOptions) {
+    metrics::gauge!("tidemark_viewers").increment(1);
+    let cuts = hub.results().watch();
+    let status = hub.watch_status();
+    let viewer = Viewer::new(Arc::clone(&hub));
+    let mut session = Session { socket, hub, viewer, cuts, status, options, pings_missed: 0 };
+    let end = session.serve().await;
+    session.close(end).await;
+    metrics::gauge!("tidemark_viewers").decrement(1);
+}
+
+struct Session {
+    socket: WebSocket,
+    hub: Arc<Hub>,
+    viewer: Viewer,
+    cuts: watch::Receiver<Arc<Cut>>,
+    status: watch::Receiver<Utf8Bytes>,
+    options: SessionOptions,
+    pings_missed: u32,
+}
+
+impl Session {
+    async fn serve(&mut self) -> End {
+        match self.try_serve().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn try_serve(&mut self) -> Result<std::convert::Infallible, End> {
+        self.authenticate().await?;
+        let status = self.status.borrow_and_update().clone();
+        self.send(vec![self.hub.hello(), status]).await?;
+        let mut ping = every(self.options.ping_every);
+        loop {
+            tokio::select! {
+                () = self.options.closing.begun() => return Err(End::Closing),
+                message = self.socket.recv() => self.receive(message).await?,
+                _ = self.cuts.changed() => self.send_changes().await?,
+                _ = self.status.changed() => {
+                    let status = self.status.borrow_and_update().clone();
+                    self.send(vec![status]).await?;
+                }
+                _ = ping.tick() => self.ping().await?,
+            }
+        }
+    }
+
+    async fn authenticate(&mut self) -> Result<(), End> {
+        let Some(tickets) = self.options.tickets.clone() else { return Ok(()) };
+        let first = tokio::time::timeout(AUTH_WAIT, self.socket.recv()).await;
+        let Ok(Some(Ok(Message::Text(text)))) = first else { return Err(End::NotAllowed) };
+        match serde_json::from_str(&text) {
+            Ok(ClientFrame::Auth { ticket }) if tickets.redeem(&ticket) => Ok(()),
+            _ => Err(End::NotAllowed),
+        }
+    }
+
+    async fn receive(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        let Some(Ok(message)) = message else { return Err(End::Gone) };
+        // Whatever it says, it is alive.
+        self.pings_missed = 0;
+        match message {
+            Message::Text(text) => match serde_json::from_str(&text) {
+                Ok(frame) => self.obey(frame).await,
+                Err(error) => self.refuse("bad_frame", &format!("not a frame: {error}")).await,
+            },
+            Message::Binary(_) => self.refuse("bad_frame", "frames are text, not bytes").await,
+            Message::Close(_) => Err(End::Gone),
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+        }
+    }
+
+    async fn obey(&mut self, frame: ClientFrame) -> Result<(), End> {
+        match frame {
+            ClientFrame::Subscribe { views, space, last, from } => {
+                let wish = Wish { space: space.as_deref(), last, from: from.as_ref() };
+                self.subscribe(&views, &wish).await
+            }
+            ClientFrame::Unsubscribe { views } => {
+                views.iter().for_each(|view| self.viewer.unsubscribe(view));
+                Ok(())
+            }
+            ClientFrame::Ping {} => self.send(vec![Utf8Bytes::from_static(protocol::PONG)]).await,
+            // A ticket where none is needed is as good as one where it is.
+            ClientFrame::Pong {} | ClientFrame::Auth { .. } => Ok(()),
+        }
+    }
+
+    async fn subscribe(&mut self, views: &[String], wish: &Wish<'_>) -> Result<(), End> {
+        let mut frames = Vec::new();
+        for view in views {
+            if let Err(error) = self.viewer.subscribe(view, wish) {
+                frames.push(protocol::error(error.code(), &error.to_string()).into());
+            }
+        }
+        let cut = Arc::clone(&self.cuts.borrow_and_update());
+        frames.extend(self.viewer.frames(&cut));
+        self.send(frames).await
+    }
+
+    async fn refuse(&mut self, code: &str, message: &str) -> Result<(), End> {
+        self.send(vec![protocol::error(code, message).into()]).await
+    }
+
+    async fn send_changes(&mut self) -> Result<(), End> {
+        let cut = Arc::clone(&self.cuts.borrow_and_update());
+        let frames = self.viewer.frames(&cut);
+        self.send(frames).await
+    }
+
+    /// One ping for the page's own clock and one of the protocol, which every client answers.
+    async fn ping(&mut self) -> Result<(), End> {
+        if self.pings_missed >= PINGS_MISSED_MAX {
+            return Err(End::Dead);
+        }
+        self.pings_missed += 1;
+        let ping = Message::Ping(axum::body::Bytes::new());
+        self.send_all(vec![Message::Text(self.hub.ping()), ping]).await
+    }
+
+    async fn send(&mut self, frames: Vec<Utf8Bytes>) -> Result<(), End> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        metrics::counter!("tidemark_frames_sent_total")
+            .increment(u64::try_from(frames.len()).unwrap_or(0));
+        self.send_all(frames.into_iter().map(Message::Text).collect()).await
+    }
+
+    /// Writes a group with one flush, and gives the viewer up when it takes too long.
+    async fn send_all(&mut self, messages: Vec<Message>) -> Result<(), End> {
+        let socket = &mut self.socket;
+        let sending = async {
+            for message in messages {
+                socket.feed(message).await?;
+            }
+            socket.flush().await
+        };
+        match tokio::time::timeout(self.options.write_timeout, sending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => {
+                metrics::counter!("tidemark_viewers_too_slow_total").increment(1);
+                Err(End::Dead)
+            }
+        }
+    }
+
+    async fn close(&mut self, end: End) {
+        let (frame, code) = match end {
+            End::Gone | End::Dead => return,
+            End::Closing => (self.hub.bye(), close_code::RESTART),
+            End::NotAllowed => {
+                let message =
+                    "the first frame must be `auth` with a fresh ticket from POST /api/ws-ticket";
+                (protocol::error("unauthorized", message).into(), close_code::POLICY)
+            }
+        };
+        let farewell = CloseFrame { code, reason: Utf8Bytes::default() };
+        // Whether it is heard makes no difference: the line is closed next.
+        let _sent = self.send_all(vec![Message::Text(frame), Message::Close(Some(farewell))]).await;
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}

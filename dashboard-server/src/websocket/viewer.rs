@@ -1,0 +1,118 @@
+//! What one viewer has and wants: the same for WebSockets and server-sent events.
+
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use tidemark_pipeline::results::Cut;
+
+use super::hub::{Held, Hub};
+use super::protocol::{LIVE_SPACE, Resume};
+
+/// Why a subscription is refused; the viewer goes on with what it has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// There is no such view.
+    #[error("there is no view {name:?}; the views are in `hello` and at /api/views")]
+    UnknownView {
+        /// As asked for.
+        name: String,
+    },
+    /// There is no such result space.
+    #[error("there is no space {space:?}; the only one is \"live\"")]
+    UnknownSpace {
+        /// As asked for.
+        space: String,
+    },
+}
+
+impl SubscribeError {
+    /// The word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownView { .. } => "unknown_view",
+            Self::UnknownSpace { .. } => "unknown_space",
+        }
+    }
+}
+
+/// A wish for views, as it came in.
+#[derive(Debug, Clone, Default)]
+pub struct Wish<'a> {
+    /// `live`, or not given.
+    pub space: Option<&'a str>,
+    /// Rows of the snapshot.
+    pub last: Option<usize>,
+    /// What the viewer has already.
+    pub from: Option<&'a Resume>,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    /// Place of the view in [`tidemark_pipeline::results::Results::views`].
+    view: usize,
+    held: Held,
+}
+
+/// One viewer's subscriptions. Bounded by the number of views there are.
+#[derive(Debug)]
+pub struct Viewer {
+    hub: Arc<Hub>,
+    subscriptions: Vec<Subscription>,
+}
+
+impl Viewer {
+    /// A viewer that wants nothing yet.
+    #[must_use]
+    pub fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, subscriptions: Vec::new() }
+    }
+
+    /// Adds one view, or starts it again.
+    ///
+    /// # Errors
+    /// When the view or the space does not exist.
+    pub fn subscribe(&mut self, name: &str, wish: &Wish<'_>) -> Result<(), SubscribeError> {
+        if let Some(space) = wish.space.filter(|space| *space != LIVE_SPACE) {
+            return Err(SubscribeError::UnknownSpace { space: space.to_owned() });
+        }
+        let Some(view) = self.position(name) else {
+            return Err(SubscribeError::UnknownView { name: name.to_owned() });
+        };
+        let held = Held { cut: self.known_cut(wish), last: wish.last };
+        self.subscriptions.retain(|subscription| subscription.view != view);
+        self.subscriptions.push(Subscription { view, held });
+        Ok(())
+    }
+
+    /// Ends one view; one that is not subscribed is passed over.
+    pub fn unsubscribe(&mut self, name: &str) {
+        if let Some(view) = self.position(name) {
+            self.subscriptions.retain(|subscription| subscription.view != view);
+        }
+    }
+
+    /// The frames that bring this viewer to `cut`. They count as got: a viewer whose line breaks
+    /// comes back with the cut it has, or without one.
+    pub fn frames(&mut self, cut: &Cut) -> Vec<Utf8Bytes> {
+        let mut frames = Vec::new();
+        for subscription in &mut self.subscriptions {
+            if let Some(frame) = self.hub.frame(cut, subscription.view, subscription.held) {
+                frames.push(frame);
+                subscription.held.cut = Some(cut.cut);
+            }
+        }
+        frames
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.hub.results().views().iter().position(|view| view.name == name)
+    }
+
+    /// A cut of another epoch, or one that has not been yet, says nothing about what a viewer has.
+    fn known_cut(&self, wish: &Wish<'_>) -> Option<u64> {
+        let results = self.hub.results();
+        let known = wish.from.filter(|from| from.epoch == results.epoch());
+        known.map(|from| from.cut).filter(|cut| *cut <= results.latest().cut)
+    }
+}
