@@ -15,7 +15,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const { chromium } = createRequire(new URL('../../web/package.json', import.meta.url))('playwright-core');
+const { chromium } = createRequire(new URL('../../web/package.json', import.meta.url))(
+  'playwright-core',
+);
 
 const OPTIONS = {
   url: { type: 'string' },
@@ -37,7 +39,9 @@ const QUIET_MS = 2000;
 
 const { values: args } = parseArgs({ options: OPTIONS });
 if (args.url === undefined) {
-  console.error(`usage: node ${fileURLToPath(import.meta.url)} --url http://127.0.0.1:PORT [--shot FILE] …`);
+  console.error(
+    `usage: node ${fileURLToPath(import.meta.url)} --url http://127.0.0.1:PORT [--shot FILE] …`,
+  );
   process.exit(2);
 }
 const timeoutMs = Number(args['timeout-ms']);
@@ -48,8 +52,14 @@ const context = await chromium.launchPersistentContext(profile, {
   headless: true,
   viewport: { width: Number(args.width), height: Number(args.height) },
   args: [
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync',
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
   ],
 });
 
@@ -85,9 +95,23 @@ async function look(page) {
   const state = await shown(page);
   await checkDisplay(state, hero);
   return {
-    url: args.url, firstFigureMs, view, column, equal, expected, overflow,
-    display: state.hero.display, status: state.status, mode: state.mode, missing: state.missing,
-    panels: state.panels.map(({ slot, view: name, cut, rows }) => ({ slot, view: name, cut, rows: rows.length })),
+    url: args.url,
+    firstFigureMs,
+    view,
+    column,
+    equal,
+    expected,
+    overflow,
+    display: state.hero.display,
+    status: state.status,
+    mode: state.mode,
+    missing: state.missing,
+    panels: state.panels.map(({ slot, view: name, cut, rows }) => ({
+      slot,
+      view: name,
+      cut,
+      rows: rows.length,
+    })),
   };
 }
 
@@ -132,11 +156,15 @@ async function sameCut(page, view, column, isHero) {
     if (isHero) for (const sample of state.hero.samples) seen.set(sample.cut, sample.value);
     asked.push({ at: Date.now(), ...(await served(view, column)) });
     compared = asked.find((answer) => seen.has(answer.cut)) ?? quietPair(asked, panel, column);
-    if (compared !== undefined && compared.page === undefined) compared.page = seen.get(compared.cut);
+    if (compared !== undefined && compared.page === undefined)
+      compared.page = seen.get(compared.cut);
     return compared !== undefined;
   });
   const { cut, value, page: figure, note } = compared;
-  if (!same(figure, value)) failures.push(`at cut ${cut} the page has ${figure} and the server ${value} (${view}.${column})`);
+  if (!same(figure, value))
+    failures.push(
+      `at cut ${cut} the page has ${figure} and the server ${value} (${view}.${column})`,
+    );
   return { cut, page: figure, server: value, ...(note === undefined ? {} : { note }) };
 }
 
@@ -158,19 +186,26 @@ async function served(view, column) {
 
 /** The row of the newest window: largest start, then largest end. */
 function newest(rows) {
-  const later = (a, b) => (a.window_start ?? 0) - (b.window_start ?? 0) || (a.window_end ?? 0) - (b.window_end ?? 0);
-  return rows.reduce((best, row) => (best === undefined || later(row, best) > 0 ? row : best), undefined);
+  const later = (a, b) =>
+    (a.window_start ?? 0) - (b.window_start ?? 0) || (a.window_end ?? 0) - (b.window_end ?? 0);
+  return rows.reduce(
+    (best, row) => (best === undefined || later(row, best) > 0 ? row : best),
+    undefined,
+  );
 }
 
 async function reached(page, view, column) {
   const expected = args['expect-gmv'];
   if (expected === undefined) return undefined;
   let figure;
-  await until(() => `${view}.${column} is ${figure} on the page, ${expected} was expected`, async () => {
-    const panel = (await shown(page)).panels.find((one) => one.view === view);
-    figure = panel === undefined ? undefined : newest(panel.rows)?.[column];
-    return same(figure, expected);
-  });
+  await until(
+    () => `${view}.${column} is ${figure} on the page, ${expected} was expected`,
+    async () => {
+      const panel = (await shown(page)).panels.find((one) => one.view === view);
+      figure = panel === undefined ? undefined : newest(panel.rows)?.[column];
+      return same(figure, expected);
+    },
+  );
   return figure;
 }
 
@@ -188,18 +223,33 @@ async function checkOverflow(page) {
   const size = await page.evaluate(() => {
     const root = document.documentElement;
     const cut = [...document.querySelectorAll('.value, .number, .read, .amount, h1, h2, .label')]
-      .filter((node) => node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== 'inline')
+      .filter(
+        (node) =>
+          node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== 'inline',
+      )
       .map((node) => `${node.className}: ${node.textContent.trim().slice(0, 40)}`);
     const outside = [...document.querySelectorAll('section, header, footer, .amount')]
       .map((node) => node.getBoundingClientRect())
-      .filter((box) => box.right > innerWidth + 1 || box.bottom > innerHeight + 1 || box.left < -1 || box.top < -1);
+      .filter(
+        (box) =>
+          box.right > innerWidth + 1 ||
+          box.bottom > innerHeight + 1 ||
+          box.left < -1 ||
+          box.top < -1,
+      );
     return {
-      scrollWidth: root.scrollWidth, scrollHeight: root.scrollHeight,
-      width: innerWidth, height: innerHeight, cut, outside: outside.length,
+      scrollWidth: root.scrollWidth,
+      scrollHeight: root.scrollHeight,
+      width: innerWidth,
+      height: innerHeight,
+      cut,
+      outside: outside.length,
     };
   });
-  if (size.scrollWidth > size.width) failures.push(`overflow: ${size.scrollWidth} wide in ${size.width}`);
-  if (size.scrollHeight > size.height) failures.push(`overflow: ${size.scrollHeight} high in ${size.height}`);
+  if (size.scrollWidth > size.width)
+    failures.push(`overflow: ${size.scrollWidth} wide in ${size.width}`);
+  if (size.scrollHeight > size.height)
+    failures.push(`overflow: ${size.scrollHeight} high in ${size.height}`);
   if (size.outside > 0) failures.push(`${size.outside} boxes reach outside the screen`);
   for (const text of size.cut) failures.push(`text is cut: ${text}`);
   return size;
@@ -220,7 +270,8 @@ function atTwelve(text) {
 async function until(complaint, holds) {
   const end = Date.now() + timeoutMs;
   while (!(await holds())) {
-    if (Date.now() > end) throw new Error(typeof complaint === 'function' ? complaint() : complaint);
+    if (Date.now() > end)
+      throw new Error(typeof complaint === 'function' ? complaint() : complaint);
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }

@@ -14,19 +14,40 @@ const out = join(web, 'public', 'maps');
 
 /** GB/T 2260 code -> English name and the long Chinese name that order data may carry instead. */
 const NAMES = {
-  110000: ['Beijing', '北京市'], 120000: ['Tianjin', '天津市'], 130000: ['Hebei', '河北省'],
-  140000: ['Shanxi', '山西省'], 150000: ['Inner Mongolia', '内蒙古自治区'],
-  210000: ['Liaoning', '辽宁省'], 220000: ['Jilin', '吉林省'], 230000: ['Heilongjiang', '黑龙江省'],
-  310000: ['Shanghai', '上海市'], 320000: ['Jiangsu', '江苏省'], 330000: ['Zhejiang', '浙江省'],
-  340000: ['Anhui', '安徽省'], 350000: ['Fujian', '福建省'], 360000: ['Jiangxi', '江西省'],
-  370000: ['Shandong', '山东省'], 410000: ['Henan', '河南省'], 420000: ['Hubei', '湖北省'],
-  430000: ['Hunan', '湖南省'], 440000: ['Guangdong', '广东省'],
-  450000: ['Guangxi', '广西壮族自治区'], 460000: ['Hainan', '海南省'],
-  500000: ['Chongqing', '重庆市'], 510000: ['Sichuan', '四川省'], 520000: ['Guizhou', '贵州省'],
-  530000: ['Yunnan', '云南省'], 540000: ['Xizang', '西藏自治区'], 610000: ['Shaanxi', '陕西省'],
-  620000: ['Gansu', '甘肃省'], 630000: ['Qinghai', '青海省'], 640000: ['Ningxia', '宁夏回族自治区'],
-  650000: ['Xinjiang', '新疆维吾尔自治区'], 710000: ['Taiwan', '台湾省'],
-  810000: ['Hong Kong', '香港特别行政区'], 820000: ['Macao', '澳门特别行政区'],
+  110000: ['Beijing', '北京市'],
+  120000: ['Tianjin', '天津市'],
+  130000: ['Hebei', '河北省'],
+  140000: ['Shanxi', '山西省'],
+  150000: ['Inner Mongolia', '内蒙古自治区'],
+  210000: ['Liaoning', '辽宁省'],
+  220000: ['Jilin', '吉林省'],
+  230000: ['Heilongjiang', '黑龙江省'],
+  310000: ['Shanghai', '上海市'],
+  320000: ['Jiangsu', '江苏省'],
+  330000: ['Zhejiang', '浙江省'],
+  340000: ['Anhui', '安徽省'],
+  350000: ['Fujian', '福建省'],
+  360000: ['Jiangxi', '江西省'],
+  370000: ['Shandong', '山东省'],
+  410000: ['Henan', '河南省'],
+  420000: ['Hubei', '湖北省'],
+  430000: ['Hunan', '湖南省'],
+  440000: ['Guangdong', '广东省'],
+  450000: ['Guangxi', '广西壮族自治区'],
+  460000: ['Hainan', '海南省'],
+  500000: ['Chongqing', '重庆市'],
+  510000: ['Sichuan', '四川省'],
+  520000: ['Guizhou', '贵州省'],
+  530000: ['Yunnan', '云南省'],
+  540000: ['Xizang', '西藏自治区'],
+  610000: ['Shaanxi', '陕西省'],
+  620000: ['Gansu', '甘肃省'],
+  630000: ['Qinghai', '青海省'],
+  640000: ['Ningxia', '宁夏回族自治区'],
+  650000: ['Xinjiang', '新疆维吾尔自治区'],
+  710000: ['Taiwan', '台湾省'],
+  810000: ['Hong Kong', '香港特别行政区'],
+  820000: ['Macao', '澳门特别行政区'],
 };
 
 const source = JSON.parse(readFileSync(join(echarts, 'map', 'json', 'china.json'), 'utf8'));
@@ -43,7 +64,11 @@ const pack = {
   caption: { zh: '示意图', en: 'Schematic map' },
   regions,
   marks: [{ name: { zh: '钓鱼岛', en: 'Diaoyu Dao' }, at: centreOf(diaoyu[0]) }],
-  inset: { name: { zh: '南海诸岛', en: 'South China Sea Islands' }, box: [64, 93.1], polygons: pointsIn('nanhai.js') },
+  inset: {
+    name: { zh: '南海诸岛', en: 'South China Sea Islands' },
+    box: [64, 93.1],
+    polygons: pointsIn('nanhai.js'),
+  },
 };
 
 mkdirSync(out, { recursive: true });
@@ -61,9 +86,12 @@ console.log(`map pack china: ${regions.length} regions, ${JSON.stringify(pack).l
 function regionOf(feature) {
   const { coordinates, encodeOffsets } = feature.geometry;
   // A Polygon holds rings, a MultiPolygon holds polygons; only outer rings occur in this file.
-  const rings = feature.geometry.type === 'Polygon'
-    ? coordinates.map((text, i) => decodeRing(text, encodeOffsets[i]))
-    : coordinates.flatMap((polygon, i) => polygon.map((text, k) => decodeRing(text, encodeOffsets[i][k])));
+  const rings =
+    feature.geometry.type === 'Polygon'
+      ? coordinates.map((text, i) => decodeRing(text, encodeOffsets[i]))
+      : coordinates.flatMap((polygon, i) =>
+          polygon.map((text, k) => decodeRing(text, encodeOffsets[i][k])),
+        );
   const [english, long] = NAMES[feature.id];
   return {
     code: feature.id,

@@ -19,7 +19,10 @@ export function amountTicks(max: number, scale: 'linear' | 'root', countMax: num
 }
 
 function even(max: number, countMax: number): number[] {
-  const step = roundAmounts(max).reverse().find((size) => max / size <= countMax) ?? max;
+  const step =
+    roundAmounts(max)
+      .reverse()
+      .find((size) => max / size <= countMax) ?? max;
   return Array.from({ length: Math.floor(max / step) + 1 }, (_unused, i) => i * step);
 }
 

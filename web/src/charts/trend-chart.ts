@@ -1,4 +1,4 @@
-/** The trend on screen: uPlot with the wall's looks. Made once per size, fed at most once a second. */
+/** The trend on screen: uPlot with the wall's looks. Made once per size, fed once a second. */
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { CANVAS_FONT } from '../render/choropleth';
@@ -30,7 +30,11 @@ export class TrendChart {
   private readonly plot: uPlot;
   private trend: Trend | undefined;
 
-  constructor(host: HTMLElement, look: TrendLook, private readonly texts: TrendTexts) {
+  constructor(
+    host: HTMLElement,
+    look: TrendLook,
+    private readonly texts: TrendTexts,
+  ) {
     this.plot = new uPlot(this.options(look), [[], [], []], host);
   }
 
@@ -56,8 +60,13 @@ export class TrendChart {
       scales: {
         x: { time: false, range: () => this.range() },
         y: {
-          ...(scale === 'root' ? { distr: 100, fwd: Math.sqrt, bwd: (root: number) => root * root } : {}),
-          range: (_plot, _low, high) => [0, high > 0 ? high * (scale === 'root' ? HEADROOM ** 2 : HEADROOM) : 1],
+          ...(scale === 'root'
+            ? { distr: 100, fwd: Math.sqrt, bwd: (root: number) => root * root }
+            : {}),
+          range: (_plot, _low, high) => [
+            0,
+            high > 0 ? high * (scale === 'root' ? HEADROOM ** 2 : HEADROOM) : 1,
+          ],
         },
       },
       axes: [
@@ -66,7 +75,8 @@ export class TrendChart {
           size: 34 * unit,
           gap: 10 * unit,
           splits: () => timeTicks(...this.range()),
-          values: (_plot, ticks) => ticks.map((at) => this.texts.clock(at * 1000, this.range()[0] * 1000)),
+          values: (_plot, ticks) =>
+            ticks.map((at) => this.texts.clock(at * 1000, this.range()[0] * 1000)),
         },
         {
           ...axis,
@@ -125,7 +135,13 @@ export class TrendChart {
   }
 }
 
-function dot(plot: uPlot, x: number | undefined, y: number | null | undefined, radius: number, colour: string): void {
+function dot(
+  plot: uPlot,
+  x: number | undefined,
+  y: number | null | undefined,
+  radius: number,
+  colour: string,
+): void {
   if (x === undefined || y === undefined || y === null) return;
   const { ctx } = plot;
   ctx.save();

@@ -8,33 +8,82 @@ const DAY = 86_400_000;
 const COLUMNS = { start: 'window_start', end: 'window_end' };
 
 function view(minutes: readonly (readonly [number, string])[], asOfMs: number): ViewState {
-  const rows = minutes.map(([at, gmv]) => [String(at), { window_start: at, window_end: at + MINUTE, gmv }] as const);
-  return { cut: 1, asOfMs, watermarkMs: 0, scope: undefined, space: undefined, rows: new Map(rows) };
+  const rows = minutes.map(
+    ([at, gmv]) => [String(at), { window_start: at, window_end: at + MINUTE, gmv }] as const,
+  );
+  return {
+    cut: 1,
+    asOfMs,
+    watermarkMs: 0,
+    scope: undefined,
+    space: undefined,
+    rows: new Map(rows),
+  };
 }
 
 describe('trendOf', () => {
   it('sorts, finds the peak and keeps the minute apart that is still filling', () => {
-    const trend = trendOf(view([[MINUTE, '9.50'], [0, '7.00'], [2 * MINUTE, '99']], 2 * MINUTE + 5), COLUMNS, 'gmv', 0);
+    const trend = trendOf(
+      view(
+        [
+          [MINUTE, '9.50'],
+          [0, '7.00'],
+          [2 * MINUTE, '99'],
+        ],
+        2 * MINUTE + 5,
+      ),
+      COLUMNS,
+      'gmv',
+      0,
+    );
     expect(trend?.points.map((point) => point.atMs)).toEqual([0, MINUTE]);
     expect(trend?.peak?.atMs).toBe(MINUTE);
     expect(trend?.open?.atMs).toBe(2 * MINUTE);
   });
 
   it('shows the newest day only', () => {
-    const trend = trendOf(view([[DAY - MINUTE, '5'], [DAY, '1'], [DAY + MINUTE, '2']], DAY + 2 * MINUTE), COLUMNS, 'gmv', 0);
+    const trend = trendOf(
+      view(
+        [
+          [DAY - MINUTE, '5'],
+          [DAY, '1'],
+          [DAY + MINUTE, '2'],
+        ],
+        DAY + 2 * MINUTE,
+      ),
+      COLUMNS,
+      'gmv',
+      0,
+    );
     expect(trend?.points).toHaveLength(2);
     expect(trend?.range[0]).toBe(DAY);
   });
 
   it('widens its axis as the day goes on', () => {
-    const end = (minute: number) => trendOf(view([[minute * MINUTE, '1']], DAY), COLUMNS, 'gmv', 0)?.range[1];
+    const end = (minute: number) =>
+      trendOf(view([[minute * MINUTE, '1']], DAY), COLUMNS, 'gmv', 0)?.range[1];
     expect([end(5), end(50), end(90), end(23 * 60)]).toEqual([DAY / 144, DAY / 24, DAY / 12, DAY]);
   });
 
   it('joins the filling minute to the last finished one', () => {
-    const trend = trendOf(view([[0, '7'], [MINUTE, '3']], MINUTE + 1), COLUMNS, 'gmv', 0);
+    const trend = trendOf(
+      view(
+        [
+          [0, '7'],
+          [MINUTE, '3'],
+        ],
+        MINUTE + 1,
+      ),
+      COLUMNS,
+      'gmv',
+      0,
+    );
     if (trend === undefined) throw new Error('no trend');
-    expect(columnsOf(trend)).toEqual([[0, 60], [7, null], [7, 3]]);
+    expect(columnsOf(trend)).toEqual([
+      [0, 60],
+      [7, null],
+      [7, 3],
+    ]);
   });
 });
 

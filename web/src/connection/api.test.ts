@@ -3,8 +3,9 @@ import { decodeCatalogue, screenNameOf } from './api';
 
 describe('screenNameOf', () => {
   it('takes the screen from the path', () => {
-    expect(['/', '/screens/wall', '/screens/east-2/', '/screens/../x', '/index.html'].map(screenNameOf))
-      .toEqual(['wall', 'wall', 'east-2', 'wall', 'wall']);
+    expect(
+      ['/', '/screens/wall', '/screens/east-2/', '/screens/../x', '/index.html'].map(screenNameOf),
+    ).toEqual(['wall', 'wall', 'east-2', 'wall', 'wall']);
   });
 });
 
@@ -15,7 +16,12 @@ describe('decodeCatalogue', () => {
   });
 
   it('leaves out a view it cannot read and keeps the others', () => {
-    const catalogue = decodeCatalogue([{ name: 'a' }, { keys: [] }, { name: 'b', keys: [1] }, { name: 'c', keys: [] }]);
+    const catalogue = decodeCatalogue([
+      { name: 'a' },
+      { keys: [] },
+      { name: 'b', keys: [1] },
+      { name: 'c', keys: [] },
+    ]);
     expect([...catalogue]).toEqual([['c', []]]);
   });
 

@@ -1,11 +1,14 @@
-/** The few things the page asks over HTTP: its screen definition, the catalogue and the map pack. */
+/** What the page asks over HTTP: its screen definition, the catalogue and the map pack. */
 import { isRow } from '../protocol/frames';
 
 /** Key columns of each view. */
 export type Catalogue = ReadonlyMap<string, readonly string[]>;
 
 export async function fetchJson(path: string): Promise<unknown> {
-  const response = await fetch(path, { headers: { accept: 'application/json' }, cache: 'no-cache' });
+  const response = await fetch(path, {
+    headers: { accept: 'application/json' },
+    cache: 'no-cache',
+  });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.json();
 }
@@ -14,14 +17,16 @@ export async function fetchCatalogue(): Promise<Catalogue> {
   return decodeCatalogue(await fetchJson('/api/views'));
 }
 
-/** `[{"name","keys":[…]}]` as a map; a view that does not read so is left out, its panel says so. */
+/** `[{"name","keys":[…]}]` as a map; a view that does not read so is left out. */
 export function decodeCatalogue(value: unknown): Catalogue {
   if (!Array.isArray(value)) throw new Error('the catalogue is not a list');
-  return new Map(value.flatMap((entry: unknown) => {
-    const name = isRow(entry) ? entry['name'] : undefined;
-    const keys = isRow(entry) ? entry['keys'] : undefined;
-    return typeof name === 'string' && isTextList(keys) ? [[name, keys] as const] : [];
-  }));
+  return new Map(
+    value.flatMap((entry: unknown) => {
+      const name = isRow(entry) ? entry['name'] : undefined;
+      const keys = isRow(entry) ? entry['keys'] : undefined;
+      return typeof name === 'string' && isTextList(keys) ? [[name, keys] as const] : [];
+    }),
+  );
 }
 
 /** The screen a path asks for: `/` is the wall, `/screens/{name}` is that screen. */

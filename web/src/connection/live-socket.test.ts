@@ -107,7 +107,10 @@ describe('LiveSocket', () => {
     expect(bench.sockets).toHaveLength(2);
     bench.pass(1);
     expect(bench.sockets).toHaveLength(3);
-    expect(bench.states).toEqual([[false, 1], [false, 2]]);
+    expect(bench.states).toEqual([
+      [false, 1],
+      [false, 2],
+    ]);
   });
 
   it('takes a silent line for dead', () => {

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { addDecimal, atScale, compareDecimal, decimalText, parseDecimal, ratio, type Decimal } from './decimal';
+import {
+  addDecimal,
+  atScale,
+  compareDecimal,
+  decimalText,
+  parseDecimal,
+  ratio,
+  type Decimal,
+} from './decimal';
 
 function decimal(text: string): Decimal {
   const value = parseDecimal(text);
@@ -9,13 +17,32 @@ function decimal(text: string): Decimal {
 
 describe('decimals', () => {
   it('keep every digit that a float would lose', () => {
-    for (const text of ['9007199254740993', '4.99', '0.10', '-0.05', '123456789012345678901234567890.1234', '0']) {
+    for (const text of [
+      '9007199254740993',
+      '4.99',
+      '0.10',
+      '-0.05',
+      '123456789012345678901234567890.1234',
+      '0',
+    ]) {
       expect(decimalText(decimal(text))).toBe(text);
     }
   });
 
   it('refuse what is no plain decimal number', () => {
-    for (const value of ['', '1e3', 'NaN', '1,000', '.5', ' 1', null, undefined, {}, Number.NaN, 1e300]) {
+    for (const value of [
+      '',
+      '1e3',
+      'NaN',
+      '1,000',
+      '.5',
+      ' 1',
+      null,
+      undefined,
+      {},
+      Number.NaN,
+      1e300,
+    ]) {
       expect(parseDecimal(value)).toBeUndefined();
     }
   });
@@ -26,7 +53,9 @@ describe('decimals', () => {
 
   it('add exactly across scales', () => {
     expect(decimalText(addDecimal(decimal('0.1'), decimal('0.20')))).toBe('0.30');
-    expect(decimalText(addDecimal(decimal('99999999999999999999'), decimal('0.01')))).toBe('99999999999999999999.01');
+    expect(decimalText(addDecimal(decimal('99999999999999999999'), decimal('0.01')))).toBe(
+      '99999999999999999999.01',
+    );
   });
 
   it('compare by value and not by text', () => {

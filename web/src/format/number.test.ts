@@ -46,9 +46,20 @@ describe('compact', () => {
       for (const [language, powers] of POWERS) {
         const { digits, unit } = compact(value, language);
         const shown = decimal(digits.replaceAll(',', ''));
-        const scaled: Decimal = { units: shown.units * 10n ** BigInt(powers[unit] ?? 0), scale: shown.scale };
-        expect(compareDecimal(scaled, value), `${value.units} as ${digits}${unit}`).toBeLessThanOrEqual(0);
-        expect(compareDecimal(atScale(scaled, 2), { units: (value.units * 98n) / 100n - 100n, scale: 2 })).toBeGreaterThan(0);
+        const scaled: Decimal = {
+          units: shown.units * 10n ** BigInt(powers[unit] ?? 0),
+          scale: shown.scale,
+        };
+        expect(
+          compareDecimal(scaled, value),
+          `${value.units} as ${digits}${unit}`,
+        ).toBeLessThanOrEqual(0);
+        expect(
+          compareDecimal(atScale(scaled, 2), {
+            units: (value.units * 98n) / 100n - 100n,
+            scale: 2,
+          }),
+        ).toBeGreaterThan(0);
       }
     }
   });

@@ -32,7 +32,7 @@ const STEPS: Readonly<Record<Language, readonly Step[]>> = {
   ],
 };
 
-/** `value` with two decimals and a unit; small numbers in full (at most `plainDecimals` decimals). */
+/** `value` with two decimals and a unit; small ones in full (at most `plainDecimals` decimals). */
 export function compact(
   value: Decimal,
   language: Language,
@@ -43,10 +43,7 @@ export function compact(
     const decimals = Math.min(value.scale, options.plainDecimals ?? 0);
     return { digits: grouped(atScale(value, decimals)), unit: '' };
   }
-  const hundredths = floorDivide(
-    value.units * 100n,
-    10n ** BigInt(step.power + value.scale),
-  );
+  const hundredths = floorDivide(value.units * 100n, 10n ** BigInt(step.power + value.scale));
   const unit = options.long === true ? step.longUnit : step.unit;
   return { digits: decimalText({ units: hundredths, scale: 2 }), unit };
 }

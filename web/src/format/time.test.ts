@@ -16,6 +16,13 @@ describe('time', () => {
   });
 
   it('writes ages at the precision that matters', () => {
-    expect([0, 118, 3440, 12_900, 300_000, 7_300_000].map(ageText)).toEqual(['0 ms', '120 ms', '3.4 s', '12 s', '5 min', '2 h']);
+    expect([0, 118, 3440, 12_900, 300_000, 7_300_000].map(ageText)).toEqual([
+      '0 ms',
+      '120 ms',
+      '3.4 s',
+      '12 s',
+      '5 min',
+      '2 h',
+    ]);
   });
 });

@@ -10,12 +10,18 @@ const PANEL = {
 
 function account(rows: readonly Row[]) {
   const keyed = new Map(rows.map((row, i) => [String(i), row]));
-  return accountOf({ cut: 1, asOfMs: 0, watermarkMs: 0, scope: undefined, space: undefined, rows: keyed }, PANEL);
+  return accountOf(
+    { cut: 1, asOfMs: 0, watermarkMs: 0, scope: undefined, space: undefined, rows: keyed },
+    PANEL,
+  );
 }
 
 describe('accountOf', () => {
   it('balances when the parts make the whole', () => {
-    expect(account([{ read: 5, accepted: 3, rejected: 2 }])).toMatchObject({ balanced: true, total: { units: 5n } });
+    expect(account([{ read: 5, accepted: 3, rejected: 2 }])).toMatchObject({
+      balanced: true,
+      total: { units: 5n },
+    });
   });
 
   it('does not balance when one record is missing', () => {
@@ -23,7 +29,10 @@ describe('accountOf', () => {
   });
 
   it('does not let two wrong rows hide each other', () => {
-    const rows = [{ read: 6, accepted: 3, rejected: 2 }, { read: 4, accepted: 3, rejected: 2 }];
+    const rows = [
+      { read: 6, accepted: 3, rejected: 2 },
+      { read: 4, accepted: 3, rejected: 2 },
+    ];
     expect(account(rows)).toMatchObject({ balanced: false, total: { units: 10n } });
   });
 

@@ -15,14 +15,23 @@ export interface Entry {
 }
 
 /** The figure of a single-row view, or `undefined` while there is none. */
-export function figureOf(view: ViewState | undefined, screen: Screen, figure: Pick<Figure, 'value' | 'pick'>): Decimal | undefined {
+export function figureOf(
+  view: ViewState | undefined,
+  screen: Screen,
+  figure: Pick<Figure, 'value' | 'pick'>,
+): Decimal | undefined {
   if (view === undefined) return undefined;
   const row = windowRows(view, screen.window, figure.pick)[0];
   return row === undefined ? undefined : parseDecimal(row[figure.value.column]);
 }
 
-/** The entries of the newest window, largest first; equal ones by name, so that they do not swap. */
-export function entriesOf(view: ViewState | undefined, screen: Screen, key: string, column: string): readonly Entry[] {
+/** The entries of the newest window, largest first; equal ones by name, so they do not swap. */
+export function entriesOf(
+  view: ViewState | undefined,
+  screen: Screen,
+  key: string,
+  column: string,
+): readonly Entry[] {
   if (view === undefined) return [];
   const byKey = new Map<string, Entry>();
   for (const row of windowRows(view, screen.window)) {
@@ -30,16 +39,23 @@ export function entriesOf(view: ViewState | undefined, screen: Screen, key: stri
     if (entry === undefined) continue;
     // A view with one more key column than the panel shows has several rows of a name: they add up.
     const before = byKey.get(entry.key);
-    byKey.set(entry.key, before === undefined ? entry : { ...entry, value: addDecimal(before.value, entry.value) });
+    byKey.set(
+      entry.key,
+      before === undefined ? entry : { ...entry, value: addDecimal(before.value, entry.value) },
+    );
   }
-  return [...byKey.values()].sort((a, b) => compareDecimal(b.value, a.value) || (a.key < b.key ? -1 : 1));
+  return [...byKey.values()].sort(
+    (a, b) => compareDecimal(b.value, a.value) || (a.key < b.key ? -1 : 1),
+  );
 }
 
 function entryOf(row: Row, key: string, column: string): Entry | undefined {
   const value = parseDecimal(row[column]);
   const name = row[key];
   // A key that is null is an order that named none: it still counts and must be seen.
-  return value === undefined ? undefined : { key: name === null || name === undefined ? '—' : String(name), value };
+  return value === undefined
+    ? undefined
+    : { key: name === null || name === undefined ? '—' : String(name), value };
 }
 
 /** A figure in the size and unit its column asks for. */
@@ -51,13 +67,22 @@ export function written(value: Decimal, column: ValueColumn, language: Language)
 }
 
 /** What a key is called in `language`; the key itself where no name is known. */
-export function nameOf(key: string, names: Names, maps: ReadonlyMap<string, MapPack>, language: Language): string {
-  const known = names.from === 'map' ? maps.get(names.map)?.byName.get(key)?.name : names.table.get(key);
+export function nameOf(
+  key: string,
+  names: Names,
+  maps: ReadonlyMap<string, MapPack>,
+  language: Language,
+): string {
+  const known =
+    names.from === 'map' ? maps.get(names.map)?.byName.get(key)?.name : names.table.get(key);
   return known?.[language] ?? key;
 }
 
 /** `provisional`, `settled` or `final`, as the newest row is marked. */
-export function markOf(view: ViewState | undefined, screen: Screen): 'provisional' | 'settled' | 'final' | undefined {
+export function markOf(
+  view: ViewState | undefined,
+  screen: Screen,
+): 'provisional' | 'settled' | 'final' | undefined {
   const mark = view === undefined ? undefined : windowRows(view, screen.window)[0]?.['_mark'];
   return mark === 'provisional' || mark === 'settled' || mark === 'final' ? mark : undefined;
 }

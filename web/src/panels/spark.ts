@@ -24,6 +24,8 @@ export function sparkOf(
   if (values.length < 2) return '';
   const top = Math.max(...values, 1);
   const step = 100 / (values.length - 1);
-  const points = values.map((value, i) => `${(i * step).toFixed(1)},${(38 - (value / top) * 34).toFixed(1)}`);
+  const points = values.map(
+    (value, i) => `${(i * step).toFixed(1)},${(38 - (value / top) * 34).toFixed(1)}`,
+  );
   return `M-2,42 L-2,${points[0]?.split(',')[1] ?? '38'} L${points.join(' L')} L102,42 Z`;
 }

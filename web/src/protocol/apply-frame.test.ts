@@ -5,14 +5,32 @@ import { decodeFrame, type DeltaFrame, type Row, type SnapFrame } from './frames
 const SHAPE: ViewShape = { keys: ['window_start', 'place'], oldest: 'window_start' };
 
 function snap(cut: number, rows: readonly Row[]): SnapFrame {
-  return { type: 'snap', view: 'v', cut, asOfMs: 5, watermarkMs: 3, scope: 'paid@1', space: 'live', rows };
+  return {
+    type: 'snap',
+    view: 'v',
+    cut,
+    asOfMs: 5,
+    watermarkMs: 3,
+    scope: 'paid@1',
+    space: 'live',
+    rows,
+  };
 }
 
-function delta(base: number, cut: number, upsert: readonly Row[], gone: readonly Row[] = []): DeltaFrame {
+function delta(
+  base: number,
+  cut: number,
+  upsert: readonly Row[],
+  gone: readonly Row[] = [],
+): DeltaFrame {
   return { type: 'delta', view: 'v', base, cut, asOfMs: 9, watermarkMs: 7, upsert, delete: gone };
 }
 
-function after(view: ViewState | undefined, frame: SnapFrame | DeltaFrame, shape = SHAPE): ViewState {
+function after(
+  view: ViewState | undefined,
+  frame: SnapFrame | DeltaFrame,
+  shape = SHAPE,
+): ViewState {
   const state = applyFrame(view, frame, shape);
   if (state === 'gap') throw new Error('a gap was not expected');
   return state;
@@ -62,31 +80,67 @@ describe('applyFrame', () => {
   });
 
   it('keeps keys apart that would join to the same text', () => {
-    expect(rowKey({ a: '1,2', b: '3' }, ['a', 'b'])).not.toBe(rowKey({ a: '1', b: '2,3' }, ['a', 'b']));
+    expect(rowKey({ a: '1,2', b: '3' }, ['a', 'b'])).not.toBe(
+      rowKey({ a: '1', b: '2,3' }, ['a', 'b']),
+    );
   });
 });
 
 describe('decodeFrame', () => {
   it('reads the frames of the protocol', () => {
-    const hello = '{"type":"hello","proto":1,"build":"b","epoch":"e","now":7,"views":["x"],"mode":"demo"}';
-    expect(decodeFrame(hello)).toEqual({ type: 'hello', build: 'b', epoch: 'e', nowMs: 7, views: ['x'], mode: 'demo' });
-    expect(decodeFrame('{"type":"bye","reason":"drain","retryMs":900}')).toEqual({ type: 'bye', reason: 'drain', retryMs: 900 });
-    expect(decodeFrame('{"type":"snap","view":"v","cut":3,"asOf":5,"rows":[{"a":"1.50"}]}')).toMatchObject({
-      type: 'snap', view: 'v', cut: 3, asOfMs: 5, watermarkMs: undefined, rows: [{ a: '1.50' }],
+    const hello =
+      '{"type":"hello","proto":1,"build":"b","epoch":"e","now":7,"views":["x"],"mode":"demo"}';
+    expect(decodeFrame(hello)).toEqual({
+      type: 'hello',
+      build: 'b',
+      epoch: 'e',
+      nowMs: 7,
+      views: ['x'],
+      mode: 'demo',
+    });
+    expect(decodeFrame('{"type":"bye","reason":"drain","retryMs":900}')).toEqual({
+      type: 'bye',
+      reason: 'drain',
+      retryMs: 900,
+    });
+    expect(
+      decodeFrame('{"type":"snap","view":"v","cut":3,"asOf":5,"rows":[{"a":"1.50"}]}'),
+    ).toMatchObject({
+      type: 'snap',
+      view: 'v',
+      cut: 3,
+      asOfMs: 5,
+      watermarkMs: undefined,
+      rows: [{ a: '1.50' }],
     });
   });
 
   it('takes a delta without upserts or deletes as an empty one', () => {
-    expect(decodeFrame('{"type":"delta","view":"v","base":1,"cut":2}')).toMatchObject({ upsert: [], delete: [] });
+    expect(decodeFrame('{"type":"delta","view":"v","base":1,"cut":2}')).toMatchObject({
+      upsert: [],
+      delete: [],
+    });
   });
 
   it('takes a status with unknown or missing fields', () => {
-    expect(decodeFrame('{"type":"status","colour":"red"}')).toMatchObject({ type: 'status', state: undefined, lagMs: undefined });
+    expect(decodeFrame('{"type":"status","colour":"red"}')).toMatchObject({
+      type: 'status',
+      state: undefined,
+      lagMs: undefined,
+    });
   });
 
   it('passes over what it does not understand', () => {
-    for (const text of ['', 'null', '[]', '{"type":"later"}', '{"type":"snap","view":"v"}', '{"type":"snap","view":"v","cut":"3","rows":[]}',
-      '{"type":"delta","view":"v","base":1,"cut":2,"upsert":[7]}', '{"type":"hello"}']) {
+    for (const text of [
+      '',
+      'null',
+      '[]',
+      '{"type":"later"}',
+      '{"type":"snap","view":"v"}',
+      '{"type":"snap","view":"v","cut":"3","rows":[]}',
+      '{"type":"delta","view":"v","base":1,"cut":2,"upsert":[7]}',
+      '{"type":"hello"}',
+    ]) {
       expect(decodeFrame(text), text).toBeUndefined();
     }
   });

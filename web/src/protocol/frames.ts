@@ -85,11 +85,24 @@ export function decodeFrame(text: string): ServerFrame | undefined {
     case 'delta':
       return decodeDelta(frame);
     case 'status':
-      return { type: 'status', state: textOf(frame['state']), lagMs: numberOf(frame['lagMs']), ...times(frame) };
+      return {
+        type: 'status',
+        state: textOf(frame['state']),
+        lagMs: numberOf(frame['lagMs']),
+        ...times(frame),
+      };
     case 'bye':
-      return { type: 'bye', reason: textOf(frame['reason']) ?? '', retryMs: numberOf(frame['retryMs']) };
+      return {
+        type: 'bye',
+        reason: textOf(frame['reason']) ?? '',
+        retryMs: numberOf(frame['retryMs']),
+      };
     case 'error':
-      return { type: 'error', code: textOf(frame['code']) ?? '', message: textOf(frame['message']) ?? '' };
+      return {
+        type: 'error',
+        code: textOf(frame['code']) ?? '',
+        message: textOf(frame['message']) ?? '',
+      };
     case 'ping':
     case 'pong':
       return { type: frame['type'] };

@@ -79,7 +79,12 @@ export class Choropleth {
     }
   }
 
-  drawBase(fills: readonly RegionFill[], labels: readonly MapLabel[], inset: DOMRectReadOnly, names: Language): void {
+  drawBase(
+    fills: readonly RegionFill[],
+    labels: readonly MapLabel[],
+    inset: DOMRectReadOnly,
+    names: Language,
+  ): void {
     const { base, scale } = this;
     base.clearRect(0, 0, base.canvas.width, base.canvas.height);
     this.drawStage();
@@ -110,7 +115,13 @@ export class Choropleth {
       effects.lineWidth = (1 + 2 * pulse.strength) * scale;
       effects.strokeStyle = `rgba(255, 214, 110, ${fade})`;
       effects.beginPath();
-      effects.arc(at[0], at[1], (4 + (10 + 34 * pulse.strength) * Math.sqrt(age)) * scale, 0, Math.PI * 2);
+      effects.arc(
+        at[0],
+        at[1],
+        (4 + (10 + 34 * pulse.strength) * Math.sqrt(age)) * scale,
+        0,
+        Math.PI * 2,
+      );
       effects.stroke();
       effects.fillStyle = `rgba(255, 226, 160, ${fade})`;
       effects.beginPath();
@@ -209,7 +220,12 @@ export class Choropleth {
       const box = freePlace(at, size, taken, scale);
       if (box === undefined) continue;
       taken.push(box);
-      this.drawText(text, box.x + box.width / 2, box.y + box.height / 2, strong ? '#fff3d1' : '#e8f4ff');
+      this.drawText(
+        text,
+        box.x + box.width / 2,
+        box.y + box.height / 2,
+        strong ? '#fff3d1' : '#e8f4ff',
+      );
     }
   }
 
@@ -253,7 +269,9 @@ function freePlace(
     { x: x - size.width - gap, y: y - size.height / 2 },
     { x: x - size.width / 2, y: y + gap * 0.5 },
   ];
-  return places.map((place) => ({ ...place, ...size })).find((box) => !taken.some((other) => overlap(box, other)));
+  return places
+    .map((place) => ({ ...place, ...size }))
+    .find((box) => !taken.some((other) => overlap(box, other)));
 }
 
 function overlap(a: Box, b: Box): boolean {
@@ -261,11 +279,17 @@ function overlap(a: Box, b: Box): boolean {
 }
 
 export const CANVAS_FONT =
-  '"Barlow Condensed", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "Noto Sans SC Variable", sans-serif';
+  '"Barlow Condensed", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", ' +
+  '"Noto Sans SC Variable", sans-serif';
 
 /** An equal-area projection moved and scaled so that every outline lies inside the canvas. */
 function fitted(pack: MapPack, width: number, height: number, unit: number) {
-  const projection = geoConicEqualArea().parallels([25, 47]).rotate([-105, 0]).scale(1000).translate([0, 0]).precision(0);
+  const projection = geoConicEqualArea()
+    .parallels([25, 47])
+    .rotate([-105, 0])
+    .scale(1000)
+    .translate([0, 0])
+    .precision(0);
   const raw = (point: readonly [number, number]): readonly [number, number] =>
     projection([point[0], point[1]]) ?? [0, 0];
   let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
@@ -279,7 +303,10 @@ function fitted(pack: MapPack, width: number, height: number, unit: number) {
     }
   }
   const margin = 16 * unit;
-  const scale = Math.min((width - 2 * margin) / (right - left), (height - 2 * margin) / (bottom - top));
+  const scale = Math.min(
+    (width - 2 * margin) / (right - left),
+    (height - 2 * margin) / (bottom - top),
+  );
   const x0 = (width - (right - left) * scale) / 2 - left * scale;
   const y0 = (height - (bottom - top) * scale) / 2 - top * scale;
   return (point: readonly [number, number]): readonly [number, number] => {

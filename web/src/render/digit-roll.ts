@@ -23,7 +23,11 @@ export function digitsOf(text: string): readonly number[] {
 }
 
 /** The wheels told to show `digits` at `now`; both from the right. */
-export function turn(wheels: readonly Wheel[], digits: readonly number[], now: number): readonly Wheel[] {
+export function turn(
+  wheels: readonly Wheel[],
+  digits: readonly number[],
+  now: number,
+): readonly Wheel[] {
   return digits.map((digit, i) => {
     const wheel = wheels[i];
     if (wheel === undefined) return { digit, from: digit, changedAt: now, rolling: false };

@@ -10,7 +10,9 @@ describe('decodeScreen', () => {
   it('reads the shipped wall', () => {
     const screen = decodeScreen(wall());
     expect(screen.panels).toHaveLength(9);
-    expect(viewsOf(screen)).toContain(screen.panels[0]?.kind === 'odometer' ? screen.panels[0].view : '');
+    expect(viewsOf(screen)).toContain(
+      screen.panels[0]?.kind === 'odometer' ? screen.panels[0].view : '',
+    );
     expect(new Set(viewsOf(screen)).size).toBe(viewsOf(screen).length);
   });
 
@@ -19,7 +21,9 @@ describe('decodeScreen', () => {
     const [hero] = broken.panels;
     if (hero === undefined) throw new Error('the wall has no panels');
     hero['value'] = { column: 'gmv', unit: 'yards' };
-    expect(() => decodeScreen(broken)).toThrow(new ScreenError('panels[0].value.unit: one of money, count'));
+    expect(() => decodeScreen(broken)).toThrow(
+      new ScreenError('panels[0].value.unit: one of money, count'),
+    );
   });
 
   it('refuses a panel kind or a slot it does not know, and a slot taken twice', () => {
@@ -31,7 +35,9 @@ describe('decodeScreen', () => {
   });
 
   it('refuses a text in one language only', () => {
-    expect(() => decodeScreen({ ...wall(), title: { zh: '大屏' } })).toThrow('title.en: a text is needed');
+    expect(() => decodeScreen({ ...wall(), title: { zh: '大屏' } })).toThrow(
+      'title.en: a text is needed',
+    );
   });
 
   it('refuses a map id that would leave its folder', () => {

@@ -7,7 +7,15 @@ import type { Bilingual } from '../format/words';
 import { isRow, type Row } from '../protocol/frames';
 
 export const SLOTS = [
-  'hero', 'map', 'trend', 'tiles', 'ranks-left', 'share-left', 'accounting', 'ranks-right', 'share-right',
+  'hero',
+  'map',
+  'trend',
+  'tiles',
+  'ranks-left',
+  'share-left',
+  'accounting',
+  'ranks-right',
+  'share-right',
 ] as const;
 export type Slot = (typeof SLOTS)[number];
 
@@ -60,7 +68,7 @@ export interface TrendPanel extends PanelBase {
   readonly kind: 'trend';
   readonly view: string;
   readonly value: ValueColumn;
-  /** `root` spaces amounts by their square root, so that an opening rush leaves the rest visible. */
+  /** `root` spaces amounts by their square root, so an opening rush leaves the rest visible. */
   readonly scale: 'linear' | 'root';
 }
 
@@ -102,7 +110,7 @@ export interface AccountingPanel extends PanelBase {
 }
 
 export type Panel =
-  | OdometerPanel | MapPanel | TrendPanel | TilesPanel | RanksPanel | SharePanel | AccountingPanel;
+  OdometerPanel | MapPanel | TrendPanel | TilesPanel | RanksPanel | SharePanel | AccountingPanel;
 
 /** Where English names of keys come from: a map pack, a table in the definition, or nowhere. */
 export type Names =
@@ -131,7 +139,9 @@ export function decodeScreen(value: unknown): Screen {
   const currency = objectAt(root['currency'], 'currency');
   const window = objectAt(root['window'] ?? {}, 'window');
   const footer = objectAt(root['footer'], 'footer');
-  const panels = listAt(root['panels'], 'panels').map((panel, i) => decodePanel(panel, `panels[${i}]`));
+  const panels = listAt(root['panels'], 'panels').map((panel, i) =>
+    decodePanel(panel, `panels[${i}]`),
+  );
   const slots = panels.map((panel) => panel.slot);
   const twice = slots.find((slot, i) => slots.indexOf(slot) !== i);
   if (twice !== undefined) throw new ScreenError(`panels: slot ${twice} is taken twice`);
@@ -189,40 +199,69 @@ function decodePanel(value: unknown, at: string): Panel {
     case 'odometer': {
       const notes = listAt(panel['notes'] ?? [], `${at}.notes`);
       return {
-        ...base, kind: 'odometer', view: view(), value: figure(),
+        ...base,
+        kind: 'odometer',
+        view: view(),
+        value: figure(),
         notes: notes.map((note, i) => figureAt(note, `${at}.notes[${i}]`)),
         speed: optional(panel['speed'], (it) => textsAt(it, `${at}.speed`)),
       };
     }
     case 'map':
-      return { ...base, kind: 'map', view: view(), map: mapId(panel['map'], `${at}.map`), key: key(), value: figure() };
+      return {
+        ...base,
+        kind: 'map',
+        view: view(),
+        map: mapId(panel['map'], `${at}.map`),
+        key: key(),
+        value: figure(),
+      };
     case 'trend':
       return {
-        ...base, kind: 'trend', view: view(), value: figure(),
+        ...base,
+        kind: 'trend',
+        view: view(),
+        value: figure(),
         scale: oneOf(panel['scale'] ?? 'linear', ['linear', 'root'], `${at}.scale`),
       };
     case 'tiles': {
       const tiles = listAt(panel['tiles'], `${at}.tiles`);
-      return { ...base, kind: 'tiles', tiles: tiles.map((tile, i) => figureAt(tile, `${at}.tiles[${i}]`)) };
+      return {
+        ...base,
+        kind: 'tiles',
+        tiles: tiles.map((tile, i) => figureAt(tile, `${at}.tiles[${i}]`)),
+      };
     }
     case 'ranks':
       return {
-        ...base, kind: 'ranks', view: view(), key: key(), value: figure(),
+        ...base,
+        kind: 'ranks',
+        view: view(),
+        key: key(),
+        value: figure(),
         limit: numberAt(panel['limit'] ?? 10, `${at}.limit`),
         share: panel['share'] === true,
         names: namesAt(panel['names'], `${at}.names`),
       };
     case 'share':
       return {
-        ...base, kind: 'share', view: view(), key: key(), value: figure(),
+        ...base,
+        kind: 'share',
+        view: view(),
+        key: key(),
+        value: figure(),
         limit: numberAt(panel['limit'] ?? 5, `${at}.limit`),
         names: namesAt(panel['names'], `${at}.names`),
       };
     case 'accounting':
       return {
-        ...base, kind: 'accounting', view: view(),
+        ...base,
+        kind: 'accounting',
+        view: view(),
         total: countAt(panel['total'], `${at}.total`),
-        parts: listAt(panel['parts'], `${at}.parts`).map((part, i) => countAt(part, `${at}.parts[${i}]`)),
+        parts: listAt(panel['parts'], `${at}.parts`).map((part, i) =>
+          countAt(part, `${at}.parts[${i}]`),
+        ),
       };
     default:
       throw new ScreenError(`${at}.kind: ${String(panel['kind'])} is not known`);
@@ -252,7 +291,10 @@ function valueAt(value: unknown, at: string): ValueColumn {
 
 function countAt(value: unknown, at: string): CountColumn {
   const column = objectAt(value, at);
-  return { column: stringAt(column['column'], `${at}.column`), label: textsAt(column['label'], `${at}.label`) };
+  return {
+    column: stringAt(column['column'], `${at}.column`),
+    label: textsAt(column['label'], `${at}.label`),
+  };
 }
 
 function namesAt(value: unknown, at: string): Names {
@@ -260,13 +302,17 @@ function namesAt(value: unknown, at: string): Names {
     return { from: 'map', map: mapId(value.slice(4), at) };
   }
   const table = Object.entries(objectAt(value ?? {}, at));
-  return { from: 'table', table: new Map(table.map(([key, texts]) => [key, textsAt(texts, `${at}.${key}`)])) };
+  return {
+    from: 'table',
+    table: new Map(table.map(([key, texts]) => [key, textsAt(texts, `${at}.${key}`)])),
+  };
 }
 
 /** An id that becomes part of a path, so it is held to plain characters. */
 function mapId(value: unknown, at: string): string {
   const id = stringAt(value, at);
-  if (!/^[a-z0-9-]{1,40}$/.test(id)) throw new ScreenError(`${at}: lower-case letters, digits and - only`);
+  if (!/^[a-z0-9-]{1,40}$/.test(id))
+    throw new ScreenError(`${at}: lower-case letters, digits and - only`);
   return id;
 }
 
@@ -291,7 +337,8 @@ function stringAt(value: unknown, at: string): string {
 }
 
 function numberAt(value: unknown, at: string): number {
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw new ScreenError(`${at}: a number is needed`);
+  if (typeof value !== 'number' || !Number.isFinite(value))
+    throw new ScreenError(`${at}: a number is needed`);
   return value;
 }
 

@@ -19,7 +19,11 @@ export interface MapPack {
   readonly marks: readonly { readonly name: Bilingual; readonly at: readonly [number, number] }[];
   /** Drawn in a box of its own, y downwards. */
   readonly inset:
-    | { readonly name: Bilingual; readonly box: readonly [number, number]; readonly polygons: readonly Ring[] }
+    | {
+        readonly name: Bilingual;
+        readonly box: readonly [number, number];
+        readonly polygons: readonly Ring[];
+      }
     | undefined;
   /** Region by every name that data may call it. */
   readonly byName: ReadonlyMap<string, Region>;
@@ -39,7 +43,13 @@ export function decodeMapPack(value: unknown): MapPack {
   for (const region of value.regions) {
     for (const name of [region.name.zh, ...(region.aliases ?? [])]) byName.set(name, region);
   }
-  return { caption: value.caption, regions: value.regions, marks: value.marks ?? [], inset: value.inset, byName };
+  return {
+    caption: value.caption,
+    regions: value.regions,
+    marks: value.marks ?? [],
+    inset: value.inset,
+    byName,
+  };
 }
 
 function isRawPack(value: unknown): value is RawPack {

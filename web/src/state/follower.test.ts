@@ -52,7 +52,11 @@ describe('Follower', () => {
     follower.confirm(20n, 'day', 100, true);
     expect([follower.shown(200), follower.held]).toEqual([500n, true]);
     follower.confirm(510n, 'day', 300, true);
-    expect([follower.shown(3000), follower.held, follower.revision]).toEqual([510n, false, undefined]);
+    expect([follower.shown(3000), follower.held, follower.revision]).toEqual([
+      510n,
+      false,
+      undefined,
+    ]);
   });
 
   it('revises a held figure that stays lower once the server has caught up', () => {

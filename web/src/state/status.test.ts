@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { panelLevel, statusOf, type StatusFacts } from './status';
 
 const GOOD: StatusFacts = {
-  now: 100_000, open: true, opened: true, frameAt: 99_990, changeAt: 99_950,
+  now: 100_000,
+  open: true,
+  opened: true,
+  frameAt: 99_990,
+  changeAt: 99_950,
   report: { at: 99_500, state: 'live', lagMs: 120 },
 };
 
@@ -18,8 +22,14 @@ describe('statusOf', () => {
 
   it('turns amber past two seconds and red past ten', () => {
     expect(kinds({ report: { at: 99_500, state: 'live', lagMs: 2000 } })).toEqual(['live', 'ok']);
-    expect(kinds({ report: { at: 99_500, state: 'live', lagMs: 2001 } })).toEqual(['stale', 'warn']);
-    expect(kinds({ report: { at: 99_500, state: 'live', lagMs: 10_001 } })).toEqual(['stale', 'bad']);
+    expect(kinds({ report: { at: 99_500, state: 'live', lagMs: 2001 } })).toEqual([
+      'stale',
+      'warn',
+    ]);
+    expect(kinds({ report: { at: 99_500, state: 'live', lagMs: 10_001 } })).toEqual([
+      'stale',
+      'bad',
+    ]);
   });
 
   it('adds the age of a report that stopped coming', () => {
@@ -28,15 +38,25 @@ describe('statusOf', () => {
 
   it('calls a source without records quiet and never stale', () => {
     const quiet = { at: 99_500, state: 'quiet', lagMs: 0 };
-    expect(statusOf({ ...GOOD, report: quiet, changeAt: 60_000 })).toEqual({ kind: 'quiet', level: 'ok', ageMs: 40_000 });
+    expect(statusOf({ ...GOOD, report: quiet, changeAt: 60_000 })).toEqual({
+      kind: 'quiet',
+      level: 'ok',
+      ageMs: 40_000,
+    });
   });
 
   it('says that it is catching up instead of stale', () => {
-    expect(kinds({ report: { at: 99_500, state: 'catching_up', lagMs: 60_000 } })).toEqual(['catchingUp', 'warn']);
+    expect(kinds({ report: { at: 99_500, state: 'catching_up', lagMs: 60_000 } })).toEqual([
+      'catchingUp',
+      'warn',
+    ]);
   });
 
   it('tells a first connection from a lost one', () => {
-    expect(kinds({ open: false, opened: false, frameAt: undefined })).toEqual(['connecting', 'warn']);
+    expect(kinds({ open: false, opened: false, frameAt: undefined })).toEqual([
+      'connecting',
+      'warn',
+    ]);
     expect(kinds({ open: false })).toEqual(['reconnecting', 'warn']);
     expect(kinds({ open: false, frameAt: 80_000 })).toEqual(['reconnecting', 'bad']);
   });
@@ -53,11 +73,19 @@ describe('panelLevel', () => {
     const old = { changeAt: 60_000, staleAfterMs: 30_000 };
     expect(panelLevel(live, old, { now: 100_000, otherChangeAt: 99_900 })).toBe('warn');
     expect(panelLevel(live, old, { now: 100_000, otherChangeAt: 60_000 })).toBe('ok');
-    expect(panelLevel(live, { ...old, staleAfterMs: 50_000 }, { now: 100_000, otherChangeAt: 99_900 })).toBe('ok');
+    expect(
+      panelLevel(live, { ...old, staleAfterMs: 50_000 }, { now: 100_000, otherChangeAt: 99_900 }),
+    ).toBe('ok');
   });
 
   it('follows the page when everything is stale', () => {
     const stale = statusOf({ ...GOOD, report: { at: 99_500, state: 'live', lagMs: 11_000 } });
-    expect(panelLevel(stale, { changeAt: 99_900, staleAfterMs: 30_000 }, { now: 100_000, otherChangeAt: 99_900 })).toBe('bad');
+    expect(
+      panelLevel(
+        stale,
+        { changeAt: 99_900, staleAfterMs: 30_000 },
+        { now: 100_000, otherChangeAt: 99_900 },
+      ),
+    ).toBe('bad');
   });
 });

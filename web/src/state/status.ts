@@ -21,7 +21,8 @@ export interface StatusFacts {
   /** Last frame of any kind, on the clock of `now`. */
   readonly frameAt: number | undefined;
   /** Last report of the server about itself. */
-  readonly report: { readonly at: number; readonly state: string; readonly lagMs: number } | undefined;
+  readonly report:
+    { readonly at: number; readonly state: string; readonly lagMs: number } | undefined;
   /** Last change of any figure. */
   readonly changeAt: number | undefined;
 }

@@ -60,11 +60,23 @@ export function installTestHook(wall: Wall): () => void {
 }
 
 function shownViews(wall: Wall): ShownView[] {
-  return wall.screen.panels.flatMap((panel) => viewsOfPanel(panel).flatMap((view) => {
-    const state = wall.view(view);
-    if (state === undefined) return [];
-    const column = 'value' in panel ? panel.value.column : undefined;
-    const rows = windowRows(state, wall.screen.window).map((row) => ({ ...row }));
-    return [{ slot: panel.slot, kind: panel.kind, view, column, cut: state.cut, asOf: state.asOfMs, rows }];
-  }));
+  return wall.screen.panels.flatMap((panel) =>
+    viewsOfPanel(panel).flatMap((view) => {
+      const state = wall.view(view);
+      if (state === undefined) return [];
+      const column = 'value' in panel ? panel.value.column : undefined;
+      const rows = windowRows(state, wall.screen.window).map((row) => ({ ...row }));
+      return [
+        {
+          slot: panel.slot,
+          kind: panel.kind,
+          view,
+          column,
+          cut: state.cut,
+          asOf: state.asOfMs,
+          rows,
+        },
+      ];
+    }),
+  );
 }

@@ -19,7 +19,7 @@ export class ViewStore {
 
   constructor(private readonly shapes: ReadonlyMap<string, ViewShape>) {}
 
-  /** Merges a frame of a view that was asked for; `'gap'` when that view must be asked for again. */
+  /** Merges a frame of a view that was asked for; `'gap'` when it must be asked for again. */
   apply(frame: SnapFrame | DeltaFrame, now: number): 'merged' | 'gap' {
     const shape = this.shapes.get(frame.view);
     if (shape === undefined) return 'merged';

@@ -119,7 +119,9 @@ export class Wall {
   private paintStatus(now: number): void {
     this.statusAt = now;
     this.status = statusOf(this.facts(now));
-    const levels = this.screen.panels.map((panel) => [panel.slot, this.levelOf(panel, now)] as const);
+    const levels = this.screen.panels.map(
+      (panel) => [panel.slot, this.levelOf(panel, now)] as const,
+    );
     this.levels = Object.fromEntries(levels);
   }
 
@@ -185,7 +187,10 @@ export class Wall {
       this.cut = undefined;
       // Its event time may be an earlier one: the clock keeps what it shows until the first figure.
       this.reachedMs = undefined;
-      await fetchCatalogue().then((catalogue) => this.learn(catalogue), () => undefined);
+      await fetchCatalogue().then(
+        (catalogue) => this.learn(catalogue),
+        () => undefined,
+      );
     }
     const served = hello.views.length === 0 ? this.views : hello.views;
     const wanted = this.views.filter((view) => served.includes(view) && this.shapes.has(view));
@@ -204,7 +209,8 @@ export class Wall {
     if (now - (this.askedAt.get(view) ?? -Infinity) < SECOND_MS) return;
     this.askedAt.set(view, now);
     const cut = this.store.get(view)?.cut;
-    const from = cut === undefined || this.epoch === undefined ? undefined : { epoch: this.epoch, cut };
+    const from =
+      cut === undefined || this.epoch === undefined ? undefined : { epoch: this.epoch, cut };
     this.subscribe([view], from);
   }
 

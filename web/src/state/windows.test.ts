@@ -7,10 +7,21 @@ const COLUMNS = { start: 'window_start', end: 'window_end' };
 
 function view(rows: readonly Row[], asOfMs = 1000): ViewState {
   const keyed = new Map(rows.map((row, i) => [String(i), row]));
-  return { cut: 1, asOfMs, watermarkMs: undefined, scope: undefined, space: undefined, rows: keyed };
+  return {
+    cut: 1,
+    asOfMs,
+    watermarkMs: undefined,
+    scope: undefined,
+    space: undefined,
+    rows: keyed,
+  };
 }
 
-const ROW = (window_start: number, window_end: number, n = 0): Row => ({ window_start, window_end, n });
+const ROW = (window_start: number, window_end: number, n = 0): Row => ({
+  window_start,
+  window_end,
+  n,
+});
 
 describe('windowRows', () => {
   it('takes the last step of a growing window', () => {
@@ -18,11 +29,16 @@ describe('windowRows', () => {
   });
 
   it('moves on with the day, even to a shorter window', () => {
-    expect(windowRows(view([ROW(0, 86_400), ROW(86_400, 86_500)]), COLUMNS)).toEqual([ROW(86_400, 86_500)]);
+    expect(windowRows(view([ROW(0, 86_400), ROW(86_400, 86_500)]), COLUMNS)).toEqual([
+      ROW(86_400, 86_500),
+    ]);
   });
 
   it('gives every row of that window', () => {
-    expect(windowRows(view([ROW(5, 9, 1), ROW(5, 9, 2), ROW(1, 5, 3)]), COLUMNS)).toEqual([ROW(5, 9, 1), ROW(5, 9, 2)]);
+    expect(windowRows(view([ROW(5, 9, 1), ROW(5, 9, 2), ROW(1, 5, 3)]), COLUMNS)).toEqual([
+      ROW(5, 9, 1),
+      ROW(5, 9, 2),
+    ]);
   });
 
   it('gives all rows of a view without windows', () => {
