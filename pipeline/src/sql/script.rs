@@ -365,7 +365,8 @@ fn byte_at(text: &str, line: u64, column: u64) -> usize {
 }
 
 /// Flink's spellings as plain function calls, every token keeping its place:
-/// `TABLE(TUMBLE(TABLE t PARTITION BY a, DESCRIPTOR(c), …))` becomes `TUMBLE(t, __partition_by(a), c, …)`.
+/// `TABLE(TUMBLE(TABLE t PARTITION BY a, DESCRIPTOR(c), …))` becomes
+/// `TUMBLE((SELECT * FROM t), __partition_by(a), c, …)`.
 fn plain_calls(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut rewriter = Rewriter { tokens, at: 0, out: Vec::new() };
     while rewriter.at < rewriter.tokens.len() {
@@ -423,9 +424,8 @@ impl Rewriter {
         } else if self.window_function(0) {
             self.keep();
             self.keep();
+            self.table_argument();
             self.arguments();
-        } else if depth == Depth::InWindowFunction && self.word(0, "TABLE") {
-            self.at += 1;
         } else if depth == Depth::InWindowFunction
             && self.word(0, "DESCRIPTOR")
             && self.token(1, &Token::LParen)
@@ -442,6 +442,31 @@ impl Rewriter {
         } else {
             self.keep();
         }
+    }
+
+    /// `TABLE t` or `t`, with or without `DATA =>`, as `(SELECT * FROM t)`: a table is looked up only
+    /// where one can stand.
+    fn table_argument(&mut self) {
+        if self.word(0, "DATA") && self.token(1, &Token::RArrow) {
+            self.keep();
+            self.keep();
+        }
+        if self.word(0, "TABLE") {
+            self.at += 1;
+        }
+        if !matches!(self.tokens.get(self.at).map(|token| &token.token), Some(Token::Word(_))) {
+            return;
+        }
+        self.emit_like(Token::LParen);
+        self.emit_like(word("SELECT"));
+        self.emit_like(Token::Mul);
+        self.emit_like(word("FROM"));
+        self.keep();
+        while self.token(0, &Token::Period) {
+            self.keep();
+            self.keep();
+        }
+        self.emit_like(Token::RParen);
     }
 
     /// Everything up to the parenthesis that closes the function.
@@ -499,7 +524,7 @@ mod tests {
         let sql = "SELECT * FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(rowtime), INTERVAL '5' SECOND)) WHERE a > 1";
         assert_eq!(
             query_of(sql),
-            "SELECT * FROM TUMBLE(t, rowtime, INTERVAL '5' SECOND) WHERE a > 1"
+            "SELECT * FROM TUMBLE((SELECT * FROM t), rowtime, INTERVAL '5' SECOND) WHERE a > 1"
         );
     }
 
@@ -508,7 +533,7 @@ mod tests {
         let sql = "SELECT * FROM TABLE(SESSION(TABLE t PARTITION BY `name`, b, DESCRIPTOR(ts), INTERVAL '5' SECOND))";
         assert_eq!(
             query_of(sql),
-            "SELECT * FROM SESSION(t, __partition_by(`name`, b), ts, INTERVAL '5' SECOND)"
+            "SELECT * FROM SESSION((SELECT * FROM t), __partition_by(`name`, b), ts, INTERVAL '5' SECOND)"
         );
     }
 

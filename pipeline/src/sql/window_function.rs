@@ -14,7 +14,7 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
 use datafusion::sql::sqlparser::ast::{
-    self, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, TableAlias, TableFactor,
+    self, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, TableAlias, TableFactor,
 };
 
 use super::script::{PARTITION_BY_ARGUMENT, normalized};
@@ -269,34 +269,31 @@ fn partition_columns(value: &ast::Expr) -> Option<Vec<String>> {
     list.args.iter().map(column).collect()
 }
 
-/// A table named as an argument, or a query in parentheses.
+/// A query in parentheses, or the table itself where the query is `SELECT * FROM table`.
 fn table_of(expression: ast::Expr) -> Result<TableFactor> {
     match expression {
-        ast::Expr::Identifier(ident) => Ok(named_table(vec![ident])),
-        ast::Expr::CompoundIdentifier(parts) => Ok(named_table(parts)),
-        ast::Expr::Subquery(subquery) => Ok(TableFactor::Derived {
-            lateral: false,
-            subquery,
-            alias: None::<TableAlias>,
-            sample: None,
-        }),
+        ast::Expr::Subquery(subquery) => match plain_table(&subquery) {
+            Some(table) => Ok(table.clone()),
+            None => Ok(TableFactor::Derived {
+                lateral: false,
+                subquery,
+                alias: None::<TableAlias>,
+                sample: None,
+            }),
+        },
         other => plan_err!("'{other}' is not a table; a window function takes a table, a view or a query"),
     }
 }
 
-fn named_table(parts: Vec<Ident>) -> TableFactor {
-    TableFactor::Table {
-        name: ObjectName::from(parts),
-        alias: None,
-        args: None,
-        with_hints: Vec::new(),
-        version: None,
-        with_ordinality: false,
-        partitions: Vec::new(),
-        json_path: None,
-        sample: None,
-        index_hints: Vec::new(),
-    }
+fn plain_table(query: &ast::Query) -> Option<&TableFactor> {
+    let ast::SetExpr::Select(select) = query.body.as_ref() else { return None };
+    let [from] = select.from.as_slice() else { return None };
+    let whole = matches!(select.projection.as_slice(), [ast::SelectItem::Wildcard(_)])
+        && select.selection.is_none()
+        && from.joins.is_empty()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none();
+    (whole && matches!(from.relation, TableFactor::Table { .. })).then_some(&from.relation)
 }
 
 fn milliseconds(name: &str, value: ast::Expr, context: &mut dyn RelationPlannerContext) -> Result<i64> {
