@@ -177,6 +177,7 @@ start() {
         report
         return
     fi
+    [ -r /proc/net/tcp ] || skip "starting a broker needs Linux; set KAFKA_BOOTSTRAP to use another"
     need_java
     fetch
     configure

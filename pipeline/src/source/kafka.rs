@@ -76,7 +76,7 @@ impl Source for KafkaSource {
             PartitionQueue::take(Arc::clone(&client.consumer), &client.options.topic, partition);
         let queue = queue.ok_or_else(|| client.failed(partition, next, "it cannot be opened"))?;
         client.assign(partition, next)?;
-        Ok(Box::new(KafkaReader { queue, client, partition, next }))
+        Ok(Box::new(KafkaReader { queue, client, partition, next, failure: None }))
     }
 }
 
@@ -87,6 +87,8 @@ pub struct KafkaReader {
     partition: PartitionId,
     /// The offset wanted next; a message before it is never visited.
     next: Offset,
+    /// An error that came behind records of the same call.
+    failure: Option<BatchError>,
 }
 
 impl PartitionReader for KafkaReader {
@@ -101,6 +103,9 @@ impl PartitionReader for KafkaReader {
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Result<ReadOutcome, SourceError> {
         hear_one(&self.client.consumer);
+        if let Some(error) = self.failure.take() {
+            return Err(self.client.read_failed(self.partition, error));
+        }
         let (mut records, mut next) = (0, self.next);
         let outcome = self.queue.read(records_max, wait, &mut |record: Record<'_>| {
             if record.offset >= next {
@@ -111,18 +116,10 @@ impl PartitionReader for KafkaReader {
         });
         self.next = next;
         match outcome {
-            // Records before an error have been visited: they count, the error comes again or has
-            // been kept by librdkafka's own retry.
-            Err(error) if records == 0 => {
-                return Err(self.client.read_failed(self.partition, error));
-            }
-            Err(error) => tracing::warn!(
-                topic = self.client.options.topic,
-                partition = self.partition,
-                "kafka reports after offset {next}: {}",
-                error.detail,
-            ),
             Ok(_) => {}
+            // Records before an error have been visited and count: the error is the next answer.
+            Err(error) if records > 0 => self.failure = Some(error),
+            Err(error) => return Err(self.client.read_failed(self.partition, error)),
         }
         if records == 0
             && let Some(detail) = self.client.consumer.context().take_all_down()
@@ -136,6 +133,7 @@ impl PartitionReader for KafkaReader {
         let offset = self.client.checked(self.partition, Some(offset))?;
         self.client.seek(self.partition, offset)?;
         self.queue.clear();
+        self.failure = None;
         self.next = offset;
         Ok(())
     }

@@ -217,9 +217,11 @@ pub(super) fn topic_partitions(
         let topic = metadata.topics().first().ok_or_else(|| options.missing())?;
         match topic.error().map(RDKafkaErrorCode::from) {
             Some(code) if is_missing_topic(code) => return Err(options.missing()),
-            Some(code) if Instant::now() >= until => {
-                let error = KafkaError::MetadataFetch(code);
-                return Err(options.unanswered(&error, consumer.context()));
+            Some(code) if code != RDKafkaErrorCode::LeaderNotAvailable => {
+                return Err(SourceError::Read {
+                    place: format!("topic {} on {}", options.topic, options.brokers()),
+                    detail: code.to_string(),
+                });
             }
             None if topic.partitions().iter().all(|partition| partition.leader() >= 0) => {
                 let ids = topic.partitions().iter().map(rdkafka::metadata::MetadataPartition::id);
