@@ -9,7 +9,7 @@ use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 
-use super::error::SqlError;
+use super::error::{Place, SqlError};
 
 /// The one statement in `text`, if it is of a kind that only reads.
 ///
@@ -17,7 +17,7 @@ use super::error::SqlError;
 /// When the text is not SQL, is empty, holds several statements or one that is not listed.
 pub(super) fn parse_reading(text: &str) -> Result<Statement, SqlError> {
     let mut statements = DFParser::parse_sql_with_dialect(text, &PostgreSqlDialect {})
-        .map_err(|error| SqlError::of_planning(&error))?;
+        .map_err(|error| at_the_end(SqlError::of_planning(&error), text))?;
     let Some(statement) = statements.pop_front() else {
         return Err(SqlError::Syntax { message: "the query is empty".to_owned(), place: None });
     };
@@ -26,6 +26,19 @@ pub(super) fn parse_reading(text: &str) -> Result<Statement, SqlError> {
     }
     check_statement(&statement)?;
     Ok(statement)
+}
+
+/// A text that breaks off has its mistake where it ends; the parser gives no place for it.
+fn at_the_end(error: SqlError, text: &str) -> SqlError {
+    match error {
+        SqlError::Syntax { message, place: None } => {
+            let last = text.rsplit('\n').next().unwrap_or("");
+            let line = u64::try_from(text.matches('\n').count()).unwrap_or(0) + 1;
+            let column = u64::try_from(last.chars().count()).unwrap_or(0) + 1;
+            SqlError::Syntax { message, place: Some(Place { line, column }) }
+        }
+        other => other,
+    }
 }
 
 fn check_statement(statement: &Statement) -> Result<(), SqlError> {
