@@ -3,13 +3,20 @@
 //! Both list what is allowed, so that a statement or node a later engine adds is refused until
 //! someone has thought about it.
 
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::LogicalPlan;
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 
 use super::error::{Place, SqlError};
+
+/// Functions that make a text as long as a number says.
+const PADDING: [&str; 2] = ["lpad", "rpad"];
+/// Letters they may make of one value; a column in a report is a tenth of it.
+const PADDING_WIDTH_MAX: i64 = 1_000;
 
 /// The one statement in `text`, if it is of a kind that only reads.
 ///
@@ -73,11 +80,13 @@ pub(super) fn check_sql_statement(statement: &SqlStatement) -> Result<(), SqlErr
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), SqlError> {
     let mut refused = None;
     let walked = plan.apply_with_subqueries(|node| {
-        if only_reads(node) {
-            return Ok(TreeNodeRecursion::Continue);
-        }
-        refused = Some(first_words(&node.display().to_string()));
-        Ok(TreeNodeRecursion::Stop)
+        refused = if only_reads(node) {
+            node.expressions().iter().find_map(unbounded_padding)
+        } else {
+            Some(first_words(&node.display().to_string()))
+        };
+        let go_on = refused.is_none();
+        Ok(if go_on { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });
     match (walked, refused) {
         (_, Some(what)) => Err(SqlError::Refused { what }),
@@ -109,6 +118,29 @@ fn only_reads(node: &LogicalPlan) -> bool {
             | LogicalPlan::DescribeTable(_)
             | LogicalPlan::Unnest(_)
     )
+}
+
+/// `lpad` and `rpad` to a width that is not a small number written out: a short query with one
+/// could fill the memory of the process, past the memory pool.
+fn unbounded_padding(expression: &Expr) -> Option<String> {
+    let mut found = None;
+    let walked = expression.apply(|part| {
+        if let Expr::ScalarFunction(call) = part
+            && PADDING.contains(&call.name())
+            && !call.args.get(1).is_some_and(is_small)
+        {
+            found = Some(format!("{} to more than {PADDING_WIDTH_MAX} letters", call.name()));
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.ok().and(found)
+}
+
+fn is_small(width: &Expr) -> bool {
+    let Expr::Literal(width, _) = width else { return false };
+    let width = width.cast_to(&DataType::Int64);
+    matches!(width, Ok(ScalarValue::Int64(Some(width))) if width <= PADDING_WIDTH_MAX)
 }
 
 /// The first two words, which name the kind of a statement and never its data.

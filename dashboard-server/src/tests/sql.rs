@@ -106,6 +106,11 @@ async fn what_does_not_read_is_refused() {
             reply.text()
         );
     }
+    for sql in ["SELECT lpad('x', 2000000000)", "SELECT rpad('x', orders * 1000000) FROM gmv_day"] {
+        let reply = ask(&server, sql).await;
+        assert_eq!(reply.json()["error"]["code"], "sql_refused", "{sql}: {}", reply.text());
+    }
+    assert_eq!(ask(&server, "SELECT lpad('7', 2, '0')").await.json()["rows"], json!([["07"]]));
     // Files are not tables, and functions that make much out of little are not there.
     for sql in [
         "SELECT * FROM '/etc/passwd'",
@@ -217,6 +222,19 @@ async fn a_query_ends_at_its_time_limit() {
     let reply = ask(&server, ENDLESS).await;
     assert_eq!((reply.status, &reply.json()["error"]["code"]), (422, &json!("sql_timeout")));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_looks_for_hours_and_finds_nothing_is_stopped_too() {
+    let mut raw = RawConfig::default();
+    (raw.sql.seconds_max, raw.sql.concurrent_max) = (1, 1);
+    let service = service(raw, Vec::new());
+    let futile = "SELECT count(*) FROM generate_series(1, 20000) a(x) \
+                  JOIN generate_series(1, 100000000) b(x) ON a.x + b.x < 0";
+    let stopped = service.query(futile.to_owned(), Vec::new()).await;
+    assert_eq!(stopped.err(), Some(SqlError::Timeout { after: Duration::from_secs(1) }));
+    // Its turn is free only when it has really ended.
+    service.query("SELECT 1".to_owned(), Vec::new()).await.expect("has room again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
