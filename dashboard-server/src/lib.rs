@@ -18,3 +18,6 @@ pub mod commands;
 
 /// Version of the software, as papers and frames name it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[cfg(test)]
+mod tests;

@@ -237,7 +237,8 @@ struct QueryThreads(Option<Runtime>);
 impl QueryThreads {
     fn start(threads: usize) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
+            // One more, so that the PostgreSQL door answers while every query thread is busy.
+            .worker_threads(threads + 1)
             .max_blocking_threads(threads.max(2))
             .thread_name("tidemark-sql")
             .enable_all()

@@ -3,13 +3,20 @@
 //! Both list what is allowed, so that a statement or node a later engine adds is refused until
 //! someone has thought about it.
 
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::LogicalPlan;
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 
-use super::error::SqlError;
+use super::error::{Place, SqlError};
+
+/// Functions that make a text as long as a number says.
+const PADDING: [&str; 2] = ["lpad", "rpad"];
+/// Letters they may make of one value; a column in a report is a tenth of it.
+const PADDING_WIDTH_MAX: i64 = 1_000;
 
 /// The one statement in `text`, if it is of a kind that only reads.
 ///
@@ -17,7 +24,7 @@ use super::error::SqlError;
 /// When the text is not SQL, is empty, holds several statements or one that is not listed.
 pub(super) fn parse_reading(text: &str) -> Result<Statement, SqlError> {
     let mut statements = DFParser::parse_sql_with_dialect(text, &PostgreSqlDialect {})
-        .map_err(|error| SqlError::of_planning(&error))?;
+        .map_err(|error| at_the_end(SqlError::of_planning(&error), text))?;
     let Some(statement) = statements.pop_front() else {
         return Err(SqlError::Syntax { message: "the query is empty".to_owned(), place: None });
     };
@@ -26,6 +33,19 @@ pub(super) fn parse_reading(text: &str) -> Result<Statement, SqlError> {
     }
     check_statement(&statement)?;
     Ok(statement)
+}
+
+/// A text that breaks off has its mistake where it ends; the parser gives no place for it.
+fn at_the_end(error: SqlError, text: &str) -> SqlError {
+    match error {
+        SqlError::Syntax { message, place: None } => {
+            let last = text.rsplit('\n').next().unwrap_or("");
+            let line = u64::try_from(text.matches('\n').count()).unwrap_or(0) + 1;
+            let column = u64::try_from(last.chars().count()).unwrap_or(0) + 1;
+            SqlError::Syntax { message, place: Some(Place { line, column }) }
+        }
+        other => other,
+    }
 }
 
 fn check_statement(statement: &Statement) -> Result<(), SqlError> {
@@ -60,11 +80,13 @@ pub(super) fn check_sql_statement(statement: &SqlStatement) -> Result<(), SqlErr
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), SqlError> {
     let mut refused = None;
     let walked = plan.apply_with_subqueries(|node| {
-        if only_reads(node) {
-            return Ok(TreeNodeRecursion::Continue);
-        }
-        refused = Some(first_words(&node.display().to_string()));
-        Ok(TreeNodeRecursion::Stop)
+        refused = if only_reads(node) {
+            node.expressions().iter().find_map(unbounded_padding)
+        } else {
+            Some(first_words(&node.display().to_string()))
+        };
+        let go_on = refused.is_none();
+        Ok(if go_on { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });
     match (walked, refused) {
         (_, Some(what)) => Err(SqlError::Refused { what }),
@@ -96,6 +118,29 @@ fn only_reads(node: &LogicalPlan) -> bool {
             | LogicalPlan::DescribeTable(_)
             | LogicalPlan::Unnest(_)
     )
+}
+
+/// `lpad` and `rpad` to a width that is not a small number written out: a short query with one
+/// could fill the memory of the process, past the memory pool.
+fn unbounded_padding(expression: &Expr) -> Option<String> {
+    let mut found = None;
+    let walked = expression.apply(|part| {
+        if let Expr::ScalarFunction(call) = part
+            && PADDING.contains(&call.name())
+            && !call.args.get(1).is_some_and(is_small)
+        {
+            found = Some(format!("{} to more than {PADDING_WIDTH_MAX} letters", call.name()));
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.ok().and(found)
+}
+
+fn is_small(width: &Expr) -> bool {
+    let Expr::Literal(width, _) = width else { return false };
+    let width = width.cast_to(&DataType::Int64);
+    matches!(width, Ok(ScalarValue::Int64(Some(width))) if width <= PADDING_WIDTH_MAX)
 }
 
 /// The first two words, which name the kind of a statement and never its data.

@@ -10,6 +10,7 @@ mod output;
 mod params;
 mod postgres;
 mod session;
+mod stopping;
 mod tables;
 
 pub use error::{Place, SqlError};

@@ -1,12 +1,12 @@
 //! Results as text and bytes: JSON, CSV, Arrow.
 
-use arrow::array::Array as _;
+use arrow::array::{Array as _, ArrayRef};
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use tidemark_pipeline::results::json::{write_row, write_text, write_value};
+use tidemark_pipeline::results::json::{write_text, write_value};
 
 /// The result of a query, and the cut it is true at.
 #[derive(Debug, Clone)]
@@ -82,17 +82,13 @@ pub fn write_json(answer: &Answer, shape: RowShape) -> String {
         out.push('}');
     }
     out.push_str("],\"rows\":[");
-    let columns: Vec<usize> = (0..answer.schema.fields().len()).collect();
     let mut first = true;
     for batch in &answer.batches {
         for row in 0..batch.num_rows() {
             if !std::mem::take(&mut first) {
                 out.push(',');
             }
-            match shape {
-                RowShape::Objects => write_row(&mut out, batch, &columns, row),
-                RowShape::Arrays => write_array(&mut out, batch, row),
-            }
+            write_json_row(&mut out, batch, row, shape);
         }
     }
     out.push_str("],\"cut\":");
@@ -103,15 +99,34 @@ pub fn write_json(answer: &Answer, shape: RowShape) -> String {
     out
 }
 
-fn write_array(out: &mut String, batch: &RecordBatch, row: usize) {
-    out.push('[');
-    for (nth, column) in batch.columns().iter().enumerate() {
+fn write_json_row(out: &mut String, batch: &RecordBatch, row: usize, shape: RowShape) {
+    let (open, close) = match shape {
+        RowShape::Arrays => ('[', ']'),
+        RowShape::Objects => ('{', '}'),
+    };
+    out.push(open);
+    for (nth, (column, field)) in
+        batch.columns().iter().zip(batch.schema_ref().fields()).enumerate()
+    {
         if nth > 0 {
             out.push(',');
         }
-        write_value(out, column.as_ref(), row);
+        if shape == RowShape::Objects {
+            write_text(out, field.name());
+            out.push(':');
+        }
+        if is_null(column, row) {
+            out.push_str("null");
+        } else {
+            write_value(out, column.as_ref(), row);
+        }
     }
-    out.push(']');
+    out.push(close);
+}
+
+/// A column of nothing but NULL has no marks for it.
+fn is_null(column: &ArrayRef, row: usize) -> bool {
+    column.is_null(row) || *column.data_type() == DataType::Null
 }
 
 /// The answer as CSV (RFC 4180) with a header line.
@@ -150,7 +165,7 @@ fn write_csv_batch(out: &mut String, batch: &RecordBatch) -> Result<(), ArrowErr
             if nth > 0 {
                 out.push(',');
             }
-            if column.is_valid(row) {
+            if !is_null(column, row) {
                 let value = formatter.value(row).try_to_string()?;
                 write_cell(out, &if *text { harmless(&value) } else { value });
             }

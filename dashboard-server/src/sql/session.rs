@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin as FuturePin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{
@@ -27,6 +28,7 @@ use super::error::SqlError;
 use super::limits::Limits;
 use super::output::Answer;
 use super::params;
+use super::stopping::PauseAtJoins;
 use super::tables::{CutSchema, Pin, ReferenceTables};
 use crate::config::SqlConfig;
 
@@ -34,6 +36,9 @@ use crate::config::SqlConfig;
 pub(super) const CATALOG: &str = "tidemark";
 /// Name of the schema that holds every table.
 pub(super) const SCHEMA: &str = "public";
+
+/// How long after its time limit a query may take to notice.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Functions that make much out of little: a short query with one of them could take all memory of
 /// the process without passing the memory pool.
@@ -91,7 +96,10 @@ impl SqlService {
             let answered = tokio::time::timeout(after, service.run(&text, &params)).await;
             answered.unwrap_or(Err(SqlError::Timeout { after }))
         });
-        StopOnDrop(running).await
+        // Whoever asked has an answer in time, even while an operator has not paused yet; the turn
+        // is taken until it does.
+        let answered = tokio::time::timeout(after + PAUSE_MAX, StopOnDrop(running)).await;
+        answered.unwrap_or(Err(SqlError::Timeout { after }))
     }
 
     async fn run(&self, text: &str, params: &[Value]) -> Result<Answer, SqlError> {
@@ -183,7 +191,11 @@ fn template(threads: usize) -> SessionState {
     options.sql_parser.parse_float_as_decimal = true;
     // Each round of a recursive query may double its rows; see REMOVED_FUNCTIONS.
     options.execution.enable_recursive_ctes = false;
-    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let mut state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_physical_optimizer_rule(Arc::new(PauseAtJoins))
+        .build();
     for name in REMOVED_FUNCTIONS {
         let _absent = datafusion::execution::FunctionRegistry::deregister_udf(&mut state, name);
     }

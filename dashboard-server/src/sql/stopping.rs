@@ -1,0 +1,154 @@
+//! Makes queries stoppable: a time limit or a cancel takes hold only where a query pauses.
+//!
+//! The engine pauses at the leaves of a plan, and there only now and then. A join makes a million
+//! rows of a thousand without asking a leaf, so without this a cross join runs on for hours after
+//! its client has gone.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+};
+use futures::Stream;
+
+/// The last rule of planning: a pause below and above every operator that multiplies rows.
+///
+/// Above, because it may make rows for hours; below, because it may look for hours and find none.
+#[derive(Debug)]
+pub(super) struct PauseAtJoins;
+
+impl PhysicalOptimizerRule for PauseAtJoins {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let paused = plan.transform_up(|node| {
+            if !multiplies(node.as_ref()) {
+                return Ok(Transformed::no(node));
+            }
+            let inputs = node.children().into_iter().map(|input| paused(Arc::clone(input)));
+            let inputs = inputs.collect();
+            Ok(Transformed::yes(paused(node.replace_children(inputs, AS_NEW)?)))
+        })?;
+        Ok(paused.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "pause_at_joins"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn multiplies(node: &dyn ExecutionPlan) -> bool {
+    node.name().ends_with("JoinExec") || node.name() == "UnnestExec"
+}
+
+fn paused(input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    Arc::new(PauseExec { input })
+}
+
+/// Its inputs are others now, so it has to look at them again.
+const AS_NEW: ReplaceChildrenOptions =
+    ReplaceChildrenOptions { children_properties: ChildrenPropertiesMode::Recompute };
+
+/// Passes batches on and pauses after each.
+#[derive(Debug)]
+struct PauseExec {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl DisplayAs for PauseExec {
+    fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PauseExec")
+    }
+}
+
+impl ExecutionPlan for PauseExec {
+    fn name(&self) -> &'static str {
+        "PauseExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) {
+            Ok([input]) => Ok(paused(input)),
+            Err(_) => Err(DataFusionError::Internal("a pause has one input".to_owned())),
+        }
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        task: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, task)?;
+        Ok(Box::pin(PauseStream { input, is_due: false }))
+    }
+}
+
+struct PauseStream {
+    input: SendableRecordBatchStream,
+    /// Whether a batch has passed since the last pause.
+    is_due: bool,
+}
+
+impl Stream for PauseStream {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if std::mem::take(&mut self.is_due) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let next = self.input.as_mut().poll_next(context);
+        self.is_due = matches!(next, Poll::Ready(Some(_)));
+        next
+    }
+}
+
+impl RecordBatchStream for PauseStream {
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+}

@@ -1,0 +1,216 @@
+//! Pages, probes and figures over HTTP.
+
+use serde_json::json;
+use tidemark_pipeline::results::{State, Status};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::client::{PATIENCE, get, send};
+use super::fixture::{DAY, PROVINCE, Publisher, TestServer, Wishes};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_carries_the_content_policy() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(1).publish();
+    let server = TestServer::start(&publisher.results).await;
+    let at = server.bound.http;
+    let paths = [
+        "/",
+        "/screens/wall",
+        "/lite",
+        "/healthz",
+        "/metrics",
+        "/api/views",
+        "/api/views/nope",
+        "/nope",
+    ];
+    for path in paths {
+        let reply = get(at, path).await;
+        let policy = reply.header("content-security-policy").unwrap_or_default();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{path}: {policy}");
+        assert!(
+            policy.contains(&format!("connect-src 'self' ws://{at} wss://{at};")),
+            "{path}: {policy}"
+        );
+        assert!(
+            policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"),
+            "{path}: {policy}"
+        );
+        assert_eq!(reply.header("x-content-type-options").as_deref(), Some("nosniff"), "{path}");
+        assert!(reply.header("cache-control").is_some(), "{path}");
+    }
+    let refused = send(at, "DELETE /api/views", &[], b"").await;
+    assert_eq!((refused.status, refused.header("content-security-policy").is_some()), (405, true));
+    assert_eq!(refused.json()["error"]["code"], "method_not_allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_or_how_to_build_it_is_at_the_root() {
+    let publisher = Publisher::new("e1");
+    let server = TestServer::start(&publisher.results).await;
+    let reply = get(server.bound.http, "/screens/wall").await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.header("content-type").expect("has one").starts_with("text/html"));
+    let text = reply.text();
+    assert!(text.contains("npm --prefix web run build") || text.contains("<script"), "{text}");
+    let missing = get(server.bound.http, "/assets/none.js").await;
+    assert_eq!(
+        (missing.status, missing.json()["error"]["code"].clone()),
+        (404, json!("not_found"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_only_with_a_cut_and_fresh_figures() {
+    let mut publisher = Publisher::new("e1");
+    let server = TestServer::start(&publisher.results).await;
+    let at = server.bound.http;
+    assert_eq!(get(at, "/healthz").await.status, 200);
+    let early = get(at, "/readyz").await;
+    assert_eq!(
+        (early.status, early.json()["reason"].clone()),
+        (503, json!("no cut has been published yet"))
+    );
+    publisher.day(1).publish();
+    assert_eq!(get(at, "/readyz").await.status, 200);
+    let problem = Some("cannot reach kafka:9092".to_owned());
+    publisher.results.set_status(Status { state: State::Stale, problem, ..Status::default() });
+    let stale = get(at, "/readyz").await;
+    assert_eq!(stale.status, 503);
+    assert_eq!(stale.json()["reason"], "the figures are stale: cannot reach kafka:9092");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_for_prometheus() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(1).publish();
+    let server = TestServer::start(&publisher.results).await;
+    let reply = get(server.bound.http, "/metrics").await;
+    assert!(
+        reply.header("content-type").expect("has one").starts_with("text/plain; version=0.0.4")
+    );
+    assert!(reply.text().contains("\ntidemark_cut "), "{}", reply.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_are_listed_with_their_columns_and_what_they_mean() {
+    let publisher = Publisher::new("e1");
+    let server = TestServer::start(&publisher.results).await;
+    let list = get(server.bound.http, "/api/views").await.json();
+    let province = &list[0];
+    assert_eq!(province["name"], PROVINCE);
+    assert_eq!(province["keys"], json!(["window_start", "window_end", "province"]));
+    assert_eq!(province["columns"][3], json!({"name": "gmv", "type": "DECIMAL(38,2)"}));
+    assert_eq!(province["columns"][0]["type"], "TIMESTAMP(3) WITH TIME ZONE");
+    assert_eq!((&province["scope"], &province["unit"]), (&json!("paid@1"), &json!("CNY")));
+    assert_eq!(province["definition"], json!({"zh": "已支付", "en": "paid orders"}));
+    assert_eq!(list[1]["name"], DAY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_is_one_object_and_its_rows_pass_through_as_they_are() {
+    let mut publisher = Publisher::new("e1");
+    publisher.province("浙江", 150).province("广东", 99_999_999_999_999_999_999_999).publish();
+    let server = TestServer::start(&publisher.results).await;
+    let reply = get(server.bound.http, &format!("/api/views/{PROVINCE}?last=1")).await;
+    let row = publisher.results.latest().views[PROVINCE]
+        .rows(Some(1))
+        .next()
+        .expect("a row")
+        .json
+        .clone();
+    assert!(reply.text().contains(&*row), "{}", reply.text());
+    let view = reply.json();
+    assert_eq!(
+        (&view["view"], &view["cut"], &view["epoch"]),
+        (&json!(PROVINCE), &json!(1), &json!("e1"))
+    );
+    assert_eq!(view["rows"].as_array().map(Vec::len), Some(1));
+    let all = get(server.bound.http, &format!("/api/views/{PROVINCE}")).await.json();
+    assert_eq!(all["rows"][0]["gmv"], "999999999999999999999.99");
+    assert_eq!(get(server.bound.http, "/api/views/nope").await.status, 404);
+    assert_eq!(get(server.bound.http, &format!("/api/views/{DAY}?last=x")).await.status, 400);
+    assert_eq!(get(server.bound.http, &format!("/api/views/{DAY}?lsat=1")).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_screen_is_its_file_and_no_path_leads_out() {
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::create_dir(folder.path().join("screens")).expect("folder");
+    std::fs::write(folder.path().join("screens/wall.json"), "{\"version\":1}").expect("writes");
+    std::fs::write(folder.path().join("secret.json"), "{}").expect("writes");
+    let publisher = Publisher::new("e1");
+    let wishes = Wishes { sql_dir: Some(folder.path().to_owned()), ..Wishes::default() };
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    let at = server.bound.http;
+    assert_eq!(get(at, "/api/screens/wall").await.text(), "{\"version\":1}");
+    assert_eq!(get(at, "/api/screens/none").await.status, 404);
+    for path in ["/api/screens/..%2fsecret", "/api/screens/%2e%2e", "/api/screens/wall.json"] {
+        assert_eq!(get(at, path).await.status, 400, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lite_is_plain_and_escapes_what_strangers_wrote() {
+    let mut publisher = Publisher::new("e1");
+    publisher.province("<script>alert(1)</script>", 268_412_999_999_999).publish();
+    let server = TestServer::start(&publisher.results).await;
+    let text = get(server.bound.http, "/lite").await.text();
+    assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
+    assert!(text.contains("&lt;script&gt;alert(1)"), "{text}");
+    assert!(text.contains("2684129999999.99") && text.contains("paid@1"), "{text}");
+    assert!(text.contains("2020-11-11 00:30:00 (Asia/Shanghai, UTC+08:00)"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn server_sent_events_carry_the_same_frames_and_resume() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(1).province("浙江", 1).publish();
+    let server = TestServer::start(&publisher.results).await;
+    let mut first = Events::open(&server, "/api/events?views=gmv_day", "").await;
+    assert!(first.read_until("\"type\":\"snap\"").await.contains("\"type\":\"hello\""));
+    publisher.day(2).publish();
+    let text = first.read_until("\"type\":\"delta\"").await;
+    assert!(text.contains("id: e1/1\ndata: {\"type\":\"snap\""), "{text}");
+    assert!(
+        text.contains("id: e1/2\ndata: {\"type\":\"delta\",\"view\":\"gmv_day\",\"base\":1"),
+        "{text}"
+    );
+    drop(first);
+
+    let mut again =
+        Events::open(&server, "/api/events?views=gmv_day", "Last-Event-ID: e1/1\r\n").await;
+    assert!(!again.read_until("\"type\":\"delta\"").await.contains("\"type\":\"snap\""));
+    let stopping = tokio::spawn(server.stop());
+    again.read_until("\"type\":\"bye\"").await;
+    stopping.await.expect("ends");
+}
+
+/// A stream of events as text.
+struct Events {
+    stream: tokio::net::TcpStream,
+    text: String,
+}
+
+impl Events {
+    async fn open(server: &TestServer, path: &str, headers: &str) -> Self {
+        let at = server.bound.http;
+        let mut stream = tokio::net::TcpStream::connect(at).await.expect("connects");
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {at}\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("writes");
+        Self { stream, text: String::new() }
+    }
+
+    /// All that has come, once it holds `wanted`.
+    async fn read_until(&mut self, wanted: &str) -> &str {
+        let reading = async {
+            while !self.text.contains(wanted) {
+                let mut bytes = [0; 4_096];
+                let read = self.stream.read(&mut bytes).await.expect("reads");
+                assert!(read > 0, "ended before {wanted}: {}", self.text);
+                self.text.push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("in time");
+        &self.text
+    }
+}

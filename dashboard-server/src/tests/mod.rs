@@ -1,0 +1,12 @@
+//! The server from outside: real sockets against results that are published by hand.
+
+mod client;
+mod fixture;
+mod websocket;
+mod viewers;
+mod http;
+mod headline;
+mod ingest;
+mod access;
+mod sql;
+mod postgres;
