@@ -5,4 +5,6 @@ pub mod partition;
 pub mod publisher;
 pub mod accounting;
 pub mod job;
+pub mod reference;
+pub mod saving;
 pub mod live;

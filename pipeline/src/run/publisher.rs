@@ -330,6 +330,12 @@ impl Publisher {
         self.views.iter().filter_map(|view| Some((view.name.as_str(), view.failed.as_deref()?)))
     }
 
+    /// The stream.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
     /// Number of the last cut.
     #[must_use]
     pub fn cut(&self) -> u64 {

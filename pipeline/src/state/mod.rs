@@ -1,1 +1,9 @@
-//! state
+//! What survives a crash: state and offsets as one checkpoint on local disk.
+
+pub mod bytes;
+pub mod checkpoint;
+pub mod dedup_files;
+pub mod store;
+
+pub use checkpoint::{Checkpoint, SavedPartition, SavedView};
+pub use store::{CheckpointError, CheckpointStore};

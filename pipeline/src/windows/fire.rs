@@ -81,7 +81,7 @@ pub struct Base {
     /// The provisional step shown now.
     pub shown: Option<i64>,
     /// Whether a slice was touched since the last publish.
-    touched: bool,
+    pub touched: bool,
 }
 
 impl ViewState {

@@ -1,0 +1,33 @@
+-- Everything that happens to an order, one record an event, keyed by the order.
+--
+-- event_type is one of placed, paid, deposit, balance, cancelled, refunded. amount is the amount of
+-- that event in currency, positive for refunds too; a cancellation may carry no more than the order's id.
+CREATE TABLE orders (
+  event_id STRING NOT NULL,
+  order_id STRING NOT NULL,
+  event_type STRING NOT NULL,
+  event_time TIMESTAMP(3) NOT NULL,
+  buyer_id STRING,
+  province STRING,
+  city STRING,
+  category STRING,
+  brand STRING,
+  channel STRING,
+  platform STRING,
+  amount DECIMAL(18, 2),
+  currency STRING,
+  source STRING,
+  source_seq BIGINT,
+  WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
+) WITH (
+  'connector' = 'kafka',
+  'topic' = 'orders',
+  'properties.bootstrap.servers' = '127.0.0.1:9092',
+  'format' = 'json',
+  'time-zone' = 'Asia/Shanghai',
+  'dedup.key' = 'event_id',
+  'dedup.horizon' = '3 h',
+  'partition.key' = 'order_id',
+  'shadow.header' = 'tidemark-shadow',
+  'max-future-skew' = '5 min'
+);

@@ -1,0 +1,12 @@
+-- title.zh: 客单价
+-- title.en: Average order value
+-- unit: CNY
+CREATE MATERIALIZED VIEW average_order_value
+WITH ('result.retention' = '31 d') AS
+SELECT
+  window_start,
+  window_end,
+  CAST(SUM(gmv) / COUNT(*) AS DECIMAL(18, 2)) AS average_order_value,
+  COUNT(*) AS orders
+FROM TABLE(TUMBLE(TABLE placed, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end;

@@ -1,0 +1,8 @@
+-- title.zh: 净成交额（扣退款）
+-- title.en: Net GMV of the day
+-- unit: CNY
+CREATE MATERIALIZED VIEW net_gmv_day
+WITH ('result.retention' = '31 d') AS
+SELECT window_start, window_end, SUM(gmv) AS net_gmv
+FROM TABLE(TUMBLE(TABLE net, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end;

@@ -1,0 +1,8 @@
+-- title.zh: 下单金额
+-- title.en: Amount of orders placed
+-- unit: CNY
+CREATE MATERIALIZED VIEW placed_gmv_day
+WITH ('result.retention' = '31 d') AS
+SELECT window_start, window_end, SUM(gmv) AS gmv, COUNT(*) AS orders
+FROM TABLE(TUMBLE(TABLE placed, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end;
