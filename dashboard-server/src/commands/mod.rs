@@ -7,6 +7,9 @@ pub mod run;
 pub mod serve;
 pub mod sql;
 mod client;
+mod destination;
+mod local_ingest;
+mod serving;
 mod table;
 
 use std::path::PathBuf;

@@ -1,45 +1,92 @@
-//! `tidemark replay`: recorded orders into a Kafka topic.
+//! `tidemark replay`: recorded orders into Kafka or the embedded log.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use chrono::DateTime;
 use clap::Args;
+use tidemark_pipeline::model::EventTime;
+use tidemark_pipeline::run::replay::MappedRecords;
+use tidemark_pipeline::source::pace::SystemClock;
+use tidemark_pipeline::source::player::Stage;
+use tidemark_pipeline::source::progress::Progress;
+use tidemark_pipeline::source::replay::{ReplayOptions, replay};
+
+use super::destination::{self, DestinationArgs};
+use super::{ConfigArgs, DoorArgs, serving};
 
 /// Arguments of `tidemark replay`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    tidemark replay orders.csv.gz --brokers kafka:9092 --topic orders\n  \
-    tidemark replay day.jsonl --speed 60          an hour each minute, times as recorded\n  \
-    tidemark replay day.jsonl --shift-to now      as if it happened now")]
+    tidemark replay sql/examples/online_retail/replay.sql --sql-dir sql/examples/online_retail \\\n      \
+    --bootstrap 127.0.0.1:9092 --topic retail --partitions 4\n  \
+    tidemark replay day.sql --to local --data-dir data --speed 60    an hour each minute\n\n\
+    The script declares the recorded file (CREATE TABLE … WITH ('connector' = 'filesystem', …)) and\n\
+    maps it: INSERT INTO stream SELECT …, one column for each of the stream's, in order. The column\n\
+    __offset holds the line. At the end the day is closed: a control record on every partition.")]
 pub struct ReplayArgs {
-    /// Recorded orders: CSV, JSON lines or Parquet, packed with gzip or not
-    #[arg(value_name = "FILE", required = true)]
-    pub files: Vec<PathBuf>,
-    /// Kafka brokers, with commas between
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
-    pub brokers: String,
-    /// Topic; it must exist
-    #[arg(long, default_value = "orders")]
-    pub topic: String,
-    /// Recorded seconds per second of the wall clock; as fast as possible if not given
+    /// The script that maps the recorded file to the stream
+    #[arg(value_name = "SCRIPT")]
+    pub script: PathBuf,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Where to.
+    #[command(flatten)]
+    pub destination: DestinationArgs,
+    /// Recorded seconds per second of the wall clock; as fast as it goes if not given
     #[arg(long, value_name = "FACTOR")]
     pub speed: Option<f64>,
-    /// Moves all times so that the first is this one: `now` or RFC 3339
+    /// Moves the watermark here at the end (RFC 3339), in place of past everything recorded
     #[arg(long, value_name = "TIME")]
-    pub shift_to: Option<String>,
-    /// Column or field that holds the event time
-    #[arg(long, value_name = "NAME", default_value = "event_time")]
-    pub time_field: String,
-    /// No progress bar
-    #[arg(long)]
-    pub quiet: bool,
+    pub close_at: Option<String>,
+    /// Leaves the last day open
+    #[arg(long, conflicts_with = "close_at")]
+    pub no_close: bool,
 }
 
-/// Plays the files to their end.
+/// The end of all days, where nothing else is said: 2100-01-01, later than any recorded order.
+const END_MS: i64 = 4_102_444_800_000;
+
+/// Plays the recording to its end.
 ///
 /// # Errors
-/// When a file cannot be read or the topic cannot be written.
+/// When the script has a mistake, a row is not of the stream's columns, or the log cannot be written.
 pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    bail!("`tidemark replay` of {} files is not wired yet", args.files.len())
+    let text = std::fs::read_to_string(&args.script)
+        .with_context(|| format!("cannot read the script {}", args.script.display()))?;
+    let close_at = close_at(&args)?;
+    let speed = destination::speed(args.speed)?;
+    let config = args.config.load(&DoorArgs::default())?;
+    let catalog = serving::load_catalog(&config)?;
+    let stream = serving::only_stream(&catalog)?;
+    let Some(plan) = catalog.streams.get(&stream) else { bail!("there is no stream {stream}") };
+    let mut writer = destination::open(&args.destination, &config, &plan.definition)?;
+    let progress = Progress::new("orders", None, args.config.quiet);
+    let stop = AtomicBool::new(false);
+    let stage =
+        Stage { writer: writer.as_mut(), clock: &SystemClock::start(), progress: &progress, stop: &stop };
+    let records = MappedRecords::start(args.script, text, Arc::clone(plan));
+    let summary = replay(records, &ReplayOptions { speed, close_at }, stage)?;
+    progress.finish();
+    told(summary.records, writer.origin());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn close_at(args: &ReplayArgs) -> anyhow::Result<Option<EventTime>> {
+    if args.no_close {
+        return Ok(None);
+    }
+    let Some(text) = &args.close_at else { return Ok(Some(EventTime(END_MS))) };
+    let time = DateTime::parse_from_rfc3339(text)
+        .with_context(|| format!("--close-at {text}: write a time as 2020-11-12T00:00:00+08:00"))?;
+    Ok(Some(EventTime(time.timestamp_millis())))
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the command")]
+fn told(records: u64, origin: &str) {
+    println!("{records} records written to {origin}");
 }

@@ -50,8 +50,13 @@ pub struct Decoder {
     format: Format,
     reject_unknown: bool,
     row: Vec<Value>,
+    /// The column that holds the record's own offset, where one is declared.
+    offset_column: Option<usize>,
     unknown: BTreeMap<String, u64>,
 }
+
+/// A column of this name, declared BIGINT, holds the record's offset (the line, in a file) and no field.
+pub const OFFSET_COLUMN: &str = "__offset";
 
 /// Names of unknown fields that are counted one by one; the rest are counted together under `…`.
 const UNKNOWN_FIELDS_MAX: usize = 100;
@@ -61,7 +66,8 @@ impl Decoder {
     #[must_use]
     pub fn new(fields: Vec<FieldSpec>, format: Format, reject_unknown: bool) -> Self {
         let row = vec![Value::Null; fields.len()];
-        Self { fields, format, reject_unknown, row, unknown: BTreeMap::new() }
+        let offset_column = fields.iter().position(|field| field.name == OFFSET_COLUMN);
+        Self { fields, format, reject_unknown, row, offset_column, unknown: BTreeMap::new() }
     }
 
     /// The declared fields.
@@ -91,6 +97,9 @@ impl Decoder {
         };
         if let (true, Some(name)) = (self.reject_unknown, foreign) {
             return Err(RejectReason::Refused { detail: format!("field `{name}` is not declared") });
+        }
+        if let Some(value) = self.offset_column.and_then(|at| self.row.get_mut(at)) {
+            *value = Value::Integer(record.offset);
         }
         for (field, value) in self.fields.iter().zip(&self.row) {
             if field.required && *value == Value::Null {

@@ -116,10 +116,25 @@ pub fn run_script(
     options: &JobOptions,
     on_event: &mut dyn FnMut(JobEvent<'_>),
 ) -> Result<JobSummary, JobError> {
+    run_script_for(file, text, options, None, on_event)
+}
+
+/// As [`run_script`], with a stream declared elsewhere that `INSERT INTO` hands rows on for.
+///
+/// # Errors
+/// As [`run_script`].
+pub fn run_script_for(
+    file: &Path,
+    text: &str,
+    options: &JobOptions,
+    target: Option<&StreamDefinition>,
+    on_event: &mut dyn FnMut(JobEvent<'_>),
+) -> Result<JobSummary, JobError> {
     let statements = script::parse(file, text).map_err(|error| JobError::Script(vec![error]))?;
     let mut job = Job {
         catalog: Catalog::empty(),
         sinks: BTreeMap::new(),
+        target: target.cloned(),
         options: options.clone(),
         summary: JobSummary::default(),
     };
@@ -134,6 +149,8 @@ struct Job {
     catalog: Catalog,
     /// Tables by name, for INSERT INTO.
     sinks: BTreeMap<String, StreamDefinition>,
+    /// The stream that rows are handed on for.
+    target: Option<StreamDefinition>,
     options: JobOptions,
     summary: JobSummary,
 }
@@ -158,9 +175,10 @@ impl Job {
     }
 
     fn table(&mut self, statement: &Statement, table: &TableStatement) -> Result<(), JobError> {
+        let with_offset = self.target.is_some().then(|| table.with_offset_column());
         let plan = self
             .catalog
-            .add_stream(statement, table, Zone::UTC, &Options::new())
+            .add_stream(statement, with_offset.as_ref().unwrap_or(table), Zone::UTC, &Options::new())
             .map_err(JobError::Script)?;
         self.sinks.insert(table.name.clone(), plan.definition.clone());
         Ok(())
@@ -174,6 +192,21 @@ impl Job {
         on_event: &mut dyn FnMut(JobEvent<'_>),
     ) -> Result<(), JobError> {
         let place = place(statement);
+        if let Some(target) = self.target.as_ref().filter(|target| target.name == *sink) {
+            let fields = target.columns.iter().filter(|column| column.computed.is_none()).count();
+            let name = target.name.clone();
+            return self.query(statement, query, &mut |event| {
+                if let JobEvent::Columns(columns) = &event
+                    && columns.fields().len() != fields
+                {
+                    let has = columns.fields().len();
+                    let message = format!("the query has {has} columns, the stream {name} has {fields}");
+                    return Err(JobError::Script(vec![SqlError::at(&statement.file, statement.place, message)]));
+                }
+                on_event(event);
+                Ok(())
+            });
+        }
         let Some(definition) = self.sinks.get(sink) else {
             let message = format!("INSERT INTO {sink}: no CREATE TABLE {sink} stands before it");
             return Err(JobError::Script(vec![SqlError::at(&statement.file, statement.place, message)]));

@@ -5,6 +5,7 @@ pub mod partition;
 pub mod publisher;
 pub mod accounting;
 pub mod job;
+pub mod replay;
 pub mod reference;
 pub mod saving;
 pub mod live;

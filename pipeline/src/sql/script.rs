@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::error::{Place, SqlError};
 use super::options::Options;
+use crate::decode::OFFSET_COLUMN;
 
 /// A statement with its place, its own text and the comment before it.
 #[derive(Debug, Clone)]
@@ -60,6 +61,19 @@ pub struct TableStatement {
     pub checks: Vec<(ast::Expr, String)>,
     /// `WITH (…)`.
     pub options: Options,
+}
+
+impl TableStatement {
+    /// The table with a column for the record's offset, if it has none.
+    #[must_use]
+    pub fn with_offset_column(&self) -> Self {
+        let mut table = self.clone();
+        if !table.columns.iter().any(|column| column.name == OFFSET_COLUMN) {
+            let kind = ColumnKind::Field { data_type: ast::DataType::BigInt(None), required: false };
+            table.columns.push(ColumnStatement { name: OFFSET_COLUMN.to_owned(), place: Place::default(), kind });
+        }
+        table
+    }
 }
 
 /// One column as written.

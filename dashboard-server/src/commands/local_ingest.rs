@@ -1,0 +1,84 @@
+//! `POST /api/ingest/{stream}` into the embedded log.
+
+use bytes::Bytes;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use tidemark_pipeline::model::EventTime;
+use tidemark_pipeline::source::local_log::LocalLog;
+use tidemark_pipeline::source::writer::{LogWriter as _, NewRecord};
+
+use crate::clock::Clock;
+use crate::ingest::{IngestError, IngestSink, LineResult};
+
+/// The embedded log as a sink of lines. A line's key is its partition-key field, so a retried line
+/// goes to the partition where its first arrival is remembered.
+pub(super) struct LocalIngest {
+    pub(super) log: LocalLog,
+    pub(super) stream: String,
+    pub(super) partition_key: Option<String>,
+    pub(super) clock: Clock,
+}
+
+impl LocalIngest {
+    fn known(&self, stream: &str) -> Result<(), IngestError> {
+        if stream == self.stream {
+            return Ok(());
+        }
+        Err(IngestError::UnknownStream { stream: stream.to_owned() })
+    }
+
+    /// The key of a line, or why the line cannot be an order.
+    fn key(&self, line: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let Some(field) = &self.partition_key else {
+            let read: Result<IgnoredAny, _> = serde_json::from_slice(line);
+            return read.map(|_| None).map_err(|error| format!("not valid json: {error}"));
+        };
+        let read: Value = serde_json::from_slice(line).map_err(|error| format!("not valid json: {error}"))?;
+        let Value::Object(object) = read else { return Err("not a json object".to_owned()) };
+        Ok(match object.get(field) {
+            Some(Value::String(text)) => Some(text.clone().into_bytes()),
+            None | Some(Value::Null) => None,
+            Some(other) => Some(other.to_string().into_bytes()),
+        })
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> IngestError {
+    IngestError::Failed { detail: error.to_string() }
+}
+
+impl IngestSink for LocalIngest {
+    fn append(&self, stream: &str, lines: Vec<Bytes>) -> Result<Vec<LineResult>, IngestError> {
+        self.known(stream)?;
+        let keys: Vec<Result<Option<Vec<u8>>, String>> = lines.iter().map(|line| self.key(line)).collect();
+        let timestamp_ms = self.clock.now_ms();
+        let records: Vec<NewRecord<'_>> = lines
+            .iter()
+            .zip(&keys)
+            .filter_map(|(line, key)| {
+                let key = key.as_ref().ok()?.as_deref();
+                Some(NewRecord { partition: None, key, timestamp_ms, headers: &[], payload: line })
+            })
+            .collect();
+        let mut stored = self.log.append(stream, &records).map_err(failed)?.into_iter();
+        let outcome = |key: Result<Option<Vec<u8>>, String>| match key {
+            Err(reason) => LineResult::Refused { reason },
+            Ok(_) => match stored.next() {
+                Some((partition, offset)) => LineResult::Stored { partition, offset },
+                None => LineResult::Refused { reason: "the log gave no offset".to_owned() },
+            },
+        };
+        Ok(keys.into_iter().map(outcome).collect())
+    }
+
+    fn advance_watermark(&self, stream: &str, watermark_ms: i64) -> Result<Vec<LineResult>, IngestError> {
+        self.known(stream)?;
+        let mut writer = self.log.writer(stream).map_err(failed)?;
+        writer.close(EventTime(watermark_ms), self.clock.now_ms()).map_err(failed)?;
+        let partitions = 0..writer.partitions();
+        let end = |partition| self.log.bounds(stream, partition).map(|bounds| bounds.end - 1);
+        partitions
+            .map(|partition| Ok(LineResult::Stored { partition, offset: end(partition).map_err(failed)? }))
+            .collect()
+    }
+}

@@ -1,0 +1,122 @@
+//! What `serve` and `demo` share: the catalogue, the pipeline, the doors, the order of stopping.
+//!
+//! ```text
+//! SQL folder ─▶ catalogue ─▶ source ─▶ pipeline ─▶ results ─▶ doors
+//! SIGTERM, Ctrl-C ─▶ doors say bye ─▶ pipeline: last cut, last checkpoint ─▶ exit 0
+//! ```
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use tidemark_pipeline::results::{Mode, Results};
+use tidemark_pipeline::run::{live, reference};
+use tidemark_pipeline::source::Source;
+use tidemark_pipeline::sql::{Catalog, SqlError};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ingest::IngestSink;
+use crate::server::{Bound, ServerParts, people_runtime, serve};
+use crate::telemetry::install_metrics;
+
+/// Where the records of a run come from.
+pub(super) struct Input {
+    /// The stream.
+    pub(super) stream: String,
+    /// Its log.
+    pub(super) source: Box<dyn Source>,
+    /// What kind of records they are.
+    pub(super) mode: Mode,
+    /// The embedded log's door, where there is one.
+    pub(super) ingest: Option<Arc<dyn IngestSink>>,
+}
+
+/// Reads and plans the SQL folder.
+///
+/// # Errors
+/// All mistakes in it, a line each.
+pub(super) fn load_catalog(config: &Config) -> anyhow::Result<Catalog> {
+    Catalog::load(&config.pipeline.sql_dir, &config.pipeline.streams).map_err(together)
+}
+
+/// The mistakes as one error, a line each.
+pub(super) fn together(errors: Vec<SqlError>) -> anyhow::Error {
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let what = if lines.len() == 1 { "a mistake" } else { "mistakes" };
+    anyhow::anyhow!("{what} in the SQL folder:\n{}", lines.join("\n"))
+}
+
+/// The one stream of a catalogue.
+///
+/// # Errors
+/// When there are several: one server runs one stream.
+pub(super) fn only_stream(catalog: &Catalog) -> anyhow::Result<String> {
+    match catalog.streams.keys().collect::<Vec<_>>().as_slice() {
+        [one] => Ok((*one).clone()),
+        many => bail!(
+            "the SQL folder declares {} streams; one server runs one stream for now, so move the others away",
+            many.len()
+        ),
+    }
+}
+
+/// Runs pipeline and doors until the process is told to stop.
+///
+/// `started` is called once the doors are open.
+///
+/// # Errors
+/// When the pipeline or a door cannot start, or serving ends by itself.
+pub(super) fn run(
+    config: Config,
+    catalog: &Catalog,
+    input: Input,
+    started: impl FnOnce(Bound, &Arc<Results>),
+) -> anyhow::Result<ExitCode> {
+    let metrics = install_metrics();
+    let tables = reference::load(catalog).map_err(together)?;
+    let pipeline = live::start(catalog, &config.pipeline, input.mode, (input.stream, input.source))?;
+    let results = Arc::clone(pipeline.results());
+    let parts = ServerParts {
+        results: Arc::clone(&results),
+        reference: tables,
+        ingest: input.ingest,
+        config,
+        metrics,
+        clock: Clock::system(),
+    };
+    let runtime = people_runtime().context("cannot start the threads that serve people")?;
+    let served = runtime.block_on(serve(parts, |bound| started(bound, &results), told_to_stop()));
+    // The doors are shut; the last checkpoint holds everything that was shown.
+    pipeline.stop();
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ready at SIGTERM or Ctrl-C.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = interrupted => {}
+                _ = terminated.recv() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be waited for; only Ctrl-C stops this process");
+            let _interrupted = interrupted.await;
+        }
+    }
+    tracing::info!("told to stop: saying goodbye and writing the last checkpoint");
+}
+
+/// Prints the addresses, for people and for scripts that started with port 0.
+#[expect(clippy::print_stdout, reason = "the addresses are the command's output")]
+pub(super) fn print_addresses(bound: Bound) {
+    println!("listening on http://{}", bound.http);
+    if let Some(postgres) = bound.postgres {
+        println!("postgres on {postgres}");
+    }
+}
