@@ -81,9 +81,11 @@ class Server:
                                      {"content-type": "application/json", "accept": "application/json"})
         try:
             with urllib.request.urlopen(ask, timeout=60) as answer:
-                return json.load(answer)["rows"]
+                found = json.load(answer)
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{query}: {error.read().decode(errors='replace')}") from error
+        names = [column["name"] for column in found["columns"]]
+        return [row if isinstance(row, dict) else dict(zip(names, row)) for row in found["rows"]]
 
     def wait(self, holds, seconds, what):
         """What `holds` answers as soon as it is true; an error with the last words otherwise."""

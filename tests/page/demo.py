@@ -45,7 +45,7 @@ def main():
 def look(folder, shot, settle_ms):
     """How many of the two checks failed: the page, and the end of the demo."""
     failed = 0
-    with Server(["demo", "--fresh"], folder) as demo:
+    with Server(["demo"], folder) as demo:
         page = [
             "node", str(ROOT / "tests/page/wall.mjs"), "--url", demo.url, "--shot", str(shot),
             "--settle-ms", settle_ms, "--timeout-ms", "40000",
