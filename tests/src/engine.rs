@@ -211,6 +211,7 @@ impl<'a> Engine<'a> {
     /// Throws everything away and goes on from what the last publish would have saved.
     fn restart(&mut self) -> Result<()> {
         let zone = self.catalog.streams["orders"].definition.zone;
+        let watermark = self.saved.iter().map(|at| at.watermark.unwrap_or(i64::MIN)).min();
         for number in 0..self.partitions.len() {
             let mut run = self.partition(u32::try_from(number)?)?;
             run.restore(self.saved[number].clone());
@@ -220,7 +221,7 @@ impl<'a> Engine<'a> {
             let tables = view.state.tables().iter().map(|(partition, table)| (*partition, copy(table))).collect();
             let bases = view.state.bases().clone();
             view.state = run.state(zone)?;
-            view.state.restore(tables, bases);
+            view.state.restore(tables, bases, watermark.unwrap_or(i64::MIN));
         }
         Ok(())
     }
