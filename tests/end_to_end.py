@@ -385,8 +385,7 @@ def the_extract_through_kafka(ground):
         ends_well(server)
     with Server(["serve"], folder, RETAIL, config) as server:
         equals_truth(server, EXTRACT, 10)
-        # The same records again are duplicates of the log's own positions, not of the orders: a
-        # second replay sends the same line numbers, so not one of them counts.
+        # A second replay sends the same line numbers. The days are closed, so not one of them counts.
         tidemark(*replay_arguments(ground, folder, EXTRACT, to))
         lines = sum(row[0] for row in truth(EXTRACT)[0].values())
         accounted(server, 30, read=2 * (lines + PARTITIONS), accepted=lines)

@@ -91,7 +91,11 @@ class Server:
         """What `holds` answers as soon as it is true; an error with the last words otherwise."""
         end = time.monotonic() + seconds
         while True:
-            found = holds()
+            try:
+                found = holds()
+            except (urllib.error.URLError, ConnectionError) as error:
+                # Before the first cut there is no view to answer with.
+                found, what = None, f"{what.split(' (last answer')[0]} (last answer: {error})"
             if found:
                 return found
             if self.process.poll() is not None:
