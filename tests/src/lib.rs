@@ -1,1 +1,10 @@
-//! Test harness.
+//! What the tests of the whole system share: random order logs, a slow reference, a driver.
+//!
+//! [`orders`] makes a log and says what each record is; [`reference`] computes from it what must come
+//! out, by sorting, looping and adding; [`engine`] runs the real pipeline over it in memory, with
+//! batches, publishes and restarts wherever the dice put them.
+
+pub mod orders;
+pub mod queries;
+pub mod reference;
+pub mod engine;

@@ -170,8 +170,9 @@ fn take_up(publisher: &mut Publisher, checkpoint: Checkpoint) -> Result<(), Savi
         };
         publisher.partitions.insert(number, at);
     }
+    let watermark = publisher.partitions.values().map(|at| at.watermark).min().unwrap_or(i64::MIN);
     for (view, saved) in publisher.views.iter_mut().zip(checkpoint.views) {
-        view.state.restore(saved.tables, saved.bases);
+        view.state.restore(saved.tables, saved.bases, watermark);
         view.published.restore(0, saved.windows).map_err(|error| SavingError::Restore(error.to_string()))?;
     }
     Ok(())

@@ -11,6 +11,7 @@ use datafusion::common::{Result, internal_err};
 use super::assign::{EVER, SliceKey, Window, Windows};
 use super::below::Runner;
 use super::fold::Drained;
+use super::session::Session;
 use super::table::{Codec, Evaluated, PartitionTable, Slice};
 use crate::model::PartitionId;
 use crate::results::Mark;
@@ -126,8 +127,14 @@ impl ViewState {
         &self.bases
     }
 
-    /// Takes up saved state; every window in it is put together anew at the next publish.
-    pub fn restore(&mut self, tables: BTreeMap<PartitionId, PartitionTable>, bases: BTreeMap<i64, Base>) {
+    /// Takes up saved state; every window in it that `watermark` had not passed is put together anew
+    /// at the next publish. `watermark` is what every partition had passed when it was saved.
+    pub fn restore(
+        &mut self,
+        tables: BTreeMap<PartitionId, PartitionTable>,
+        bases: BTreeMap<i64, Base>,
+        watermark: i64,
+    ) {
         let slices: BTreeSet<SliceKey> = tables
             .values()
             .flat_map(|table| table.slices.keys().chain(table.rows.keys()))
@@ -139,6 +146,10 @@ impl ViewState {
             base.touched = true;
         }
         self.touch(&slices.into_iter().collect::<Vec<_>>());
+        // A slice outlives the first of its windows, whose other slices are gone by then.
+        if let Some(windows) = &self.windows {
+            self.touched.retain(|window| !windows.is_closed(*window, watermark));
+        }
     }
 
     /// Adds what one partition folded since the last publish.
@@ -287,34 +298,24 @@ impl ViewState {
 
     /// The sessions of all partitions, touching ones of one key merged, by their windows.
     fn session_windows(&self) -> BTreeMap<Window, BTreeSet<(PartitionId, i64)>> {
-        let mut by_key: BTreeMap<&[u8], Vec<(Window, BTreeSet<(PartitionId, i64)>)>> = BTreeMap::new();
+        let mut by_key: BTreeMap<&[u8], Vec<(PartitionId, &Session)>> = BTreeMap::new();
         for (partition, table) in &self.partitions {
             for (key, session) in &table.sessions {
-                let members = session.slices.iter().map(|slice| (*partition, *slice)).collect();
-                let window = Window { start: session.start, end: session.end };
-                by_key.entry(key).or_default().push((window, members));
+                by_key.entry(key).or_default().push((*partition, session));
             }
         }
         let mut all: BTreeMap<Window, BTreeSet<(PartitionId, i64)>> = BTreeMap::new();
         for mut spans in by_key.into_values() {
-            spans.sort_by_key(|(window, _)| window.start);
-            let mut open: Option<(Window, BTreeSet<(PartitionId, i64)>)> = None;
-            for (window, members) in spans {
-                match &mut open {
-                    Some((joined, all_members)) if window.start <= joined.end => {
-                        joined.end = joined.end.max(window.end);
-                        all_members.extend(members);
-                    }
-                    _ => {
-                        if let Some((joined, members)) = open.replace((window, members)) {
-                            all.entry(joined).or_default().extend(members);
-                        }
-                    }
+            spans.sort_by_key(|(_, session)| session.start);
+            let mut open: Vec<(PartitionId, &Session)> = Vec::new();
+            for (partition, session) in spans {
+                if !joins(&open, partition, session) {
+                    close_session(&mut all, &open);
+                    open.clear();
                 }
+                open.push((partition, session));
             }
-            if let Some((joined, members)) = open {
-                all.entry(joined).or_default().extend(members);
-            }
+            close_session(&mut all, &open);
         }
         all
     }
@@ -514,6 +515,28 @@ impl ViewState {
     }
 }
 
+/// Whether a session goes on the one that `open` makes up.
+///
+/// Two sessions of one partition that touch would be one already, had the first not been closed
+/// before the second began.
+fn joins(open: &[(PartitionId, &Session)], partition: PartitionId, session: &Session) -> bool {
+    let touching = |other: &Session| session.start <= other.end;
+    let touches_closed = open.iter().any(|(owner, other)| *owner == partition && touching(other));
+    open.iter().any(|(_, other)| touching(other)) && !touches_closed
+}
+
+fn close_session(
+    all: &mut BTreeMap<Window, BTreeSet<(PartitionId, i64)>>,
+    parts: &[(PartitionId, &Session)],
+) {
+    let start = parts.iter().map(|(_, session)| session.start).min();
+    let end = parts.iter().map(|(_, session)| session.end).max();
+    if let (Some(start), Some(end)) = (start, end) {
+        let slices = parts.iter().flat_map(|(owner, part)| part.slices.iter().map(|slice| (*owner, *slice)));
+        all.entry(Window { start, end }).or_default().extend(slices);
+    }
+}
+
 /// The steps of a base that the watermark has passed and that are not closed yet.
 fn closing_steps(
     windows: &Windows,
@@ -604,6 +627,11 @@ fn window_value(
         _ => windows.instant(window.end) - 1,
     };
     let times = TimestampMillisecondArray::from(vec![value; count]);
+    // A cast from a stamp without a zone would read the instant as the zone's wall clock.
+    let times = match data_type {
+        DataType::Timestamp(_, Some(zone)) => times.with_timezone(Arc::clone(zone)),
+        _ => times,
+    };
     Ok(cast(&times, data_type)?)
 }
 

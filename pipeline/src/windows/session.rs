@@ -38,7 +38,10 @@ impl Sessions {
     /// The start and end of the session the row would have joined.
     pub fn place(&mut self, key: &[u8], time: i64, gap: i64, watermark: i64) -> Result<i64, (i64, i64)> {
         let mut joined = Session { start: time, end: time.saturating_add(gap), slices: Vec::new() };
-        let touches = |session: &Session| session.start <= time.saturating_add(gap) && time <= session.end;
+        // A session that is closed takes no row, whether or not it has been told and forgotten yet.
+        let touches = |session: &Session| {
+            session.start <= time.saturating_add(gap) && time <= session.end && session.end - 1 > watermark
+        };
         let known = self.by_key.get(key).map_or(&[][..], Vec::as_slice);
         for session in known.iter().filter(|session| touches(session)) {
             joined.start = joined.start.min(session.start);
@@ -123,5 +126,17 @@ mod tests {
         sessions.place(b"a", 10, 5, i64::MIN).expect("open");
         assert_eq!(sessions.place(b"a", 6, 5, 13), Ok(1));
         assert_eq!(sessions.place(b"b", 6, 5, 13), Err((6, 11)));
+    }
+
+    #[test]
+    fn a_closed_session_takes_no_row_whether_or_not_it_has_been_told() {
+        for is_told in [false, true] {
+            let mut sessions = Sessions::default();
+            assert_eq!(sessions.place(b"a", 0, 5, i64::MIN), Ok(1));
+            if is_told {
+                sessions.take_changed(4).expect("changed");
+            }
+            assert_eq!(sessions.place(b"a", 3, 5, 4), Ok(2), "told: {is_told}");
+        }
     }
 }

@@ -1,0 +1,95 @@
+#!/bin/bash
+# Runs every suite, even after one has failed, and ends with one line for each and a total.
+#
+#   scripts/test.sh              all suites
+#   scripts/test.sh page cargo   these only: page cargo conformance kafka wall
+#
+# Each suite has a time-out, so that something that hangs fails instead of eating the hour.
+# Logs: $TIDEMARK_TEST_LOGS, or a temporary folder that is named when something failed.
+set -u
+. "$(dirname "$0")/environment.sh"
+cd "$root" || exit 1
+
+logs=${TIDEMARK_TEST_LOGS:-$(mktemp -d)}
+mkdir -p "$logs"
+wanted=${*:-page cargo conformance kafka wall}
+passed_all=0
+failed_all=0
+skipped_all=0
+lines=()
+
+plain() { sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$1"; }
+
+# Sum over the last `N passed, N failed, N skipped` line: what our own suites print.
+count_plain() { plain "$1" | grep -oE '[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped' | tail -n 1 | tr -dc '0-9 ' ; }
+# Sum over every `test result:` line of cargo.
+count_cargo() {
+    plain "$1" | awk '/^test result:/ { gsub(/;/, ""); p += $4; f += $6; i += $8 } END { if (NR) print p + 0, f + 0, i + 0 }'
+}
+count_vitest() {
+    plain "$1" | awk '/^ *Tests  / {
+        for (n = 2; n <= NF; n++) { if ($n == "passed") p = $(n-1); if ($n == "failed") f = $(n-1); if ($n == "skipped") s = $(n-1) }
+    } END { print p + 0, f + 0, s + 0 }'
+}
+# A step that has no count of its own: it went through or it did not.
+count_none() { echo 0 0 0; }
+
+# suite NAME SECONDS COUNTER COMMAND…
+suite() {
+    local name=$1 seconds=$2 counter=$3 log status began passed failed skipped reason
+    shift 3
+    log=$logs/$(echo "$name" | tr ' ' '-').log
+    say "$name"
+    began=$SECONDS
+    timeout --kill-after=30 "$seconds" "$@" 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    read -r passed failed skipped < <("$counter" "$log")
+    passed=${passed:-0} failed=${failed:-0} skipped=${skipped:-0} reason=
+    if [ "$status" = 77 ]; then
+        # The suite cannot run here; it says why in a line that begins with `skipped:`.
+        reason=$(plain "$log" | sed -n 's/^skipped: //p' | tail -n 1)
+        skipped=$((skipped > 0 ? skipped : 1))
+    elif [ "$status" != 0 ]; then
+        failed=$((failed > 0 ? failed : 1))
+        reason="exit $status"
+        [ "$status" = 124 ] && reason="no end in $seconds s"
+        reason="$reason, see $log"
+    elif [ "$((passed + failed + skipped))" = 0 ]; then
+        passed=1
+    fi
+    [ -n "$reason" ] || reason=$(plain "$log" | sed -n 's/^skipped: //p' | paste -sd ';')
+    passed_all=$((passed_all + passed)) failed_all=$((failed_all + failed)) skipped_all=$((skipped_all + skipped))
+    lines+=("$(printf '%-24s %5d passed %3d failed %3d skipped %6d s  %s' \
+        "$name" "$passed" "$failed" "$skipped" "$((SECONDS - began))" "$reason")")
+    return "$status"
+}
+
+includes() { [[ " $wanted " == *" $1 "* ]]; }
+export -f build_page build_binary
+export root
+
+suite setup 900 count_none "$root/scripts/setup.sh" --test
+suite "build page" 900 count_none bash -c build_page
+if includes page; then
+    suite "page types" 300 count_none npm --prefix web run check
+    suite "page units" 300 count_vitest npm --prefix web test
+fi
+suite "build binary" 3000 count_none bash -c build_binary
+if includes cargo; then
+    suite "rust" 2400 count_cargo cargo test --release --workspace --locked --no-fail-fast
+fi
+if includes conformance; then
+    suite "conformance" 600 count_plain python3 tests/conformance.py
+fi
+if includes kafka; then
+    suite "end to end" 1200 count_plain python3 tests/end_to_end.py
+fi
+if includes wall; then
+    suite "wall in a browser" 300 count_plain python3 tests/page/demo.py
+fi
+
+say "summary"
+printf '%s\n' "${lines[@]}"
+[ "$failed_all" = 0 ] || echo "logs: $logs"
+echo "$passed_all passed, $failed_all failed, $skipped_all skipped"
+[ "$failed_all" = 0 ]

@@ -1,0 +1,13 @@
+-- How much of the day do the leading brands make up?
+SELECT
+  brands.rank,
+  brands.brand,
+  brands.gmv AS gmv_cny,
+  CAST(100 * SUM(brands.gmv) OVER (ORDER BY brands.rank) / NULLIF(day.gmv, 0) AS DECIMAL(5, 2)) AS share_so_far_percent
+FROM top_brands AS brands
+JOIN (
+  SELECT window_start, SUM(gmv) AS gmv
+  FROM gmv_by_category
+  GROUP BY window_start
+) AS day ON day.window_start = brands.window_start
+ORDER BY brands.window_start, brands.rank;

@@ -1,0 +1,10 @@
+-- Which provinces lead today, and what share of the day is theirs?
+SELECT
+  RANK() OVER (ORDER BY gmv DESC) AS place,
+  province,
+  gmv AS gmv_cny,
+  orders,
+  CAST(100 * gmv / SUM(gmv) OVER () AS DECIMAL(5, 2)) AS share_percent
+FROM gmv_by_province
+WHERE window_start = (SELECT MAX(window_start) FROM gmv_by_province)
+ORDER BY place, province;

@@ -1,0 +1,549 @@
+#!/usr/bin/env python3
+"""The whole path as its users run it: real orders, a real Kafka, the real binary.
+
+    end_to_end.py [--only SUBSTRING] [--keep]
+
+Every check is a function whose docstring is the sentence it proves. Checks that need Kafka, the whole
+recording or a browser are skipped, with the reason, where those cannot be had. TIDEMARK names the
+binary, TIDEMARK_SHARED the folder with the whole recording, KAFKA_BOOTSTRAP a broker to be used.
+The last line is `N passed, N failed, N skipped`.
+"""
+import argparse
+import csv
+import datetime
+import decimal
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+from process import BINARY, ROOT, Server
+
+SHARED = pathlib.Path(os.environ.get("TIDEMARK_SHARED", ROOT.parent / "shared"))
+RECORDING = SHARED / "data/online_retail_2010-12_2011-06.csv.gz"
+EXTRACT = ROOT / "tests/data/online_retail_2010-12-01.csv"
+RETAIL = ROOT / "sql/examples/online_retail"
+BROKER = ROOT / "tests/kafka/broker.sh"
+BROWSER = "/usr/bin/chromium"
+KAFKA_LIBS = pathlib.Path(
+    os.environ.get("TIDEMARK_KAFKA_CACHE", pathlib.Path.home() / ".cache/tidemark/kafka")) / "libs-4.1.0"
+PARTITIONS = 4
+COMMAND_SECONDS_MAX = 180
+# British summer time within the recording: from 2011-03-27T01:00Z to its end.
+SUMMER_FROM_MS = 1_301_187_600_000
+HOUR_MS = 3_600_000
+
+
+class Skip(Exception):
+    """Why a check cannot run here."""
+
+
+class Ground:
+    """What the checks stand on: a folder each, and one broker for all."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.number = 0
+        self.started_broker = False
+        self._bootstrap = None
+        self._no_broker = None
+
+    def fresh(self):
+        """A new empty folder."""
+        self.number += 1
+        folder = self.folder / str(self.number)
+        folder.mkdir()
+        return folder
+
+    @property
+    def bootstrap(self):
+        """Address of the broker, started at the first call."""
+        if self._no_broker:
+            raise Skip(self._no_broker)
+        if self._bootstrap is None:
+            runs = subprocess.run([BROKER, "status"], capture_output=True, text=True).returncode == 0
+            done = subprocess.run([BROKER, "start"], capture_output=True, text=True, timeout=300)
+            if done.returncode == 77:
+                self._no_broker = done.stderr.strip().removeprefix("skipped: ")
+                raise Skip(self._no_broker)
+            assert done.returncode == 0, done.stderr
+            self.started_broker = not runs
+            self._bootstrap = done.stdout.split("bootstrap=")[1].split()[0]
+        return self._bootstrap
+
+    def close(self):
+        if self.started_broker:
+            subprocess.run([BROKER, "stop"], timeout=60)
+
+    def topic(self, name):
+        """A topic name no other run has."""
+        return f"{name}-{os.getpid()}-{self.number}"
+
+
+def tidemark(*arguments, expect=0):
+    """Runs the binary; answers stdout and stderr. `expect` None: any exit but 0."""
+    done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT,
+                          timeout=COMMAND_SECONDS_MAX, errors="replace")
+    good = done.returncode != 0 if expect is None else done.returncode == expect
+    assert good, f"tidemark {arguments[0]}: exit {done.returncode}\n{done.stderr[-2000:]}"
+    return done.stdout, done.stderr
+
+
+def whole_recording():
+    if not RECORDING.exists():
+        raise Skip(f"the whole recording is not at {RECORDING}")
+    return RECORDING
+
+
+# --- truth --------------------------------------------------------------------------------------
+
+def truth(recording):
+    """Totals by day and by hour: label -> (lines, invoices, net, gross)."""
+    folder = ROOT / "tests/data" if recording == EXTRACT else SHARED / "data"
+    prefix = "" if recording == EXTRACT else "online_retail_"
+    return tuple(read_totals(open(folder / f"{prefix}truth_by_{span}.csv")) for span in ("day", "hour"))
+
+
+def read_totals(lines):
+    rows = csv.reader(lines)
+    next(rows)
+    return {row[0]: (int(row[1]), int(row[2]), decimal.Decimal(row[3]), decimal.Decimal(row[4])) for row in rows}
+
+
+def same(got, want, what):
+    assert len(want) > 0
+    wrong = [(key, got.get(key), want.get(key)) for key in sorted(got.keys() | want.keys()) if got.get(key) != want.get(key)]
+    assert not wrong, f"{what}: {len(wrong)} of {len(want)} differ (label, got, want): {wrong[:3]}"
+
+
+def london(ms, form):
+    """Epoch milliseconds as the shop's wall clock says it."""
+    local = ms + (HOUR_MS if ms >= SUMMER_FROM_MS else 0)
+    return (datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=local)).strftime(form)
+
+
+def with_path(script, recording, folder):
+    """A copy of a shipped script that reads another recording."""
+    text = (RETAIL / script).read_text()
+    shipped = "'../../../tests/data/online_retail_2010-12-01.csv'"
+    assert shipped in text
+    target = folder / script
+    target.write_text(text.replace(shipped, f"'{recording}'"))
+    return target
+
+
+# --- files --------------------------------------------------------------------------------------
+
+def totals_of_the_extract(ground):
+    """`tidemark run` gives the true totals of one day, by day and by hour, to the last digit"""
+    by_day, by_hour = truth(EXTRACT)
+    same(read_totals(tidemark("run", RETAIL / "totals.sql", "--format", "csv")[0].splitlines()), by_day, "days")
+    same(read_totals(tidemark("run", RETAIL / "totals_by_hour.sql", "--format", "csv")[0].splitlines()), by_hour, "hours")
+
+
+def totals_of_the_recording(ground):
+    """`tidemark run` gives the true totals of all 245,903 lines, by day and by hour"""
+    folder = ground.fresh()
+    for script, want in zip(("totals.sql", "totals_by_hour.sql"), truth(whole_recording())):
+        job = with_path(script, RECORDING, folder)
+        got = read_totals(tidemark("run", job, "--format", "csv")[0].splitlines())
+        same(got, want, script)
+        assert sum(row[0] for row in got.values()) == 245_903
+        assert sum(row[2] for row in got.values()) == decimal.Decimal("4397950.761")
+        assert sum(row[3] for row in got.values()) == decimal.Decimal("4826466.491")
+
+
+# --- bad input ----------------------------------------------------------------------------------
+
+def order(number, **changes):
+    """A good paid order, some fields replaced; None leaves a field out."""
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    fields = {"event_id": f"e{number}", "order_id": f"o{number}", "event_type": "paid", "event_time": now,
+              "province": "CN-GD", "category": "phones", "channel": "app", "amount": "10.00", **changes}
+    return json.dumps({name: value for name, value in fields.items() if value is not None})
+
+
+# Each record with a word its reason must hold; None for one that counts.
+RECORDS = [
+    (order(0), None),
+    ('{"event_id":"e1","order_id":', "not valid json"),
+    (order(2, amount=["ten"]), "amount"),
+    (order(3, order_id=None), "order_id"),
+    (order(4).replace('"10.00"', "NaN"), ""),
+    (order(5, amount="123456789012345678901234.00"), "amount"),
+    (order(6, event_time="1970-01-01T00:00:00Z"), "event-time.min"),
+    (order(8, event_type="\u3000" * 1_750_000), "record.bytes-max"),
+    (order(9, amount="-4.00"), None),
+    (order(10, unheard_of={"of": [1]}), None),
+    (order(11, event_time="tomorrow"), "event_time"),
+    ("", "not valid json"),
+    (order(12), None),
+]
+# Only where the log has timestamps of its own.
+FUTURE = (order(7, event_time="2099-01-01T00:00:00Z"), "ahead of the log")
+GOOD_AMOUNT = decimal.Decimal("26.00")
+
+
+def bad_lines_of_a_file(ground):
+    """A bad line of a file is a dead letter with file, line and reason, and no other line is lost"""
+    folder = ground.fresh()
+    records = [(record, reason) for record, reason in RECORDS if record]
+    (folder / "orders.jsonl").write_text("".join(record + "\n" for record, _ in records))
+    table = (ROOT / "sql/streams/orders.sql").read_text().split("WITH (")[0]
+    job = folder / "job.sql"
+    job.write_text(table + "WITH ('connector' = 'filesystem', 'path' = 'orders.jsonl', 'format' = 'json');\n"
+                   "SELECT COUNT(*) AS n, SUM(amount) AS amount FROM orders;\n")
+    out, err = tidemark("run", job, "--format", "csv")
+    assert out.split() == ["n,amount", f"4,{GOOD_AMOUNT}"], out
+    for line, (_, reason) in enumerate(records, start=1):
+        said = [text for text in err.splitlines() if f"orders.jsonl line {line}:" in text]
+        assert (reason is None) == (not said), f"line {line}: {said}"
+        assert reason is None or reason in said[0], f"line {line}: {said}"
+
+
+def bad_records_of_a_topic(ground):
+    """A bad record of a topic is a dead letter with topic, partition, offset and reason; nothing else is lost"""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    if not KAFKA_LIBS.exists():
+        raise Skip(f"no Kafka tools at {KAFKA_LIBS} to write the records with")
+    topic = ground.topic("bad")
+    kafka("TopicCommand", "--create", "--topic", topic, "--partitions", "1",
+          "--config", "max.message.bytes=30000000", bootstrap=bootstrap)
+    records = [*RECORDS, FUTURE]
+    records = [(record, reason) for record, reason in records if record]
+    kafka("ConsoleProducer", "--topic", topic, "--producer-property", "max.request.size=30000000",
+          "--producer-property", "buffer.memory=60000000",
+          bootstrap=bootstrap, lines="".join(record + "\n" for record, _ in records))
+    config = config_for(folder, "orders", topic, bootstrap)
+    with Server(["serve"], folder, config=config) as server:
+        accounted(server, read=len(records), accepted=4, rejected=len(records) - 4, duplicate=0, shadow=0)
+        letters = {row["offset"]: row for row in server.sql('SELECT * FROM dead_letters')}
+        bad = {offset: reason for offset, (_, reason) in enumerate(records) if reason is not None}
+        assert letters.keys() == bad.keys(), f"{sorted(letters)} for {sorted(bad)}"
+        for offset, reason in bad.items():
+            assert reason in letters[offset]["reason"], f"offset {offset}: {letters[offset]['reason']}"
+            assert letters[offset]["partition"] == 0
+        rows = server.wait(lambda: server.view("gmv_by_channel")["rows"], 20, "the good orders")
+        assert sum(decimal.Decimal(row["gmv"]) for row in rows) == GOOD_AMOUNT, rows
+        # The pipeline goes on behind a bad record.
+        kafka("ConsoleProducer", "--topic", topic, bootstrap=bootstrap, lines=order(13) + "\n")
+        accounted(server, read=len(records) + 1, accepted=5)
+
+
+def bad_start(ground, wanted, *arguments):
+    """Starts a server that must refuse, soon, with all of these words."""
+    folder = ground.fresh()
+    _, err = tidemark("serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0",
+                      "--data-dir", folder / "data", *arguments, expect=None)
+    missing = [word for word in wanted if word not in err]
+    assert not missing, f"{missing} not in: {err}"
+
+
+def a_config_with_unknown_keys(ground):
+    """A config with unknown keys is refused: every key with its file, all mistakes together"""
+    config = ground.fresh() / "tidemark.toml"
+    config.write_text('[server]\nlisten = "127.0.0.1:0"\nport = 8080\n\n[pipeline]\nthreads = 2\npublish-every-ms = 0\n')
+    bad_start(ground, ["tidemark.toml", "port", "threads"], "--config", config)
+
+
+def a_view_with_an_error(ground):
+    """Views with errors are refused: file, line and column of each, all together, nothing is created"""
+    folder = ground.fresh()
+    shutil.copytree(RETAIL, folder / "sql")
+    view = (folder / "sql/views/net_by_day.sql").read_text()
+    (folder / "sql/views/first.sql").write_text(
+        view.replace("net_by_day", "first").replace("SUM(gmv)", "SUM(gvm)"))
+    (folder / "sql/views/second.sql").write_text(
+        view.replace("net_by_day", "second").replace("'result.retention'", "'result.retantion'"))
+    (folder / "sql/views/third.sql").write_text("CREATE MATERIALIZED VIEW third AS\nSELECT FROM WHERE;\n")
+    bad_start(ground, ["first.sql:6:", "gvm", "second.sql:", "result.retantion", "result.retention", "third.sql:2:"],
+              "--sql-dir", folder / "sql")
+
+
+def an_unreachable_broker(ground):
+    """An unreachable broker is named with its address, and the command ends with another code than 0"""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    bad_start(ground, [address, "cannot reach"], "--config", config_for(ground.fresh(), "orders", "orders", address))
+
+
+def a_missing_topic(ground):
+    """A missing topic is named, and reading does not create it"""
+    bootstrap = ground.bootstrap
+    topic = ground.topic("missing")
+    config = config_for(ground.fresh(), "orders", topic, bootstrap)
+    for _ in range(2):
+        bad_start(ground, [topic, "does not exist", bootstrap], "--config", config)
+
+
+def an_empty_topic(ground):
+    """An empty topic is served: no rows, no error, and the first order appears when it comes"""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    if not KAFKA_LIBS.exists():
+        raise Skip(f"no Kafka tools at {KAFKA_LIBS} to make the topic with")
+    topic = ground.topic("empty")
+    kafka("TopicCommand", "--create", "--topic", topic, "--partitions", str(PARTITIONS), bootstrap=bootstrap)
+    with Server(["serve"], folder, config=config_for(folder, "orders", topic, bootstrap)) as server:
+        server.wait(lambda: server.view("gmv_day")["cut"] > 0, 20, "a first cut")
+        assert server.view("gmv_day")["rows"] == []
+        kafka("ConsoleProducer", "--topic", topic, bootstrap=bootstrap, lines=order(0) + "\n")
+        server.wait(lambda: server.view("gmv_day")["rows"], 20, "the first order")
+        ends_well(server)
+
+
+# --- Kafka --------------------------------------------------------------------------------------
+
+def kafka(tool, *arguments, bootstrap, lines=None):
+    """One of Kafka's own tools."""
+    command = ["java", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{KAFKA_LIBS}/*",
+               f"org.apache.kafka.tools.{tool}", "--bootstrap-server", bootstrap, *arguments]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX)
+    assert done.returncode == 0, f"{tool}: {done.stdout}{done.stderr}"
+
+
+def config_for(folder, stream, topic, bootstrap):
+    config = folder / "tidemark.toml"
+    config.write_text(f'[streams.{stream}]\nconnector = "kafka"\ntopic = "{topic}"\n'
+                      f'"properties.bootstrap.servers" = "{bootstrap}"\n')
+    return config
+
+
+def accounted(server, seconds=60, **wanted):
+    """Waits until the record accounting holds these counts, and checks that it balances at every look."""
+    def holds():
+        rows = server.view("record_accounting")["rows"]
+        for row in rows:
+            parts = [int(row[name]) for name in ("accepted", "duplicate", "rejected", "shadow", "control")]
+            assert int(row["read"]) == sum(parts), f"records have disappeared: {row}"
+        found.update(rows[0] if rows else {})
+        return rows and all(int(rows[0][name]) == count for name, count in wanted.items())
+
+    found = {}
+    try:
+        server.wait(holds, seconds, f"accounting of {wanted}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; found {found}") from error
+
+
+def ends_well(server):
+    code = server.stop(signal.SIGTERM)
+    assert code == 0, f"SIGTERM ended it with {code}:\n" + "".join(server.said)
+
+
+def replay_arguments(ground, folder, recording, destination):
+    return ["replay", with_path("replay.sql", recording, folder), "--sql-dir", RETAIL, "--quiet",
+            "--partitions", PARTITIONS, *destination]
+
+
+def equals_truth(server, recording, seconds):
+    """Waits until every window is final and compares all views."""
+    by_day, by_hour = truth(recording)
+    lines = sum(row[0] for row in by_day.values())
+    # Each partition ends with the control record that closes the day.
+    accounted(server, seconds, read=lines + PARTITIONS, accepted=lines, control=PARTITIONS)
+
+    def is_final():
+        rows = server.view("net_by_day")["rows"]
+        return rows and all(row["_mark"] == "final" for row in rows)
+
+    server.wait(is_final, 20, "final days")
+    for span, form, want in (("day", "%Y-%m-%d", by_day), ("hour", "%Y-%m-%d %H:%M:%S", by_hour)):
+        for scope, place in (("net", 2), ("gross", 3)):
+            view = server.view(f"{scope}_by_{span}")
+            got = {london(row["window_start"], form): decimal.Decimal(row["gmv"]) for row in view["rows"]}
+            # A day or hour with cancellations only has no gross row.
+            has_rows = {key: row[place] for key, row in want.items() if key in got or row[place] != 0}
+            same(got, has_rows, view["view"])
+        net = server.view(f"net_by_{span}")["rows"]
+        counts = {london(row["window_start"], form): (int(row["lines"]), int(row["invoices"])) for row in net}
+        same(counts, {key: row[:2] for key, row in want.items()}, f"lines and invoices by {span}")
+    for scope, place in (("net", 2), ("gross", 3)):
+        [total] = server.view(f"{scope}_total")["rows"]
+        assert decimal.Decimal(total["gmv"]) == sum(row[place] for row in by_day.values()), total
+    late = server.sql("SELECT SUM(late) AS late, SUM(accepted - counted - filtered - late) AS lost FROM views_accounted")
+    assert [int(late[0]["late"]), int(late[0]["lost"])] == [0, 0], late
+
+
+def the_extract_through_kafka(ground):
+    """A day through a four-partition topic equals the truth in every view, on the wall, and after a restart"""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    topic = ground.topic("retail")
+    to = ["--to", "kafka", "--bootstrap", bootstrap, "--topic", topic]
+    tidemark(*replay_arguments(ground, folder, EXTRACT, to))
+    config = config_for(folder, "retail", topic, bootstrap)
+    with Server(["serve"], folder, RETAIL, config) as server:
+        equals_truth(server, EXTRACT, 30)
+        on_the_wall(server, "58635.56", folder / "wall.png")
+        ends_well(server)
+    with Server(["serve"], folder, RETAIL, config) as server:
+        equals_truth(server, EXTRACT, 10)
+        # A second replay sends the same line numbers. The days are closed, so not one of them counts.
+        tidemark(*replay_arguments(ground, folder, EXTRACT, to))
+        lines = sum(row[0] for row in truth(EXTRACT)[0].values())
+        accounted(server, 30, read=2 * (lines + PARTITIONS), accepted=lines)
+        ends_well(server)
+
+
+def on_the_wall(server, figure, shot):
+    """The page in a real browser shows the figure; without a browser nothing is claimed."""
+    if not os.path.exists(BROWSER) or shutil.which("node") is None:
+        print(f"    (not looked at in a browser: none at {BROWSER})")
+        return
+    done = subprocess.run(
+        ["node", ROOT / "tests/page/wall.mjs", "--url", server.url, "--shot", shot, "--expect-gmv", figure,
+         "--view", "net_total", "--column", "gmv"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr + done.stdout[-1500:]
+
+
+def killed_in_the_middle(ground, recording, at_lines, to, config, folder):
+    """Kills the server twice while the recording streams in; what it then shows is the truth."""
+    def lines_read(server):
+        rows = server.view("record_accounting")["rows"]
+        return int(rows[0]["read"]) if rows else 0
+
+    total = sum(row[0] for row in truth(recording)[0].values())
+    for part in at_lines:
+        with Server(["serve"], folder, RETAIL, config) as server:
+            server.wait(lambda: lines_read(server) > total * part, 120, f"{part:.0%} of the lines")
+            assert lines_read(server) < total, "it was over before the kill; replay slower"
+            assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    with Server(["serve"], folder, RETAIL, config) as server:
+        equals_truth(server, recording, 180)
+        ends_well(server)
+    with Server(["serve"], folder, RETAIL, config) as server:
+        equals_truth(server, recording, 10)
+
+
+def the_recording_through_kafka(ground):
+    """All 245,903 lines through Kafka equal the truth although the server is killed twice on the way"""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    recording = whole_recording()
+    topic = ground.topic("retail-all")
+    to = ["--to", "kafka", "--bootstrap", bootstrap, "--topic", topic]
+    # Half a year in half a minute, so that the kills come in the middle.
+    arguments = replay_arguments(ground, folder, recording, [*to, "--speed", "600000"])
+    replay = subprocess.Popen([BINARY, *map(str, arguments)], cwd=ROOT, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE, text=True)
+    try:
+        config = config_for(folder, "retail", topic, bootstrap)
+        wait_for_topic(replay, folder, config, topic)
+        killed_in_the_middle(ground, recording, (0.2, 0.6), to, config, folder)
+        assert replay.wait(60) == 0, replay.stderr.read()
+    finally:
+        replay.kill()
+        replay.wait()
+
+
+def wait_for_topic(replay, folder, config, topic):
+    """The replay makes the topic; until then a server rightly refuses."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert replay.poll() is None, replay.stderr.read()
+        try:
+            with Server(["serve"], folder, RETAIL, config) as server:
+                server.wait(lambda: server.view("record_accounting")["rows"], 10, "a first record")
+                return
+        except AssertionError as error:
+            if topic not in str(error):
+                raise
+    raise AssertionError(f"the replay made no topic {topic} in 60 s")
+
+
+# --- the embedded log ---------------------------------------------------------------------------
+
+def the_extract_through_the_embedded_log(ground):
+    """A day through the embedded log equals the truth, also after a kill -9 and a restart"""
+    folder = ground.fresh()
+    config = folder / "tidemark.toml"
+    config.write_text(f'[streams.retail]\nconnector = "embedded"\npartitions = "{PARTITIONS}"\n')
+    tidemark(*replay_arguments(ground, folder, EXTRACT, ["--to", "local", "--data-dir", folder / "data", "--config", config]))
+    with Server(["serve"], folder, RETAIL, config) as server:
+        equals_truth(server, EXTRACT, 30)
+        server.stop(signal.SIGKILL)
+    with Server(["serve"], folder, RETAIL, config) as server:
+        equals_truth(server, EXTRACT, 30)
+        ends_well(server)
+
+
+def the_analysts_questions(ground):
+    """Every query in sql/examples runs over the demo's views, and records and totals add up"""
+    folder = ground.fresh()
+    with Server(["demo"], folder) as server:
+        server.wait(lambda: server.view("top_brands")["rows"], 40, "the first brands")
+        for file in sorted((ROOT / "sql/examples").glob("*.sql")):
+            rows = server.sql(file.read_text())
+            assert rows, f"{file.name}: no rows"
+            if file.stem == "nothing_disappears":
+                [row] = rows
+                unexplained = {name: row[name] for name in row if name not in ("stream", "read")}
+                assert all(decimal.Decimal(value) == 0 for value in unexplained.values()), row
+        ends_well(server)
+
+
+CHECKS = [
+    totals_of_the_extract,
+    totals_of_the_recording,
+    bad_lines_of_a_file,
+    a_config_with_unknown_keys,
+    a_view_with_an_error,
+    an_unreachable_broker,
+    the_extract_through_the_embedded_log,
+    the_analysts_questions,
+    a_missing_topic,
+    an_empty_topic,
+    bad_records_of_a_topic,
+    the_extract_through_kafka,
+    the_recording_through_kafka,
+]
+
+
+def main():
+    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ask.add_argument("--only", default="")
+    ask.add_argument("--keep", action="store_true", help="leave the folder with data and pictures")
+    args = ask.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="tidemark-end-to-end-"))
+    ground = Ground(folder)
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    try:
+        for check in CHECKS:
+            if args.only not in check.__name__:
+                continue
+            began = time.monotonic()
+            outcome, words = run_check(check, ground)
+            counts[outcome] += 1
+            print(f"{outcome:8}{time.monotonic() - began:6.1f} s  {check.__doc__}", flush=True)
+            if words:
+                print(words, flush=True)
+    finally:
+        ground.close()
+        if args.keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**counts))
+    sys.exit(1 if counts["failed"] else 0)
+
+
+def run_check(check, ground):
+    try:
+        check(ground)
+    except Skip as reason:
+        return "skipped", f"skipped: {check.__name__}: {reason}"
+    except Exception as error:  # noqa: BLE001 — one failing check must not hide the others
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        text = str(error) if isinstance(error, AssertionError) and str(error) else traceback.format_exc()
+        return "failed", f"    {check.__name__}, line {where.lineno}: {text.strip()[:3000]}"
+    return "passed", ""
+
+
+if __name__ == "__main__":
+    main()

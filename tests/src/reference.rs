@@ -1,0 +1,274 @@
+//! What must come out, computed as slowly and plainly as can be: every window keeps its orders in a
+//! list, and the lists are added up at the end. Shares no code with the engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::orders::{Body, EVENT_TIME_MIN_MS, Entry, Log, Order, Shape, hundredths};
+use crate::queries::{Kind, Query};
+
+/// Accounting of a partition's records: read, accepted, duplicate, rejected, shadow, control.
+pub type Records = [u64; 6];
+/// Accounting of a view in a partition: accepted, counted, filtered, late.
+pub type Views = [u64; 4];
+
+/// What one query must give.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// Final rows as JSON, sorted, each with the revision of its window.
+    pub rows: Vec<(String, u64)>,
+    /// By partition.
+    pub counts: Vec<Views>,
+    /// Late records: partition, offset, windows missed.
+    pub late: Vec<(u32, i64, u32)>,
+}
+
+/// An accepted order with what stood before it.
+struct Accepted<'a> {
+    partition: u32,
+    offset: i64,
+    order: &'a Order,
+    watermark: i64,
+}
+
+/// The accounting of every partition and the results of every query.
+#[must_use]
+pub fn expected(log: &Log, queries: &[Query]) -> (Vec<Records>, BTreeMap<&'static str, Expected>) {
+    let mut accepted = Vec::new();
+    let mut records = Vec::new();
+    for (partition, entries) in (0..).zip(&log.partitions) {
+        records.push(admit(partition, entries, log.shape, &mut accepted));
+    }
+    let results =
+        queries.iter().map(|query| (query.name, of_query(query, log, &accepted))).collect();
+    (records, results)
+}
+
+fn admit<'a>(partition: u32, entries: &'a [Entry], shape: Shape, accepted: &mut Vec<Accepted<'a>>) -> Records {
+    let mut watermark = i64::MIN;
+    let mut seen: BTreeMap<u32, i64> = BTreeMap::new();
+    let mut counts = Records::default();
+    for (offset, entry) in (0..).zip(entries) {
+        counts[0] += 1;
+        let order = match &entry.body {
+            Body::Control(time) => {
+                counts[5] += 1;
+                watermark = watermark.max(*time);
+                continue;
+            }
+            Body::Shadow(_) => {
+                counts[4] += 1;
+                continue;
+            }
+            Body::Broken(_) => {
+                counts[3] += 1;
+                continue;
+            }
+            Body::Order(order) => order,
+        };
+        let is_forgotten = |time: i64| time + shape.horizon_ms <= watermark;
+        if order.time < EVENT_TIME_MIN_MS
+            || order.time - entry.log_time > shape.skew_ms
+            || is_forgotten(order.time)
+        {
+            counts[3] += 1;
+            continue;
+        }
+        if seen.get(&order.id).is_some_and(|time| !is_forgotten(*time)) {
+            counts[2] += 1;
+            continue;
+        }
+        seen.insert(order.id, order.time);
+        counts[1] += 1;
+        accepted.push(Accepted { partition, offset, order, watermark });
+        watermark = watermark.max(order.time - shape.delay_ms);
+    }
+    counts
+}
+
+/// Start and end as instants, and the orders with those that came after the end.
+#[derive(Default)]
+struct Held<'a> {
+    orders: Vec<&'a Order>,
+    revision: u64,
+}
+
+fn of_query(query: &Query, log: &Log, accepted: &[Accepted<'_>]) -> Expected {
+    let mut expected = Expected { counts: vec![Views::default(); log.partitions.len()], ..Expected::default() };
+    let mut windows: BTreeMap<(i64, i64), Held<'_>> = BTreeMap::new();
+    let mut sessions: Vec<Session<'_>> = Vec::new();
+    for record in accepted {
+        let counts = &mut expected.counts[record.partition as usize];
+        counts[0] += 1;
+        if query.is_filtered && record.order.quantity.is_none_or(|quantity| quantity < 3) {
+            counts[2] += 1;
+            continue;
+        }
+        let missed = match query.kind {
+            Kind::Session { gap } => u32::from(!join_session(&mut sessions, record, gap)),
+            _ => enter(&mut windows, windows_of(query, log.shape, record.order.time), record, query.allowed_ms),
+        };
+        if missed > 0 {
+            counts[3] += 1;
+            expected.late.push((record.partition, record.offset, missed));
+        } else {
+            counts[1] += 1;
+        }
+    }
+    for session in sessions {
+        windows.entry((session.start, session.end)).or_default().orders.extend(session.orders);
+    }
+    for (window, held) in &windows {
+        rows_of(query, *window, held, &mut expected.rows);
+    }
+    expected.rows.sort();
+    expected.late.sort_unstable();
+    expected
+}
+
+/// Puts a record into the windows that are open to it; how many were not.
+fn enter<'a>(
+    windows: &mut BTreeMap<(i64, i64), Held<'a>>,
+    should: Vec<(i64, i64)>,
+    record: &Accepted<'a>,
+    allowed_ms: i64,
+) -> u32 {
+    let mut missed = 0;
+    for (start, end) in should {
+        if end != i64::MAX && end - 1 <= record.watermark.saturating_sub(allowed_ms) {
+            missed += 1;
+            continue;
+        }
+        let held = windows.entry((start, end)).or_default();
+        held.orders.push(record.order);
+        held.revision += u64::from(end != i64::MAX && end - 1 <= record.watermark);
+    }
+    missed
+}
+
+/// Every window that holds a time, found by trying all starts near it.
+fn windows_of(query: &Query, shape: Shape, time: i64) -> Vec<(i64, i64)> {
+    let shift = if query.follows_zone { shape.zone_ms } else { 0 } - query.offset_ms;
+    let local = time + shift;
+    let mut found = Vec::new();
+    match query.kind {
+        Kind::Ever => return vec![(i64::MIN, i64::MAX)],
+        Kind::Tumble { size } => {
+            let start = local - local.rem_euclid(size);
+            found.push((start, start + size));
+        }
+        Kind::Hop { slide, size } => {
+            let mut start = local - local.rem_euclid(slide);
+            while start + size > local {
+                found.push((start, start + size));
+                start -= slide;
+            }
+        }
+        Kind::Cumulate { step, size } => {
+            let start = local - local.rem_euclid(size);
+            let mut end = start + step;
+            while end <= start + size {
+                if end > local {
+                    found.push((start, end));
+                }
+                end += step;
+            }
+        }
+        Kind::Session { .. } => {}
+    }
+    found.into_iter().map(|(start, end)| (start - shift, end - shift)).collect()
+}
+
+struct Session<'a> {
+    shop: Option<u8>,
+    start: i64,
+    end: i64,
+    orders: Vec<&'a Order>,
+    partition: u32,
+    is_closed: bool,
+}
+
+/// Joins the open sessions a record touches, or begins one; false when even that would be closed.
+fn join_session<'a>(sessions: &mut Vec<Session<'a>>, record: &Accepted<'a>, gap: i64) -> bool {
+    let (start, end) = (record.order.time, record.order.time + gap);
+    for session in sessions.iter_mut().filter(|session| session.partition == record.partition) {
+        session.is_closed |= session.end - 1 <= record.watermark;
+    }
+    let mut joined = Session {
+        shop: record.order.shop,
+        start,
+        end,
+        orders: vec![record.order],
+        partition: record.partition,
+        is_closed: false,
+    };
+    let touches = |session: &Session<'_>| {
+        !session.is_closed
+            && session.partition == record.partition
+            && session.shop == record.order.shop
+            && session.start <= end
+            && start <= session.end
+    };
+    let (touched, others): (Vec<_>, Vec<_>) = std::mem::take(sessions).into_iter().partition(touches);
+    *sessions = others;
+    let is_late = touched.is_empty() && end - 1 <= record.watermark;
+    for session in touched {
+        joined.start = joined.start.min(session.start);
+        joined.end = joined.end.max(session.end);
+        joined.orders.extend(session.orders);
+    }
+    if !is_late {
+        sessions.push(joined);
+    }
+    !is_late
+}
+
+fn rows_of(query: &Query, (start, end): (i64, i64), held: &Held<'_>, rows: &mut Vec<(String, u64)>) {
+    for (by_shop, by_kind) in query.sets {
+        let key_of = |order: &&Order| (by_shop.then_some(order.shop), by_kind.then_some(order.kind));
+        let keys: BTreeSet<_> = held.orders.iter().map(key_of).collect();
+        for key in keys {
+            let orders: Vec<&Order> = held.orders.iter().filter(|order| key_of(order) == key).copied().collect();
+            let mut row = String::from("{");
+            if query.kind != Kind::Ever {
+                row += &format!("\"window_start\":{start},\"window_end\":{end},");
+            }
+            let text = |word: &str, key: Option<Option<u8>>| match key.flatten() {
+                Some(number) => format!("\"{word}\":\"{word} {number}\","),
+                None => format!("\"{word}\":null,"),
+            };
+            if query.sets != [(false, false)] {
+                row += &text("shop", key.0);
+            }
+            if query.sets.len() > 1 {
+                row += &text("kind", key.1);
+            }
+            row += &measures(&orders);
+            rows.push((row, held.revision));
+        }
+    }
+}
+
+fn measures(orders: &[&Order]) -> String {
+    let amounts: Vec<i64> = orders.iter().filter_map(|order| order.amount).collect();
+    let sum: i64 = amounts.iter().sum();
+    let count = i64::try_from(amounts.len()).unwrap_or(i64::MAX);
+    let money = |value: Option<i64>| value.map_or("null".to_owned(), |value| format!("\"{}\"", hundredths(value)));
+    // AVG of DECIMAL(12, 2) has six places; what is beyond them is cut off.
+    let mean = (count > 0).then(|| sum * 10_000 / count);
+    let mean = mean.map_or("null".to_owned(), |mean| {
+        let sign = if mean < 0 { "-" } else { "" };
+        format!("\"{sign}{}.{:06}\"", mean.abs() / 1_000_000, mean.abs() % 1_000_000)
+    });
+    let buyers: BTreeSet<i64> = orders.iter().filter_map(|order| order.buyer).collect();
+    let pieces: Vec<i64> = orders.iter().filter_map(|order| order.quantity).map(i64::from).collect();
+    let large = pieces.iter().filter(|pieces| **pieces > 5).count();
+    let pieces = if pieces.is_empty() { "null".to_owned() } else { pieces.iter().sum::<i64>().to_string() };
+    format!(
+        "\"n\":{},\"amounts\":{count},\"gmv\":{},\"low\":{},\"high\":{},\"mean\":{mean},\"buyers\":{},\"large\":{large},\"pieces\":{pieces}}}",
+        orders.len(),
+        money((count > 0).then_some(sum)),
+        money(amounts.iter().min().copied()),
+        money(amounts.iter().max().copied()),
+        buyers.len(),
+    )
+}
