@@ -113,7 +113,13 @@ struct Printer {
 
 impl Printer {
     fn new(format: RowFormat, emit: Emit) -> Self {
-        Self { out: BufWriter::new(std::io::stdout()), format, emit, columns: None, table: Vec::new() }
+        Self {
+            out: BufWriter::new(std::io::stdout()),
+            format,
+            emit,
+            columns: None,
+            table: Vec::new(),
+        }
     }
 
     fn event(&mut self, event: JobEvent<'_>) -> anyhow::Result<()> {
@@ -148,7 +154,10 @@ impl Printer {
             write_row(&mut text, rows, &columns, row);
             if self.emit == Emit::Changes {
                 text.pop();
-                text.push_str(&format!(",\"_mark\":\"{}\",\"_revision\":{revision}}}", mark.as_str()));
+                text.push_str(&format!(
+                    ",\"_mark\":\"{}\",\"_revision\":{revision}}}",
+                    mark.as_str()
+                ));
             }
             text.push('\n');
         }
@@ -157,7 +166,8 @@ impl Printer {
     }
 
     fn csv_header(&mut self, columns: &SchemaRef) -> anyhow::Result<()> {
-        let mut names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+        let mut names: Vec<&str> =
+            columns.fields().iter().map(|field| field.name().as_str()).collect();
         if self.emit == Emit::Changes {
             names.extend(["_mark", "_revision"]);
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use bytes::Bytes;
 use serde_json::json;
 
-use super::client::{post, send};
+use super::client::{PATIENCE, post, send};
 use super::fixture::{Publisher, TestServer, Wishes};
 use crate::ingest::{IngestError, IngestSink, LineResult};
 
@@ -33,8 +33,11 @@ impl IngestSink for Log {
         }
         self.waiting.notify_one();
         let mut open = self.open.lock().expect("lock");
+        // Not for ever, so that a test that fails also ends.
         while !*open {
-            open = self.opened.wait(open).expect("lock");
+            let (still, waited) = self.opened.wait_timeout(open, PATIENCE / 2).expect("lock");
+            assert!(!waited.timed_out(), "nobody let the log write");
+            open = still;
         }
         let mut log = self.lines.lock().expect("lock");
         Ok(lines

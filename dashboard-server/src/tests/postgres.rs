@@ -2,6 +2,8 @@
 
 use std::process::Output;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::fixture::{Publisher, TestServer, Wishes};
 
 /// What psql says to these commands; `None`, said plainly, where there is no psql.
@@ -129,15 +131,95 @@ async fn what_drivers_say_when_they_connect_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_prepared_statement_answers_with_the_newest_cut() {
+async fn a_statement_prepared_once_answers_with_the_newest_cut() {
     let mut publisher = publisher();
     let server = TestServer::start(&publisher.results).await;
-    let sql = "SELECT gmv, cut FROM gmv_day, current_cut";
-    let Some(before) = psql(&server, &[sql], &[]).await else { return };
-    assert!(told(&before).contains("4.00 |   1"), "{}", told(&before));
+    let mut driver = Driver::connect(&server).await;
+    driver.prepare("SELECT gmv, cut FROM gmv_day, current_cut").await.expect("is allowed");
+    assert_eq!(driver.execute().await.expect("runs"), [["4.00", "1"]]);
     publisher.day(500).publish();
-    let after = psql(&server, &[sql], &[]).await.expect("has psql");
-    assert!(told(&after).contains("5.00 |   2"), "{}", told(&after));
+    assert_eq!(driver.execute().await.expect("runs"), [["5.00", "2"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_run_may_not_be_prepared() {
+    let publisher = publisher();
+    let server = TestServer::start(&publisher.results).await;
+    let mut driver = Driver::connect(&server).await;
+    for sql in [
+        "CREATE TABLE t (a INT)",
+        "INSERT INTO gmv_day VALUES (1)",
+        "SELECT * INTO t FROM gmv_day",
+        "SET datafusion.execution.batch_size = 1",
+    ] {
+        let refused = driver.prepare(sql).await.expect_err("must be refused");
+        assert!(
+            refused.contains("42501") && refused.contains("is not allowed here"),
+            "{sql}: {refused}"
+        );
+    }
+}
+
+/// As much of a driver as it takes to prepare a statement: psql of this age cannot.
+struct Driver(tokio::net::TcpStream);
+
+impl Driver {
+    async fn connect(server: &TestServer) -> Self {
+        let door = server.bound.postgres.expect("the door is open");
+        let mut driver = Self(tokio::net::TcpStream::connect(door).await.expect("connects"));
+        let words = b"\x00\x03\x00\x00user\0analyst\0database\0tidemark\0\0";
+        let length = u32::try_from(words.len() + 4).expect("short").to_be_bytes();
+        driver.0.write_all(&[&length[..], words].concat()).await.expect("writes");
+        driver.until_ready().await.expect("is let in");
+        driver
+    }
+
+    async fn prepare(&mut self, sql: &str) -> Result<(), String> {
+        self.say(b'P', format!("s\0{sql}\0\0\0").as_bytes()).await;
+        self.say(b'S', b"").await;
+        self.until_ready().await.map(|_| ())
+    }
+
+    async fn execute(&mut self) -> Result<Vec<Vec<String>>, String> {
+        self.say(b'B', b"\0s\0\0\0\0\0\0\0").await;
+        self.say(b'E', b"\0\0\0\0\0").await;
+        self.say(b'S', b"").await;
+        self.until_ready().await
+    }
+
+    async fn say(&mut self, kind: u8, body: &[u8]) {
+        let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
+        self.0.write_all(&[&[kind], &length[..], body].concat()).await.expect("writes");
+    }
+
+    /// Rows up to the next time the server is ready, or the error on the way.
+    async fn until_ready(&mut self) -> Result<Vec<Vec<String>>, String> {
+        let mut found = Ok(Vec::new());
+        loop {
+            let kind = self.0.read_u8().await.expect("speaks");
+            let length = self.0.read_u32().await.expect("speaks");
+            let mut body = vec![0; usize::try_from(length).expect("fits") - 4];
+            self.0.read_exact(&mut body).await.expect("speaks");
+            match kind {
+                b'Z' => return found,
+                b'E' => found = Err(String::from_utf8_lossy(&body).into_owned()),
+                b'D' => found.iter_mut().for_each(|rows: &mut Vec<_>| rows.push(cells(&body))),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn cells(mut row: &[u8]) -> Vec<String> {
+    let mut cells = Vec::new();
+    row = &row[2..];
+    while let Some((length, rest)) = row.split_first_chunk::<4>() {
+        let (cell, rest) =
+            rest.split_at(usize::try_from(u32::from_be_bytes(*length)).expect("fits"));
+        cells.push(String::from_utf8_lossy(cell).into_owned());
+        row = rest;
+    }
+    cells
 }
 
 #[tokio::test(flavor = "multi_thread")]
