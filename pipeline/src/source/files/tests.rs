@@ -86,6 +86,15 @@ fn files_of_a_folder_are_one_partition_whose_places_name_file_and_line() {
 }
 
 #[test]
+fn lines_go_on_counting_into_a_file_without_a_header() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a.jsonl"), "{}\n{}\n").unwrap();
+    std::fs::write(dir.path().join("b.jsonl"), "[]\n").unwrap();
+    let mut source = FilesSource::open(&options(dir.path(), FileFormat::JsonLines)).unwrap();
+    assert_eq!(read_from(&mut source, None), lines(&[(1, "{}"), (2, "{}"), (3, "[]")]));
+}
+
+#[test]
 fn a_file_with_another_header_is_refused_with_its_name() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("a.csv"), "id,n\n1,2\n").unwrap();
