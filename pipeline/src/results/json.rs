@@ -27,7 +27,7 @@ pub fn write_row(out: &mut String, batch: &RecordBatch, columns: &[usize], row: 
 
 /// Appends one value as JSON.
 pub fn write_value(out: &mut String, array: &dyn Array, row: usize) {
-    if array.is_null(row) {
+    if array.is_null(row) || *array.data_type() == DataType::Null {
         out.push_str("null");
         return;
     }

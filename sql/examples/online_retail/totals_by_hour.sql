@@ -22,6 +22,6 @@ SELECT
   COUNT(*) AS lines,
   COUNT(DISTINCT `InvoiceNo`) AS invoices,
   SUM(`Quantity` * `UnitPrice`) AS net_gbp,
-  SUM(`Quantity` * `UnitPrice`) FILTER (WHERE `InvoiceNo` NOT LIKE 'C%') AS gross_gbp
+  COALESCE(SUM(`Quantity` * `UnitPrice`) FILTER (WHERE `InvoiceNo` NOT LIKE 'C%'), 0) AS gross_gbp
 FROM TABLE(TUMBLE(TABLE recording, DESCRIPTOR(`InvoiceDate`), INTERVAL '1' HOUR))
 GROUP BY window_start, window_end;
