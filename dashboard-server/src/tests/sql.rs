@@ -242,9 +242,7 @@ async fn a_query_that_needs_too_much_memory_fails_alone() {
     let mut raw = RawConfig::default();
     raw.sql.memory_bytes_max = 1_048_576;
     let service = service(raw, Vec::new());
-    // One row comes out: it is the way there that takes the memory.
-    let sql = "SELECT max(n) FROM (SELECT value, count(*) AS n FROM generate_series(1, 5000000) \
-               GROUP BY value)";
+    let sql = "SELECT value, count(*) FROM generate_series(1, 5000000) GROUP BY value";
     let failed = service.query(sql.to_owned(), Vec::new()).await;
     assert_eq!(failed.err(), Some(SqlError::Memory { bytes: 1_048_576 }));
     assert!(service.query("SELECT 1".to_owned(), Vec::new()).await.is_ok());

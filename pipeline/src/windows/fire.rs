@@ -146,6 +146,11 @@ impl ViewState {
             base.touched = true;
         }
         self.touch(&slices.into_iter().collect::<Vec<_>>());
+        // Every session is shown at every cut, so what is shown now is what the saved sessions make up.
+        if matches!(self.windows.as_ref().map(Windows::kind), Some(WindowKind::Session { .. })) {
+            let shown = self.session_windows().into_keys();
+            self.pending = shown.map(|window| (window, Some(Mark::Provisional))).collect();
+        }
         // A slice outlives the first of its windows, whose other slices are gone by then.
         if let Some(windows) = &self.windows {
             self.touched.retain(|window| !windows.is_closed(*window, watermark));

@@ -115,7 +115,7 @@ mod tests {
         let mut sessions = Sessions::default();
         assert_eq!(sessions.place(b"a", 0, 5, i64::MIN), Ok(1));
         assert_eq!(sessions.place(b"a", 20, 5, i64::MIN), Ok(2));
-        assert_eq!(sessions.place(b"a", 10, 10, i64::MIN), Ok(1));
+        assert_eq!(sessions.place(b"a", 5, 15, i64::MIN), Ok(1));
         let [(_, merged)] = &sessions.take_changed(i64::MIN).expect("changed")[..] else { panic!("one session") };
         assert_eq!((merged.start, merged.end, merged.slices.len()), (0, 25, 2));
     }
