@@ -19,4 +19,3 @@ pub mod results;
 pub mod sinks;
 pub mod generator;
 pub mod run;
-pub mod telemetry;

@@ -58,9 +58,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     config.pipeline.data_dir = config.pipeline.data_dir.join("demo");
     begin_anew(&config.pipeline.data_dir)?;
     // The demo needs no Kafka, whatever the stream says.
-    for stream in ["connector"] {
-        set_for_all(&mut config, stream, "embedded")?;
-    }
+    set_for_all(&mut config, "connector", "embedded")?;
     let catalog = serving::load_catalog(&config)?;
     let stream = serving::only_stream(&catalog)?;
     let Some(plan) = catalog.streams.get(&stream) else { bail!("there is no stream {stream}") };
