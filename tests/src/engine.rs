@@ -13,8 +13,9 @@ use tidemark_pipeline::model::{Header, PartitionId, Record};
 use tidemark_pipeline::results::Mark;
 use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::run::build::{ViewToRun, partition_run};
-use tidemark_pipeline::run::partition::{PartitionDrain, PartitionRun, PartitionStart, Place};
+use tidemark_pipeline::run::partition::{PartitionDrain, PartitionRun, Place};
 use tidemark_pipeline::run::publisher::views_to_run;
+use tidemark_pipeline::run::saving::PartitionStart;
 use tidemark_pipeline::sql::Catalog;
 use tidemark_pipeline::windows::ViewCounts;
 use tidemark_pipeline::windows::fire::{Firing, Progress, ViewState};
@@ -175,10 +176,10 @@ impl<'a> Engine<'a> {
         let progress: Vec<PartitionProgress> = self
             .saved
             .iter()
-            .map(|at| PartitionProgress { watermark: at.watermark.unwrap_or(i64::MIN), quiet: Duration::ZERO })
+            .map(|(at, _)| PartitionProgress { watermark: at.watermark, quiet: Duration::ZERO })
             .collect();
         let (watermark, settled) = merged(&progress, Duration::MAX);
-        let as_of = self.saved.iter().filter_map(|at| at.as_of).max();
+        let as_of = self.saved.iter().filter_map(|(at, _)| at.as_of.get("orders").copied()).max();
         for view in &mut self.views {
             let firing = view.state.fire(Progress { watermark, settled, as_of, ended })?;
             show(view, firing)?;
@@ -187,34 +188,34 @@ impl<'a> Engine<'a> {
     }
 
     fn absorb(&mut self, number: usize, drain: PartitionDrain) -> Result<()> {
-        ensure!(drain.failed.is_empty(), "a view failed: {:?}", drain.failed);
         ensure!(drain.counts.balances(), "records have disappeared: {:?}", drain.counts);
-        for late in &drain.late {
-            self.views[late.view].late.push((drain.partition, late.offset, late.missed.missed));
+        let (at, told) = drain.split();
+        for late in &told.late {
+            let view = self.views.iter_mut().find(|view| *view.name == *late.view).context("a known view")?;
+            view.late.push((told.partition, late.offset, late.missed.missed));
+        }
+        for (name, drained, failed) in told.views {
+            ensure!(failed.is_none(), "{name} failed: {failed:?}");
+            let (counts, _) = &at.views[&*name];
+            let balances = counts.accepted == counts.counted + counts.filtered + counts.late;
+            ensure!(balances, "{name}: records have disappeared: {counts:?}");
+            let view = self.views.iter_mut().find(|view| *view.name == *name).context("a known view")?;
+            view.state.absorb(told.partition, drained)?;
         }
         let saved = &mut self.saved[number];
-        saved.next_offset = drain.next_offset;
-        saved.watermark = Some(drain.watermark);
-        saved.as_of = drain.as_of;
-        saved.counts = drain.counts;
-        saved.dedup_keys.extend(drain.dedup_keys);
-        saved.views.clear();
-        for ((view, (drained, counts)), sessions) in self.views.iter_mut().zip(drain.views).zip(drain.sessions) {
-            let balances = counts.accepted == counts.counted + counts.filtered + counts.late;
-            ensure!(balances, "{}: records have disappeared: {counts:?}", view.name);
-            saved.views.push((counts, sessions));
-            view.state.absorb(drain.partition, drained)?;
-        }
+        saved.0 = at;
+        saved.1.extend(told.dedup_keys);
         Ok(())
     }
 
     /// Throws everything away and goes on from what the last publish would have saved.
     fn restart(&mut self) -> Result<()> {
         let zone = self.catalog.streams["orders"].definition.zone;
-        let watermark = self.saved.iter().map(|at| at.watermark.unwrap_or(i64::MIN)).min();
+        let watermark = self.saved.iter().map(|(at, _)| at.watermark).min();
         for number in 0..self.partitions.len() {
             let mut run = self.partition(u32::try_from(number)?)?;
-            run.restore(self.saved[number].clone());
+            let (at, keys) = self.saved[number].clone();
+            run.restore(&at, keys);
             self.partitions[number] = run;
         }
         for (view, run) in self.views.iter_mut().zip(&self.to_run) {
@@ -227,12 +228,12 @@ impl<'a> Engine<'a> {
     }
 
     fn outcome(self, shown: BTreeMap<&'static str, Shown>) -> Outcome {
-        let records = self.saved.iter().map(|at| {
+        let records = self.saved.iter().map(|(at, _)| {
             let counts = at.counts;
             [counts.read, counts.accepted, counts.duplicate, counts.rejected, counts.shadow, counts.control]
         });
         let mut outcome = Outcome { records: records.collect(), shown, ..Outcome::default() };
-        for (number, mut view) in self.views.into_iter().enumerate() {
+        for mut view in self.views {
             let mut rows: Vec<(String, u64)> = view
                 .shown
                 .into_values()
@@ -240,8 +241,8 @@ impl<'a> Engine<'a> {
                 .collect();
             rows.sort();
             view.late.sort_unstable();
-            let of_partition = |at: &PartitionStart| {
-                let counts = at.views.get(number).map_or_else(ViewCounts::default, |(counts, _)| *counts);
+            let of_partition = |(at, _): &PartitionStart| {
+                let counts = at.views.get(view.name).map_or_else(ViewCounts::default, |(counts, _)| *counts);
                 [counts.accepted, counts.counted, counts.filtered, counts.late]
             };
             let counts = self.saved.iter().map(of_partition).collect();

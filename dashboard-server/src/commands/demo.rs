@@ -13,8 +13,9 @@ use tidemark_pipeline::source::local_log::LocalLogWriter;
 use tidemark_pipeline::source::pace::{Speed, SystemClock};
 use tidemark_pipeline::source::player::Stage;
 use tidemark_pipeline::source::progress::Progress;
+use tidemark_pipeline::sql::Catalog;
 
-use super::serve::{embedded, open_log};
+use super::serve::Embedded;
 use super::serving::{self, Input};
 use super::{ConfigArgs, DoorArgs};
 use crate::server::Bound;
@@ -44,10 +45,16 @@ pub struct DemoArgs {
     /// Time of the day at which it begins
     #[arg(long, value_name = "HH:MM", default_value = "00:00")]
     pub from: String,
+    /// Stream that is played, where the SQL folder declares several [default: orders]
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
     /// Seed of the generated orders: the same seed is the same day
     #[arg(long, value_name = "NUMBER", default_value_t = 11)]
     pub seed: u64,
 }
+
+/// Name of the stream the shipped SQL declares for what is generated.
+const ORDERS: &str = "orders";
 
 /// Generates and serves until it is told to stop.
 ///
@@ -60,13 +67,13 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     // The demo needs no Kafka, whatever the stream says.
     set_for_all(&mut config, "connector", "embedded")?;
     let catalog = serving::load_catalog(&config)?;
-    let stream = serving::only_stream(&catalog)?;
-    let Some(plan) = catalog.streams.get(&stream) else { bail!("there is no stream {stream}") };
+    let played = played(&catalog, args.stream.as_deref())?;
     let generator = Generator::new(options(&args)?).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
-    let log = open_log(&config, &plan.definition)?;
-    let writer = log.writer(&stream)?;
-    let (source, ingest) = embedded(log, &plan.definition)?;
-    let input = Input { stream, source, mode: Mode::Demo, ingest: Some(ingest) };
+    let mut embedded = Embedded::default();
+    let streams = catalog.streams.values().map(|plan| embedded.add(&config, &plan.definition));
+    let streams = streams.collect::<anyhow::Result<_>>()?;
+    let writer = embedded.writer(&played)?;
+    let input = Input { streams, mode: Mode::Demo, ingest: embedded.ingest() };
     let stop = Arc::new(AtomicBool::new(false));
     let playing = start_playing(generator, writer, args.speed, Arc::clone(&stop))?;
     let is_quiet = args.config.quiet;
@@ -81,6 +88,13 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         bail!("the generator panicked");
     }
     served
+}
+
+/// The stream that is played: the named one, the only one, or among several the one the orders are for.
+fn played(catalog: &Catalog, wanted: Option<&str>) -> anyhow::Result<String> {
+    let orders = catalog.streams.contains_key(ORDERS).then_some(ORDERS);
+    let wanted = wanted.or(orders.filter(|_| catalog.streams.len() > 1));
+    Ok(serving::chosen_stream(catalog, wanted)?.definition.name.clone())
 }
 
 /// Every demo begins with an empty folder of its own.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use chrono::NaiveDate;
 use clap::Args;
 use tidemark_pipeline::generator::{Generator, GeneratorOptions, Shares, play};
@@ -33,6 +33,9 @@ pub struct LoadArgs {
     /// Where to.
     #[command(flatten)]
     pub destination: DestinationArgs,
+    /// Stream that is written, where the SQL folder declares several
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
     /// The file, with --to parquet
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
@@ -88,8 +91,7 @@ pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let mut generator = Generator::new(options(&args)).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let config = args.config.load(&DoorArgs::default())?;
     let catalog = serving::load_catalog(&config)?;
-    let stream = serving::only_stream(&catalog)?;
-    let Some(plan) = catalog.streams.get(&stream) else { bail!("there is no stream {stream}") };
+    let plan = serving::chosen_stream(&catalog, args.stream.as_deref())?;
     let speed = destination::speed(args.speed)?;
     let progress = Progress::new("orders", generator.records_expected(), args.config.quiet);
     if args.destination.to == Destination::Parquet {

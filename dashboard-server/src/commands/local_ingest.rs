@@ -1,5 +1,7 @@
 //! `POST /api/ingest/{stream}` into the embedded log.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -14,33 +16,32 @@ use crate::ingest::{IngestError, IngestSink, LineResult};
 /// goes to the partition where its first arrival is remembered.
 pub(super) struct LocalIngest {
     pub(super) log: LocalLog,
-    pub(super) stream: String,
-    pub(super) partition_key: Option<String>,
+    /// The streams in the log, each with the field that producers partition by.
+    pub(super) partition_keys: BTreeMap<String, Option<String>>,
     pub(super) clock: Clock,
 }
 
 impl LocalIngest {
-    fn known(&self, stream: &str) -> Result<(), IngestError> {
-        if stream == self.stream {
-            return Ok(());
-        }
-        Err(IngestError::UnknownStream { stream: stream.to_owned() })
+    /// The field that a stream is partitioned by.
+    fn partition_key(&self, stream: &str) -> Result<Option<&str>, IngestError> {
+        let found = self.partition_keys.get(stream).map(Option::as_deref);
+        found.ok_or_else(|| IngestError::UnknownStream { stream: stream.to_owned() })
     }
+}
 
-    /// The key of a line, or why the line cannot be an order.
-    fn key(&self, line: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        let Some(field) = &self.partition_key else {
-            let read: Result<IgnoredAny, _> = serde_json::from_slice(line);
-            return read.map(|_| None).map_err(|error| format!("not valid json: {error}"));
-        };
-        let read: Value = serde_json::from_slice(line).map_err(|error| format!("not valid json: {error}"))?;
-        let Value::Object(object) = read else { return Err("not a json object".to_owned()) };
-        Ok(match object.get(field) {
-            Some(Value::String(text)) => Some(text.clone().into_bytes()),
-            None | Some(Value::Null) => None,
-            Some(other) => Some(other.to_string().into_bytes()),
-        })
-    }
+/// The key of a line, or why the line cannot be a record.
+fn key(field: Option<&str>, line: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    let Some(field) = field else {
+        let read: Result<IgnoredAny, _> = serde_json::from_slice(line);
+        return read.map(|_| None).map_err(|error| format!("not valid json: {error}"));
+    };
+    let read: Value = serde_json::from_slice(line).map_err(|error| format!("not valid json: {error}"))?;
+    let Value::Object(object) = read else { return Err("not a json object".to_owned()) };
+    Ok(match object.get(field) {
+        Some(Value::String(text)) => Some(text.clone().into_bytes()),
+        None | Some(Value::Null) => None,
+        Some(other) => Some(other.to_string().into_bytes()),
+    })
 }
 
 fn failed(error: impl std::fmt::Display) -> IngestError {
@@ -49,8 +50,8 @@ fn failed(error: impl std::fmt::Display) -> IngestError {
 
 impl IngestSink for LocalIngest {
     fn append(&self, stream: &str, lines: Vec<Bytes>) -> Result<Vec<LineResult>, IngestError> {
-        self.known(stream)?;
-        let keys: Vec<Result<Option<Vec<u8>>, String>> = lines.iter().map(|line| self.key(line)).collect();
+        let field = self.partition_key(stream)?;
+        let keys: Vec<Result<Option<Vec<u8>>, String>> = lines.iter().map(|line| key(field, line)).collect();
         let timestamp_ms = self.clock.now_ms();
         let records: Vec<NewRecord<'_>> = lines
             .iter()
@@ -72,7 +73,7 @@ impl IngestSink for LocalIngest {
     }
 
     fn advance_watermark(&self, stream: &str, watermark_ms: i64) -> Result<Vec<LineResult>, IngestError> {
-        self.known(stream)?;
+        self.partition_key(stream)?;
         let mut writer = self.log.writer(stream).map_err(failed)?;
         writer.close(EventTime(watermark_ms), self.clock.now_ms()).map_err(failed)?;
         let partitions = 0..writer.partitions();

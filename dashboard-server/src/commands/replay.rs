@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use chrono::DateTime;
 use clap::Args;
 use tidemark_pipeline::model::EventTime;
@@ -37,6 +37,9 @@ pub struct ReplayArgs {
     /// Where to.
     #[command(flatten)]
     pub destination: DestinationArgs,
+    /// Stream that is written, where the SQL folder declares several
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
     /// Recorded seconds per second of the wall clock; as fast as it goes if not given
     #[arg(long, value_name = "FACTOR")]
     pub speed: Option<f64>,
@@ -62,8 +65,7 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let speed = destination::speed(args.speed)?;
     let config = args.config.load(&DoorArgs::default())?;
     let catalog = serving::load_catalog(&config)?;
-    let stream = serving::only_stream(&catalog)?;
-    let Some(plan) = catalog.streams.get(&stream) else { bail!("there is no stream {stream}") };
+    let plan = serving::chosen_stream(&catalog, args.stream.as_deref())?;
     let mut writer = destination::open(&args.destination, &config, &plan.definition)?;
     let progress = Progress::new("orders", None, args.config.quiet);
     let stop = AtomicBool::new(false);

@@ -1,14 +1,16 @@
 //! `tidemark serve`: pipeline and server in one process.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Args;
 use tidemark_pipeline::results::Mode;
-use tidemark_pipeline::source::Source;
+use tidemark_pipeline::run::live::{OpenSource, StreamInput};
 use tidemark_pipeline::source::kafka::KafkaSource;
-use tidemark_pipeline::source::local_log::{LocalLog, Retention};
+use tidemark_pipeline::source::local_log::{LocalLog, LocalLogWriter, Retention};
 use tidemark_pipeline::sql::{Catalog, StreamDefinition, options};
 
 use super::local_ingest::LocalIngest;
@@ -50,41 +52,99 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn input(config: &Config, catalog: &Catalog) -> anyhow::Result<Input> {
-    let stream = serving::only_stream(catalog)?;
-    let Some(plan) = catalog.streams.get(&stream) else { bail!("there is no stream {stream}") };
-    let definition = &plan.definition;
-    match definition.connector.as_str() {
-        "kafka" => {
-            let source: Box<dyn Source> = Box::new(KafkaSource::new(&definition.options)?);
-            Ok(Input { stream, source, mode: Mode::Live, ingest: None })
+    let mut streams = Vec::new();
+    let mut embedded = Embedded::default();
+    for (stream, plan) in &catalog.streams {
+        let definition = &plan.definition;
+        streams.push(match definition.connector.as_str() {
+            "kafka" => kafka(definition),
+            "embedded" => embedded.add(config, definition)?,
+            other => bail!(
+                "stream {stream} has the connector '{other}'; a server reads 'kafka' or 'embedded' \
+                 (files are for `tidemark run` and `tidemark replay`)"
+            ),
+        });
+    }
+    Ok(Input { streams, mode: Mode::Live, ingest: embedded.ingest() })
+}
+
+fn kafka(definition: &StreamDefinition) -> StreamInput {
+    let options = definition.options.clone();
+    let open: OpenSource = Box::new(move || Ok(Box::new(KafkaSource::new(&options)?)));
+    StreamInput { stream: definition.name.clone(), open }
+}
+
+/// The streams of a data folder's embedded log, as sources and as sinks of `POST /api/ingest`.
+#[derive(Default)]
+pub(super) struct Embedded {
+    log: Option<LocalLog>,
+    partition_keys: BTreeMap<String, Option<String>>,
+}
+
+impl Embedded {
+    /// Adds a stream, which is made in the log if it is missing.
+    ///
+    /// # Errors
+    /// When another process has the log, or the stream has another number of partitions.
+    pub(super) fn add(&mut self, config: &Config, definition: &StreamDefinition) -> anyhow::Result<StreamInput> {
+        let log = match &self.log {
+            Some(log) => log.clone(),
+            None => self.log.insert(LocalLog::open(&log_dir(config))?).clone(),
+        };
+        create_stream(&log, definition)?;
+        let key = definition.partition_key.and_then(|at| definition.columns.get(at));
+        let key = key.map(|column| column.field.name().clone());
+        self.partition_keys.insert(definition.name.clone(), key);
+        let stream = definition.name.clone();
+        let open: OpenSource = {
+            let stream = stream.clone();
+            Box::new(move || Ok(Box::new(log.source(&stream)?)))
+        };
+        Ok(StreamInput { stream, open })
+    }
+
+    /// A writer to one of the streams.
+    ///
+    /// # Errors
+    /// When the stream has not been added.
+    pub(super) fn writer(&self, stream: &str) -> anyhow::Result<LocalLogWriter> {
+        match &self.log {
+            Some(log) => Ok(log.writer(stream)?),
+            None => bail!("stream {stream} is not in the embedded log"),
         }
-        "embedded" => {
-            let log = open_log(config, definition)?;
-            let (source, ingest) = embedded(log, definition)?;
-            Ok(Input { stream, source, mode: Mode::Live, ingest: Some(ingest) })
-        }
-        other => bail!(
-            "stream {stream} has the connector '{other}'; a server reads 'kafka' or 'embedded' \
-             (files are for `tidemark run` and `tidemark replay`)"
-        ),
+    }
+
+    /// The door of `POST /api/ingest`; `None` where no stream is embedded.
+    pub(super) fn ingest(self) -> Option<Arc<dyn IngestSink>> {
+        let ingest = LocalIngest { log: self.log?, partition_keys: self.partition_keys, clock: Clock::system() };
+        Some(Arc::new(ingest))
     }
 }
 
 /// Partitions of an embedded stream that says nothing else.
 const PARTITIONS: u32 = 4;
 
+fn log_dir(config: &Config) -> PathBuf {
+    config.pipeline.data_dir.join("log")
+}
+
 /// Opens the embedded log of a data folder with the stream in it.
 ///
 /// # Errors
 /// When another process has it, or the stream has another number of partitions.
 pub(super) fn open_log(config: &Config, definition: &StreamDefinition) -> anyhow::Result<LocalLog> {
+    let log = LocalLog::open(&log_dir(config))?;
+    create_stream(&log, definition)?;
+    Ok(log)
+}
+
+fn create_stream(log: &LocalLog, definition: &StreamDefinition) -> anyhow::Result<()> {
     let partitions = match definition.options.get("partitions") {
         Some(text) => text.parse().map_err(|_| anyhow::anyhow!("'partitions' = '{text}' is not a number"))?,
         None => PARTITIONS,
     };
-    let log = LocalLog::open(&config.pipeline.data_dir.join("log"))?;
     log.create_stream(&definition.name, partitions, retention(definition)?)?;
-    Ok(log)
+    Ok(())
 }
 
 fn retention(definition: &StreamDefinition) -> anyhow::Result<Retention> {
@@ -94,23 +154,4 @@ fn retention(definition: &StreamDefinition) -> anyhow::Result<Retention> {
         age_ms: age.map_err(anyhow::Error::msg)?.map(options::ms),
         partition_bytes: bytes.map_err(|_| anyhow::anyhow!("'retention.bytes' is not a number of bytes"))?,
     })
-}
-
-/// The embedded log as source and as sink of `POST /api/ingest`.
-///
-/// # Errors
-/// When the stream is not in the log.
-pub(super) fn embedded(
-    log: LocalLog,
-    definition: &StreamDefinition,
-) -> anyhow::Result<(Box<dyn Source>, Arc<dyn IngestSink>)> {
-    let source = Box::new(log.source(&definition.name)?);
-    let key = definition.partition_key.and_then(|at| definition.columns.get(at));
-    let ingest = LocalIngest {
-        log,
-        stream: definition.name.clone(),
-        partition_key: key.map(|column| column.field.name().clone()),
-        clock: Clock::system(),
-    };
-    Ok((source, Arc::new(ingest)))
 }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use tidemark_pipeline::results::{Mode, Results};
-use tidemark_pipeline::run::{live, reference};
-use tidemark_pipeline::source::Source;
-use tidemark_pipeline::sql::{Catalog, SqlError};
+use tidemark_pipeline::run::live::{self, StreamInput};
+use tidemark_pipeline::run::reference;
+use tidemark_pipeline::sql::{Catalog, SqlError, StreamPlan};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -22,10 +22,8 @@ use crate::telemetry::install_metrics;
 
 /// Where the records of a run come from.
 pub(super) struct Input {
-    /// The stream.
-    pub(super) stream: String,
-    /// Its log.
-    pub(super) source: Box<dyn Source>,
+    /// The streams with their logs.
+    pub(super) streams: Vec<StreamInput>,
     /// What kind of records they are.
     pub(super) mode: Mode,
     /// The embedded log's door, where there is one.
@@ -47,17 +45,19 @@ pub(super) fn together(errors: Vec<SqlError>) -> anyhow::Error {
     anyhow::anyhow!("{what} in the SQL folder:\n{}", lines.join("\n"))
 }
 
-/// The one stream of a catalogue.
+/// The stream that records are written for: the named one, or the only one there is.
 ///
 /// # Errors
-/// When there are several: one server runs one stream.
-pub(super) fn only_stream(catalog: &Catalog) -> anyhow::Result<String> {
-    match catalog.streams.keys().collect::<Vec<_>>().as_slice() {
-        [one] => Ok((*one).clone()),
-        many => bail!(
-            "the SQL folder declares {} streams; one server runs one stream for now, so move the others away",
-            many.len()
-        ),
+/// When there is none of that name, or there are several and none is named.
+pub(super) fn chosen_stream<'a>(catalog: &'a Catalog, wanted: Option<&str>) -> anyhow::Result<&'a Arc<StreamPlan>> {
+    let names = || catalog.streams.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match (wanted, catalog.streams.values().collect::<Vec<_>>().as_slice()) {
+        (None, [one]) => Ok(one),
+        (None, _) => bail!("the SQL folder declares several streams; say which with --stream: {}", names()),
+        (Some(name), _) => match catalog.streams.get(name) {
+            Some(found) => Ok(found),
+            None => bail!("--stream {name}: the SQL folder declares no such stream; it has {}", names()),
+        },
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let metrics = install_metrics();
     let tables = reference::load(catalog).map_err(together)?;
-    let pipeline = live::start(catalog, &config.pipeline, input.mode, (input.stream, input.source))?;
+    let pipeline = live::start(catalog, &config.pipeline, input.mode, &input.streams)?;
     let results = Arc::clone(pipeline.results());
     let parts = ServerParts {
         results: Arc::clone(&results),

@@ -36,6 +36,8 @@ struct Headline<'a> {
     window: Option<Span>,
     as_of: Instant,
     watermark: Option<Instant>,
+    /// Silent partitions that a settled figure has not waited for.
+    idle: &'a [PartitionId],
     mark: &'a str,
     revision: u64,
     cut: u64,
@@ -112,7 +114,8 @@ fn papers(figure: &Figure, cut: &Cut, epoch: &str) -> Result<Response, ApiError>
         || ApiError::NoFigure { message: format!("{}.{} is null here", info.name, figure.column) };
     let value = figure.value.as_deref().ok_or_else(missing)?;
     let no_time = || ApiError::NoFigure { message: "no record has been accepted yet".to_owned() };
-    let as_of = cut.as_of.ok_or_else(no_time)?;
+    let progress = cut.progress(info);
+    let as_of = progress.as_of.ok_or_else(no_time)?;
     let zone = Zone::named(&info.time_zone).map_err(|message| ApiError::Internal { message })?;
     let spoken = speak(value, &info.unit);
     let instant =
@@ -129,7 +132,8 @@ fn papers(figure: &Figure, cut: &Cut, epoch: &str) -> Result<Response, ApiError>
         definition: &info.definition,
         window: figure.window.map(|(start, end)| Span { start: instant(start), end: instant(end) }),
         as_of: instant(as_of),
-        watermark: cut.watermark.filter(in_time).map(instant),
+        watermark: progress.watermark.filter(in_time).map(instant),
+        idle: &progress.idle,
         mark: &figure.mark,
         revision: figure.revision,
         cut: cut.cut,

@@ -47,11 +47,14 @@ pub async fn get_metrics(State(state): State<Arc<AppState>>) -> Response {
     #[expect(clippy::cast_precision_loss, reason = "milliseconds and counts stay far below 2^53")]
     {
         metrics::gauge!("tidemark_cut").set(cut.cut as f64);
-        if let Some(as_of) = cut.as_of {
-            metrics::gauge!("tidemark_as_of_ms").set(as_of as f64);
-        }
-        if let Some(watermark) = cut.watermark {
-            metrics::gauge!("tidemark_watermark_ms").set(watermark as f64);
+        for (stream, progress) in &cut.streams {
+            if let Some(as_of) = progress.as_of {
+                metrics::gauge!("tidemark_as_of_ms", "stream" => stream.clone()).set(as_of as f64);
+            }
+            if let Some(watermark) = progress.watermark {
+                metrics::gauge!("tidemark_watermark_ms", "stream" => stream.clone()).set(watermark as f64);
+            }
+            metrics::gauge!("tidemark_idle_partitions", "stream" => stream.clone()).set(progress.idle.len() as f64);
         }
     }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

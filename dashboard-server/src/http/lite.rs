@@ -64,7 +64,7 @@ fn write_view(out: &mut String, cut: &Cut, view: &Snapshot) {
             let _infallible = write!(out, ", {name} {}", escaped(value));
         }
     }
-    if let Some(as_of) = cut.as_of {
+    if let Some(as_of) = cut.progress(info).as_of {
         let _infallible =
             write!(out, ", as of {} ({})", local_time(as_of, &zone), zone_name(as_of, &zone));
     }

@@ -23,6 +23,8 @@ use crate::websocket::protocol::{write_list, write_optional, write_times};
 #[serde(rename_all = "camelCase")]
 pub struct ViewEntry<'a> {
     name: &'a str,
+    /// `null` for a view over the engine's own tables.
+    stream: Option<&'a str>,
     keys: &'a [String],
     columns: Vec<Column<'a>>,
     scope: Option<&'a str>,
@@ -44,7 +46,8 @@ struct Column<'a> {
 
 /// `GET /api/views`: every view, in the order of their names.
 pub async fn list_views(State(state): State<Arc<AppState>>) -> Response {
-    let views: Vec<ViewEntry<'_>> = state.results.views().iter().map(|view| entry(view)).collect();
+    let views = state.results.views();
+    let views: Vec<ViewEntry<'_>> = views.iter().map(|view| entry(view)).collect();
     Json(views).into_response()
 }
 
@@ -55,6 +58,7 @@ fn entry(view: &ViewInfo) -> ViewEntry<'_> {
     let columns = view.schema.fields().iter();
     ViewEntry {
         name: &view.name,
+        stream: view.stream.as_deref(),
         keys: &view.keys,
         columns: columns
             .map(|field| Column { name: field.name(), of: sql_type(field.data_type()) })
@@ -110,7 +114,7 @@ fn write_view(results: &Results, cut: &Cut, view: &Snapshot, last: Option<usize>
     write_text(&mut out, &view.info.name);
     let _infallible = write!(out, ",\"cut\":{},\"epoch\":", cut.cut);
     write_text(&mut out, results.epoch());
-    write_times(&mut out, cut);
+    write_times(&mut out, &cut.progress(&view.info));
     out.push_str(",\"scope\":");
     write_optional(&mut out, view.info.scope.as_deref());
     out.push_str(",\"space\":\"live\",\"rows\":[");

@@ -20,7 +20,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
-use tidemark_pipeline::results::{Cut, Results};
+use tidemark_pipeline::results::{Cut, Results, StreamProgress};
 
 /// Reference tables by name, the same for every query.
 pub(super) type ReferenceTables = Arc<BTreeMap<String, Arc<dyn TableProvider>>>;
@@ -29,6 +29,8 @@ pub(super) type ReferenceTables = Arc<BTreeMap<String, Arc<dyn TableProvider>>>;
 const CUT_TABLE: &str = "current_cut";
 /// Table with the offsets a query sees, by stream and partition.
 const OFFSETS_TABLE: &str = "current_offsets";
+/// Table with how far each stream is at the cut a query sees.
+const STREAMS_TABLE: &str = "current_streams";
 
 /// The cut that the queries of one session see.
 pub(super) struct Pin {
@@ -87,6 +89,7 @@ impl CutSchema {
             match name {
                 CUT_TABLE => (Origin::Cut, cut_schema()),
                 OFFSETS_TABLE => (Origin::Offsets, offsets_schema()),
+                STREAMS_TABLE => (Origin::Streams, streams_schema()),
                 _ => return None,
             }
         };
@@ -98,7 +101,7 @@ impl CutSchema {
 impl SchemaProvider for CutSchema {
     fn table_names(&self) -> Vec<String> {
         let cut = self.pin.cut();
-        let own = [CUT_TABLE, OFFSETS_TABLE].map(str::to_owned);
+        let own = [CUT_TABLE, OFFSETS_TABLE, STREAMS_TABLE].map(str::to_owned);
         let mut names: Vec<String> = cut.views.keys().chain(cut.tables.keys()).cloned().collect();
         names.extend(self.reference.keys().cloned());
         names.extend(own);
@@ -125,6 +128,7 @@ enum Origin {
     Ledger(String),
     Cut,
     Offsets,
+    Streams,
 }
 
 /// A table of the pinned cut.
@@ -145,6 +149,7 @@ impl LiveTable {
             Origin::Ledger(name) => Ok(cut.tables.get(name).cloned().into_iter().collect()),
             Origin::Cut => Ok(vec![cut_batch(&cut, self.pin.epoch())?]),
             Origin::Offsets => Ok(vec![offsets_batch(&cut)?]),
+            Origin::Streams => Ok(vec![streams_batch(&cut)?]),
         }
     }
 }
@@ -201,11 +206,12 @@ fn cut_batch(cut: &Cut, epoch: &str) -> Result<RecordBatch> {
     let time = |ms: Option<i64>| -> ArrayRef {
         Arc::new(TimestampMillisecondArray::from(vec![ms]).with_timezone("UTC"))
     };
+    let overall = cut.overall();
     let columns: Vec<ArrayRef> = vec![
         Arc::new(UInt64Array::from(vec![cut.cut])),
         Arc::new(StringArray::from(vec![epoch])),
-        time(cut.as_of),
-        time(cut.watermark),
+        time(overall.as_of),
+        time(overall.watermark),
         time(Some(cut.published_at)),
     ];
     Ok(RecordBatch::try_new(cut_schema(), columns)?)
@@ -233,4 +239,35 @@ fn offsets_batch(cut: &Cut) -> Result<RecordBatch> {
         Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>()),
     ];
     Ok(RecordBatch::try_new(offsets_schema(), columns)?)
+}
+
+fn streams_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("stream", DataType::Utf8, false),
+        time_field("as_of"),
+        time_field("watermark"),
+        time_field("settled"),
+        Field::new("idle_partitions", DataType::Utf8, false),
+    ]))
+}
+
+fn streams_batch(cut: &Cut) -> Result<RecordBatch> {
+    let all = || cut.streams.values();
+    let times = |of: fn(&StreamProgress) -> Option<i64>| -> ArrayRef {
+        let in_time = |ms: &i64| *ms != i64::MIN && *ms != i64::MAX;
+        let times = all().map(|stream| of(stream).filter(in_time));
+        Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+    };
+    let idle = |stream: &StreamProgress| {
+        let names: Vec<String> = stream.idle.iter().map(ToString::to_string).collect();
+        Some(names.join(","))
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(cut.streams.keys().map(Some).collect::<StringArray>()),
+        times(|stream| stream.as_of),
+        times(|stream| stream.watermark),
+        times(|stream| stream.settled),
+        Arc::new(all().map(idle).collect::<StringArray>()),
+    ];
+    Ok(RecordBatch::try_new(streams_schema(), columns)?)
 }

@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::results::snapshot::Bilingual;
 use tidemark_pipeline::results::{
-    Cut, Mode, PublishedRow, Results, Snapshot, State, Status, Tombstone, ViewInfo, WindowRows,
+    Cut, Mode, PublishedRow, Results, Snapshot, State, Status, StreamProgress, Tombstone, ViewInfo, WindowRows,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -94,7 +94,8 @@ impl Publisher {
     /// Publishes the next cut and says its number.
     pub(super) fn publish(&mut self) -> u64 {
         self.cut += 1;
-        let views = self.results.views().iter().map(|info| self.snapshot(info));
+        let infos = self.results.views();
+        let views = infos.iter().map(|info| self.snapshot(info));
         let views = views.map(|view| (view.info.name.clone(), Arc::new(view))).collect();
         let offsets = BTreeMap::from([("orders".to_owned(), BTreeMap::from([(0, 120), (1, 117)]))]);
         let late = Schema::new(vec![Field::new("reason", DataType::Utf8, false)]);
@@ -103,8 +104,7 @@ impl Publisher {
         let late = RecordBatch::try_new(Arc::new(late), vec![reasons]).expect("fits");
         self.results.publish(Cut {
             cut: self.cut,
-            as_of: self.as_of,
-            watermark: self.as_of.map(|as_of| as_of - 5_000),
+            streams: BTreeMap::from([("orders".to_owned(), self.progress())]),
             offsets,
             published_at: DAY_START,
             views,
@@ -112,6 +112,11 @@ impl Publisher {
         });
         self.results.set_status(Status { state: State::Live, ..Status::default() });
         self.cut
+    }
+
+    fn progress(&self) -> StreamProgress {
+        let behind = self.as_of.map(|as_of| as_of - 5_000);
+        StreamProgress { as_of: self.as_of, watermark: behind, settled: behind, idle: Vec::new() }
     }
 
     fn snapshot(&self, info: &Arc<ViewInfo>) -> Snapshot {
@@ -175,6 +180,7 @@ fn info(name: &str) -> ViewInfo {
     }
     ViewInfo {
         name: name.to_owned(),
+        stream: Some("orders".to_owned()),
         keys,
         schema: schema(name),
         scope: Some("paid@1".to_owned()),

@@ -24,7 +24,8 @@ fn viewers_in_step_share_the_very_same_bytes() {
     publisher.day(1).publish();
     let hub = Hub::new(Arc::clone(&publisher.results), Clock::system());
     let cut = publisher.results.latest();
-    let frame = |cut, held| hub.frame(cut, 1, held).expect("has changed");
+    let day: Arc<str> = DAY.into();
+    let frame = |cut, held| hub.frame(cut, &day, held).expect("has changed");
     let whole = Held { cut: None, last: None };
     assert_eq!(frame(&cut, whole).as_ptr(), frame(&cut, whole).as_ptr());
     // A limit that cuts nothing off is the same frame.
@@ -35,7 +36,7 @@ fn viewers_in_step_share_the_very_same_bytes() {
     let since = Held { cut: Some(1), last: None };
     assert_eq!(frame(&next, since).as_ptr(), frame(&next, since).as_ptr());
     assert!(frame(&next, since).contains("\"base\":1"));
-    assert!(hub.frame(&next, 1, Held { cut: Some(2), last: None }).is_none());
+    assert!(hub.frame(&next, &day, Held { cut: Some(2), last: None }).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

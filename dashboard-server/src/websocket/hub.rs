@@ -42,11 +42,11 @@ pub struct Held {
 
 type Frame = Arc<OnceLock<Utf8Bytes>>;
 
-/// The frames of one cut, by place of the view in [`Results::views`].
+/// The frames of one cut, by view.
 #[derive(Debug)]
 struct Board {
     cut: u64,
-    frames: HashMap<(usize, Since), Frame>,
+    frames: HashMap<(Arc<str>, Since), Frame>,
 }
 
 /// The frames of the newest cuts, and what every viewer is told beside them.
@@ -122,11 +122,10 @@ impl Hub {
     /// The frame that brings a viewer of `view` to `cut`, and `None` when the view has not changed
     /// since. A viewer too far behind gets a snapshot again.
     ///
-    /// `view` is the place of the view in [`Results::views`].
+    /// `None` too for a view the cut does not have.
     #[must_use]
-    pub fn frame(&self, cut: &Cut, view: usize, held: Held) -> Option<Utf8Bytes> {
-        let info = self.results.views().get(view)?;
-        let snapshot = cut.views.get(&info.name)?;
+    pub fn frame(&self, cut: &Cut, view: &Arc<str>, held: Held) -> Option<Utf8Bytes> {
+        let snapshot = cut.views.get(&**view)?;
         let since = match held.cut {
             Some(base) if snapshot.changed_at <= base => return None,
             Some(base) if snapshot.complete_since <= base => Since::Cut(base),
@@ -137,7 +136,7 @@ impl Hub {
     }
 
     /// The shared place of a frame. The lock is held to find it, never to encode it.
-    fn slot(&self, cut: u64, view: usize, since: Since) -> Frame {
+    fn slot(&self, cut: u64, view: &Arc<str>, since: Since) -> Frame {
         let mut boards = self.boards.lock();
         let at = match boards.iter().position(|board| board.cut == cut) {
             Some(at) => at,
@@ -150,12 +149,13 @@ impl Hub {
             }
         };
         let Some(board) = boards.get_mut(at) else { return Frame::default() };
-        if let Some(frame) = board.frames.get(&(view, since)) {
+        let place = (Arc::clone(view), since);
+        if let Some(frame) = board.frames.get(&place) {
             return Arc::clone(frame);
         }
         let frame = Frame::default();
         if board.frames.len() < FRAMES_MAX {
-            board.frames.insert((view, since), Arc::clone(&frame));
+            board.frames.insert(place, Arc::clone(&frame));
         }
         frame
     }

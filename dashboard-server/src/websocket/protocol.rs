@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 use tidemark_pipeline::results::json::write_text;
-use tidemark_pipeline::results::{Changes, Cut, Mode, Results, Snapshot, Status};
+use tidemark_pipeline::results::{Changes, Cut, Mode, Results, Snapshot, Status, StreamProgress};
 
 /// Largest message a viewer may send, in bytes. A subscription to a hundred views is a tenth of it.
 pub const INBOUND_BYTES_MAX: usize = 16_384;
@@ -88,7 +88,7 @@ pub fn snap(cut: &Cut, view: &Snapshot, last: Option<usize>) -> String {
     let mut out = String::from("{\"type\":\"snap\",\"view\":");
     write_text(&mut out, &view.info.name);
     let _infallible = write!(out, ",\"cut\":{}", cut.cut);
-    write_times(&mut out, cut);
+    write_times(&mut out, &cut.progress(&view.info));
     out.push_str(",\"scope\":");
     write_optional(&mut out, view.info.scope.as_deref());
     out.push_str(",\"space\":\"live\",\"rows\":[");
@@ -103,7 +103,7 @@ pub fn delta(cut: &Cut, view: &Snapshot, base: u64, changes: &Changes) -> String
     let mut out = String::from("{\"type\":\"delta\",\"view\":");
     write_text(&mut out, &view.info.name);
     let _infallible = write!(out, ",\"base\":{base},\"cut\":{}", cut.cut);
-    write_times(&mut out, cut);
+    write_times(&mut out, &cut.progress(&view.info));
     out.push_str(",\"upsert\":[");
     write_list(&mut out, changes.upsert.iter().map(|row| &**row));
     out.push_str("],\"delete\":[");
@@ -119,7 +119,8 @@ pub fn status(status: &Status, cut: &Cut, now_ms: i64) -> String {
     let fields = serde_json::to_string(status).unwrap_or_else(|_| "{}".to_owned());
     let inner = fields.strip_prefix('{').unwrap_or(&fields);
     let mut out = format!("{{\"type\":\"status\",\"now\":{now_ms},\"cut\":{}", cut.cut);
-    write_times(&mut out, cut);
+    write_times(&mut out, &cut.overall());
+    write_streams(&mut out, cut);
     out.push(if inner == "}" { ' ' } else { ',' });
     out.push_str(inner);
     out
@@ -154,12 +155,33 @@ pub fn error(code: &str, message: &str) -> String {
     out
 }
 
-/// Appends `,"asOf":…,"watermark":…`; null before the first record.
-pub fn write_times(out: &mut String, cut: &Cut) {
+/// Appends `,"asOf":…,"watermark":…`, null before the first record, and `,"idle":[…]` with the
+/// partitions that what is settled does not wait for, where there are any.
+pub fn write_times(out: &mut String, progress: &StreamProgress) {
     out.push_str(",\"asOf\":");
-    write_number(out, cut.as_of);
+    write_number(out, progress.as_of);
     out.push_str(",\"watermark\":");
-    write_number(out, cut.watermark);
+    write_number(out, progress.watermark);
+    if !progress.idle.is_empty() {
+        let idle: Vec<String> = progress.idle.iter().map(ToString::to_string).collect();
+        let _infallible = write!(out, ",\"idle\":[{}]", idle.join(","));
+    }
+}
+
+/// Appends `,"streams":{"orders":{"asOf":…,"watermark":…},…}`.
+fn write_streams(out: &mut String, cut: &Cut) {
+    out.push_str(",\"streams\":{");
+    for (nth, (name, progress)) in cut.streams.iter().enumerate() {
+        if nth > 0 {
+            out.push(',');
+        }
+        write_text(out, name);
+        out.push_str(":{\"settled\":");
+        write_number(out, progress.settled);
+        write_times(out, progress);
+        out.push('}');
+    }
+    out.push('}');
 }
 
 /// Appends a JSON string, or null.

@@ -6,7 +6,7 @@ use axum::extract::ws::Utf8Bytes;
 use tidemark_pipeline::results::Cut;
 
 use super::hub::{Held, Hub};
-use super::protocol::{LIVE_SPACE, Resume};
+use super::protocol::{self, LIVE_SPACE, Resume};
 
 /// Why a subscription is refused; the viewer goes on with what it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,8 +49,7 @@ pub struct Wish<'a> {
 
 #[derive(Debug)]
 struct Subscription {
-    /// Place of the view in [`tidemark_pipeline::results::Results::views`].
-    view: usize,
+    view: Arc<str>,
     held: Held,
 }
 
@@ -76,37 +75,40 @@ impl Viewer {
         if let Some(space) = wish.space.filter(|space| *space != LIVE_SPACE) {
             return Err(SubscribeError::UnknownSpace { space: space.to_owned() });
         }
-        let Some(view) = self.position(name) else {
+        if !self.hub.results().latest().views.contains_key(name) {
             return Err(SubscribeError::UnknownView { name: name.to_owned() });
-        };
+        }
         let held = Held { cut: self.known_cut(wish), last: wish.last };
-        self.subscriptions.retain(|subscription| subscription.view != view);
-        self.subscriptions.push(Subscription { view, held });
+        self.unsubscribe(name);
+        self.subscriptions.push(Subscription { view: name.into(), held });
         Ok(())
     }
 
     /// Ends one view; one that is not subscribed is passed over.
     pub fn unsubscribe(&mut self, name: &str) {
-        if let Some(view) = self.position(name) {
-            self.subscriptions.retain(|subscription| subscription.view != view);
-        }
+        self.subscriptions.retain(|subscription| *subscription.view != *name);
     }
 
     /// The frames that bring this viewer to `cut`. They count as got: a viewer whose line breaks
-    /// comes back with the cut it has, or without one.
+    /// comes back with the cut it has, or without one. A view that has been removed is told as an
+    /// error, once.
     pub fn frames(&mut self, cut: &Cut) -> Vec<Utf8Bytes> {
         let mut frames = Vec::new();
         for subscription in &mut self.subscriptions {
-            if let Some(frame) = self.hub.frame(cut, subscription.view, subscription.held) {
+            if let Some(frame) = self.hub.frame(cut, &subscription.view, subscription.held) {
                 frames.push(frame);
                 subscription.held.cut = Some(cut.cut);
             }
         }
+        self.subscriptions.retain(|subscription| {
+            let is_there = cut.views.contains_key(&*subscription.view);
+            if !is_there {
+                let gone = SubscribeError::UnknownView { name: subscription.view.to_string() };
+                frames.push(protocol::error(gone.code(), &gone.to_string()).into());
+            }
+            is_there
+        });
         frames
-    }
-
-    fn position(&self, name: &str) -> Option<usize> {
-        self.hub.results().views().iter().position(|view| view.name == name)
     }
 
     /// A cut of another epoch, or one that has not been yet, says nothing about what a viewer has.

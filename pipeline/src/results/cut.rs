@@ -9,15 +9,26 @@ use tokio::sync::watch;
 use super::snapshot::{Snapshot, ViewInfo};
 use crate::model::{Offset, PartitionId};
 
+/// How far one stream is at a cut; times in epoch milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamProgress {
+    /// Largest accepted event time; `None` before the first record.
+    pub as_of: Option<i64>,
+    /// Event time every partition has passed by what is in the log; `None` until all have begun.
+    pub watermark: Option<i64>,
+    /// Event time every partition but the idle ones has passed; `None` until one has begun.
+    pub settled: Option<i64>,
+    /// The idle partitions `settled` does not wait for: it would be earlier with them.
+    pub idle: Vec<PartitionId>,
+}
+
 /// Every view and table at one vector of offsets.
 #[derive(Debug, Clone, Default)]
 pub struct Cut {
     /// Number of this publish within its epoch, from 1; 0 before the first.
     pub cut: u64,
-    /// Largest accepted event time in epoch milliseconds; `None` before the first record.
-    pub as_of: Option<i64>,
-    /// Event time every partition has passed, epoch milliseconds; `None` until all have begun.
-    pub watermark: Option<i64>,
+    /// How far each stream is, by name.
+    pub streams: BTreeMap<String, StreamProgress>,
     /// Offset after the last record read, by stream and partition.
     pub offsets: BTreeMap<String, BTreeMap<PartitionId, Offset>>,
     /// When it was published, epoch milliseconds by the wall clock.
@@ -26,6 +37,31 @@ pub struct Cut {
     pub views: BTreeMap<String, Arc<Snapshot>>,
     /// Accounting and ledgers by name, as tables analysts can query.
     pub tables: BTreeMap<String, RecordBatch>,
+}
+
+impl Cut {
+    /// How far the stream of a view is; for a view over the engine's own tables, all streams together.
+    #[must_use]
+    pub fn progress(&self, view: &ViewInfo) -> StreamProgress {
+        match &view.stream {
+            Some(stream) => self.streams.get(stream).cloned().unwrap_or_default(),
+            None => self.overall(),
+        }
+    }
+
+    /// All streams together: the newest of their newest records, and the earliest of their watermarks.
+    #[must_use]
+    pub fn overall(&self) -> StreamProgress {
+        let all = || self.streams.values();
+        // A stream that has not begun has no watermark, and then all together have none.
+        let earliest = |of: fn(&StreamProgress) -> Option<i64>| all().map(of).min().flatten();
+        StreamProgress {
+            as_of: all().filter_map(|stream| stream.as_of).max(),
+            watermark: earliest(|stream| stream.watermark),
+            settled: earliest(|stream| stream.settled),
+            idle: Vec::new(),
+        }
+    }
 }
 
 /// What kind of stream the figures come from; the screen says which.
@@ -90,7 +126,6 @@ impl Default for Status {
 pub struct Results {
     epoch: String,
     mode: Mode,
-    views: Vec<Arc<ViewInfo>>,
     cut: watch::Sender<Arc<Cut>>,
     status: watch::Sender<Arc<Status>>,
 }
@@ -107,7 +142,6 @@ impl Results {
         Arc::new(Self {
             epoch,
             mode,
-            views,
             cut: watch::Sender::new(Arc::new(first)),
             status: watch::Sender::new(Arc::default()),
         })
@@ -125,10 +159,10 @@ impl Results {
         self.mode
     }
 
-    /// The views in the order of their names.
+    /// The views there are now, in the order of their names.
     #[must_use]
-    pub fn views(&self) -> &[Arc<ViewInfo>] {
-        &self.views
+    pub fn views(&self) -> Vec<Arc<ViewInfo>> {
+        self.cut.borrow().views.values().map(|view| Arc::clone(&view.info)).collect()
     }
 
     /// The newest cut.

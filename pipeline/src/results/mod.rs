@@ -8,6 +8,6 @@ pub mod json;
 pub mod published;
 pub mod snapshot;
 
-pub use cut::{Cut, Mode, Results, State, Status};
+pub use cut::{Cut, Mode, Results, State, Status, StreamProgress};
 pub use published::PublishedView;
 pub use snapshot::{Changes, Mark, PublishedRow, Snapshot, Tombstone, ViewInfo, WindowRows};

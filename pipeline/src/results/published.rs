@@ -257,6 +257,7 @@ mod tests {
         ]);
         let info = ViewInfo {
             name: "v".into(),
+            stream: None,
             keys: vec!["end".into()],
             schema: schema_with_papers(&schema),
             scope: None,

@@ -34,11 +34,13 @@ impl Mark {
     }
 }
 
-/// What a view is, apart from its rows. Set at start and the same for every cut of an epoch.
+/// What a view is, apart from its rows. It changes only when the SQL folder is read again.
 #[derive(Debug, Clone)]
 pub struct ViewInfo {
     /// Name in SQL, JSON and URLs.
     pub name: String,
+    /// The stream its figures come from; `None` for a view over the engine's own tables.
+    pub stream: Option<String>,
     /// Columns that identify a row, in the order of the schema.
     pub keys: Vec<String>,
     /// Columns of the rows, `_mark` and `_revision` last.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::Result;
 
-use super::partition::{PartitionRun, Place};
+use super::partition::{Branch, PartitionRun, Place};
 use crate::decode::{Decoder, FieldSpec, FieldType, Format};
 use crate::model::Zone;
 use crate::sql::options::Retention;
@@ -14,9 +14,11 @@ use crate::sql::{StreamPlan, ViewPlan};
 use crate::windows::fire::ViewState;
 use crate::windows::{ViewFold, Windows};
 
-/// A view to be run, apart from its name and papers.
+/// A view to be run, apart from its papers.
 #[derive(Debug, Clone)]
 pub struct ViewToRun {
+    /// Its name.
+    pub name: Arc<str>,
     /// Its plan.
     pub plan: Arc<ViewPlan>,
     /// How long its closed windows may be revised, in milliseconds.
@@ -54,12 +56,19 @@ pub fn partition_run(
     csv_header: Option<Vec<String>>,
     views: &[ViewToRun],
 ) -> Result<PartitionRun> {
-    let zone = stream.definition.zone;
-    let folds = views
-        .iter()
-        .map(|view| ViewFold::new(Arc::clone(&view.plan), view.windows(zone)))
-        .collect::<Result<Vec<_>>>()?;
-    PartitionRun::new(Arc::clone(stream), place, decoder(stream, csv_header), folds)
+    let branches = vec![branch(&stream.definition.name, stream.definition.zone, views)?];
+    PartitionRun::new(Arc::clone(stream), place, decoder(stream, csv_header), branches)
+}
+
+/// The folds of views over one stream.
+///
+/// # Errors
+/// When a fold cannot be made.
+pub fn branch(stream: &str, zone: Zone, views: &[ViewToRun]) -> Result<Branch> {
+    let fold = |view: &ViewToRun| {
+        Ok((Arc::clone(&view.name), ViewFold::new(Arc::clone(&view.plan), view.windows(zone))?))
+    };
+    Ok(Branch::new(stream.into(), views.iter().map(fold).collect::<Result<_>>()?))
 }
 
 /// The decoder of a stream's records.

@@ -239,7 +239,12 @@ impl Job {
         let logical = analyzed(&state, query).map_err(|error| planning(&error))?;
         let plan = self.catalog.plan(&logical).map_err(|error| planning(&error))?;
         let Some(stream) = self.catalog.streams.get(&plan.stream).cloned() else { return Ok(()) };
-        let view = ViewToRun { plan: Arc::new(plan), allowed_lateness: 0, retention: Retention::Time(i64::MAX) };
+        let view = ViewToRun {
+            name: "query".into(),
+            plan: Arc::new(plan),
+            allowed_lateness: 0,
+            retention: Retention::Time(i64::MAX),
+        };
         on_event(JobEvent::Columns(Arc::clone(&view.plan.schema)))?;
         let mut run = QueryRun::open(&stream, &view, place(statement), self.options.clone())?;
         run.to_the_end(on_event)?;
@@ -352,13 +357,15 @@ impl QueryRun {
             for letter in &drain.dead_letters {
                 on_event(JobEvent::DeadLetter(letter))?;
             }
-            if let Some((_, reason)) = drain.failed.into_iter().next() {
-                return Err(JobError::Execution { place: self.place.clone(), detail: reason });
-            }
-            for (drained, counts) in drain.views {
-                let at = (drain.counts, counts.late, drain.watermark, drain.as_of);
-                self.counts.insert(drain.partition, at);
-                self.state.absorb(drain.partition, drained).map_err(|error| self.failed(&error))?;
+            for branch in drain.branches {
+                for view in branch.views {
+                    if let Some(detail) = view.failed {
+                        return Err(JobError::Execution { place: self.place.clone(), detail });
+                    }
+                    let at = (drain.counts, view.counts.late, drain.watermark, branch.as_of);
+                    self.counts.insert(drain.partition, at);
+                    self.state.absorb(drain.partition, view.drained).map_err(|error| self.failed(&error))?;
+                }
             }
         }
         Ok(())

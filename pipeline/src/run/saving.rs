@@ -3,75 +3,114 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::partition::PartitionStart;
-use super::publisher::{PartitionAt, Publisher};
+use super::publisher::Publisher;
 use crate::model::PartitionId;
 use crate::results::published::NewWindow;
 use crate::results::{Mark, WindowRows};
-use crate::state::checkpoint::{SavedPartition, ViewToSave, encode};
+use crate::state::checkpoint::{StreamToSave, ViewToSave, encode};
 use crate::state::dedup_files::DedupFiles;
-use crate::state::{Checkpoint, CheckpointError, CheckpointStore};
+use crate::state::{Checkpoint, CheckpointError, CheckpointStore, SavedPartition, SavedView};
 
-/// Saves a publisher's state with its offsets.
+/// Saves the state of all streams and views with their offsets.
 #[derive(Debug)]
 pub struct Saving {
     store: CheckpointStore,
+    streams: BTreeMap<String, StreamFiles>,
+}
+
+/// What of a stream is kept beside its state.
+#[derive(Debug)]
+struct StreamFiles {
+    hash: String,
     dedup: DedupFiles,
     /// Dedup keys since the last checkpoint.
     fresh: BTreeMap<PartitionId, Vec<(u128, i64)>>,
 }
 
-/// What a stream goes on from.
+/// A stream that is about to be read.
+#[derive(Debug, Clone)]
+pub struct StreamToRead {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its definition.
+    pub hash: String,
+    /// `dedup.horizon` in milliseconds.
+    pub dedup_horizon_ms: i64,
+    /// The partitions its log has now.
+    pub partitions: Vec<PartitionId>,
+}
+
+/// Where a partition goes on: its state and its dedup keys.
+pub type PartitionStart = (SavedPartition, Vec<(u128, i64)>);
+
+/// What the streams go on from.
 #[derive(Debug, Default)]
 pub struct Resumed {
-    /// Where each partition goes on; empty for a fresh start.
-    pub partitions: BTreeMap<PartitionId, PartitionStart>,
+    /// By stream and partition; what is missing begins with the first record in the log.
+    pub partitions: BTreeMap<(String, PartitionId), PartitionStart>,
 }
 
 impl Saving {
-    /// Opens a stream's checkpoints and puts the newest one into the publisher.
+    /// Opens the checkpoints and puts the newest one into the publisher.
     ///
-    /// A checkpoint of other views is set aside: the state is then rebuilt from the log.
+    /// A stream that is defined otherwise now, or of which a view is, begins again with the first
+    /// record in the log.
     ///
     /// # Errors
     /// When a checkpoint cannot be read, or the number of partitions has changed.
     pub fn open(
         dir: &Path,
         kept: usize,
-        (horizon_ms, partitions): (i64, &[PartitionId]),
+        streams: &[StreamToRead],
         publisher: &mut Publisher,
     ) -> Result<(Self, Resumed), SavingError> {
-        let mut store = CheckpointStore::open(dir, kept)?;
+        let store = CheckpointStore::open(dir, kept)?;
         let mut checkpoint = store.load()?.unwrap_or_default();
-        if !checkpoint.partitions.is_empty() {
-            if checkpoint.partitions.len() != partitions.len() {
-                return Err(SavingError::PartitionCount {
-                    before: checkpoint.partitions.len(),
-                    now: partitions.len(),
-                    dir: dir.display().to_string(),
-                });
-            }
-            if !same_views(&checkpoint, publisher) {
-                tracing::warn!(
-                    "the views have changed since the last checkpoint; everything is computed again from the \
-                     earliest record in the log"
-                );
-                store.set_aside()?;
-                checkpoint = Checkpoint::default();
-            }
-        }
-        let dedup = DedupFiles::new(store.dir(), horizon_ms, std::mem::take(&mut checkpoint.dedup));
+        let mut saving = Self { store, streams: BTreeMap::new() };
         let mut resumed = Resumed::default();
-        for (number, saved) in &checkpoint.partitions {
-            resumed.partitions.insert(*number, start_of(saved, dedup.load(*number)?));
+        for stream in streams {
+            let saved = checkpoint.streams.remove(&stream.name).unwrap_or_default();
+            let folder = dir.join(&stream.name);
+            let is_known = !saved.partitions.is_empty();
+            if is_known {
+                check_partitions(stream, saved.partitions.len(), dir)?;
+            }
+            if !is_known || saved.hash != stream.hash || !same_views(&checkpoint, publisher, &stream.name) {
+                if is_known {
+                    tracing::warn!(
+                        stream = stream.name,
+                        "stream {} or a view of it has changed since the last checkpoint; its figures are computed \
+                         again from the earliest record in the log",
+                        stream.name
+                    );
+                }
+                checkpoint.views.retain(|view| view.stream != stream.name);
+                saving.add(stream, DedupFiles::fresh(&folder, stream.dedup_horizon_ms)?);
+                continue;
+            }
+            let dedup = DedupFiles::new(&folder, stream.dedup_horizon_ms, saved.dedup);
+            for (number, at) in saved.partitions {
+                let keys = dedup.load(number)?;
+                let target = publisher.streams.entry(stream.name.clone()).or_default();
+                target.partitions.insert(number, at.clone());
+                resumed.partitions.insert((stream.name.clone(), number), (at, keys));
+            }
+            saving.add(stream, dedup);
         }
-        take_up(publisher, checkpoint)?;
-        Ok((Self { store, dedup, fresh: BTreeMap::new() }, resumed))
+        take_up(publisher, checkpoint.views)?;
+        Ok((saving, resumed))
+    }
+
+    fn add(&mut self, stream: &StreamToRead, dedup: DedupFiles) {
+        let files = StreamFiles { hash: stream.hash.clone(), dedup, fresh: BTreeMap::new() };
+        self.streams.insert(stream.name.clone(), files);
     }
 
     /// Takes note of dedup keys that the next checkpoint must hold.
-    pub fn note(&mut self, partition: PartitionId, keys: Vec<(u128, i64)>) {
-        self.fresh.entry(partition).or_default().extend(keys);
+    pub fn note(&mut self, stream: &str, partition: PartitionId, keys: Vec<(u128, i64)>) {
+        if let Some(files) = self.streams.get_mut(stream) {
+            files.fresh.entry(partition).or_default().extend(keys);
+        }
     }
 
     /// Writes a checkpoint of the publisher's last cut.
@@ -79,28 +118,37 @@ impl Saving {
     /// # Errors
     /// When the disk refuses; the next call tries again with everything.
     pub fn save(&mut self, publisher: &Publisher) -> Result<(), SavingError> {
-        for (partition, keys) in &mut self.fresh {
-            self.dedup.append(*partition, keys)?;
-            keys.clear();
+        for (name, files) in &mut self.streams {
+            for (partition, keys) in &mut files.fresh {
+                files.dedup.append(*partition, keys)?;
+                keys.clear();
+            }
+            let Some(stream) = publisher.streams.get(name) else { continue };
+            for (partition, at) in &stream.partitions {
+                files.dedup.forget(*partition, at.watermark);
+            }
         }
-        for (partition, at) in &publisher.partitions {
-            self.dedup.forget(*partition, at.watermark);
-        }
-        let partitions: BTreeMap<PartitionId, SavedPartition> =
-            publisher.partitions.iter().map(|(number, at)| (*number, saved(at))).collect();
+        let streams: Vec<StreamToSave<'_>> = self
+            .streams
+            .iter()
+            .filter_map(|(name, files)| {
+                let partitions = &publisher.streams.get(name)?.partitions;
+                Some(StreamToSave { name, hash: &files.hash, partitions, dedup: files.dedup.lengths() })
+            })
+            .collect();
         let views: Vec<ViewToSave<'_>> = publisher
             .views
             .iter()
             .map(|view| ViewToSave {
                 name: &view.name,
                 hash: &view.hash,
+                stream: &view.stream,
                 tables: view.state.tables(),
                 bases: view.state.bases(),
                 windows: view.published.windows().values().map(|window| without_papers(window)).collect(),
             })
             .collect();
-        let body = encode(publisher.stream(), &partitions, &views, self.dedup.lengths())
-            .map_err(SavingError::Encode)?;
+        let body = encode(&streams, &views).map_err(SavingError::Encode)?;
         self.store.save(&body)?;
         metrics::histogram!("tidemark_checkpoint_bytes").record(body.len() as f64);
         Ok(())
@@ -115,8 +163,13 @@ pub enum SavingError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// Another number of partitions is another log.
-    #[error("the stream had {before} partitions at the last checkpoint and has {now} now: figures of another partitioning are other figures; move {dir} away to compute everything again from the log")]
+    #[error(
+        "stream {stream} had {before} partitions at the last checkpoint and has {now} now: figures of another \
+         partitioning are other figures; move {dir} away to compute everything again from the log"
+    )]
     PartitionCount {
+        /// The stream.
+        stream: String,
         /// At the checkpoint.
         before: usize,
         /// Now.
@@ -132,46 +185,27 @@ pub enum SavingError {
     Restore(String),
 }
 
-fn same_views(checkpoint: &Checkpoint, publisher: &Publisher) -> bool {
-    let saved = checkpoint.views.iter().map(|view| (view.name.as_str(), view.hash.as_str()));
-    let now = publisher.views.iter().map(|view| (view.name.as_str(), view.hash.as_str()));
-    saved.eq(now)
+fn check_partitions(stream: &StreamToRead, before: usize, dir: &Path) -> Result<(), SavingError> {
+    let now = stream.partitions.len();
+    if before == now {
+        return Ok(());
+    }
+    Err(SavingError::PartitionCount { stream: stream.name.clone(), before, now, dir: dir.display().to_string() })
 }
 
-fn start_of(saved: &SavedPartition, dedup_keys: Vec<(u128, i64)>) -> PartitionStart {
-    PartitionStart {
-        next_offset: saved.next_offset,
-        watermark: Some(saved.watermark),
-        as_of: saved.as_of,
-        counts: saved.counts,
-        views: saved.views.clone(),
-        dedup_keys,
-    }
+fn same_views(checkpoint: &Checkpoint, publisher: &Publisher, stream: &str) -> bool {
+    let saved = checkpoint.views.iter().filter(|view| view.stream == stream);
+    let now = publisher.views.iter().filter(|view| &*view.stream == stream);
+    let saved = saved.map(|view| (view.name.as_str(), view.hash.as_str()));
+    saved.eq(now.map(|view| (&*view.name, view.hash.as_str())))
 }
 
-fn saved(at: &PartitionAt) -> SavedPartition {
-    SavedPartition {
-        next_offset: at.next_offset,
-        watermark: at.watermark,
-        as_of: at.as_of,
-        counts: at.counts,
-        views: at.views.clone(),
-    }
-}
-
-fn take_up(publisher: &mut Publisher, checkpoint: Checkpoint) -> Result<(), SavingError> {
-    for (number, saved) in checkpoint.partitions {
-        let at = PartitionAt {
-            next_offset: saved.next_offset,
-            watermark: saved.watermark,
-            as_of: saved.as_of,
-            counts: saved.counts,
-            views: saved.views,
-        };
-        publisher.partitions.insert(number, at);
-    }
-    let watermark = publisher.partitions.values().map(|at| at.watermark).min().unwrap_or(i64::MIN);
-    for (view, saved) in publisher.views.iter_mut().zip(checkpoint.views) {
+fn take_up(publisher: &mut Publisher, saved: Vec<SavedView>) -> Result<(), SavingError> {
+    for saved in saved {
+        let watermark = publisher.streams.get(&saved.stream).map_or(i64::MIN, |stream| {
+            stream.partitions.values().map(|at| at.watermark).min().unwrap_or(i64::MIN)
+        });
+        let Some(view) = publisher.views.iter_mut().find(|view| *view.name == *saved.name) else { continue };
         view.state.restore(saved.tables, saved.bases, watermark);
         view.published.restore(0, saved.windows).map_err(|error| SavingError::Restore(error.to_string()))?;
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::sql::sqlparser::ast;
+use sha2::{Digest as _, Sha256};
 
 use super::error::{Place, SqlError};
 use super::options::{self, Options};
@@ -105,6 +106,23 @@ impl StreamDefinition {
         options.extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));
         let definition = reader.definition(table, options, zone);
         if reader.errors.is_empty() { Ok(definition) } else { Err(reader.errors) }
+    }
+
+    /// SHA-256 over everything that decides which records are read and which of them count, in hex.
+    ///
+    /// How the log is reached is not part of it, nor how much of it is kept.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(&self.statement.text);
+        hash.update(self.zone.name());
+        let elsewhere = ["retention", "retention.bytes", "partitions", "on-partition-added"];
+        for (key, value) in &self.options {
+            if !key.starts_with("properties.") && !elsewhere.contains(&key.as_str()) {
+                hash.update(format!("\n{key}={value}"));
+            }
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The columns as an Arrow schema.

@@ -14,19 +14,45 @@ use crate::windows::session::{Session, SessionList};
 use crate::windows::table::{PartitionTable, Slice};
 use crate::windows::{SliceKey, ViewCounts};
 
+/// Accounting and open sessions of one view in one partition.
+pub type SavedFold = (ViewCounts, Option<(SessionList, i64)>);
+
 /// One partition at a cut.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SavedPartition {
-    /// Offset of the next record.
+    /// Offset of the next record; `None` for the first in the log.
     pub next_offset: Option<Offset>,
-    /// Its watermark.
+    /// Its watermark; `i64::MIN` before the first record.
     pub watermark: i64,
-    /// Its largest accepted event time.
-    pub as_of: Option<i64>,
     /// Its accounting.
     pub counts: RecordCounts,
-    /// Accounting and open sessions of each view, in the order of the views.
-    pub views: Vec<(ViewCounts, Option<(SessionList, i64)>)>,
+    /// Largest event time by stream: its own and those derived from it.
+    pub as_of: BTreeMap<String, i64>,
+    /// The views folded over it, by name.
+    pub views: BTreeMap<String, SavedFold>,
+}
+
+impl Default for SavedPartition {
+    fn default() -> Self {
+        Self {
+            next_offset: None,
+            watermark: i64::MIN,
+            counts: RecordCounts::default(),
+            as_of: BTreeMap::new(),
+            views: BTreeMap::new(),
+        }
+    }
+}
+
+/// One stream at a cut.
+#[derive(Debug, Default)]
+pub struct SavedStream {
+    /// SHA-256 of its definition.
+    pub hash: String,
+    /// Its partitions.
+    pub partitions: BTreeMap<PartitionId, SavedPartition>,
+    /// Its dedup files.
+    pub dedup: DedupLengths,
 }
 
 /// One view at a cut.
@@ -36,6 +62,8 @@ pub struct SavedView {
     pub name: String,
     /// SHA-256 of its definition.
     pub hash: String,
+    /// The stream it reads.
+    pub stream: String,
     /// Its state by partition.
     pub tables: BTreeMap<PartitionId, PartitionTable>,
     /// Its `CUMULATE` steps.
@@ -50,14 +78,23 @@ pub type DedupLengths = BTreeMap<(PartitionId, i64), u64>;
 /// Everything at one cut.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
-    /// The stream.
-    pub stream: String,
-    /// Its partitions.
-    pub partitions: BTreeMap<PartitionId, SavedPartition>,
+    /// Its streams by name.
+    pub streams: BTreeMap<String, SavedStream>,
     /// Its views.
     pub views: Vec<SavedView>,
+}
+
+/// A stream as it is now, to be written without copying its state.
+#[derive(Debug)]
+pub struct StreamToSave<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// SHA-256 of its definition.
+    pub hash: &'a str,
+    /// Its partitions.
+    pub partitions: &'a BTreeMap<PartitionId, SavedPartition>,
     /// Its dedup files.
-    pub dedup: DedupLengths,
+    pub dedup: &'a DedupLengths,
 }
 
 /// A view as it is now, to be written without copying its state.
@@ -67,6 +104,8 @@ pub struct ViewToSave<'a> {
     pub name: &'a str,
     /// SHA-256 of its definition.
     pub hash: &'a str,
+    /// The stream it reads.
+    pub stream: &'a str,
     /// Its state by partition.
     pub tables: &'a BTreeMap<PartitionId, PartitionTable>,
     /// Its `CUMULATE` steps.
@@ -79,28 +118,15 @@ pub struct ViewToSave<'a> {
 ///
 /// # Errors
 /// When rows cannot be written as Arrow IPC.
-pub fn encode(
-    stream: &str,
-    partitions: &BTreeMap<PartitionId, SavedPartition>,
-    views: &[ViewToSave<'_>],
-    dedup: &DedupLengths,
-) -> Result<Vec<u8>, String> {
+pub fn encode(streams: &[StreamToSave<'_>], views: &[ViewToSave<'_>]) -> Result<Vec<u8>, String> {
     let mut out = Encoder::default();
-    out.bytes(stream.as_bytes());
-    out.count(partitions.len());
-    for (number, partition) in partitions {
-        out.u64(u64::from(*number));
-        write_partition(&mut out, partition);
+    out.count(streams.len());
+    for stream in streams {
+        write_stream(&mut out, stream);
     }
     out.count(views.len());
     for view in views {
         write_view(&mut out, view)?;
-    }
-    out.count(dedup.len());
-    for ((partition, hour), length) in dedup {
-        out.u64(u64::from(*partition));
-        out.i64(*hour);
-        out.u64(*length);
     }
     Ok(out.bytes)
 }
@@ -111,19 +137,44 @@ pub fn encode(
 /// When the bytes are not those of [`encode`].
 pub fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
     let mut from = Decoder::new(bytes);
-    let mut checkpoint = Checkpoint { stream: from.text()?, ..Checkpoint::default() };
+    let mut checkpoint = Checkpoint::default();
     for _ in 0..from.count()? {
-        let number = partition_id(&mut from)?;
-        checkpoint.partitions.insert(number, read_partition(&mut from)?);
+        let name = from.text()?;
+        checkpoint.streams.insert(name, read_stream(&mut from)?);
     }
     for _ in 0..from.count()? {
         checkpoint.views.push(read_view(&mut from)?);
     }
-    for _ in 0..from.count()? {
-        let key = (partition_id(&mut from)?, from.i64()?);
-        checkpoint.dedup.insert(key, from.u64()?);
-    }
     Ok(checkpoint)
+}
+
+fn write_stream(out: &mut Encoder, stream: &StreamToSave<'_>) {
+    out.bytes(stream.name.as_bytes());
+    out.bytes(stream.hash.as_bytes());
+    out.count(stream.partitions.len());
+    for (number, partition) in stream.partitions {
+        out.u64(u64::from(*number));
+        write_partition(out, partition);
+    }
+    out.count(stream.dedup.len());
+    for ((partition, hour), length) in stream.dedup {
+        out.u64(u64::from(*partition));
+        out.i64(*hour);
+        out.u64(*length);
+    }
+}
+
+fn read_stream(from: &mut Decoder<'_>) -> Result<SavedStream, String> {
+    let mut stream = SavedStream { hash: from.text()?, ..SavedStream::default() };
+    for _ in 0..from.count()? {
+        let number = partition_id(from)?;
+        stream.partitions.insert(number, read_partition(from)?);
+    }
+    for _ in 0..from.count()? {
+        let key = (partition_id(from)?, from.i64()?);
+        stream.dedup.insert(key, from.u64()?);
+    }
+    Ok(stream)
 }
 
 fn partition_id(from: &mut Decoder<'_>) -> Result<PartitionId, String> {
@@ -133,15 +184,20 @@ fn partition_id(from: &mut Decoder<'_>) -> Result<PartitionId, String> {
 fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
     out.optional(partition.next_offset);
     out.i64(partition.watermark);
-    out.optional(partition.as_of);
     let counts = &partition.counts;
     for count in
         [counts.read, counts.accepted, counts.duplicate, counts.rejected, counts.shadow, counts.control]
     {
         out.u64(count);
     }
+    out.count(partition.as_of.len());
+    for (stream, as_of) in &partition.as_of {
+        out.bytes(stream.as_bytes());
+        out.i64(*as_of);
+    }
     out.count(partition.views.len());
-    for (counts, sessions) in &partition.views {
+    for (name, (counts, sessions)) in &partition.views {
+        out.bytes(name.as_bytes());
         for count in [counts.accepted, counts.counted, counts.filtered, counts.late] {
             out.u64(count);
         }
@@ -156,7 +212,6 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
     let mut partition = SavedPartition {
         next_offset: from.optional()?,
         watermark: from.i64()?,
-        as_of: from.optional()?,
         ..SavedPartition::default()
     };
     partition.counts = RecordCounts {
@@ -168,6 +223,11 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
         control: from.u64()?,
     };
     for _ in 0..from.count()? {
+        let stream = from.text()?;
+        partition.as_of.insert(stream, from.i64()?);
+    }
+    for _ in 0..from.count()? {
+        let name = from.text()?;
         let counts = ViewCounts {
             accepted: from.u64()?,
             counted: from.u64()?,
@@ -178,7 +238,7 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
             Some(next) => Some((read_sessions(from)?, next)),
             None => None,
         };
-        partition.views.push((counts, sessions));
+        partition.views.insert(name, (counts, sessions));
     }
     Ok(partition)
 }
@@ -208,6 +268,7 @@ fn read_sessions(from: &mut Decoder<'_>) -> Result<SessionList, String> {
 fn write_view(out: &mut Encoder, view: &ViewToSave<'_>) -> Result<(), String> {
     out.bytes(view.name.as_bytes());
     out.bytes(view.hash.as_bytes());
+    out.bytes(view.stream.as_bytes());
     out.count(view.tables.len());
     for (partition, table) in view.tables {
         out.u64(u64::from(*partition));
@@ -231,7 +292,8 @@ fn write_view(out: &mut Encoder, view: &ViewToSave<'_>) -> Result<(), String> {
 }
 
 fn read_view(from: &mut Decoder<'_>) -> Result<SavedView, String> {
-    let mut view = SavedView { name: from.text()?, hash: from.text()?, ..SavedView::default() };
+    let mut view =
+        SavedView { name: from.text()?, hash: from.text()?, stream: from.text()?, ..SavedView::default() };
     for _ in 0..from.count()? {
         let partition = partition_id(from)?;
         view.tables.insert(partition, read_table(from)?);

@@ -31,6 +31,21 @@ impl DedupFiles {
         Self { dir: dir.to_path_buf(), horizon_ms, lengths }
     }
 
+    /// No keys yet; what an earlier definition of the stream left in `dir` is removed.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or cleared.
+    pub fn fresh(dir: &Path, horizon_ms: i64) -> Result<Self, CheckpointError> {
+        let io = |source| CheckpointError::Io { path: dir.to_path_buf(), source };
+        fs::create_dir_all(dir).map_err(io)?;
+        for entry in fs::read_dir(dir).map_err(io)?.filter_map(Result::ok) {
+            if entry.path().extension().is_some_and(|extension| extension == "keys") {
+                fs::remove_file(entry.path()).map_err(io)?;
+            }
+        }
+        Ok(Self::new(dir, horizon_ms, DedupLengths::new()))
+    }
+
     /// The lengths as of now, for the checkpoint.
     #[must_use]
     pub fn lengths(&self) -> &DedupLengths {

@@ -13,8 +13,9 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::checkpoint::{Checkpoint, decode};
 
 const MAGIC: &[u8; 8] = b"TIDEMARK";
-/// Version of the format. Version 1 is of Arrow's row format as of Arrow 59.
-const VERSION: u32 = 1;
+/// Version of the format. Version 1 held one stream, in a folder of its own below this one; version 2
+/// holds all streams. Both are of Arrow's row format as of Arrow 59.
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 28;
 
 /// What is wrong with a checkpoint or its folder.
@@ -30,8 +31,8 @@ pub enum CheckpointError {
         #[source]
         source: io::Error,
     },
-    /// A newer program has written it.
-    #[error("checkpoint {} has format version {version}, this program reads {VERSION}; start the version that wrote it, or move the file away to rebuild from the log", path.display())]
+    /// Another version of the program has written it.
+    #[error("checkpoint {} has format version {version}, this program reads {VERSION}; start the version that wrote it, or move the file away to compute everything again from the log", path.display())]
     UnknownVersion {
         /// The file.
         path: PathBuf,
@@ -48,7 +49,7 @@ pub enum CheckpointError {
     },
 }
 
-/// The checkpoints of one stream.
+/// The checkpoints of a data folder.
 #[derive(Debug)]
 pub struct CheckpointStore {
     dir: PathBuf,
@@ -60,10 +61,11 @@ impl CheckpointStore {
     /// Opens the folder, which is made if it is missing; `kept` is at least 1.
     ///
     /// # Errors
-    /// When it cannot be made or read.
+    /// When it cannot be made or read, or holds checkpoints of version 1.
     pub fn open(dir: &Path, kept: usize) -> Result<Self, CheckpointError> {
         let io = |source| CheckpointError::Io { path: dir.to_path_buf(), source };
         fs::create_dir_all(dir).map_err(io)?;
+        refuse_first_version(dir)?;
         let next = numbers(dir).map_err(io)?.last().map_or(1, |last| last + 1);
         Ok(Self { dir: dir.to_path_buf(), kept, next })
     }
@@ -118,19 +120,6 @@ impl CheckpointStore {
         damaged.map_or(Ok(None), Err)
     }
 
-    /// Moves all checkpoints out of the way, so that the state is rebuilt from the log.
-    ///
-    /// # Errors
-    /// When a file cannot be renamed.
-    pub fn set_aside(&mut self) -> Result<(), CheckpointError> {
-        let io = |source| CheckpointError::Io { path: self.dir.clone(), source };
-        for number in numbers(&self.dir).map_err(io)? {
-            let path = self.path(number);
-            fs::rename(&path, path.with_extension("replaced")).map_err(io)?;
-        }
-        Ok(())
-    }
-
     fn path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number:012}.checkpoint"))
     }
@@ -154,6 +143,19 @@ fn numbers(dir: &Path) -> io::Result<Vec<u64>> {
         .collect();
     all.sort_unstable();
     Ok(all)
+}
+
+/// Version 1 kept the checkpoints of each stream in a folder of its own. To pass over them would count
+/// the log again without a word.
+fn refuse_first_version(dir: &Path) -> Result<(), CheckpointError> {
+    let io = |source| CheckpointError::Io { path: dir.to_path_buf(), source };
+    for entry in fs::read_dir(dir).map_err(io)?.filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
+        if let Some(number) = numbers(&entry.path()).map_err(io)?.last() {
+            let path = entry.path().join(format!("{number:012}.checkpoint"));
+            return Err(CheckpointError::UnknownVersion { path, version: 1 });
+        }
+    }
+    Ok(())
 }
 
 fn sync_folder(dir: &Path) -> io::Result<()> {
@@ -187,10 +189,15 @@ fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::checkpoint::encode;
+    use crate::state::checkpoint::{StreamToSave, encode};
 
-    fn body(stream: &str) -> Vec<u8> {
-        encode(stream, &Default::default(), &[], &Default::default()).expect("encodes")
+    fn body(name: &str) -> Vec<u8> {
+        let (partitions, dedup) = (&Default::default(), &Default::default());
+        encode(&[StreamToSave { name, hash: "h", partitions, dedup }], &[]).expect("encodes")
+    }
+
+    fn stream_of(store: &CheckpointStore) -> String {
+        store.load().expect("loads").expect("one").streams.into_keys().next().expect("a stream")
     }
 
     #[test]
@@ -200,11 +207,11 @@ mod tests {
         store.save(&body("first")).expect("saves");
         store.save(&body("second")).expect("saves");
         let newest = store.path(2);
-        assert_eq!(store.load().expect("loads").expect("one").stream, "second");
+        assert_eq!(stream_of(&store), "second");
         let mut bytes = fs::read(&newest).expect("read");
         *bytes.last_mut().expect("bytes") ^= 1;
         fs::write(&newest, bytes).expect("written");
-        assert_eq!(store.load().expect("loads").expect("one").stream, "first");
+        assert_eq!(stream_of(&store), "first");
     }
 
     #[test]
@@ -217,6 +224,15 @@ mod tests {
         fs::write(store.path(1), bytes).expect("written");
         let error = store.load().expect_err("unknown").to_string();
         assert!(error.contains("version 9"), "{error}");
+    }
+
+    #[test]
+    fn checkpoints_of_the_first_version_in_their_own_folders_are_refused_with_its_number() {
+        let dir = tempfile::tempdir().expect("folder");
+        fs::create_dir(dir.path().join("orders")).expect("folder");
+        fs::write(dir.path().join("orders/000000000007.checkpoint"), b"TIDEMARK").expect("written");
+        let error = CheckpointStore::open(dir.path(), 3).expect_err("old").to_string();
+        assert!(error.contains("version 1") && error.contains("orders/000000000007"), "{error}");
     }
 
     #[test]

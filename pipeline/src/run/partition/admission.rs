@@ -1,0 +1,256 @@
+//! Which rows of a batch count, judged one by one in offset order, and what that does to the watermark.
+
+use std::sync::Arc;
+
+use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::DataType;
+use arrow::row::{RowConverter, SortField};
+use datafusion::common::Result;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Place;
+use super::branch::AcceptedRows;
+use super::intake::Batch;
+use crate::admit::{Bounds, Duplicates, RecordCounts, Seen};
+use crate::model::{DeadLetter, Offset, Position, RejectReason};
+use crate::sql::StreamPlan;
+
+/// Raw bytes of a dead letter or late record that are kept.
+const RAW_BYTES_MAX: usize = 4_096;
+
+/// The judge of one partition: its watermark, its dedup keys, its accounting.
+#[derive(Debug)]
+pub struct Admission {
+    plan: Arc<StreamPlan>,
+    place: Place,
+    bounds: Bounds,
+    duplicates: Option<Duplicates>,
+    dedup_converter: Option<RowConverter>,
+    /// The running maximum of what rows and control records asked for, epoch milliseconds.
+    pub watermark: i64,
+    /// What became of the records so far.
+    pub counts: RecordCounts,
+    dead_letters: Vec<DeadLetter>,
+}
+
+enum Judged {
+    Accepted,
+    Duplicate,
+    Rejected(RejectReason),
+}
+
+/// What the stream says of the rows of a batch, before any of them is judged.
+struct Said {
+    /// Event times; `None` for a stream without a watermark.
+    times: Option<Vec<Option<i64>>>,
+    watermarks: Option<Vec<Option<i64>>>,
+    checks: Vec<(BooleanArray, String)>,
+    shadow: Option<BooleanArray>,
+    keys: Option<Vec<Option<u128>>>,
+}
+
+impl Said {
+    fn is_shadow(&self, row: usize) -> bool {
+        self.shadow.as_ref().is_some_and(|shadow| !shadow.is_null(row) && shadow.value(row))
+    }
+}
+
+impl Admission {
+    /// A judge before the first record.
+    ///
+    /// # Errors
+    /// When the stream's dedup key cannot be encoded.
+    pub fn new(plan: Arc<StreamPlan>, place: Place) -> Result<Self> {
+        let definition = &plan.definition;
+        let bounds = Bounds {
+            minimum_ms: definition.event_time_min_ms,
+            max_future_skew_ms: definition.max_future_skew_ms,
+        };
+        let dedup_converter = match definition.dedup_key.as_slice() {
+            [] => None,
+            key => Some(RowConverter::new(
+                key.iter()
+                    .filter_map(|at| definition.columns.get(*at))
+                    .map(|column| SortField::new(column.field.data_type().clone()))
+                    .collect(),
+            )?),
+        };
+        let duplicates = dedup_converter.as_ref().map(|_| Duplicates::new(definition.dedup_horizon_ms));
+        Ok(Self {
+            bounds,
+            duplicates,
+            dedup_converter,
+            watermark: i64::MIN,
+            counts: RecordCounts::default(),
+            dead_letters: Vec::new(),
+            place,
+            plan,
+        })
+    }
+
+    /// Takes up dedup keys from a checkpoint.
+    pub fn restore_keys(&mut self, keys: Vec<(u128, i64)>) {
+        if let Some(duplicates) = &mut self.duplicates {
+            duplicates.restore(keys);
+        }
+    }
+
+    /// Dedup keys since the last call.
+    pub fn take_keys(&mut self) -> Vec<(u128, i64)> {
+        self.duplicates.as_mut().map(Duplicates::take_fresh).unwrap_or_default()
+    }
+
+    /// Dead letters since the last call.
+    pub fn take_dead_letters(&mut self) -> Vec<DeadLetter> {
+        std::mem::take(&mut self.dead_letters)
+    }
+
+    /// Counts a record as rejected and writes its dead letter.
+    pub fn reject(&mut self, offset: Offset, raw: &[u8], reason: RejectReason) {
+        self.counts.rejected += 1;
+        let position = Position {
+            origin: self.place.origin.clone(),
+            partition: self.place.partition,
+            offset,
+            is_file: self.place.is_file,
+        };
+        self.dead_letters.push(DeadLetter {
+            stream: self.plan.definition.name.clone(),
+            position,
+            reason,
+            raw: cut(raw),
+        });
+    }
+
+    /// Judges every row of a batch in offset order; the accepted ones come back.
+    ///
+    /// # Errors
+    /// When an expression of the stream fails on a row.
+    pub fn admit(&mut self, batch: &Batch) -> Result<AcceptedRows> {
+        let said = self.said(&batch.rows)?;
+        let controls = &batch.read.controls;
+        let mut next_control = 0;
+        let mut mask = Vec::with_capacity(batch.rows.num_rows());
+        let mut accepted = AcceptedRows::with_capacity(batch.rows.num_rows());
+        for row in 0..batch.rows.num_rows() {
+            while let Some((_, watermark)) = controls.get(next_control).filter(|(before, _)| *before <= row) {
+                self.watermark = self.watermark.max(*watermark);
+                next_control += 1;
+            }
+            if said.is_shadow(row) {
+                self.counts.shadow += 1;
+                mask.push(false);
+                continue;
+            }
+            let time = said.times.as_ref().map(|times| times.get(row).copied().flatten());
+            let judged = self.judge(row, time, &said, batch);
+            mask.push(matches!(judged, Judged::Accepted));
+            match judged {
+                Judged::Accepted => {
+                    let arrival = batch.read.arrival(self.place.partition, row);
+                    accepted.note(time.flatten(), self.watermark, arrival, row);
+                    let asked = said.watermarks.as_ref().and_then(|asked| asked.get(row).copied().flatten());
+                    self.watermark = self.watermark.max(asked.unwrap_or(i64::MIN));
+                }
+                Judged::Duplicate => self.counts.duplicate += 1,
+                Judged::Rejected(reason) => self.reject(batch.read.offset(row), batch.read.raw(row), reason),
+            }
+        }
+        for (_, watermark) in controls.get(next_control..).unwrap_or(&[]) {
+            self.watermark = self.watermark.max(*watermark);
+        }
+        self.counts.accepted += u64::try_from(accepted.len()).unwrap_or(u64::MAX);
+        if let Some(duplicates) = &mut self.duplicates {
+            duplicates.forget(self.watermark);
+        }
+        accepted.batch = match accepted.len() == batch.rows.num_rows() {
+            true => batch.rows.clone(),
+            false => renumbered(&filter_record_batch(&batch.rows, &BooleanArray::from(mask))?)?,
+        };
+        Ok(accepted)
+    }
+
+    fn said(&self, rows: &RecordBatch) -> Result<Said> {
+        Ok(Said {
+            times: self.plan.event_times(rows)?,
+            watermarks: self.plan.watermarks(rows)?,
+            checks: self.checks(rows)?,
+            shadow: self.shadow_rows(rows),
+            keys: self.dedup_keys(rows)?,
+        })
+    }
+
+    fn judge(&mut self, row: usize, time: Option<Option<i64>>, said: &Said, batch: &Batch) -> Judged {
+        for (holds, text) in &said.checks {
+            if !holds.is_null(row) && !holds.value(row) {
+                return Judged::Rejected(RejectReason::Refused { detail: format!("CHECK ({text}) does not hold") });
+            }
+        }
+        let event_time = match time {
+            None => 0,
+            Some(None) => return Judged::Rejected(RejectReason::MissingField { field: self.event_time_name() }),
+            Some(Some(time)) => {
+                let log_time = batch.read.log_times.get(row).copied().flatten();
+                if let Err(reason) = self.bounds.check(time, log_time) {
+                    return Judged::Rejected(reason);
+                }
+                time
+            }
+        };
+        let key = said.keys.as_ref().and_then(|keys| keys.get(row).copied().flatten());
+        match (&mut self.duplicates, key) {
+            (Some(duplicates), Some(key)) => match duplicates.see(key, event_time, self.watermark) {
+                Seen::First => Judged::Accepted,
+                Seen::Duplicate => Judged::Duplicate,
+                Seen::BeyondHorizon => Judged::Rejected(RejectReason::OlderThanDedupHorizon),
+            },
+            _ => Judged::Accepted,
+        }
+    }
+
+    fn event_time_name(&self) -> String {
+        let definition = &self.plan.definition;
+        let column = definition.event_time.and_then(|at| definition.columns.get(at));
+        column.map(|column| column.field.name().clone()).unwrap_or_default()
+    }
+
+    fn checks(&self, rows: &RecordBatch) -> Result<Vec<(BooleanArray, String)>> {
+        let one = |(expr, text): &(Arc<dyn datafusion::physical_expr::PhysicalExpr>, String)| {
+            let holds = expr.evaluate(rows)?.into_array(rows.num_rows())?;
+            Ok((holds.as_boolean().clone(), text.clone()))
+        };
+        self.plan.checks.iter().map(one).collect()
+    }
+
+    fn shadow_rows(&self, rows: &RecordBatch) -> Option<BooleanArray> {
+        let column = rows.column(self.plan.definition.shadow_column?);
+        (*column.data_type() == DataType::Boolean).then(|| column.as_boolean().clone())
+    }
+
+    fn dedup_keys(&self, rows: &RecordBatch) -> Result<Option<Vec<Option<u128>>>> {
+        let Some(converter) = &self.dedup_converter else { return Ok(None) };
+        let columns: Vec<ArrayRef> =
+            self.plan.definition.dedup_key.iter().map(|at| Arc::clone(rows.column(*at))).collect();
+        let encoded = converter.convert_columns(&columns)?;
+        let known = |row: usize| columns.iter().any(|column| !column.is_null(row));
+        let keys = (0..rows.num_rows())
+            .map(|row| known(row).then(|| xxh3_128(encoded.row(row).as_ref())))
+            .collect();
+        Ok(Some(keys))
+    }
+}
+
+/// The rows with their last column, the row number, counted anew.
+fn renumbered(rows: &RecordBatch) -> Result<RecordBatch> {
+    let mut columns = rows.columns().to_vec();
+    columns.pop();
+    let count = u32::try_from(rows.num_rows()).unwrap_or(u32::MAX);
+    columns.push(Arc::new(UInt32Array::from_iter_values(0..count)));
+    Ok(RecordBatch::try_new(rows.schema(), columns)?)
+}
+
+/// What a ledger keeps of a raw record.
+pub(super) fn cut(raw: &[u8]) -> Vec<u8> {
+    raw.get(..RAW_BYTES_MAX).unwrap_or(raw).to_vec()
+}

@@ -1,0 +1,121 @@
+//! What a partition tells the publisher, all at one offset.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::admit::RecordCounts;
+use crate::model::{DeadLetter, Offset, PartitionId};
+use crate::state::SavedPartition;
+use crate::windows::session::SessionList;
+use crate::windows::{Drained, LateRow, ViewCounts};
+
+/// A record that missed a window, with everything its ledger row says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateRecord {
+    /// The view.
+    pub view: Arc<str>,
+    /// Where the record stands.
+    pub offset: Offset,
+    /// Event time of its row, epoch milliseconds.
+    pub event_time: i64,
+    /// The partition's watermark before it.
+    pub watermark: i64,
+    /// How many windows it missed, and the last of them.
+    pub missed: LateRow,
+    /// The raw record.
+    pub raw: Vec<u8>,
+}
+
+/// What one result space of a partition has done since its last drain, all at one offset.
+#[derive(Debug)]
+pub struct PartitionDrain {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Offset after the last record read; `None` before the first.
+    pub next_offset: Option<Offset>,
+    /// Its watermark, epoch milliseconds.
+    pub watermark: i64,
+    /// Its accounting since the first record.
+    pub counts: RecordCounts,
+    /// The stream itself and the streams derived from it.
+    pub branches: Vec<BranchDrain>,
+    /// Dead letters since the last drain.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Dedup keys since the last drain.
+    pub dedup_keys: Vec<(u128, i64)>,
+}
+
+/// What one branch has done since its last drain.
+#[derive(Debug)]
+pub struct BranchDrain {
+    /// The stream it is of.
+    pub stream: Arc<str>,
+    /// Largest event time of its rows.
+    pub as_of: Option<i64>,
+    /// Its views.
+    pub views: Vec<ViewDrain>,
+    /// Late rows since the last drain.
+    pub late: Vec<LateRecord>,
+}
+
+/// What was folded for one view since the last drain.
+#[derive(Debug)]
+pub struct ViewDrain {
+    /// The view.
+    pub view: Arc<str>,
+    /// What was folded.
+    pub drained: Drained,
+    /// Its accounting since the first record.
+    pub counts: ViewCounts,
+    /// Its open sessions, for the checkpoint.
+    pub sessions: Option<(SessionList, i64)>,
+    /// Why it was stopped, if it was.
+    pub failed: Option<String>,
+}
+
+impl PartitionDrain {
+    /// Where the partition is, as a checkpoint holds it, and what was folded by view.
+    #[must_use]
+    pub fn split(self) -> (SavedPartition, Told) {
+        let mut at = SavedPartition {
+            next_offset: self.next_offset,
+            watermark: self.watermark,
+            counts: self.counts,
+            as_of: BTreeMap::new(),
+            views: BTreeMap::new(),
+        };
+        let mut told = Told {
+            partition: self.partition,
+            views: Vec::new(),
+            late: Vec::new(),
+            dead_letters: self.dead_letters,
+            dedup_keys: self.dedup_keys,
+        };
+        for branch in self.branches {
+            if let Some(as_of) = branch.as_of {
+                at.as_of.insert(branch.stream.to_string(), as_of);
+            }
+            told.late.extend(branch.late);
+            for view in branch.views {
+                at.views.insert(view.view.to_string(), (view.counts, view.sessions));
+                told.views.push((view.view, view.drained, view.failed));
+            }
+        }
+        (at, told)
+    }
+}
+
+/// What is new since the last drain.
+#[derive(Debug)]
+pub struct Told {
+    /// The partition.
+    pub partition: PartitionId,
+    /// What was folded, and why a view was stopped, if it was.
+    pub views: Vec<(Arc<str>, Drained, Option<String>)>,
+    /// Late rows.
+    pub late: Vec<LateRecord>,
+    /// Dead letters.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Dedup keys.
+    pub dedup_keys: Vec<(u128, i64)>,
+}

@@ -1,0 +1,122 @@
+//! One partition from bytes to slices: decode, admit, watermark, fold, in offset order.
+//!
+//! ```text
+//! records ─▶ intake ─▶ batch ─▶ admission ─▶ accepted rows ─▶ branches ─▶ drain
+//!            decode             one judge a space             a fold a view
+//! ```
+
+pub mod admission;
+pub mod branch;
+pub mod drain;
+pub mod intake;
+pub mod space;
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+
+pub use branch::{AcceptedRows, Branch};
+pub use drain::{BranchDrain, LateRecord, PartitionDrain, ViewDrain};
+use intake::{Intake, Taken};
+use space::SpaceRun;
+
+use crate::decode::Decoder;
+use crate::model::{Offset, PartitionId, Record};
+use crate::sql::StreamPlan;
+use crate::state::SavedPartition;
+
+/// Which partition of which log a run reads, for messages.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Topic or path.
+    pub origin: String,
+    /// Whether the origin is a file.
+    pub is_file: bool,
+    /// The partition.
+    pub partition: PartitionId,
+}
+
+/// One partition of one stream with the folds of all views over it.
+#[derive(Debug)]
+pub struct PartitionRun {
+    place: Place,
+    intake: Intake,
+    live: SpaceRun,
+    next_offset: Option<Offset>,
+}
+
+impl PartitionRun {
+    /// A partition at its beginning.
+    ///
+    /// # Errors
+    /// When the stream's columns cannot be decoded or its dedup key not be encoded.
+    pub fn new(plan: Arc<StreamPlan>, place: Place, decoder: Decoder, branches: Vec<Branch>) -> Result<Self> {
+        Ok(Self {
+            intake: Intake::new(Arc::clone(&plan), decoder)?,
+            live: SpaceRun::new(plan, place.clone(), branches)?,
+            next_offset: None,
+            place,
+        })
+    }
+
+    /// Goes on from a checkpoint.
+    pub fn restore(&mut self, at: &SavedPartition, dedup_keys: Vec<(u128, i64)>) {
+        self.next_offset = at.next_offset;
+        self.live.restore(at, dedup_keys);
+    }
+
+    /// The partition it runs.
+    #[must_use]
+    pub fn partition(&self) -> PartitionId {
+        self.place.partition
+    }
+
+    /// Offset of the next record to read; `None` for the first in the log.
+    #[must_use]
+    pub fn next_offset(&self) -> Option<Offset> {
+        self.next_offset
+    }
+
+    /// Records taken in since the last [`PartitionRun::process`].
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.intake.waiting()
+    }
+
+    /// Takes one record in: shadow and control first, then decoding.
+    pub fn take(&mut self, record: Record<'_>) {
+        let admission = &mut self.live.admission;
+        admission.counts.read += 1;
+        self.next_offset = Some(record.offset + 1);
+        match self.intake.take(record) {
+            Taken::Row => {}
+            Taken::Control => admission.counts.control += 1,
+            Taken::Shadow => admission.counts.shadow += 1,
+            Taken::Rejected(reason) => admission.reject(record.offset, record.payload, reason),
+        }
+    }
+
+    /// Admits and folds the records taken in.
+    ///
+    /// # Errors
+    /// When a stream's own expression fails; a view's failure stops only that view.
+    pub fn process(&mut self) -> Result<()> {
+        let Some(batch) = self.intake.batch()? else { return Ok(()) };
+        let outcome = self.live.process(&batch);
+        self.intake.reuse(batch.read);
+        outcome
+    }
+
+    /// Its part of the space of real orders.
+    pub fn live(&mut self) -> &mut SpaceRun {
+        &mut self.live
+    }
+
+    /// Everything since the last drain, all at one offset.
+    ///
+    /// # Errors
+    /// When an accumulator cannot give its state.
+    pub fn drain(&mut self) -> Result<PartitionDrain> {
+        self.live.drain(&self.place, self.next_offset)
+    }
+}

@@ -1,0 +1,189 @@
+//! Merges what the partitions of all streams folded and publishes every view at one cut.
+
+mod streams;
+mod view;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::Result;
+
+pub use streams::{Moment, StreamAt};
+use view::SystemView;
+pub use view::{ViewRuntime, view_info, views_to_run};
+
+use super::accounting::{LateEntry, Ledger, RecordRow, ViewRow, records_accounted, views_accounted};
+use super::partition::{LateRecord, PartitionDrain};
+use crate::model::{DeadLetter, PartitionId};
+use crate::results::published::NewWindow;
+use crate::results::{Cut, Mark, Snapshot, StreamProgress};
+use crate::sql::Catalog;
+use crate::windows::fire::Progress;
+
+/// All views over all streams in one result space, and the engine's own tables.
+#[derive(Debug)]
+pub struct Publisher {
+    /// The streams that are read, by name.
+    pub streams: BTreeMap<String, StreamAt>,
+    /// The views over streams, in the order of their names.
+    pub views: Vec<ViewRuntime>,
+    system: Vec<SystemView>,
+    late: Ledger<LateEntry>,
+    dead_letters: Ledger<DeadLetter>,
+    cut: u64,
+}
+
+/// Bounds of what a publisher keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct PublisherLimits {
+    /// Rows of each ledger.
+    pub ledger_rows_max: usize,
+    /// Deletions remembered a view.
+    pub tombstones_max: usize,
+}
+
+impl Publisher {
+    /// A publisher of all views of a catalogue.
+    ///
+    /// # Errors
+    /// When a view's state cannot be made.
+    pub fn new(catalog: &Catalog, limits: PublisherLimits) -> Result<Self> {
+        let mut views = Vec::new();
+        let mut system = Vec::new();
+        for view in &catalog.views {
+            views.extend(ViewRuntime::new(catalog, view, limits)?);
+            system.extend(SystemView::new(catalog, view, limits));
+        }
+        Ok(Self {
+            streams: BTreeMap::new(),
+            views,
+            system,
+            late: Ledger::new(limits.ledger_rows_max),
+            dead_letters: Ledger::new(limits.ledger_rows_max),
+            cut: 0,
+        })
+    }
+
+    /// Adds a partition before its first record, so that the watermark waits for it.
+    pub fn expect_partition(&mut self, stream: &str, partition: PartitionId) {
+        self.streams.entry(stream.to_owned()).or_default().partitions.entry(partition).or_default();
+    }
+
+    /// Adds what one partition of a stream did since its last drain.
+    pub fn absorb(&mut self, stream: &str, drain: PartitionDrain) {
+        let (at, told) = drain.split();
+        for (name, drained, failed) in told.views {
+            let Some(view) = self.views.iter_mut().find(|view| view.name == name) else { continue };
+            if let Some(reason) = failed {
+                view.fail(reason);
+            }
+            if view.failed.is_some() {
+                continue;
+            }
+            if let Err(error) = view.state.absorb(told.partition, drained) {
+                view.fail(error.strip_backtrace());
+            }
+        }
+        for late in told.late {
+            self.late.push(late_entry(stream, told.partition, late));
+        }
+        for letter in told.dead_letters {
+            self.dead_letters.push(letter);
+        }
+        self.streams.entry(stream.to_owned()).or_default().partitions.insert(told.partition, at);
+    }
+
+    /// Puts the windows together and makes the cut.
+    ///
+    /// # Errors
+    /// When the accounting cannot be shown; a failing view only stops itself.
+    pub fn publish(&mut self, moment: &Moment) -> Result<Cut> {
+        self.cut += 1;
+        let cut = self.cut;
+        let streams = &self.streams;
+        for view in self.views.iter_mut().filter(|view| view.failed.is_none()) {
+            let progress = progress(streams, &view.stream, moment);
+            if let Err(reason) = view.fire_and_show(cut, progress) {
+                view.fail(reason);
+            }
+        }
+        let tables = self.tables()?;
+        for view in &mut self.system {
+            let Some(table) = tables.get(&view.table) else { continue };
+            let rows = view.runner.run(table.clone())?;
+            let window = (i64::MIN, i64::MAX);
+            view.published.show(cut, NewWindow { window, rows, mark: Mark::Provisional, revision: 0 })?;
+        }
+        Ok(Cut {
+            cut,
+            streams: self.told(moment),
+            offsets: self.streams.iter().map(|(name, stream)| (name.clone(), stream.offsets())).collect(),
+            published_at: moment.now_ms,
+            views: self.snapshots(),
+            tables,
+        })
+    }
+
+    fn told(&self, moment: &Moment) -> BTreeMap<String, StreamProgress> {
+        let one = |(name, stream): (&String, &StreamAt)| {
+            (name.clone(), stream.told(stream.progress(name, name, moment)))
+        };
+        self.streams.iter().map(one).collect()
+    }
+
+    fn snapshots(&mut self) -> BTreeMap<String, Arc<Snapshot>> {
+        let streams = self.views.iter_mut().map(|view| &mut view.published);
+        let system = self.system.iter_mut().map(|view| &mut view.published);
+        streams.chain(system).map(|view| (view.info().name.clone(), view.snapshot())).collect()
+    }
+
+    fn tables(&mut self) -> Result<BTreeMap<String, RecordBatch>> {
+        let mut records: Vec<RecordRow<'_>> = Vec::new();
+        let mut views: Vec<ViewRow<'_>> = Vec::new();
+        for (name, stream) in &self.streams {
+            for (partition, at) in &stream.partitions {
+                records.push((name, *partition, at.counts));
+                views.extend(at.views.iter().map(|(view, (counts, _))| (view.as_str(), *partition, *counts)));
+            }
+        }
+        views.sort_by_key(|(view, partition, _)| (*view, *partition));
+        Ok(BTreeMap::from([
+            ("records_accounted".to_owned(), records_accounted(&records)?),
+            ("views_accounted".to_owned(), views_accounted(&views)?),
+            ("late_orders".to_owned(), self.late.table()?),
+            ("dead_letters".to_owned(), self.dead_letters.table()?),
+        ]))
+    }
+
+    /// Views that were stopped, with their reasons.
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.views.iter().filter_map(|view| Some((&*view.name, view.failed.as_deref()?)))
+    }
+
+    /// Number of the last cut.
+    #[must_use]
+    pub fn cut(&self) -> u64 {
+        self.cut
+    }
+}
+
+/// How far a stream is; one that is not read is at its beginning.
+fn progress(streams: &BTreeMap<String, StreamAt>, stream: &str, moment: &Moment) -> Progress {
+    match streams.get(stream) {
+        Some(at) => at.progress(stream, stream, moment),
+        None => Progress { watermark: i64::MIN, settled: i64::MIN, as_of: None, ended: false },
+    }
+}
+
+fn late_entry(stream: &str, partition: PartitionId, late: LateRecord) -> LateEntry {
+    LateEntry {
+        stream: stream.to_owned(),
+        position: (partition, late.offset),
+        view: late.view.to_string(),
+        window: (late.missed.window_start, late.missed.window_end),
+        windows_missed: late.missed.missed,
+        times: (late.event_time, late.watermark),
+        raw: late.raw,
+    }
+}

@@ -1,0 +1,159 @@
+//! One view: its state, what it shows, and what is known about it.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+
+use super::PublisherLimits;
+use crate::model::Zone;
+use crate::results::published::{Keep, NewWindow, schema_with_papers};
+use crate::results::{PublishedView, ViewInfo};
+use crate::run::build::ViewToRun;
+use crate::sql::catalog::{Catalog, ViewDefinition, ViewQuery};
+use crate::sql::options::Retention;
+use crate::windows::below::Runner;
+use crate::windows::fire::{Fired, Progress, ViewState};
+
+/// One view over a stream with its state and its published rows.
+#[derive(Debug)]
+pub struct ViewRuntime {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The stream it reads.
+    pub stream: Arc<str>,
+    /// SHA-256 of its definition.
+    pub hash: String,
+    /// The engine's state.
+    pub state: ViewState,
+    /// What is shown.
+    pub published: PublishedView,
+    /// Why it was stopped, if it was.
+    pub failed: Option<String>,
+}
+
+/// One view over the engine's own tables.
+#[derive(Debug)]
+pub(super) struct SystemView {
+    pub(super) table: String,
+    pub(super) runner: Runner,
+    pub(super) published: PublishedView,
+}
+
+impl ViewRuntime {
+    /// A view before its first record; `None` for one over the engine's own tables.
+    ///
+    /// # Errors
+    /// When its state cannot be made.
+    pub fn new(catalog: &Catalog, view: &ViewDefinition, limits: PublisherLimits) -> Result<Option<Self>> {
+        let ViewQuery::Stream(plan) = &view.query else { return Ok(None) };
+        let zone = catalog.streams.get(&plan.stream).map_or(Zone::UTC, |stream| stream.definition.zone);
+        let Some(run) = view_to_run(view) else { return Ok(None) };
+        Ok(Some(Self {
+            name: view.name.as_str().into(),
+            stream: plan.stream.as_str().into(),
+            hash: view.hash.clone(),
+            state: run.state(zone)?,
+            published: published(catalog, view, limits),
+            failed: None,
+        }))
+    }
+
+    /// Puts together what changed and shows it at `cut`.
+    ///
+    /// # Errors
+    /// Why the view cannot go on.
+    pub fn fire_and_show(&mut self, cut: u64, progress: Progress) -> Result<(), String> {
+        let firing = self.state.fire(progress).map_err(|error| error.strip_backtrace())?;
+        for (start, end) in firing.withdrawn {
+            self.published.withdraw(cut, (start, end));
+        }
+        for fired in firing.fired {
+            self.published.show(cut, new_window(fired)).map_err(|error| error.to_string())?;
+        }
+        self.published.trim(cut);
+        Ok(())
+    }
+
+    /// Stops the view: its rows stay, no later ones come, and its name and reason are told.
+    pub fn fail(&mut self, reason: String) {
+        if self.failed.is_none() {
+            let name = &self.name;
+            tracing::error!(view = %name, reason, "view {name} is stopped: {reason}");
+            self.failed = Some(reason);
+        }
+    }
+}
+
+impl SystemView {
+    /// A view over one of the engine's own tables; `None` for one over a stream.
+    pub(super) fn new(catalog: &Catalog, view: &ViewDefinition, limits: PublisherLimits) -> Option<Self> {
+        let ViewQuery::System { table, plan } = &view.query else { return None };
+        let runner = Runner::new(plan.plan.clone());
+        Some(Self { table: table.clone(), runner, published: published(catalog, view, limits) })
+    }
+}
+
+/// The views of a catalogue over one stream, as partitions fold them.
+#[must_use]
+pub fn views_to_run(catalog: &Catalog, stream: &str) -> Vec<ViewToRun> {
+    let of_stream = |view: &&ViewDefinition| matches!(&view.query, ViewQuery::Stream(plan) if plan.stream == stream);
+    catalog.views.iter().filter(of_stream).filter_map(view_to_run).collect()
+}
+
+fn view_to_run(view: &ViewDefinition) -> Option<ViewToRun> {
+    let ViewQuery::Stream(plan) = &view.query else { return None };
+    Some(ViewToRun {
+        name: view.name.as_str().into(),
+        plan: Arc::clone(plan),
+        allowed_lateness: view.allowed_lateness,
+        retention: view.retention,
+    })
+}
+
+/// What a view is, for those who read it.
+#[must_use]
+pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
+    let (schema, keys, windows) = match &view.query {
+        ViewQuery::Stream(plan) => (plan.schema.clone(), plan.keys.clone(), (plan.window_start, plan.window_end)),
+        ViewQuery::System { plan, .. } => (plan.plan.plan.schema(), plan.keys.clone(), (None, None)),
+    };
+    let stream = match &view.query {
+        ViewQuery::Stream(plan) => catalog.streams.get(&plan.stream),
+        ViewQuery::System { .. } => None,
+    };
+    ViewInfo {
+        name: view.name.clone(),
+        stream: stream.map(|stream| stream.definition.name.clone()),
+        keys: keys.iter().map(|at| schema.field(*at).name().clone()).collect(),
+        schema: schema_with_papers(&schema),
+        scope: view.scope.as_ref().map(|scope| format!("{}@{}", scope.name, scope.version)),
+        title: view.title.clone(),
+        definition: view.scope.as_ref().map(|scope| scope.definition.clone()).unwrap_or_default(),
+        unit: view.unit.clone(),
+        time_zone: stream.map_or("UTC", |stream| stream.definition.zone.name()).to_owned(),
+        sql: view.statement.text.clone(),
+        window_start: windows.0,
+        window_end: windows.1,
+    }
+}
+
+fn published(catalog: &Catalog, view: &ViewDefinition, limits: PublisherLimits) -> PublishedView {
+    let keys = match &view.query {
+        ViewQuery::Stream(plan) => plan.keys.clone(),
+        ViewQuery::System { plan, .. } => plan.keys.clone(),
+    };
+    let keep = match view.retention {
+        Retention::Rows(rows) => Keep::Rows(rows),
+        Retention::Time(ms) => Keep::Time(ms),
+    };
+    PublishedView::new(Arc::new(view_info(catalog, view)), keys, keep, limits.tombstones_max)
+}
+
+fn new_window(fired: Fired) -> NewWindow {
+    NewWindow {
+        window: fired.instants.unwrap_or((i64::MIN, i64::MAX)),
+        rows: fired.rows,
+        mark: fired.mark,
+        revision: fired.revision,
+    }
+}
