@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -29,19 +30,42 @@ impl Answer {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
+
+    /// The server's message, with the place in the query where it has one.
+    pub(super) fn refusal(&self) -> String {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let error = &body["error"];
+        let Some(message) = error["message"].as_str() else {
+            return format!("the server answered with status {}", self.status);
+        };
+        match (error["line"].as_u64(), error["column"].as_u64()) {
+            (Some(line), Some(column)) => format!("line {line}, column {column}: {message}"),
+            _ => message.to_owned(),
+        }
+    }
 }
 
-/// A question to `POST /api/sql`.
+/// A `POST` to a server.
 #[derive(Debug)]
 pub(super) struct Question<'a> {
     /// `http://host:port`.
     pub(super) server: &'a str,
     /// Shown as bearer token, if given.
     pub(super) token: Option<&'a str>,
-    /// Wanted format.
-    pub(super) accept: &'a str,
-    /// JSON body.
+    /// Path, as `/api/sql`.
+    pub(super) path: &'a str,
+    /// Further headers.
+    pub(super) headers: Vec<(&'a str, String)>,
+    /// Body.
     pub(super) body: String,
+}
+
+impl<'a> Question<'a> {
+    /// A question with a JSON body that wants JSON.
+    pub(super) fn post(server: &'a str, token: Option<&'a str>, path: &'a str, body: String) -> Self {
+        let json = |name| (name, "application/json".to_owned());
+        Self { server, token, path, headers: vec![json("Content-Type"), json("Accept")], body }
+    }
 }
 
 /// Asks and waits for the whole answer.
@@ -60,10 +84,11 @@ pub(super) async fn ask(question: &Question<'_>) -> anyhow::Result<Answer> {
     let mut stream = connecting.with_context(unreachable)?.with_context(unreachable)?;
     let token =
         question.token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
+    let headers: String =
+        question.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!(
-        "POST /api/sql HTTP/1.0\r\nHost: {host}\r\n{token}Accept: {}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{}",
-        question.accept,
+        "POST {} HTTP/1.0\r\nHost: {host}\r\n{token}{headers}Content-Length: {}\r\n\r\n{}",
+        question.path,
         question.body.len(),
         question.body
     );

@@ -1,5 +1,6 @@
 //! The command line: one file a command, each with its arguments and its `run`.
 
+pub mod close_day;
 pub mod demo;
 pub mod load;
 pub mod replay;
@@ -47,6 +48,8 @@ pub enum Command {
     Load(load::LoadArgs),
     /// Play recorded orders (CSV, JSON lines, Parquet) into a Kafka topic
     Replay(replay::ReplayArgs),
+    /// Close a day: a control record on every partition of a stream's log
+    CloseDay(close_day::CloseDayArgs),
     /// Ask a running server one query
     Sql(sql::SqlArgs),
 }
@@ -120,6 +123,7 @@ pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args),
         Command::Load(args) => load::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::CloseDay(args) => close_day::run(args),
         Command::Sql(args) => sql::run(args),
     }
 }

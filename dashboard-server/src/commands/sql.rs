@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::client::{Answer, Question, ask};
+use super::client::{Question, ask};
 use super::table::{Cell, draw};
 
 /// Arguments of `tidemark sql`.
@@ -78,10 +78,14 @@ pub async fn answer(args: &SqlArgs) -> anyhow::Result<String> {
         OutputFormat::Table | OutputFormat::Json => "application/json",
     };
     let body = json!({"sql": args.query, "params": args.params}).to_string();
-    let question = Question { server: &args.server, token: args.token.as_deref(), accept, body };
+    let json = "application/json".to_owned();
+    let question = Question {
+        headers: vec![("Content-Type", json), ("Accept", accept.to_owned())],
+        ..Question::post(&args.server, args.token.as_deref(), "/api/sql", body)
+    };
     let answer = ask(&question).await?;
     if answer.status != 200 {
-        bail!("{}", told(&answer));
+        bail!("{}", answer.refusal());
     }
     if answer.header("x-tidemark-truncated") == Some("true") {
         tracing::warn!("the server cut the result off at its row limit (sql.rows-max)");
@@ -91,19 +95,6 @@ pub async fn answer(args: &SqlArgs) -> anyhow::Result<String> {
         OutputFormat::Csv => Ok(text),
         OutputFormat::Json => Ok(text + "\n"),
         OutputFormat::Table => table(&text),
-    }
-}
-
-/// The server's message, with the place in the query where it has one.
-fn told(answer: &Answer) -> String {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let error = &body["error"];
-    let Some(message) = error["message"].as_str() else {
-        return format!("the server answered with status {}", answer.status);
-    };
-    match (error["line"].as_u64(), error["column"].as_u64()) {
-        (Some(line), Some(column)) => format!("line {line}, column {column}: {message}"),
-        _ => message.to_owned(),
     }
 }
 
