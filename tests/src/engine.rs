@@ -2,6 +2,7 @@
 //! put them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -105,6 +106,7 @@ fn waiting(log: &Log, next: &[usize], dice: &mut ChaCha8Rng) -> Option<usize> {
 
 struct View {
     name: &'static str,
+    key: Arc<str>,
     state: ViewState,
     shown: Shown,
     late: Vec<(u32, i64, u32)>,
@@ -125,7 +127,7 @@ impl<'a> Engine<'a> {
         ensure!(to_run.len() == queries.len(), "a query is missing");
         let zone = catalog.streams["orders"].definition.zone;
         let view = |(query, run): (&Query, &ViewToRun)| -> Result<View> {
-            Ok(View { name: query.name, state: run.state(zone)?, shown: Shown::new(), late: Vec::new() })
+            Ok(View { name: query.name, key: Arc::clone(&run.key), state: run.state(zone)?, shown: Shown::new(), late: Vec::new() })
         };
         let views = queries.iter().zip(&to_run).map(view).collect::<Result<_>>()?;
         let mut engine = Self {
@@ -191,15 +193,15 @@ impl<'a> Engine<'a> {
         ensure!(drain.counts.balances(), "records have disappeared: {:?}", drain.counts);
         let (at, told) = drain.split();
         for late in &told.late {
-            let view = self.views.iter_mut().find(|view| *view.name == *late.view).context("a known view")?;
+            let view = self.views.iter_mut().find(|view| view.key == late.view).context("a known view")?;
             view.late.push((told.partition, late.offset, late.missed.missed));
         }
-        for (name, drained, failed) in told.views {
-            ensure!(failed.is_none(), "{name} failed: {failed:?}");
-            let (counts, _) = &at.views[&*name];
+        for (key, drained, failed) in told.views {
+            ensure!(failed.is_none(), "{key} failed: {failed:?}");
+            let counts = at.views[&*key].counts;
             let balances = counts.accepted == counts.counted + counts.filtered + counts.late;
-            ensure!(balances, "{name}: records have disappeared: {counts:?}");
-            let view = self.views.iter_mut().find(|view| *view.name == *name).context("a known view")?;
+            ensure!(balances, "{key}: records have disappeared: {counts:?}");
+            let view = self.views.iter_mut().find(|view| view.key == key).context("a known view")?;
             view.state.absorb(told.partition, drained)?;
         }
         let saved = &mut self.saved[number];
@@ -242,7 +244,7 @@ impl<'a> Engine<'a> {
             rows.sort();
             view.late.sort_unstable();
             let of_partition = |(at, _): &PartitionStart| {
-                let counts = at.views.get(view.name).map_or_else(ViewCounts::default, |(counts, _)| *counts);
+                let counts = at.views.get(&*view.key).map_or_else(ViewCounts::default, |fold| fold.counts);
                 [counts.accepted, counts.counted, counts.filtered, counts.late]
             };
             let counts = self.saved.iter().map(of_partition).collect();

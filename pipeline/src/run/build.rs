@@ -17,8 +17,8 @@ use crate::windows::{ViewFold, Windows};
 /// A view to be run, apart from its papers.
 #[derive(Debug, Clone)]
 pub struct ViewToRun {
-    /// Its name.
-    pub name: Arc<str>,
+    /// Its name and the beginning of its hash: two definitions of one name are two views.
+    pub key: Arc<str>,
     /// Its plan.
     pub plan: Arc<ViewPlan>,
     /// How long its closed windows may be revised, in milliseconds.
@@ -66,7 +66,7 @@ pub fn partition_run(
 /// When a fold cannot be made.
 pub fn branch(stream: &str, zone: Zone, views: &[ViewToRun]) -> Result<Branch> {
     let fold = |view: &ViewToRun| {
-        Ok((Arc::clone(&view.name), ViewFold::new(Arc::clone(&view.plan), view.windows(zone))?))
+        Ok((Arc::clone(&view.key), ViewFold::new(Arc::clone(&view.plan), view.windows(zone))?))
     };
     Ok(Branch::new(stream.into(), views.iter().map(fold).collect::<Result<_>>()?))
 }

@@ -240,7 +240,7 @@ impl Job {
         let plan = self.catalog.plan(&logical).map_err(|error| planning(&error))?;
         let Some(stream) = self.catalog.streams.get(&plan.stream).cloned() else { return Ok(()) };
         let view = ViewToRun {
-            name: "query".into(),
+            key: "query".into(),
             plan: Arc::new(plan),
             allowed_lateness: 0,
             retention: Retention::Time(i64::MAX),
@@ -362,7 +362,7 @@ impl QueryRun {
                     if let Some(detail) = view.failed {
                         return Err(JobError::Execution { place: self.place.clone(), detail });
                     }
-                    let at = (drain.counts, view.counts.late, drain.watermark, branch.as_of);
+                    let at = (drain.counts, view.fold.counts.late, drain.watermark, branch.as_of);
                     self.counts.insert(drain.partition, at);
                     self.state.absorb(drain.partition, view.drained).map_err(|error| self.failed(&error))?;
                 }

@@ -205,7 +205,7 @@ fn take_up(publisher: &mut Publisher, saved: Vec<SavedView>) -> Result<(), Savin
         let watermark = publisher.streams.get(&saved.stream).map_or(i64::MIN, |stream| {
             stream.partitions.values().map(|at| at.watermark).min().unwrap_or(i64::MIN)
         });
-        let Some(view) = publisher.views.iter_mut().find(|view| *view.name == *saved.name) else { continue };
+        let Some(view) = publisher.views.iter_mut().find(|view| *view.name == *saved.name && view.hash == saved.hash) else { continue };
         view.state.restore(saved.tables, saved.bases, watermark);
         view.published.restore(0, saved.windows).map_err(|error| SavingError::Restore(error.to_string()))?;
     }

@@ -14,8 +14,26 @@ use crate::windows::session::{Session, SessionList};
 use crate::windows::table::{PartitionTable, Slice};
 use crate::windows::{SliceKey, ViewCounts};
 
-/// Accounting and open sessions of one view in one partition.
-pub type SavedFold = (ViewCounts, Option<(SessionList, i64)>);
+/// The fold of one view over one partition, apart from its state.
+#[derive(Debug, Clone, Default)]
+pub struct SavedFold {
+    /// Its accounting since the first record.
+    pub counts: ViewCounts,
+    /// Its open sessions and the number of the next; `None` for a view without sessions.
+    pub sessions: Option<(SessionList, i64)>,
+    /// Where it began, if the log had been cut by then.
+    pub since: Option<Since>,
+}
+
+/// The first record there was in a log that had been cut when it was first read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since {
+    /// Its offset.
+    pub offset: Offset,
+    /// Windows that begin before this may lack records that were cut away, epoch milliseconds;
+    /// `None` before the first record that counts.
+    pub time: Option<i64>,
+}
 
 /// One partition at a cut.
 #[derive(Debug, Clone)]
@@ -28,7 +46,7 @@ pub struct SavedPartition {
     pub counts: RecordCounts,
     /// Largest event time by stream: its own and those derived from it.
     pub as_of: BTreeMap<String, i64>,
-    /// The views folded over it, by name.
+    /// The views folded over it, by key.
     pub views: BTreeMap<String, SavedFold>,
 }
 
@@ -196,8 +214,10 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
         out.i64(*as_of);
     }
     out.count(partition.views.len());
-    for (name, (counts, sessions)) in &partition.views {
-        out.bytes(name.as_bytes());
+    for (key, SavedFold { counts, sessions, since }) in &partition.views {
+        out.bytes(key.as_bytes());
+        out.optional(since.map(|since| since.offset));
+        out.optional(since.and_then(|since| since.time));
         for count in [counts.accepted, counts.counted, counts.filtered, counts.late] {
             out.u64(count);
         }
@@ -227,7 +247,8 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
         partition.as_of.insert(stream, from.i64()?);
     }
     for _ in 0..from.count()? {
-        let name = from.text()?;
+        let key = from.text()?;
+        let (offset, time) = (from.optional()?, from.optional()?);
         let counts = ViewCounts {
             accepted: from.u64()?,
             counted: from.u64()?,
@@ -238,7 +259,8 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
             Some(next) => Some((read_sessions(from)?, next)),
             None => None,
         };
-        partition.views.insert(name, (counts, sessions));
+        let since = offset.map(|offset| Since { offset, time });
+        partition.views.insert(key, SavedFold { counts, sessions, since });
     }
     Ok(partition)
 }

@@ -5,5 +5,5 @@ pub mod checkpoint;
 pub mod dedup_files;
 pub mod store;
 
-pub use checkpoint::{Checkpoint, SavedPartition, SavedStream, SavedView};
+pub use checkpoint::{Checkpoint, SavedFold, SavedPartition, SavedStream, SavedView, Since};
 pub use store::{CheckpointError, CheckpointStore};

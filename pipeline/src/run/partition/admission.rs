@@ -151,6 +151,7 @@ impl Admission {
                     let arrival = batch.read.arrival(self.place.partition, row);
                     accepted.note(time.flatten(), self.watermark, arrival, row);
                     let asked = said.watermarks.as_ref().and_then(|asked| asked.get(row).copied().flatten());
+                    accepted.whole_from = accepted.whole_from.or_else(|| whole_from(time.flatten(), asked));
                     self.watermark = self.watermark.max(asked.unwrap_or(i64::MIN));
                 }
                 Judged::Duplicate => self.counts.duplicate += 1,
@@ -239,6 +240,13 @@ impl Admission {
             .collect();
         Ok(Some(keys))
     }
+}
+
+/// See [`AcceptedRows::whole_from`]: records before a row that is not late are at most as much newer than
+/// it as its watermark is behind it.
+fn whole_from(time: Option<i64>, asked: Option<i64>) -> Option<i64> {
+    let time = time?;
+    Some(time.saturating_add(time.saturating_sub(asked.unwrap_or(time)).max(0)))
 }
 
 /// The rows with their last column, the row number, counted anew.

@@ -17,7 +17,8 @@ use datafusion::common::Result;
 use super::admission::cut;
 use super::drain::{BranchDrain, LateRecord, ViewDrain};
 use super::intake::Read;
-use crate::state::SavedPartition;
+use crate::model::Offset;
+use crate::state::{SavedFold, SavedPartition, Since};
 use crate::windows::fold::Accepted;
 use crate::windows::{Drained, LateRow, ViewCounts, ViewFold};
 
@@ -36,6 +37,9 @@ pub struct AcceptedRows {
     pub origins: Vec<usize>,
     /// Largest event time of the rows; `None` without rows or in a stream without a watermark.
     pub as_of: Option<i64>,
+    /// If the log had been cut just before the first row: the event time from which on, by the delay
+    /// the watermark allows, no record has been cut away.
+    pub whole_from: Option<i64>,
 }
 
 impl AcceptedRows {
@@ -49,6 +53,7 @@ impl AcceptedRows {
             arrivals: Vec::with_capacity(rows),
             origins: Vec::with_capacity(rows),
             as_of: None,
+            whole_from: None,
         }
     }
 
@@ -86,9 +91,10 @@ pub struct Branch {
 /// A view's fold, or what is left of one that failed.
 #[derive(Debug)]
 struct BranchView {
-    name: Arc<str>,
+    key: Arc<str>,
     fold: Option<ViewFold>,
     counts: ViewCounts,
+    since: Option<Since>,
     failed: Option<String>,
 }
 
@@ -96,11 +102,14 @@ impl Branch {
     /// The branch of a stream before its first row.
     #[must_use]
     pub fn new(stream: Arc<str>, folds: Vec<(Arc<str>, ViewFold)>) -> Self {
-        let mut branch = Self { stream, as_of: None, views: Vec::new(), late: Vec::new() };
-        for (name, fold) in folds {
-            branch.add(name, fold);
-        }
-        branch
+        let view = |(key, fold)| BranchView {
+            key,
+            fold: Some(fold),
+            counts: ViewCounts::default(),
+            since: None,
+            failed: None,
+        };
+        Self { stream, as_of: None, views: folds.into_iter().map(view).collect(), late: Vec::new() }
     }
 
     /// The stream whose views it folds.
@@ -109,27 +118,33 @@ impl Branch {
         &self.stream
     }
 
-    /// Adds a view whose fold has had all rows of this branch so far.
-    pub fn add(&mut self, name: Arc<str>, fold: ViewFold) {
-        let counts = fold.counts();
-        self.views.retain(|view| view.name != name);
-        self.views.push(BranchView { name, fold: Some(fold), counts, failed: None });
+    /// Takes over the views of a branch that has had the same rows as this one.
+    pub fn join(&mut self, other: &mut Self) {
+        self.views.append(&mut other.views);
+        self.late.append(&mut other.late);
     }
 
-    /// Takes a view out, with its fold unless it has failed.
-    pub fn remove(&mut self, name: &str) -> Option<ViewFold> {
-        let at = self.views.iter().position(|view| &*view.name == name)?;
-        self.views.remove(at).fold
+    /// Takes views out.
+    pub fn remove(&mut self, keys: &[Arc<str>]) {
+        self.views.retain(|view| !keys.contains(&view.key));
+    }
+
+    /// Says that the log had been cut before `offset` when its views began with it.
+    pub fn begins_at(&mut self, offset: Offset) {
+        for view in &mut self.views {
+            view.since = Some(Since { offset, time: None });
+        }
     }
 
     /// Goes on from a checkpoint.
     pub fn restore(&mut self, at: &SavedPartition) {
         self.as_of = at.as_of.get(&*self.stream).copied();
         for view in &mut self.views {
-            let Some((counts, sessions)) = at.views.get(&*view.name) else { continue };
-            view.counts = *counts;
+            let Some(saved) = at.views.get(&*view.key) else { continue };
+            view.counts = saved.counts;
+            view.since = saved.since;
             if let Some(fold) = &mut view.fold {
-                fold.restore(*counts, sessions.clone());
+                fold.restore(saved.counts, saved.sessions.clone());
             }
         }
     }
@@ -148,8 +163,11 @@ impl Branch {
         };
         for view in &mut self.views {
             let Some(fold) = &mut view.fold else { continue };
-            let (name, late) = (&view.name, &mut self.late);
-            let outcome = fold.fold(accepted, &mut |missed| late.push(late_record(name, missed, rows, read)));
+            if let Some(since) = &mut view.since {
+                since.time = since.time.or(rows.whole_from);
+            }
+            let (key, late) = (&view.key, &mut self.late);
+            let outcome = fold.fold(accepted, &mut |missed| late.push(late_record(key, missed, rows, read)));
             view.counts = fold.counts();
             if let Err(error) = outcome {
                 // A wrong figure must not be shown.
@@ -170,11 +188,11 @@ impl Branch {
                 Some(fold) => fold.drain(watermark)?,
                 None => Drained::default(),
             };
+            let sessions = view.fold.as_ref().and_then(ViewFold::saved_sessions);
             views.push(ViewDrain {
-                view: Arc::clone(&view.name),
+                view: Arc::clone(&view.key),
                 drained,
-                counts: view.counts,
-                sessions: view.fold.as_ref().and_then(ViewFold::saved_sessions),
+                fold: SavedFold { counts: view.counts, sessions, since: view.since },
                 failed: view.failed.clone(),
             });
         }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use crate::admit::RecordCounts;
 use crate::model::{DeadLetter, Offset, PartitionId};
-use crate::state::SavedPartition;
-use crate::windows::session::SessionList;
-use crate::windows::{Drained, LateRow, ViewCounts};
+use crate::state::{SavedFold, SavedPartition};
+use crate::windows::{Drained, LateRow};
 
 /// A record that missed a window, with everything its ledger row says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LateRecord {
-    /// The view.
+    /// Key of the view.
     pub view: Arc<str>,
     /// Where the record stands.
     pub offset: Offset,
@@ -61,14 +60,12 @@ pub struct BranchDrain {
 /// What was folded for one view since the last drain.
 #[derive(Debug)]
 pub struct ViewDrain {
-    /// The view.
+    /// Key of the view.
     pub view: Arc<str>,
     /// What was folded.
     pub drained: Drained,
-    /// Its accounting since the first record.
-    pub counts: ViewCounts,
-    /// Its open sessions, for the checkpoint.
-    pub sessions: Option<(SessionList, i64)>,
+    /// What a checkpoint holds of its fold.
+    pub fold: SavedFold,
     /// Why it was stopped, if it was.
     pub failed: Option<String>,
 }
@@ -97,7 +94,7 @@ impl PartitionDrain {
             }
             told.late.extend(branch.late);
             for view in branch.views {
-                at.views.insert(view.view.to_string(), (view.counts, view.sessions));
+                at.views.insert(view.view.to_string(), view.fold);
                 told.views.push((view.view, view.drained, view.failed));
             }
         }
@@ -110,7 +107,7 @@ impl PartitionDrain {
 pub struct Told {
     /// The partition.
     pub partition: PartitionId,
-    /// What was folded, and why a view was stopped, if it was.
+    /// What was folded by key of the view, and why it was stopped, if it was.
     pub views: Vec<(Arc<str>, Drained, Option<String>)>,
     /// Late rows.
     pub late: Vec<LateRecord>,

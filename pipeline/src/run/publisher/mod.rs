@@ -11,7 +11,7 @@ use datafusion::common::Result;
 
 pub use streams::{Moment, StreamAt};
 use view::SystemView;
-pub use view::{ViewRuntime, view_info, views_to_run};
+pub use view::{ViewRuntime, view_info, view_key, views_to_run};
 
 use super::accounting::{LateEntry, Ledger, RecordRow, ViewRow, records_accounted, views_accounted};
 use super::partition::{LateRecord, PartitionDrain};
@@ -73,8 +73,9 @@ impl Publisher {
     /// Adds what one partition of a stream did since its last drain.
     pub fn absorb(&mut self, stream: &str, drain: PartitionDrain) {
         let (at, told) = drain.split();
-        for (name, drained, failed) in told.views {
-            let Some(view) = self.views.iter_mut().find(|view| view.name == name) else { continue };
+        for (key, drained, failed) in told.views {
+            // A view that has been taken out may still be told once.
+            let Some(view) = self.views.iter_mut().find(|view| view.key == key) else { continue };
             if let Some(reason) = failed {
                 view.fail(reason);
             }
@@ -86,7 +87,8 @@ impl Publisher {
             }
         }
         for late in told.late {
-            self.late.push(late_entry(stream, told.partition, late));
+            let Some(view) = self.views.iter().find(|view| view.key == late.view) else { continue };
+            self.late.push(late_entry(stream, &view.name, told.partition, late));
         }
         for letter in told.dead_letters {
             self.dead_letters.push(letter);
@@ -144,10 +146,14 @@ impl Publisher {
         for (name, stream) in &self.streams {
             for (partition, at) in &stream.partitions {
                 records.push((name, *partition, at.counts));
-                views.extend(at.views.iter().map(|(view, (counts, _))| (view.as_str(), *partition, *counts)));
             }
         }
-        views.sort_by_key(|(view, partition, _)| (*view, *partition));
+        for view in &self.views {
+            for (partition, at) in self.streams.get(&*view.stream).iter().flat_map(|stream| &stream.partitions) {
+                let counts = at.views.get(&*view.key).map(|fold| fold.counts).unwrap_or_default();
+                views.push((&view.name, *partition, counts));
+            }
+        }
         Ok(BTreeMap::from([
             ("records_accounted".to_owned(), records_accounted(&records)?),
             ("views_accounted".to_owned(), views_accounted(&views)?),
@@ -176,11 +182,11 @@ fn progress(streams: &BTreeMap<String, StreamAt>, stream: &str, moment: &Moment)
     }
 }
 
-fn late_entry(stream: &str, partition: PartitionId, late: LateRecord) -> LateEntry {
+fn late_entry(stream: &str, view: &str, partition: PartitionId, late: LateRecord) -> LateEntry {
     LateEntry {
         stream: stream.to_owned(),
         position: (partition, late.offset),
-        view: late.view.to_string(),
+        view: view.to_owned(),
         window: (late.missed.window_start, late.missed.window_end),
         windows_missed: late.missed.missed,
         times: (late.event_time, late.watermark),

@@ -17,6 +17,8 @@ use crate::windows::fire::{Fired, Progress, ViewState};
 /// One view over a stream with its state and its published rows.
 #[derive(Debug)]
 pub struct ViewRuntime {
+    /// See [`ViewToRun::key`].
+    pub key: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
     /// The stream it reads.
@@ -49,6 +51,7 @@ impl ViewRuntime {
         let zone = catalog.streams.get(&plan.stream).map_or(Zone::UTC, |stream| stream.definition.zone);
         let Some(run) = view_to_run(view) else { return Ok(None) };
         Ok(Some(Self {
+            key: run.key.clone(),
             name: view.name.as_str().into(),
             stream: plan.stream.as_str().into(),
             hash: view.hash.clone(),
@@ -100,10 +103,16 @@ pub fn views_to_run(catalog: &Catalog, stream: &str) -> Vec<ViewToRun> {
     catalog.views.iter().filter(of_stream).filter_map(view_to_run).collect()
 }
 
+/// See [`ViewToRun::key`].
+#[must_use]
+pub fn view_key(view: &ViewDefinition) -> Arc<str> {
+    format!("{}#{}", view.name, view.hash.get(..16).unwrap_or(&view.hash)).into()
+}
+
 fn view_to_run(view: &ViewDefinition) -> Option<ViewToRun> {
     let ViewQuery::Stream(plan) = &view.query else { return None };
     Some(ViewToRun {
-        name: view.name.as_str().into(),
+        key: view_key(view),
         plan: Arc::clone(plan),
         allowed_lateness: view.allowed_lateness,
         retention: view.retention,
