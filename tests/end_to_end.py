@@ -403,7 +403,7 @@ def on_the_wall(server, figure, shot):
     assert done.returncode == 0, done.stderr + done.stdout[-1500:]
 
 
-def killed_in_the_middle(ground, recording, at_lines, to, config, folder):
+def killed_in_the_middle(recording, at_lines, config, folder):
     """Kills the server twice while the recording streams in; what it then shows is the truth."""
     def lines_read(server):
         rows = server.view("record_accounting")["rows"]
@@ -423,21 +423,30 @@ def killed_in_the_middle(ground, recording, at_lines, to, config, folder):
 
 
 def the_recording_through_kafka(ground):
-    """All 245,903 lines through Kafka equal the truth although the server is killed twice on the way"""
-    if "TIDEMARK_LONG" not in os.environ:
-        raise Skip("not yet seen to pass: a paced replay into Kafka flushed after every record; set TIDEMARK_LONG to run it")
-    folder, bootstrap = ground.fresh(), ground.bootstrap
-    recording = whole_recording()
-    topic = ground.topic("retail-all")
-    to = ["--to", "kafka", "--bootstrap", bootstrap, "--topic", topic]
+    """All 245,903 lines paced through Kafka equal the truth although the server is killed twice on the way"""
     # Half a year in half a minute, so that the kills come in the middle.
-    arguments = replay_arguments(ground, folder, recording, [*to, "--speed", "600000"])
+    paced_with_kills(ground, whole_recording(), 600_000)
+
+
+def the_extract_paced_through_kafka(ground):
+    """A day paced through Kafka equals the truth although the server is killed twice on the way"""
+    # Ten hours of trading in twelve seconds.
+    paced_with_kills(ground, EXTRACT, 3_000)
+
+
+def paced_with_kills(ground, recording, speed):
+    """Replays at `speed` times its own and kills the server in the middle; every wait has an end, so that a
+    player that cannot keep its pace fails as well as a figure that is wrong."""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    topic = ground.topic("retail-paced")
+    to = ["--to", "kafka", "--bootstrap", bootstrap, "--topic", topic]
+    arguments = replay_arguments(ground, folder, recording, [*to, "--speed", str(speed)])
     replay = subprocess.Popen([BINARY, *map(str, arguments)], cwd=ROOT, stdout=subprocess.DEVNULL,
                               stderr=subprocess.PIPE, text=True)
     try:
         config = config_for(folder, "retail", topic, bootstrap)
         wait_for_topic(replay, folder, config, topic)
-        killed_in_the_middle(ground, recording, (0.2, 0.6), to, config, folder)
+        killed_in_the_middle(recording, (0.2, 0.6), config, folder)
         assert replay.wait(60) == 0, replay.stderr.read()
     finally:
         replay.kill()
@@ -506,6 +515,7 @@ CHECKS = [
     an_empty_topic,
     bad_records_of_a_topic,
     the_extract_through_kafka,
+    the_extract_paced_through_kafka,
     the_recording_through_kafka,
 ]
 
