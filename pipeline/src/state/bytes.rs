@@ -104,6 +104,22 @@ impl<'a> Decoder<'a> {
         Ok(i64::from_le_bytes(raw))
     }
 
+    /// The next number of 128 bits.
+    ///
+    /// # Errors
+    /// At the end.
+    pub fn i128(&mut self) -> Result<i128, String> {
+        let mut raw = [0; 16];
+        raw.copy_from_slice(self.take(16)?);
+        Ok(i128::from_le_bytes(raw))
+    }
+
+    /// Whether everything has been read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The next number that may be absent.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod checkpoint;
 pub mod dedup_files;
+pub mod journal;
 pub mod store;
 
 pub use checkpoint::{Checkpoint, SavedFold, SavedPartition, SavedStream, SavedView, Since};

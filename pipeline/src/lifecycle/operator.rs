@@ -1,0 +1,317 @@
+//! The operator of one partition: accepted records in, signed measures out, both as Arrow batches.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, Decimal128Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray, TimestampMillisecondArray,
+};
+use arrow::datatypes::{DataType, Decimal128Type, SchemaRef};
+use arrow::error::ArrowError;
+
+use super::attributes::{Reader, Writer};
+use super::order::Event;
+use super::orders::{Counts, Notice, Orders};
+use super::rules::Rules;
+use super::saved;
+use super::settle::{Effect, Measures};
+use crate::state::bytes::Encoder;
+
+/// Something the operator knows of an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Placed.
+    Placed,
+    /// Taken back of what was placed.
+    Cancelled,
+    /// Paid.
+    Paid,
+    /// Given back.
+    Refunded,
+    /// Paid less given back.
+    Net,
+    /// Asked back above what was paid.
+    Excess,
+    /// Orders begun.
+    PlacedOrders,
+    /// Orders cancelled.
+    CancelledOrders,
+    /// Orders with a first payment.
+    PaidOrders,
+    /// Orders with a first refund.
+    RefundedOrders,
+}
+
+/// What a column of the derived table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// The order's key.
+    Key,
+    /// The kind of the event.
+    Kind,
+    /// When the effect takes place.
+    EffectTime,
+    /// The order's own time.
+    OrderTime,
+    /// Its first payment's time.
+    PaidTime,
+    /// 1, or -1 where an effect is taken back.
+    Sign,
+    /// A measure.
+    Measure(Measure),
+    /// The n-th carried column.
+    Carried(usize),
+}
+
+/// Which columns the operator reads and which it makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns {
+    /// The source's column with the order's key.
+    pub key: usize,
+    /// Its type.
+    pub key_type: DataType,
+    /// With the kind of the event; text.
+    pub kind: usize,
+    /// With the amount, a decimal; `None` where nothing is paid or placed.
+    pub amount: Option<usize>,
+    /// The source's columns that are carried.
+    pub carried: Vec<usize>,
+    /// Their types.
+    pub carried_types: Vec<DataType>,
+    /// The columns of the derived table in order.
+    pub outputs: Vec<Output>,
+    /// Their names and types.
+    pub schema: SchemaRef,
+}
+
+/// The rows of one batch, each with what the engine knows of it.
+#[derive(Debug)]
+pub struct Taken {
+    /// The rows.
+    pub batch: RecordBatch,
+    /// When each takes effect, epoch milliseconds.
+    pub effect_times: Vec<i64>,
+    /// The own time of each one's order.
+    pub order_times: Vec<i64>,
+    /// The time of each one's first payment.
+    pub paid_times: Vec<i64>,
+    /// Row of the batch that came in to which each is due.
+    pub due_to: Vec<u32>,
+}
+
+/// What an operator did since its last drain, for the checkpoint and the ledgers.
+#[derive(Debug, Default)]
+pub struct OperatorDrain {
+    /// What became of the events since the first.
+    pub counts: Counts,
+    /// Events that stand otherwise than before.
+    pub notices: Vec<Notice>,
+    /// The orders that changed, or all, as [`saved`] writes them.
+    pub orders: Vec<u8>,
+    /// Whether `orders` are all of them.
+    pub is_whole: bool,
+}
+
+/// The life cycle of the orders of one partition.
+#[derive(Debug)]
+pub struct Operator {
+    columns: Arc<Columns>,
+    rules: Arc<Rules>,
+    orders: Orders,
+}
+
+/// Rows on their way out.
+#[derive(Default)]
+struct Rows {
+    effect_times: Vec<i64>,
+    order_times: Vec<i64>,
+    paid_times: Vec<i64>,
+    kinds: Vec<u16>,
+    signs: Vec<i8>,
+    measures: Vec<Measures>,
+    keys: Vec<Vec<u8>>,
+    attributes: Vec<Vec<u8>>,
+    due_to: Vec<u32>,
+}
+
+impl Rows {
+    fn push(&mut self, key: &[u8], sign: i8, effect: &Effect<'_>, due_to: u32) {
+        self.keys.push(key.to_vec());
+        self.effect_times.push(effect.time);
+        self.order_times.push(effect.order_time);
+        self.paid_times.push(effect.paid_time);
+        self.kinds.push(effect.kind);
+        self.signs.push(sign);
+        self.measures.push(effect.measures);
+        self.attributes.push(effect.attributes.to_vec());
+        self.due_to.push(due_to);
+    }
+}
+
+impl Operator {
+    /// An operator that has taken nothing in.
+    #[must_use]
+    pub fn new(columns: Arc<Columns>, rules: Arc<Rules>) -> Self {
+        Self { columns, orders: Orders::new(Arc::clone(&rules)), rules }
+    }
+
+    /// Takes a batch of accepted records in. `times` are their event times, `watermarks` the partition's
+    /// watermark before each, `offsets` their places.
+    ///
+    /// # Errors
+    /// When a column is not of the declared type, which is a fault of the planner.
+    pub fn take(
+        &mut self,
+        batch: &RecordBatch,
+        times: &[i64],
+        watermarks: &[i64],
+        offsets: &[i64],
+    ) -> Result<Taken, ArrowError> {
+        let columns = Arc::clone(&self.columns);
+        let keys = Writer::new(&[Arc::clone(batch.column(columns.key))])?;
+        let carried: Vec<ArrayRef> = columns.carried.iter().map(|at| Arc::clone(batch.column(*at))).collect();
+        let carried = Writer::new(&carried)?;
+        let kinds = batch.column(columns.kind).as_string_opt::<i32>().ok_or_else(|| no("kind", "text"))?;
+        let amounts = match columns.amount {
+            Some(at) => {
+                let column = batch.column(at).as_primitive_opt::<Decimal128Type>();
+                Some(column.ok_or_else(|| no("amount", "a decimal"))?)
+            }
+            None => None,
+        };
+        let mut rows = Rows::default();
+        let (mut key, mut attributes) = (Vec::new(), Vec::new());
+        for row in 0..batch.num_rows() {
+            let kind = if kinds.is_null(row) { None } else { self.rules.kind(kinds.value(row)) };
+            let Some(kind) = kind else {
+                self.orders.ignore();
+                continue;
+            };
+            key.clear();
+            keys.write(row, &mut key);
+            attributes.clear();
+            carried.write(row, &mut attributes);
+            let event = Event {
+                time: times.get(row).copied().unwrap_or(0),
+                kind,
+                attributes: 0,
+                amount: amounts.filter(|column| !column.is_null(row)).map(|column| column.value(row)),
+                offset: offsets.get(row).copied().unwrap_or(-1),
+            };
+            let watermark = watermarks.get(row).copied().unwrap_or(i64::MIN);
+            let due_to = u32::try_from(row).unwrap_or(u32::MAX);
+            self.orders.take(&key, event, &attributes, watermark, &mut |sign, effect| {
+                rows.push(&key, sign, effect, due_to);
+            });
+        }
+        self.hand_on(rows)
+    }
+
+    /// Forgets the orders that the watermark has passed by the horizon; to be said after every batch.
+    pub fn forget(&mut self, watermark: i64) {
+        self.orders.forget(watermark);
+    }
+
+    /// What became of the events.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.orders.counts()
+    }
+
+    /// What was done since the last drain; with all orders where `whole` is asked for.
+    pub fn drain(&mut self, whole: bool) -> OperatorDrain {
+        let mut out = Encoder::default();
+        let mut each = |key: &[u8], order: Option<&super::order::Order>| saved::write(&mut out, key, order);
+        match whole {
+            true => self.orders.take_all(&mut each),
+            false => self.orders.take_changed(&mut each),
+        }
+        OperatorDrain {
+            counts: self.orders.counts(),
+            notices: self.orders.take_notices(),
+            orders: out.bytes,
+            is_whole: whole,
+        }
+    }
+
+    /// Goes on from a checkpoint: its counts, and the drains' orders one after another.
+    ///
+    /// # Errors
+    /// When the bytes are not those of drains.
+    pub fn restore(&mut self, counts: Counts, orders: &[u8]) -> Result<(), String> {
+        self.orders.restore_counts(counts);
+        let into = &mut self.orders;
+        saved::read(orders, &mut |key, order| into.restore(key.into(), order))
+    }
+
+    fn hand_on(&self, rows: Rows) -> Result<Taken, ArrowError> {
+        let carried = columns_of(&self.columns.carried_types, &rows.attributes)?;
+        let key = columns_of(std::slice::from_ref(&self.columns.key_type), &rows.keys)?;
+        let schema = &self.columns.schema;
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        for (output, field) in self.columns.outputs.iter().zip(schema.fields()) {
+            columns.push(match output {
+                Output::Key => Arc::clone(key.first().ok_or_else(|| no("key", "there"))?),
+                Output::Carried(nth) => Arc::clone(carried.get(*nth).ok_or_else(|| no("column", "there"))?),
+                other => self.column(*other, field.data_type(), &rows)?,
+            });
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.due_to.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
+        let Rows { effect_times, order_times, paid_times, due_to, .. } = rows;
+        Ok(Taken { batch, effect_times, order_times, paid_times, due_to })
+    }
+
+    fn column(&self, output: Output, data_type: &DataType, rows: &Rows) -> Result<ArrayRef, ArrowError> {
+        let times = |values: &[i64]| -> ArrayRef {
+            let zone = match data_type {
+                DataType::Timestamp(_, zone) => zone.clone(),
+                _ => None,
+            };
+            Arc::new(TimestampMillisecondArray::from(values.to_vec()).with_timezone_opt(zone))
+        };
+        Ok(match output {
+            Output::EffectTime => times(&rows.effect_times),
+            Output::OrderTime => times(&rows.order_times),
+            Output::PaidTime => times(&rows.paid_times),
+            Output::Sign => Arc::new(rows.signs.iter().map(|sign| Some(i32::from(*sign))).collect::<Int32Array>()),
+            Output::Measure(measure) => return column_of(measure, data_type, rows),
+            Output::Kind | Output::Key | Output::Carried(_) => {
+                let name = |kind: &u16| self.rules.kinds.get(usize::from(*kind)).map(|kind| kind.name.as_str());
+                Arc::new(rows.kinds.iter().map(name).collect::<StringArray>())
+            }
+        })
+    }
+}
+
+fn column_of(measure: Measure, data_type: &DataType, rows: &Rows) -> Result<ArrayRef, ArrowError> {
+    let signed = || rows.signs.iter().zip(&rows.measures);
+    let orders = |of: fn(&Measures) -> i64| -> ArrayRef {
+        Arc::new(signed().map(|(sign, all)| Some(i64::from(*sign) * of(all))).collect::<Int64Array>())
+    };
+    let of: fn(&Measures) -> i128 = match measure {
+        Measure::PlacedOrders => return Ok(orders(|all| all.placed_orders)),
+        Measure::CancelledOrders => return Ok(orders(|all| all.cancelled_orders)),
+        Measure::PaidOrders => return Ok(orders(|all| all.paid_orders)),
+        Measure::RefundedOrders => return Ok(orders(|all| all.refunded_orders)),
+        Measure::Placed => |all| all.placed,
+        Measure::Cancelled => |all| all.cancelled,
+        Measure::Paid => |all| all.paid,
+        Measure::Refunded => |all| all.refunded,
+        Measure::Net => |all| all.paid - all.refunded,
+        Measure::Excess => |all| all.excess,
+    };
+    let DataType::Decimal128(precision, scale) = data_type else { return Err(no("measure", "a decimal")) };
+    let values = signed().map(|(sign, all)| Some(i128::from(*sign) * of(all))).collect::<Decimal128Array>();
+    Ok(Arc::new(values.with_precision_and_scale(*precision, *scale)?))
+}
+
+fn columns_of(types: &[DataType], rows: &[Vec<u8>]) -> Result<Vec<ArrayRef>, ArrowError> {
+    let mut reader = Reader::new(types)?;
+    rows.iter().for_each(|row| reader.append(row));
+    reader.finish()
+}
+
+fn no(what: &str, expected: &str) -> ArrowError {
+    ArrowError::SchemaError(format!("the life cycle's {what} column is not {expected}"))
+}

@@ -1,0 +1,118 @@
+//! One order: the events of it that matter, and nothing else.
+
+use std::cmp::Ordering;
+
+use super::rules::Rules;
+
+/// One event of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// When it happened, epoch milliseconds.
+    pub time: i64,
+    /// Number of its kind in the rules.
+    pub kind: u16,
+    /// Which of the order's attribute rows it carries.
+    pub attributes: u16,
+    /// Its amount in the column's smallest unit; `None` where it carries none.
+    pub amount: Option<i128>,
+    /// Where it stands in its partition, for those who look for it.
+    pub offset: i64,
+}
+
+/// What became of an event that was offered to its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is kept.
+    Added,
+    /// It is kept in the place of a later one of its kind, which now repeats it.
+    InPlaceOf(Event),
+    /// It repeats an earlier one of its kind.
+    Repeats,
+    /// The order already has as many events as it may.
+    Full,
+}
+
+/// One order's events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Order {
+    /// The events that are kept, in the order of [`Order::compare`].
+    pub events: Vec<Event>,
+    /// The different attribute rows of its events, as [`super::attributes`] writes them.
+    pub attributes: Vec<Box<[u8]>>,
+    /// The largest event time it has had, that of repeats too; epoch milliseconds.
+    pub newest: i64,
+}
+
+impl Order {
+    /// An order that has had no event.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { events: Vec::new(), attributes: Vec::new(), newest: i64::MIN }
+    }
+
+    /// Attribute row of an event.
+    #[must_use]
+    pub fn attributes_of(&self, event: &Event) -> &[u8] {
+        self.attributes.get(usize::from(event.attributes)).map_or(&[], |row| row)
+    }
+
+    /// Offers an event; what is kept depends on which events there were, not on the order they came in.
+    pub fn offer(&mut self, mut event: Event, attributes: &[u8], rules: &Rules) -> Kept {
+        self.newest = self.newest.max(event.time);
+        let same_kind = match rules.action(event.kind).each {
+            true => None,
+            false => self.events.iter().position(|earlier| earlier.kind == event.kind),
+        };
+        if same_kind.is_none() && self.events.len() >= rules.events_max {
+            return Kept::Full;
+        }
+        event.attributes = self.number_of(attributes);
+        let replaced = match same_kind {
+            Some(at) if self.compare(&event, &self.events[at]) == Ordering::Less => Some(self.events.remove(at)),
+            Some(_) => {
+                self.drop_unused();
+                return Kept::Repeats;
+            }
+            None => None,
+        };
+        let before = |earlier: &Event| self.compare(earlier, &event) != Ordering::Greater;
+        let at = self.events.partition_point(before);
+        self.events.insert(at, event);
+        if let Some(replaced) = replaced {
+            self.drop_unused();
+            return Kept::InPlaceOf(replaced);
+        }
+        Kept::Added
+    }
+
+    /// By time; events of one time by what they say, so that arrival plays no part.
+    #[must_use]
+    pub fn compare(&self, left: &Event, right: &Event) -> Ordering {
+        let key = |event: &Event| (event.time, event.kind, event.amount);
+        key(left).cmp(&key(right)).then_with(|| self.attributes_of(left).cmp(self.attributes_of(right)))
+    }
+
+    fn number_of(&mut self, attributes: &[u8]) -> u16 {
+        let found = self.attributes.iter().position(|row| **row == *attributes).unwrap_or_else(|| {
+            self.attributes.push(attributes.into());
+            self.attributes.len() - 1
+        });
+        u16::try_from(found).unwrap_or(u16::MAX)
+    }
+
+    /// Attribute rows that no kept event carries must not count: they would make arrival matter.
+    fn drop_unused(&mut self) {
+        let mut at = 0;
+        while at < self.attributes.len() {
+            let number = u16::try_from(at).unwrap_or(u16::MAX);
+            if self.events.iter().any(|event| event.attributes == number) {
+                at += 1;
+                continue;
+            }
+            self.attributes.remove(at);
+            for event in self.events.iter_mut().filter(|event| event.attributes > number) {
+                event.attributes -= 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! The orders of one partition: kept by key until the watermark has passed them by the horizon.
+//!
+//! Every decision is made record by record against the watermark before the record, so that neither
+//! batches nor restarts change one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::order::{Event, Kept, Order};
+use super::rules::Rules;
+use super::settle::{Effect, Stand, settle};
+
+/// An order's key as bytes.
+pub type Key = Arc<[u8]>;
+
+/// What became of the events of one partition.
+///
+/// `taken = applied + capped + repeated + waiting + expired + refused + ignored`, always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Events taken in.
+    pub taken: u64,
+    /// Events that count in full.
+    pub applied: u64,
+    /// Refunds of which a part is above what was paid.
+    pub capped: u64,
+    /// Events that another one of their order has done before.
+    pub repeated: u64,
+    /// Events whose order has not come yet.
+    pub waiting: u64,
+    /// Events whose order did not come within the horizon, or that came after it themselves.
+    pub expired: u64,
+    /// Events that cannot be what they say.
+    pub refused: u64,
+    /// Events of kinds that are not declared.
+    pub ignored: u64,
+    /// Rows handed on, those that take something back too.
+    pub rows: u64,
+    /// Orders kept now.
+    pub orders: u64,
+    /// Orders forgotten before the horizon because there were too many.
+    pub forgotten_early: u64,
+}
+
+impl Counts {
+    /// Whether no event has disappeared.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        let fates = [
+            self.applied, self.capped, self.repeated, self.waiting, self.expired, self.refused, self.ignored,
+        ];
+        self.taken == fates.iter().sum::<u64>()
+    }
+
+    fn of(&mut self, stand: Stand) -> &mut u64 {
+        match stand {
+            Stand::Applied => &mut self.applied,
+            Stand::Capped => &mut self.capped,
+            Stand::Repeated => &mut self.repeated,
+            Stand::Waiting => &mut self.waiting,
+        }
+    }
+}
+
+/// How an event stands that does not count, or no longer stands so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Its order has not come yet.
+    Waiting,
+    /// It asks for more than was paid.
+    Capped,
+    /// Its order did not come within the horizon.
+    Expired,
+    /// It came when its order could already have been forgotten.
+    TooOld,
+    /// Its order was forgotten early, for there were too many.
+    Crowded,
+    /// Its amount is below zero.
+    Negative,
+    /// It needs an amount and has none.
+    NoAmount,
+    /// Its order has as many events as one may have.
+    TooMany,
+    /// It counts after all, or repeats another.
+    Settled,
+}
+
+impl Standing {
+    /// The word that groups it: `waiting`, `capped`, `expired`, `refused` or `settled`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Capped => "capped",
+            Self::Expired | Self::TooOld | Self::Crowded => "expired",
+            Self::Negative | Self::NoAmount | Self::TooMany => "refused",
+            Self::Settled => "settled",
+        }
+    }
+
+    /// The reason in a sentence.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Waiting => "its order has not come yet",
+            Self::Capped => "it gives back more than was paid",
+            Self::Expired => "its order did not come within the horizon",
+            Self::TooOld => "it is older than the horizon",
+            Self::Crowded => "it was given up at the bound orders.max, its order had not come",
+            Self::Negative => "its amount is below zero",
+            Self::NoAmount => "it has no amount",
+            Self::TooMany => "its order has reached the bound events.max",
+            Self::Settled => "it counts",
+        }
+    }
+}
+
+/// Tells how one event stands from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Its offset.
+    pub offset: i64,
+    /// Its event time, epoch milliseconds.
+    pub time: i64,
+    /// Its order.
+    pub key: Key,
+    /// Number of its kind.
+    pub kind: u16,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// An effect that begins (`sign` 1) or is taken back (`sign` -1).
+pub type OnEffect<'a> = &'a mut dyn FnMut(i8, &Effect<'_>);
+
+/// The orders of one partition.
+#[derive(Debug)]
+pub struct Orders {
+    rules: Arc<Rules>,
+    orders: HashMap<Key, Entry>,
+    /// Every order once, at or before the time at which it is forgotten; brought up to date when its turn comes.
+    by_age: BTreeSet<(i64, Key)>,
+    counts: Counts,
+    notices: Vec<Notice>,
+    changed: Vec<Key>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    order: Order,
+    /// Whether its key is in `changed`.
+    is_changed: bool,
+}
+
+impl Orders {
+    /// No orders yet.
+    #[must_use]
+    pub fn new(rules: Arc<Rules>) -> Self {
+        Self {
+            rules,
+            orders: HashMap::new(),
+            by_age: BTreeSet::new(),
+            counts: Counts::default(),
+            notices: Vec::new(),
+            changed: Vec::new(),
+        }
+    }
+
+    /// What became of the events.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts { orders: u64::try_from(self.orders.len()).unwrap_or(u64::MAX), ..self.counts }
+    }
+
+    /// Events that stand otherwise than before, since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Orders that are not as they were at the last call; `None` for those that are forgotten.
+    pub fn take_changed(&mut self, mut each: impl FnMut(&[u8], Option<&Order>)) {
+        for key in std::mem::take(&mut self.changed) {
+            let entry = self.orders.get_mut(&key);
+            each(&key, entry.map(|entry| {
+                entry.is_changed = false;
+                &entry.order
+            }));
+        }
+    }
+
+    /// All orders, as [`Orders::take_changed`] gives the changed ones; afterwards none is changed.
+    pub fn take_all(&mut self, mut each: impl FnMut(&[u8], Option<&Order>)) {
+        self.changed.clear();
+        for (key, entry) in &mut self.orders {
+            entry.is_changed = false;
+            each(key, Some(&entry.order));
+        }
+    }
+
+    /// Takes up the counts of a checkpoint.
+    pub fn restore_counts(&mut self, counts: Counts) {
+        self.counts = counts;
+    }
+
+    /// Takes up one order of a checkpoint; `None` if it had been forgotten.
+    pub fn restore(&mut self, key: Key, order: Option<Order>) {
+        if let Some(before) = self.orders.remove(&key) {
+            // Just taken up itself, so its place is the one it was given.
+            self.by_age.remove(&(self.forgotten_at(before.order.newest), Arc::clone(&key)));
+        }
+        if let Some(order) = order {
+            self.by_age.insert((self.forgotten_at(order.newest), Arc::clone(&key)));
+            self.orders.insert(key, Entry { order, is_changed: false });
+        }
+    }
+
+    /// Counts an event of a kind that is not declared.
+    pub fn ignore(&mut self) {
+        self.counts.taken += 1;
+        self.counts.ignored += 1;
+    }
+
+    /// Takes one event in; `watermark` is the partition's before it.
+    pub fn take(&mut self, key: &[u8], event: Event, attributes: &[u8], watermark: i64, effect: OnEffect<'_>) {
+        self.counts.taken += 1;
+        if self.forgotten_at(event.time) <= watermark {
+            self.counts.expired += 1;
+            return self.tell(key, &event, Standing::TooOld);
+        }
+        if let Some(standing) = self.refusal(&event) {
+            self.counts.refused += 1;
+            return self.tell(key, &event, standing);
+        }
+        let Some(key) = self.order_of(key, watermark) else { return };
+        let rules = Arc::clone(&self.rules);
+        let Some(entry) = self.orders.get_mut(&key) else { return };
+        let before = entry.order.clone();
+        let kept = entry.order.offer(event, attributes, &rules);
+        if !std::mem::replace(&mut entry.is_changed, true) {
+            self.changed.push(Arc::clone(&key));
+        }
+        if before.events.is_empty() {
+            self.by_age.insert((self.forgotten_at(event.time), Arc::clone(&key)));
+        }
+        match kept {
+            Kept::Full => {
+                self.counts.refused += 1;
+                return self.tell(&key, &event, Standing::TooMany);
+            }
+            Kept::Repeats => {
+                self.counts.repeated += 1;
+                return;
+            }
+            Kept::InPlaceOf(_) => self.counts.repeated += 1,
+            Kept::Added => {}
+        }
+        self.settle_again(&key, &before, effect);
+    }
+
+    /// Forgets the orders that the watermark has passed by the horizon.
+    pub fn forget(&mut self, watermark: i64) {
+        while let Some(key) = self.oldest(|at| at <= watermark) {
+            self.give_up(&key, Standing::Expired);
+        }
+    }
+
+    fn forgotten_at(&self, newest: i64) -> i64 {
+        newest.saturating_add(self.rules.horizon_ms)
+    }
+
+    fn refusal(&self, event: &Event) -> Option<Standing> {
+        match event.amount {
+            Some(amount) if amount < 0 => Some(Standing::Negative),
+            None if self.rules.action(event.kind).needs_amount() => Some(Standing::NoAmount),
+            _ => None,
+        }
+    }
+
+    /// The key of an event's order, which is made if there is none; room is made for it first.
+    fn order_of(&mut self, key: &[u8], watermark: i64) -> Option<Key> {
+        if let Some((known, entry)) = self.orders.get_key_value(key) {
+            let known = Arc::clone(known);
+            if self.forgotten_at(entry.order.newest) > watermark {
+                return Some(known);
+            }
+            self.give_up(&known, Standing::Expired);
+        }
+        if self.orders.len() >= self.rules.orders_max {
+            // First those whose time has come, or the batch would decide who is crowded out.
+            self.forget(watermark);
+            while self.orders.len() >= self.rules.orders_max {
+                let oldest = self.oldest(|_| true)?;
+                self.counts.forgotten_early += 1;
+                self.give_up(&oldest, Standing::Crowded);
+            }
+        }
+        let key: Key = key.into();
+        self.orders.insert(Arc::clone(&key), Entry { order: Order::new(), is_changed: false });
+        Some(key)
+    }
+
+    /// The order that is forgotten next, if `wanted` says so of its time; it is taken out of `by_age`.
+    fn oldest(&mut self, wanted: impl Fn(i64) -> bool) -> Option<Key> {
+        loop {
+            let (noted, _) = self.by_age.first()?;
+            if !wanted(*noted) {
+                return None;
+            }
+            let (noted, key) = self.by_age.pop_first()?;
+            let Some(entry) = self.orders.get(&key) else { continue };
+            let at = self.forgotten_at(entry.order.newest);
+            if at == noted {
+                return Some(key);
+            }
+            self.by_age.insert((at, key));
+        }
+    }
+
+    fn give_up(&mut self, key: &Key, standing: Standing) {
+        let Some(Entry { order, is_changed }) = self.orders.remove(key) else { return };
+        self.by_age.remove(&(self.forgotten_at(order.newest), Arc::clone(key)));
+        if !is_changed {
+            self.changed.push(Arc::clone(key));
+        }
+        let stands = settle(&order, &self.rules).stands;
+        for (event, _) in order.events.iter().zip(stands).filter(|(_, stand)| *stand == Stand::Waiting) {
+            self.counts.waiting -= 1;
+            self.counts.expired += 1;
+            self.tell(key, event, standing);
+        }
+    }
+
+    /// Hands on the difference between what an order was and what it is.
+    fn settle_again(&mut self, key: &Key, before: &Order, effect: OnEffect<'_>) {
+        let rules = Arc::clone(&self.rules);
+        let Some(Entry { order, .. }) = self.orders.get(key) else { return };
+        let (was, is) = (settle(before, &rules), settle(order, &rules));
+        // One by one, for two events of an order may have equal effects.
+        let mut gone: Vec<&Effect<'_>> = was.effects.iter().collect();
+        let mut new: Vec<&Effect<'_>> = Vec::new();
+        for effect in &is.effects {
+            match gone.iter().position(|before| *before == effect) {
+                Some(at) => drop(gone.swap_remove(at)),
+                None => new.push(effect),
+            }
+        }
+        self.counts.rows += u64::try_from(gone.len() + new.len()).unwrap_or(u64::MAX);
+        gone.into_iter().for_each(|gone| effect(-1, gone));
+        new.into_iter().for_each(|new| effect(1, new));
+        was.stands.iter().for_each(|stand| *self.counts.of(*stand) -= 1);
+        is.stands.iter().for_each(|stand| *self.counts.of(*stand) += 1);
+        let notices = changes(before, &was.stands, order, &is.stands);
+        self.notices.extend(notices.into_iter().map(|(event, standing)| Notice {
+            offset: event.offset,
+            time: event.time,
+            key: Arc::clone(key),
+            kind: event.kind,
+            standing,
+        }));
+    }
+
+    fn tell(&mut self, key: &[u8], event: &Event, standing: Standing) {
+        let notice =
+            Notice { offset: event.offset, time: event.time, key: key.into(), kind: event.kind, standing };
+        self.notices.push(notice);
+    }
+}
+
+fn standing(stand: Stand) -> Standing {
+    match stand {
+        Stand::Waiting => Standing::Waiting,
+        Stand::Capped => Standing::Capped,
+        Stand::Applied | Stand::Repeated => Standing::Settled,
+    }
+}
+
+/// The events that stand otherwise now; a new one that counts is nothing to tell.
+fn changes(before: &Order, was: &[Stand], after: &Order, is: &[Stand]) -> Vec<(Event, Standing)> {
+    let stood = |offset: i64| {
+        let found = before.events.iter().zip(was).find(|(event, _)| event.offset == offset);
+        found.map_or(Standing::Settled, |(_, stand)| standing(*stand))
+    };
+    let mut all: Vec<(Event, Standing)> = after
+        .events
+        .iter()
+        .zip(is)
+        .map(|(event, stand)| (*event, standing(*stand)))
+        .filter(|(event, standing)| stood(event.offset) != *standing)
+        .collect();
+    let replaced = before.events.iter().filter(|event| !after.events.iter().any(|one| one.offset == event.offset));
+    all.extend(
+        replaced
+            .filter(|event| stood(event.offset) != Standing::Settled)
+            .map(|event| (*event, Standing::Settled)),
+    );
+    all
+}
