@@ -30,7 +30,7 @@ pub fn read(
     }
     let mut foreign = None;
     for (name, text) in header.iter().zip(&record) {
-        match fields.iter().position(|field| field.name == *name) {
+        match fields.iter().position(|field| field.is_field(name)) {
             None => {
                 unknown(name);
                 foreign = Some(name.clone());

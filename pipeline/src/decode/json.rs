@@ -55,8 +55,8 @@ impl<'de> Visitor<'de> for Object<'_> {
         let mut expected = 0;
         while let Some(name) = map.next_key_seed(Name)? {
             let found = match self.fields.get(expected) {
-                Some(field) if field.name == name => Some(expected),
-                _ => self.fields.iter().position(|field| field.name == name),
+                Some(field) if field.is_field(&name) => Some(expected),
+                _ => self.fields.iter().position(|field| field.is_field(&name)),
             };
             let Some(at) = found else {
                 map.next_value::<IgnoredAny>()?;

@@ -27,6 +27,56 @@ pub struct FieldSpec {
     pub declared: String,
     /// Whether NOT NULL is declared.
     pub required: bool,
+    /// What the log knows of the record that this column holds; `None` for a field of the record itself.
+    pub metadata: Option<RecordMetadata>,
+}
+
+/// What a log knows of a record beside its bytes, as Flink's Kafka connector names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordMetadata {
+    /// The log's own timestamp: when it arrived, or was sent. NULL where the source has none.
+    Timestamp,
+    /// Its partition.
+    Partition,
+    /// Its offset.
+    Offset,
+}
+
+impl RecordMetadata {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Timestamp, Self::Partition, Self::Offset];
+
+    /// Its name behind `METADATA FROM`.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Timestamp => "timestamp",
+            Self::Partition => "partition",
+            Self::Offset => "offset",
+        }
+    }
+
+    /// The one with this name.
+    #[must_use]
+    pub fn named(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.key() == key)
+    }
+
+    fn of(self, record: &Record<'_>) -> Value {
+        match self {
+            Self::Timestamp => record.timestamp_ms.map_or(Value::Null, Value::Integer),
+            Self::Partition => Value::Integer(i64::from(record.partition)),
+            Self::Offset => Value::Integer(record.offset),
+        }
+    }
+}
+
+impl FieldSpec {
+    /// Whether the record's field of this name is this column's.
+    #[must_use]
+    pub fn is_field(&self, name: &str) -> bool {
+        self.metadata.is_none() && self.name == name
+    }
 }
 
 /// The format of a stream's records.
@@ -52,6 +102,8 @@ pub struct Decoder {
     row: Vec<Value>,
     /// The column that holds the record's own offset, where one is declared.
     offset_column: Option<usize>,
+    /// The columns that hold what the log knows of the record.
+    metadata: Vec<(usize, RecordMetadata)>,
     unknown: BTreeMap<String, u64>,
 }
 
@@ -67,7 +119,9 @@ impl Decoder {
     pub fn new(fields: Vec<FieldSpec>, format: Format, reject_unknown: bool) -> Self {
         let row = vec![Value::Null; fields.len()];
         let offset_column = fields.iter().position(|field| field.name == OFFSET_COLUMN);
-        Self { fields, format, reject_unknown, row, offset_column, unknown: BTreeMap::new() }
+        let metadata =
+            fields.iter().enumerate().filter_map(|(at, field)| Some((at, field.metadata?))).collect();
+        Self { fields, format, reject_unknown, row, offset_column, metadata, unknown: BTreeMap::new() }
     }
 
     /// The declared fields.
@@ -100,6 +154,11 @@ impl Decoder {
         }
         if let Some(value) = self.offset_column.and_then(|at| self.row.get_mut(at)) {
             *value = Value::Integer(record.offset);
+        }
+        for (at, metadata) in &self.metadata {
+            if let Some(value) = self.row.get_mut(*at) {
+                *value = metadata.of(record);
+            }
         }
         for (field, value) in self.fields.iter().zip(&self.row) {
             if field.required && *value == Value::Null {

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::Result;
 
 use super::partition::{Branch, PartitionRun, Place};
-use crate::decode::{Decoder, FieldSpec, FieldType, Format};
+use crate::decode::{Decoder, FieldSpec, FieldType, Format, RecordMetadata};
 use crate::model::Zone;
 use crate::sql::options::Retention;
 use crate::sql::stream::UnknownFields;
@@ -84,11 +84,15 @@ pub fn decoder(stream: &StreamPlan, csv_header: Option<Vec<String>>) -> Decoder 
             field_type: field_type(column.field.data_type(), definition.zone),
             declared: column.declared.clone(),
             required: !column.field.is_nullable(),
+            metadata: column.metadata.as_deref().and_then(RecordMetadata::named),
         })
         .collect();
     let format = match definition.format.as_str() {
         "csv" => Format::Csv {
-            header: csv_header.unwrap_or_else(|| fields.iter().map(|field| field.name.clone()).collect()),
+            header: csv_header.unwrap_or_else(|| {
+                let own = fields.iter().filter(|field| field.metadata.is_none());
+                own.map(|field| field.name.clone()).collect()
+            }),
             delimiter: definition
                 .options
                 .get("csv.delimiter")

@@ -193,7 +193,7 @@ impl Job {
     ) -> Result<(), JobError> {
         let place = place(statement);
         if let Some(target) = self.target.as_ref().filter(|target| target.name == *sink) {
-            let fields = target.columns.iter().filter(|column| column.computed.is_none()).count();
+            let fields = target.columns.iter().filter(|column| column.is_field()).count();
             let name = target.name.clone();
             return self.query(statement, query, &mut |event| {
                 if let JobEvent::Columns(columns) = &event

@@ -101,7 +101,7 @@ fn map(script: &std::path::Path, text: &str, stream: &Arc<StreamPlan>, sender: &
 fn records(stream: &Arc<StreamPlan>, rows: &RecordBatch) -> Result<Vec<ReplayRecord>, SourceError> {
     let definition = &stream.definition;
     let named: Vec<Field> = stream
-        .decoded
+        .fields()
         .fields()
         .iter()
         .zip(rows.schema().fields())
@@ -119,7 +119,8 @@ fn records(stream: &Arc<StreamPlan>, rows: &RecordBatch) -> Result<Vec<ReplayRec
         let record = Record {
             partition: 0,
             offset: 0,
-            timestamp_ms: None,
+            // The log stamps it when it is written; here only fields and event time are looked at.
+            timestamp_ms: Some(0),
             headers: &[],
             key: None,
             payload: text.as_bytes(),

@@ -12,6 +12,7 @@ use datafusion::logical_expr::LogicalPlan;
 use sha2::{Digest as _, Sha256};
 
 use super::error::SqlError;
+use super::lifecycle;
 use super::options::{self, Options, Retention};
 use super::plan::{ViewPlan, plan_view};
 use super::script::{self, Statement, StatementKind, TableStatement, ViewStatement};
@@ -135,7 +136,13 @@ impl Catalog {
         let mut errors = Vec::new();
         let zone = Zone::named("Asia/Shanghai").unwrap_or(Zone::UTC);
         for folder in ["streams", "reference", "scopes", "views"] {
-            for statement in read_folder(&dir.join(folder), &mut errors) {
+            let mut statements = read_folder(&dir.join(folder), &mut errors);
+            // A derived table may stand in a file before its source's.
+            statements.sort_by_key(|statement| match &statement.kind {
+                StatementKind::CreateTable(table) => (lifecycle::is_derived(table), table.like.is_some()),
+                _ => (false, false),
+            });
+            for statement in statements {
                 if let Err(found) = catalog.add(folder, &statement, zone, overrides) {
                     errors.extend(found);
                 }
@@ -204,7 +211,14 @@ impl Catalog {
         overrides: &Options,
     ) -> Result<Arc<StreamPlan>, Vec<SqlError>> {
         self.refuse_second(statement, &table.name)?;
-        let definition = StreamDefinition::read(statement, table, zone, overrides)?;
+        let definition = match lifecycle::is_derived(table) {
+            true => {
+                let mut table = table.clone();
+                table.options.extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));
+                lifecycle::read(statement, &table, &self.streams)?
+            }
+            false => StreamDefinition::read(statement, table, zone, overrides)?,
+        };
         let plan = Arc::new(StreamPlan::new(&self.context.state(), definition)?);
         let columns: Vec<Field> =
             plan.definition.columns.iter().map(|column| column.field.clone()).collect();
@@ -319,7 +333,7 @@ impl Catalog {
         let mut hash = Sha256::new();
         hash.update(&statement.text);
         hash.update(scope.map_or("", |scope| scope.hash.as_str()));
-        hash.update(stream.map_or("", |stream| stream.definition.statement.text.as_str()));
+        hash.update(stream.map_or(String::new(), |stream| stream.definition.text()));
         hex(&hash.finalize())
     }
 }

@@ -7,9 +7,11 @@
 
 pub mod error;
 pub mod script;
+mod plain_calls;
 pub mod options;
 pub mod stream;
 pub mod stream_plan;
+pub mod lifecycle;
 pub mod session;
 pub mod window_function;
 pub mod slot;

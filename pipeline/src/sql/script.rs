@@ -3,6 +3,7 @@
 //! The tokens keep their places while Flink's spellings are taken out of them, so that every error
 //! names the line and column of the user's own text.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use datafusion::sql::sqlparser::ast::{self, Ident, Query};
@@ -13,6 +14,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::error::{Place, SqlError};
 use super::options::Options;
+use super::plain_calls::plain_calls;
 use crate::decode::OFFSET_COLUMN;
 
 /// A statement with its place, its own text and the comment before it.
@@ -61,9 +63,19 @@ pub struct TableStatement {
     pub checks: Vec<(ast::Expr, String)>,
     /// `WITH (…)`.
     pub options: Options,
+    /// Where each option stands.
+    pub option_places: BTreeMap<String, Place>,
+    /// `LIKE other [(OVERWRITING WATERMARKS)]`: the table this one is another reading of.
+    pub like: Option<(String, Place)>,
 }
 
 impl TableStatement {
+    /// Where an option stands, or the statement where it does not.
+    #[must_use]
+    pub fn place_of(&self, option: &str, otherwise: Place) -> Place {
+        self.option_places.get(option).copied().unwrap_or(otherwise)
+    }
+
     /// The table with a column for the record's offset, if it has none.
     #[must_use]
     pub fn with_offset_column(&self) -> Self {
@@ -99,6 +111,15 @@ pub enum ColumnKind {
     },
     /// `name AS expression`.
     Computed(ast::Expr),
+    /// `name type METADATA [FROM 'key'] [VIRTUAL]`: something known of the row beside its fields.
+    Metadata {
+        /// Declared type.
+        data_type: ast::DataType,
+        /// What it is; the column's own name where no `FROM` is written.
+        key: String,
+        /// Whether `NOT NULL` is declared.
+        required: bool,
+    },
 }
 
 /// `CREATE [MATERIALIZED] VIEW`, as written.
@@ -113,9 +134,6 @@ pub struct ViewStatement {
     /// The query.
     pub query: Box<Query>,
 }
-
-/// Names of the window functions, as in the tokens.
-const WINDOW_FUNCTIONS: [&str; 4] = ["TUMBLE", "HOP", "CUMULATE", "SESSION"];
 
 /// Name under which `PARTITION BY` of a session travels as an argument.
 pub(super) const PARTITION_BY_ARGUMENT: &str = "__partition_by";
@@ -208,7 +226,7 @@ fn parse_create(parser: &mut Parser<'_>) -> Result<StatementKind, String> {
     let materialized = parser.parse_keyword(Keyword::MATERIALIZED);
     expect_keyword(parser, Keyword::VIEW)?;
     let name = identifier(parser)?;
-    let options = parse_options(parser)?;
+    let (options, _) = parse_options(parser)?;
     expect_keyword(parser, Keyword::AS)?;
     let query = parser.parse_query().map_err(|error| error.to_string())?;
     Ok(StatementKind::CreateView(ViewStatement { name, materialized, options, query }))
@@ -222,6 +240,8 @@ fn parse_table(parser: &mut Parser<'_>) -> Result<TableStatement, String> {
         watermark: None,
         checks: Vec::new(),
         options: Options::new(),
+        option_places: BTreeMap::new(),
+        like: None,
     };
     expect(parser, &Token::LParen)?;
     loop {
@@ -231,8 +251,28 @@ fn parse_table(parser: &mut Parser<'_>) -> Result<TableStatement, String> {
         }
     }
     expect(parser, &Token::RParen)?;
-    table.options = parse_options(parser)?;
+    (table.options, table.option_places) = parse_options(parser)?;
+    table.like = parse_like(parser)?;
     Ok(table)
+}
+
+/// `LIKE table [(OVERWRITING WATERMARKS)]`, or nothing. Only the watermark can be another one.
+fn parse_like(parser: &mut Parser<'_>) -> Result<Option<(String, Place)>, String> {
+    if !parser.parse_keyword(Keyword::LIKE) {
+        return Ok(None);
+    }
+    let place = place_of(&parser.peek_token());
+    let name = identifier(parser)?;
+    if parser.consume_token(&Token::LParen) {
+        for word in ["OVERWRITING", "WATERMARKS"] {
+            let next = parser.next_token();
+            if !is_word(&next, word) {
+                return Err(format!("expected OVERWRITING WATERMARKS, found {next}"));
+            }
+        }
+        expect(parser, &Token::RParen)?;
+    }
+    Ok(Some((name, place)))
 }
 
 fn parse_table_element(parser: &mut Parser<'_>, table: &mut TableStatement) -> Result<(), String> {
@@ -257,47 +297,63 @@ fn parse_table_element(parser: &mut Parser<'_>, table: &mut TableStatement) -> R
     let kind = if parser.parse_keyword(Keyword::AS) {
         ColumnKind::Computed(parser.parse_expr().map_err(|error| error.to_string())?)
     } else {
-        parse_field(parser)?
+        parse_field(parser, &name)?
     };
     table.columns.push(ColumnStatement { name, place: place_of(&start), kind });
     Ok(())
 }
 
-fn parse_field(parser: &mut Parser<'_>) -> Result<ColumnKind, String> {
+fn parse_field(parser: &mut Parser<'_>, name: &str) -> Result<ColumnKind, String> {
     let data_type = parser.parse_data_type().map_err(|error| error.to_string())?;
     let mut required = false;
+    let mut metadata = None;
     loop {
-        if parser.parse_keyword(Keyword::NOT) {
+        let next = parser.peek_token();
+        if is_word(&next, "METADATA") && metadata.is_none() {
+            parser.next_token();
+            metadata = Some(name.to_owned());
+            if parser.parse_keyword(Keyword::FROM) {
+                metadata = Some(parser.parse_literal_string().map_err(|error| error.to_string())?);
+            }
+        } else if is_word(&next, "VIRTUAL") && metadata.is_some() {
+            parser.next_token();
+        } else if parser.parse_keyword(Keyword::NOT) {
             expect_keyword(parser, Keyword::NULL)?;
             required = true;
         } else if parser.parse_keyword(Keyword::COMMENT) {
             parser.parse_literal_string().map_err(|error| error.to_string())?;
         } else if !parser.parse_keyword(Keyword::NULL) {
-            return Ok(ColumnKind::Field { data_type, required });
+            return Ok(match metadata {
+                Some(key) => ColumnKind::Metadata { data_type, key, required },
+                None => ColumnKind::Field { data_type, required },
+            });
         }
     }
 }
 
 /// `WITH ('key' = 'value', …)`, or nothing.
-fn parse_options(parser: &mut Parser<'_>) -> Result<Options, String> {
+fn parse_options(parser: &mut Parser<'_>) -> Result<(Options, BTreeMap<String, Place>), String> {
     let mut options = Options::new();
+    let mut places = BTreeMap::new();
     if !parser.parse_keyword(Keyword::WITH) {
-        return Ok(options);
+        return Ok((options, places));
     }
     expect(parser, &Token::LParen)?;
     loop {
+        let place = place_of(&parser.peek_token());
         let key = parser.parse_literal_string().map_err(|error| error.to_string())?;
         expect(parser, &Token::Eq)?;
         let value = parser.parse_literal_string().map_err(|error| error.to_string())?;
         if options.insert(key.clone(), value).is_some() {
             return Err(format!("option '{key}' is given twice"));
         }
+        places.insert(key, place);
         if !parser.consume_token(&Token::Comma) {
             break;
         }
     }
     expect(parser, &Token::RParen)?;
-    Ok(options)
+    Ok((options, places))
 }
 
 /// Consumes `WATERMARK FOR` when the second word follows; the first is known to stand there.
@@ -332,7 +388,7 @@ fn expect_keyword(parser: &mut Parser<'_>, keyword: Keyword) -> Result<(), Strin
     parser.expect_keyword(keyword).map(drop).map_err(|error| error.to_string())
 }
 
-fn is_word(token: &TokenWithSpan, word: &str) -> bool {
+pub(super) fn is_word(token: &TokenWithSpan, word: &str) -> bool {
     matches!(&token.token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
 }
 
@@ -376,150 +432,6 @@ fn byte_at(text: &str, line: u64, column: u64) -> usize {
     }
     let letters = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
     at + lines.next().unwrap_or("").chars().take(letters).map(char::len_utf8).sum::<usize>()
-}
-
-/// Flink's spellings as plain function calls, every token keeping its place:
-/// `TABLE(TUMBLE(TABLE t PARTITION BY a, DESCRIPTOR(c), …))` becomes
-/// `TUMBLE((SELECT * FROM t), __partition_by(a), c, …)`.
-fn plain_calls(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let mut rewriter = Rewriter { tokens, at: 0, out: Vec::new() };
-    while rewriter.at < rewriter.tokens.len() {
-        rewriter.step(Depth::Outside);
-    }
-    rewriter.out
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Depth {
-    Outside,
-    InWindowFunction,
-}
-
-struct Rewriter {
-    tokens: Vec<TokenWithSpan>,
-    at: usize,
-    out: Vec<TokenWithSpan>,
-}
-
-impl Rewriter {
-    fn word(&self, ahead: usize, word: &str) -> bool {
-        self.tokens.get(self.at + ahead).is_some_and(|token| is_word(token, word))
-    }
-
-    fn token(&self, ahead: usize, wanted: &Token) -> bool {
-        self.tokens.get(self.at + ahead).is_some_and(|token| token.token == *wanted)
-    }
-
-    fn window_function(&self, ahead: usize) -> bool {
-        WINDOW_FUNCTIONS.iter().any(|name| self.word(ahead, name)) && self.token(ahead + 1, &Token::LParen)
-    }
-
-    fn keep(&mut self) {
-        if let Some(token) = self.tokens.get(self.at) {
-            self.out.push(token.clone());
-        }
-        self.at += 1;
-    }
-
-    fn emit_like(&mut self, token: Token) {
-        if let Some(place) = self.tokens.get(self.at.min(self.tokens.len().saturating_sub(1))) {
-            self.out.push(TokenWithSpan { token, span: place.span });
-        }
-    }
-
-    fn step(&mut self, depth: Depth) {
-        if self.word(0, "TABLE") && self.token(1, &Token::LParen) && self.window_function(2) {
-            self.at += 2;
-            self.step(Depth::Outside);
-            // The closing parenthesis of TABLE( … ).
-            if self.token(0, &Token::RParen) {
-                self.at += 1;
-            }
-        } else if self.window_function(0) {
-            self.keep();
-            self.keep();
-            self.table_argument();
-            self.arguments();
-        } else if depth == Depth::InWindowFunction
-            && self.word(0, "DESCRIPTOR")
-            && self.token(1, &Token::LParen)
-            && self.token(3, &Token::RParen)
-        {
-            self.at += 2;
-            self.keep();
-            self.at += 1;
-        } else if depth == Depth::InWindowFunction && self.word(0, "PARTITION") && self.word(1, "BY") {
-            self.partition_by();
-        } else if self.word(0, "GROUPING_ID") && self.token(1, &Token::LParen) {
-            self.emit_like(word("grouping"));
-            self.at += 1;
-        } else {
-            self.keep();
-        }
-    }
-
-    /// `TABLE t` or `t`, with or without `DATA =>`, as `(SELECT * FROM t)`: a table is looked up only
-    /// where one can stand.
-    fn table_argument(&mut self) {
-        if self.word(0, "DATA") && self.token(1, &Token::RArrow) {
-            self.keep();
-            self.keep();
-        }
-        if self.word(0, "TABLE") {
-            self.at += 1;
-        }
-        if !matches!(self.tokens.get(self.at).map(|token| &token.token), Some(Token::Word(_))) {
-            return;
-        }
-        self.emit_like(Token::LParen);
-        self.emit_like(word("SELECT"));
-        self.emit_like(Token::Mul);
-        self.emit_like(word("FROM"));
-        self.keep();
-        while self.token(0, &Token::Period) {
-            self.keep();
-            self.keep();
-        }
-        self.emit_like(Token::RParen);
-    }
-
-    /// Everything up to the parenthesis that closes the function.
-    fn arguments(&mut self) {
-        let mut open = 1;
-        while self.at < self.tokens.len() && open > 0 {
-            if self.token(0, &Token::LParen) {
-                open += 1;
-                self.keep();
-            } else if self.token(0, &Token::RParen) {
-                open -= 1;
-                self.keep();
-            } else {
-                self.step(Depth::InWindowFunction);
-            }
-        }
-    }
-
-    /// `PARTITION BY a, b` up to the next DESCRIPTOR or named argument, as one more argument.
-    fn partition_by(&mut self) {
-        self.emit_like(Token::Comma);
-        self.emit_like(word(PARTITION_BY_ARGUMENT));
-        self.emit_like(Token::LParen);
-        self.at += 2;
-        self.keep();
-        while self.token(0, &Token::Comma)
-            && !self.word(1, "DESCRIPTOR")
-            && !self.token(2, &Token::RArrow)
-            && self.token(2, &Token::Comma)
-        {
-            self.keep();
-            self.keep();
-        }
-        self.emit_like(Token::RParen);
-    }
-}
-
-fn word(text: &str) -> Token {
-    Token::make_word(text, None)
 }
 
 #[cfg(test)]

@@ -7,8 +7,10 @@ use datafusion::sql::sqlparser::ast;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Place, SqlError};
+use super::lifecycle::Derived;
 use super::options::{self, Options};
 use super::script::{ColumnKind, Statement, TableStatement};
+use crate::decode::RecordMetadata;
 use crate::model::Zone;
 use crate::model::record::SHADOW_HEADER;
 
@@ -34,8 +36,18 @@ pub struct StreamColumn {
     pub declared: String,
     /// The expression of a computed column; `None` for a field of the record.
     pub computed: Option<ast::Expr>,
+    /// For a `METADATA` column, what it is; `None` for a field of the record.
+    pub metadata: Option<String>,
     /// Where it is declared.
     pub place: Place,
+}
+
+impl StreamColumn {
+    /// Whether it is a field of the record, neither computed nor metadata.
+    #[must_use]
+    pub fn is_field(&self) -> bool {
+        self.computed.is_none() && self.metadata.is_none()
+    }
 }
 
 /// What to do with fields the stream does not declare.
@@ -64,7 +76,7 @@ pub struct StreamDefinition {
     pub checks: Vec<(ast::Expr, String)>,
     /// Zone of stamps without one, and of day boundaries.
     pub zone: Zone,
-    /// `connector`: `kafka`, `embedded`, `filesystem`, `stdin`.
+    /// `connector`: `kafka`, `embedded`, `filesystem`, `stdin`, or `lifecycle` for a derived table.
     pub connector: String,
     /// `format`: `json`, `csv` or `parquet`.
     pub format: String,
@@ -88,6 +100,8 @@ pub struct StreamDefinition {
     pub record_bytes_max: usize,
     /// All options as written.
     pub options: Options,
+    /// How its rows come from another stream; `None` for a stream of the log.
+    pub derived: Option<Arc<Derived>>,
 }
 
 impl StreamDefinition {
@@ -132,6 +146,19 @@ impl StreamDefinition {
         Arc::new(Schema::new(fields))
     }
 
+    /// The stream of the log that its rows come from: itself, unless it is derived.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        self.derived.as_ref().map_or(&self.name, |derived| &derived.source)
+    }
+
+    /// Everything its rows depend on, as written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let under = self.derived.as_ref().map_or("", |derived| &derived.text);
+        [self.statement.text.as_str(), under].join("\n")
+    }
+
     /// Index of a column by name.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {
@@ -150,9 +177,12 @@ impl Reader<'_> {
     }
 
     fn definition(&mut self, table: &TableStatement, options: Options, zone: Zone) -> StreamDefinition {
-        self.refuse_unknown_options(&options);
+        self.refuse_unknown_options(&options, table);
         let zone = self.option(&options, "time-zone", zone, Zone::named);
         let columns = self.columns(table, zone);
+        if options.get("connector").is_none_or(|connector| connector != "lifecycle") {
+            self.check_metadata(&columns, zone);
+        }
         let find = |name: &str| columns.iter().position(|column| column.field.name() == name);
         let place = self.statement.place;
         let mut wrong = Vec::new();
@@ -200,7 +230,7 @@ impl Reader<'_> {
             checks: table.checks.clone(),
             zone,
             connector: self.option(&options, "connector", "embedded".to_owned(), |word| {
-                one_of(word, &["kafka", "embedded", "filesystem", "stdin"])
+                one_of(word, &["kafka", "embedded", "filesystem", "stdin", "lifecycle"])
             }),
             format: self.option(&options, "format", "json".to_owned(), |word| {
                 one_of(word, &["json", "csv", "parquet"])
@@ -229,17 +259,35 @@ impl Reader<'_> {
             }),
             columns,
             options,
+            derived: None,
         }
     }
 
-    fn refuse_unknown_options(&mut self, options: &Options) {
+    /// What a log knows of a record beside its fields, each with its type.
+    fn check_metadata(&mut self, columns: &[StreamColumn], zone: Zone) {
+        let known = RecordMetadata::ALL.map(RecordMetadata::key);
+        for column in columns {
+            let Some(key) = &column.metadata else { continue };
+            let Some(found) = RecordMetadata::named(key) else {
+                let message = format!("METADATA FROM '{key}': a record has {}", known.join(", "));
+                self.wrong(column.place, message);
+                continue;
+            };
+            let (wanted, name) = metadata_type(found, zone);
+            if *column.field.data_type() != wanted {
+                self.wrong(column.place, format!("METADATA FROM '{key}' is a {name}, not a {}", column.declared));
+            }
+        }
+    }
+
+    fn refuse_unknown_options(&mut self, options: &Options, places: &TableStatement) {
         for key in options.keys() {
             if STREAM_OPTIONS.contains(&key.as_str()) || key.starts_with("properties.") {
                 continue;
             }
             let hint = options::nearest(key, &STREAM_OPTIONS)
                 .map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-            self.wrong(self.statement.place, format!("unknown option '{key}'{hint}"));
+            self.wrong(places.place_of(key, self.statement.place), format!("unknown option '{key}'{hint}"));
         }
     }
 
@@ -266,14 +314,20 @@ impl Reader<'_> {
             if columns.iter().any(|earlier| earlier.field.name() == &column.name) {
                 self.wrong(column.place, format!("column `{}` is declared twice", column.name));
             }
+            let metadata = match &column.kind {
+                ColumnKind::Metadata { key, .. } => Some(key.clone()),
+                _ => None,
+            };
             let (data_type, nullable, declared, computed) = match &column.kind {
-                ColumnKind::Field { data_type, required } => match arrow_type(data_type, zone) {
-                    Ok(found) => (found, !required, data_type.to_string(), None),
-                    Err(message) => {
-                        self.wrong(column.place, message);
-                        continue;
+                ColumnKind::Field { data_type, required } | ColumnKind::Metadata { data_type, required, .. } => {
+                    match arrow_type(data_type, zone) {
+                        Ok(found) => (found, !required, data_type.to_string(), None),
+                        Err(message) => {
+                            self.wrong(column.place, message);
+                            continue;
+                        }
                     }
-                },
+                }
                 // Its type is known once the session has planned the expression.
                 ColumnKind::Computed(expression) => {
                     (DataType::Null, true, expression.to_string(), Some(expression.clone()))
@@ -283,10 +337,20 @@ impl Reader<'_> {
                 field: Field::new(&column.name, data_type, nullable),
                 declared,
                 computed,
+                metadata,
                 place: column.place,
             });
         }
         columns
+    }
+}
+
+/// The type of what a log knows of a record, and its name in SQL.
+fn metadata_type(metadata: RecordMetadata, zone: Zone) -> (DataType, &'static str) {
+    match metadata {
+        RecordMetadata::Timestamp => (timestamp_type(zone), "TIMESTAMP(3)"),
+        RecordMetadata::Partition => (DataType::Int32, "INT"),
+        RecordMetadata::Offset => (DataType::Int64, "BIGINT"),
     }
 }
 

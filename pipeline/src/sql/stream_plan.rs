@@ -20,7 +20,7 @@ use crate::model::Zone;
 pub struct StreamPlan {
     /// What the stream declares, the types of computed columns included.
     pub definition: StreamDefinition,
-    /// The columns that are fields of the record.
+    /// The columns that are decoded: fields of the record, and what the log knows of it.
     pub decoded: SchemaRef,
     /// All columns and, last, [`ROW_COLUMN`].
     pub schema: SchemaRef,
@@ -102,6 +102,13 @@ impl StreamPlan {
         all.push(Field::new(ROW_COLUMN, DataType::UInt32, false));
         let schema = Arc::new(Schema::new(all));
         Ok(Self { definition, decoded, schema, columns, watermark, checks })
+    }
+
+    /// The columns that a record has as fields: neither computed nor what the log knows of it.
+    #[must_use]
+    pub fn fields(&self) -> SchemaRef {
+        let fields = self.definition.columns.iter().filter(|column| column.is_field());
+        Arc::new(Schema::new(fields.map(|column| column.field.clone()).collect::<Vec<_>>()))
     }
 
     /// Adds the computed columns and the row number to decoded rows.
