@@ -69,6 +69,9 @@ pub struct LoadArgs {
     /// Share of events of which a broken copy comes first
     #[arg(long, value_name = "SHARE", default_value_t = 0.000_02)]
     pub malformed: f64,
+    /// Share of orders with something out of the ordinary, as two cancellations or a refund too large
+    #[arg(long, value_name = "SHARE", default_value_t = 0.002)]
+    pub oddities: f64,
     /// Share of paid orders that are refunded
     #[arg(long, value_name = "SHARE", default_value_t = 0.05)]
     pub refunded: f64,
@@ -96,7 +99,7 @@ pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let progress = Progress::new("orders", generator.records_expected(), args.config.quiet);
     if args.destination.to == Destination::Parquet {
         let path = args.file.context("--to parquet needs --file FILE")?;
-        let mut writer = ParquetFileWriter::create(&path, Arc::clone(&plan.decoded))?;
+        let mut writer = ParquetFileWriter::create(&path, plan.fields())?;
         let written = write(&mut generator, &mut writer, speed, &progress)?;
         writer.finish()?;
         return Ok(told(written, &path.display().to_string(), writer.left_out()));
@@ -137,6 +140,7 @@ fn options(args: &LoadArgs) -> GeneratorOptions {
         duplicate: args.duplicate,
         late: args.late,
         malformed: args.malformed,
+        oddities: args.oddities,
         shadow: args.shadow,
         ..Shares::default()
     };

@@ -22,6 +22,10 @@ const BALANCES: f64 = 0.93;
 /// An event's way to the log takes at least this long, and on average as much again and more.
 const WAY_MS_MIN: i64 = 20;
 
+/// How much longer the way of an event is that comes after the one that follows it: more than that
+/// one's, and less than a watermark waits.
+const ASTRAY_MS: i64 = 2_500;
+
 /// Times at which something begins, as shares of a day's or an evening's whole.
 #[derive(Debug)]
 struct Arrivals {
@@ -217,6 +221,9 @@ impl Generator {
 
     /// An event of an order: sends it, and decides what comes later.
     fn go_on(&mut self, order: Order, kind: Kind, time_ms: i64) {
+        if self.dice.chance(self.options.shares.oddities) && self.go_astray(order, kind, time_ms) {
+            return;
+        }
         let amount_fen = match kind {
             Kind::Deposit => deposit_fen(&order),
             Kind::Balance => order.amount_fen - deposit_fen(&order),
@@ -228,6 +235,30 @@ impl Generator {
         };
         self.send(order, kind, time_ms, amount_fen);
         self.plan(order, kind, time_ms);
+    }
+
+    /// An event as it should not be, but is now and then; false for one that has no such form.
+    fn go_astray(&mut self, order: Order, kind: Kind, time_ms: i64) -> bool {
+        let whole = order.amount_fen;
+        match kind {
+            // The log hears of the payment first.
+            Kind::Placed => {
+                self.send_after(order, kind, time_ms, (whole, ASTRAY_MS));
+                self.send(order, Kind::Paid, time_ms + 500, whole);
+            }
+            // And here of the refund.
+            Kind::Paid => {
+                self.send_after(order, kind, time_ms, (whole, ASTRAY_MS));
+                self.send(order, Kind::Refunded, time_ms + 500, whole);
+            }
+            Kind::Cancelled { .. } => {
+                self.send(order, kind, time_ms, whole);
+                self.send(order, Kind::Cancelled { is_bare: true }, time_ms + 700, whole);
+            }
+            Kind::Refunded => self.send(order, kind, time_ms, whole + whole / 5 + 1),
+            Kind::Deposit | Kind::Balance => return false,
+        }
+        true
     }
 
     fn plan(&mut self, order: Order, kind: Kind, time_ms: i64) {
@@ -265,6 +296,15 @@ impl Generator {
 
     /// Sends an event on its way to the log, now and then twice, late, or broken first.
     fn send(&mut self, order: Order, kind: Kind, event_ms: i64, amount_fen: i64) {
+        self.send_after(order, kind, event_ms, (amount_fen, 0));
+    }
+
+    /// Sends an event that begins its way some time after it happened.
+    fn send_after(&mut self, order: Order, kind: Kind, event_ms: i64, (amount_fen, after_ms): (i64, i64)) {
+        // What would happen after the end belongs to no day that is played.
+        if self.end_ms().is_some_and(|end_ms| event_ms >= end_ms) {
+            return;
+        }
         let Shares { duplicate, late, malformed, .. } = self.options.shares;
         self.event_count += 1;
         let seq = self.source_seqs.get_mut(usize::from(order.source));
@@ -275,7 +315,7 @@ impl Generator {
         let id = mixed(self.options.seed.wrapping_shl(40) ^ self.event_count);
         let event = Event { order, kind, event_ms, amount_fen, id, source_seq, flaw: None };
         let dice = &mut self.dice;
-        let mut way_ms = WAY_MS_MIN + dice.wait_ms(60.0, 1_500);
+        let mut way_ms = after_ms + WAY_MS_MIN + dice.wait_ms(60.0, 1_500);
         if dice.chance(late) {
             way_ms += 6_000 + dice.wait_ms(60_000.0, 1_200_000);
         }

@@ -48,6 +48,9 @@ pub struct Shares {
     pub late: f64,
     /// Events of which a broken copy comes first.
     pub malformed: f64,
+    /// Orders with something out of the ordinary: cancelled twice, refunded above what was paid, refunded
+    /// in the log before they are paid, or paid in the log before they are placed.
+    pub oddities: f64,
     /// Records that belong to shadow orders, which come on top and carry the shadow header.
     pub shadow: f64,
 }
@@ -62,6 +65,7 @@ impl Default for Shares {
             duplicate: 0.005,
             late: 0.003,
             malformed: 0.000_02,
+            oddities: 0.002,
             shadow: 0.0,
         }
     }
@@ -148,7 +152,7 @@ impl GeneratorOptions {
 }
 
 impl Shares {
-    fn named(&self) -> [(&'static str, f64); 8] {
+    fn named(&self) -> [(&'static str, f64); 9] {
         [
             ("paid", self.paid),
             ("cancelled", self.cancelled),
@@ -157,6 +161,7 @@ impl Shares {
             ("duplicate", self.duplicate),
             ("late", self.late),
             ("malformed", self.malformed),
+            ("oddities", self.oddities),
             ("shadow", self.shadow),
         ]
     }

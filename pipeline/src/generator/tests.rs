@@ -40,7 +40,7 @@ fn of_type<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
 }
 
 fn clean() -> Shares {
-    Shares { duplicate: 0.0, late: 0.0, malformed: 0.0, ..Shares::default() }
+    Shares { duplicate: 0.0, late: 0.0, malformed: 0.0, oddities: 0.0, ..Shares::default() }
 }
 
 #[test]
@@ -149,6 +149,30 @@ fn money_is_to_the_fen_and_an_orders_events_agree() {
     assert!(brands.len() > 200, "{}", brands.len());
     let ids: HashSet<&str> = events.iter().map(|e| e["event_id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), events.len());
+}
+
+#[test]
+fn a_few_orders_go_astray_and_in_every_way() {
+    let shares = Shares { oddities: 0.05, ..clean() };
+    let events = parsed(&records(GeneratorOptions { shares, ..options(20_000) }));
+    let fen = |event: &Value| (event["amount"].as_f64().unwrap_or(0.0) * 100.0).round();
+    let mut by_order: HashMap<&str, Vec<&Value>> = HashMap::new();
+    for event in &events {
+        by_order.entry(event["order_id"].as_str().unwrap()).or_default().push(event);
+    }
+    let mut ways = [0; 4];
+    for events in by_order.values() {
+        let place = |kind: &str| events.iter().position(|event| event["event_type"] == kind);
+        let sum = |kind: &str| -> f64 {
+            events.iter().filter(|event| event["event_type"] == kind).map(|event| fen(event)).sum()
+        };
+        let before = |first: &str, second: &str| place(first).is_some_and(|at| place(second).is_some_and(|of| at < of));
+        ways[0] += u32::from(events.iter().filter(|event| event["event_type"] == "cancelled").count() == 2);
+        ways[1] += u32::from(sum("refunded") > sum("paid") + sum("deposit") + sum("balance"));
+        ways[2] += u32::from(before("refunded", "paid"));
+        ways[3] += u32::from(before("paid", "placed"));
+    }
+    assert!(ways.iter().all(|count| *count > 20), "{ways:?}");
 }
 
 #[test]
