@@ -45,6 +45,35 @@ impl TableProvider for StreamTable {
     }
 }
 
+/// The rows of a view or of one of the engine's own tables, as the planner sees them. Never scanned: the
+/// rows of the cut are put in their place.
+#[derive(Debug)]
+pub struct ResultTable {
+    /// Name of the view or table.
+    pub name: String,
+    /// Its columns.
+    pub schema: SchemaRef,
+}
+
+#[async_trait]
+impl TableProvider for ResultTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        _: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan_err!("{} can only be read by a query over results", self.name)
+    }
+}
+
 /// A session in which streams, scopes and reference tables are registered by name.
 #[must_use]
 pub fn new_session() -> SessionContext {

@@ -136,10 +136,10 @@ impl ExecutionPlan for SlotExec {
     }
 }
 
-/// Turns slots into their physical twins and keeps the shared rows.
+/// Turns slots into their physical twins, each over the rows of its number.
 #[derive(Debug)]
 struct SlotPlanner {
-    rows: SlotRows,
+    rows: Vec<SlotRows>,
 }
 
 #[async_trait]
@@ -155,7 +155,9 @@ impl ExtensionPlanner for SlotPlanner {
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let Some(slot) = node.as_any().downcast_ref::<SlotNode>() else { return Ok(None) };
         let schema = Arc::clone(slot.schema.inner());
-        Ok(Some(Arc::new(SlotExec::new(schema, Arc::clone(&self.rows)))))
+        // A plan with one slot may give it any number.
+        let Some(rows) = self.rows.get(slot.number).or(self.rows.last()) else { return Ok(None) };
+        Ok(Some(Arc::new(SlotExec::new(schema, Arc::clone(rows)))))
     }
 }
 
@@ -168,11 +170,22 @@ pub fn physical(
     plan: &LogicalPlan,
 ) -> Result<(Arc<dyn ExecutionPlan>, SlotRows)> {
     let rows = SlotRows::default();
-    let planner =
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SlotPlanner { rows: Arc::clone(&rows) })]);
-    let optimized = state.optimize(plan)?;
-    let physical = futures::executor::block_on(planner.create_physical_plan(&optimized, state))?;
+    let physical = physical_of(state, plan, vec![Arc::clone(&rows)])?;
     Ok((physical, rows))
+}
+
+/// Optimizes a logical plan with several slots and makes it executable over `rows`, by the slots' numbers.
+///
+/// # Errors
+/// DataFusion's own, when the plan cannot be made.
+pub fn physical_of(
+    state: &SessionState,
+    plan: &LogicalPlan,
+    rows: Vec<SlotRows>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SlotPlanner { rows })]);
+    let optimized = state.optimize(plan)?;
+    futures::executor::block_on(planner.create_physical_plan(&optimized, state))
 }
 
 /// A query over one of the engine's own tables, ready to be run over its rows.

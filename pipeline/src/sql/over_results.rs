@@ -1,0 +1,95 @@
+//! A view over other views: their current rows, the engine's own tables and reference tables, joined as
+//! one likes, run again at a publish that changed one of them. So its rows are of the very same cut.
+//!
+//! It cannot read a stream too: a stream's records come one by one, a view's rows are what is shown now.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
+use datafusion::common::{Result, plan_err};
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::physical_plan::ExecutionPlan;
+use parking_lot::Mutex;
+
+use super::cut::reads_stream;
+use super::plan::key_columns;
+use super::session::ResultTable;
+use super::slot::{self, SlotNode, SlotRows};
+use crate::results::snapshot::{MARK_COLUMN, REVISION_COLUMN};
+
+/// A query over results, ready to be run.
+#[derive(Debug, Clone)]
+pub struct OverResults {
+    /// The views and tables it reads, each once.
+    pub inputs: BTreeSet<String>,
+    /// Result columns that identify a row.
+    pub keys: Vec<usize>,
+    /// 1 above the highest of the views it reads; 1 where it reads none.
+    pub level: usize,
+    /// The plan with its slots.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// For each slot what it is fed with.
+    pub slots: Vec<(String, SlotRows)>,
+    /// Held while the plan runs: its slots are filled first.
+    pub turn: Arc<Mutex<()>>,
+}
+
+/// Whether a query reads a view or one of the engine's own tables.
+#[must_use]
+pub fn reads_results(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let _visited = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::TableScan(scan) if result_of(scan).is_some());
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found
+}
+
+fn result_of(scan: &TableScan) -> Option<String> {
+    let provider = source_as_provider(&scan.source).ok()?;
+    provider.downcast_ref::<ResultTable>().map(|table| table.name.clone())
+}
+
+impl OverResults {
+    /// Plans an analyzed query; `level_of` is the level of a view by its name.
+    ///
+    /// # Errors
+    /// When it reads a stream besides, or shows the columns that every view has anyway.
+    pub fn new(
+        state: &SessionState,
+        plan: &LogicalPlan,
+        level_of: &dyn Fn(&str) -> usize,
+    ) -> Result<Self> {
+        if reads_stream(plan) {
+            return plan_err!(
+                "a query reads streams or views, not both: make a view over the stream first, and join that"
+            );
+        }
+        for name in [MARK_COLUMN, REVISION_COLUMN] {
+            if plan.schema().fields().iter().any(|field| field.name() == name) {
+                return plan_err!("every view has a column {name} of its own; name the columns you want, or give it another name");
+            }
+        }
+        let mut slots: Vec<(String, SlotRows)> = Vec::new();
+        let replaced = plan
+            .clone()
+            .transform_up_with_subqueries(|node| {
+                let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+                let Some(name) = result_of(scan) else { return Ok(Transformed::no(node)) };
+                let leaf = SlotNode::plan(Arc::clone(&scan.projected_schema), slots.len());
+                slots.push((name, SlotRows::default()));
+                Ok(Transformed::yes(leaf))
+            })?
+            .data;
+        let keys = key_columns(&replaced);
+        let ordered = super::ties::break_ties(replaced)?;
+        let rows = slots.iter().map(|(_, rows)| Arc::clone(rows)).collect();
+        let plan = slot::physical_of(state, &ordered, rows)?;
+        let inputs: BTreeSet<String> = slots.iter().map(|(name, _)| name.clone()).collect();
+        let level = inputs.iter().map(|name| level_of(name)).max().unwrap_or(0) + 1;
+        Ok(Self { inputs, keys, level, plan, slots, turn: Arc::default() })
+    }
+}
