@@ -24,6 +24,7 @@ import tempfile
 import time
 import traceback
 
+import life_cycle
 from process import BINARY, ROOT, Server
 
 SHARED = pathlib.Path(os.environ.get("TIDEMARK_SHARED", ROOT.parent / "shared"))
@@ -502,7 +503,105 @@ def the_analysts_questions(ground):
         ends_well(server)
 
 
+# --- the life cycle of orders -------------------------------------------------------------------
+
+def in_cents(row, names):
+    return {name: round(decimal.Decimal(row[name]) * 100) for name in names}
+
+
+def orders_in_any_order_of_a_file(ground):
+    """`tidemark run` gives the same sums of placed, paid, refunded, cancelled and excess however the events lie"""
+    folder = ground.fresh()
+    events = life_cycle.events(7, 400)
+    want, waiting = life_cycle.totals(events)
+    assert all(want.values()) and waiting, want
+    sums = ", ".join(f"SUM({name}) AS {name}" for name in life_cycle.MEASURES)
+    job = folder / "job.sql"
+    job.write_text(life_cycle.local_script(ROOT / "sql/streams", folder / "orders.jsonl")
+                   + f"SELECT {sums} FROM order_flow;\n")
+    for turn in (events, events[::-1], sorted(events, key=lambda event: event["event_time"])):
+        (folder / "orders.jsonl").write_text(life_cycle.lines(turn))
+        out, err = tidemark("run", job, "--format", "jsonl")
+        got = in_cents(json.loads(out), life_cycle.MEASURES)
+        assert got == want, f"{got} for {want}"
+        assert f"{len(events)} taken, {waiting} wait for their order" in err, err
+
+
+def orders_through_kills(ground):
+    """Events of orders come in over HTTP while the server is killed -9 three times: no cent and no event is lost"""
+    folder = ground.fresh()
+    config = folder / "tidemark.toml"
+    config.write_text('[streams.orders]\nconnector = "embedded"\npartitions = "3"\nmax-future-skew = "9999 d"\n')
+    # Days close, a running total does not: so what comes late is in it too.
+    shutil.copytree(ROOT / "sql", folder / "sql")
+    sums = ", ".join(f"SUM({name}) AS {name}" for name in life_cycle.MEASURES)
+    (folder / "sql/views/order_flow_total.sql").write_text(
+        f"CREATE MATERIALIZED VIEW order_flow_total AS SELECT {sums} FROM order_flow;\n")
+    events = life_cycle.events(11, 900)
+    parts = [events[at::4] for at in range(4)]
+    told = []
+    for part in parts:
+        with Server(["serve"], folder, folder / "sql", config) as server:
+            life_cycle.ingest(server, "orders", part)
+            told += part
+            orders_add_up(server, told)
+            assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    with Server(["serve"], folder, folder / "sql", config) as server:
+        orders_add_up(server, told)
+        days = {row["window_start"]: row["net_gmv"] for row in server.view("net_gmv_order_day")["rows"]}
+        shown = {shanghai_day(start): round(decimal.Decimal(net) * 100) for start, net in days.items()}
+        assert shown == dict(life_cycle.net_by_order_day(told)), shown
+        ends_well(server)
+
+
+def shanghai_day(ms):
+    zone = datetime.timezone(datetime.timedelta(hours=8))
+    return datetime.datetime.fromtimestamp(int(ms) / 1000, zone).date().isoformat()
+
+
+def orders_add_up(server, told):
+    """Waits until everything is taken in; then the totals are the truth and every event has one fate."""
+    def counts():
+        rows = server.sql("SELECT * FROM lifecycle_accounted WHERE stream = 'order_flow'")
+        return rows if sum(int(row["taken"]) for row in rows) >= len(told) else None
+    fates = ("applied", "capped", "repeated", "waiting", "expired", "refused", "ignored")
+    rows = server.wait(counts, 30, f"{len(told)} events taken in")
+    for row in rows:
+        assert int(row["taken"]) == sum(int(row[name]) for name in fates), row
+    want, waiting = life_cycle.totals(told)
+    assert sum(int(row["taken"]) for row in rows) == len(told), rows
+    assert sum(int(row["waiting"]) for row in rows) == waiting, rows
+    [got] = server.view("order_flow_total")["rows"]
+    assert in_cents(got, life_cycle.MEASURES) == want, f"{got} for {want}"
+    for row in server.sql("SELECT * FROM views_accounted"):
+        assert int(row["accepted"]) == int(row["counted"]) + int(row["filtered"]) + int(row["late"]), row
+
+
+def a_life_cycle_with_mistakes(ground):
+    """A life cycle declared with mistakes is refused: file, line and column of each, all together, with a hint"""
+    folder = ground.fresh()
+    shutil.copytree(ROOT / "sql", folder / "sql")
+    flow = folder / "sql/streams/order_flow.sql"
+    text = flow.read_text()
+    text = text.replace("'on.paid' = 'pay'", "'on.paid' = 'spend'").replace("'horizon'", "'horizom'")
+    text = text.replace("  province STRING,", "  provinse STRING,").replace("net DECIMAL(18, 2) NOT NULL METADATA", "net BIGINT METADATA")
+    flow.write_text(text)
+    line = lambda word: next(nth for nth, line in enumerate(text.splitlines(), 1) if word in line)
+    done = subprocess.run([BINARY, "serve", "--sql-dir", folder / "sql", "--data-dir", folder / "data", "--listen",
+                           "127.0.0.1:0"], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0, said
+    for words in (f"order_flow.sql:{line('spend')}:3: 'on.paid' = 'spend': 'spend' is no action",
+                  f"order_flow.sql:{line('horizom')}:3: unknown option 'horizom'; did you mean 'horizon'?",
+                  f"order_flow.sql:{line('provinse')}:3: `provinse` is no column of orders; did you mean 'province'?",
+                  f"order_flow.sql:{line('net BIGINT')}:3: METADATA FROM 'net' is a DECIMAL(18, 2) or longer, not a BIGINT"):
+        assert words in said, f"{words}\nnot in\n{said}"
+
+
 CHECKS = [
+    orders_in_any_order_of_a_file,
+    orders_through_kills,
+    a_life_cycle_with_mistakes,
     totals_of_the_extract,
     totals_of_the_recording,
     bad_lines_of_a_file,

@@ -1,7 +1,7 @@
--- scope: net@1
--- zh: 净支付金额：支付金额减去退款，退款按退款时间扣减。
--- en: Net payments: payments less refunds, a refund taken off at the time of the refund.
+-- scope: net@2
+-- zh: 净支付金额：已支付金额减去退款，退款按退款时间扣减，且不超过该订单已支付金额；重复通知只计一次。
+-- en: Net payments: payments less refunds, a refund taken off at the time of the refund and never more than its order has paid; what is told twice counts once.
 CREATE VIEW net AS
-SELECT *, CASE WHEN event_type = 'refunded' THEN -amount ELSE amount END AS gmv
-FROM orders
-WHERE event_type IN ('paid', 'deposit', 'balance', 'refunded');
+SELECT *, net AS gmv
+FROM order_flow
+WHERE paid <> 0 OR refunded <> 0;

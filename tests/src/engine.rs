@@ -16,7 +16,7 @@ use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::run::build::{ViewToRun, partition_run};
 use tidemark_pipeline::run::partition::{PartitionDrain, PartitionRun, Place};
 use tidemark_pipeline::run::publisher::views_to_run;
-use tidemark_pipeline::run::saving::PartitionStart;
+use tidemark_pipeline::run::partition::PartitionStart;
 use tidemark_pipeline::sql::Catalog;
 use tidemark_pipeline::windows::ViewCounts;
 use tidemark_pipeline::windows::fire::{Firing, Progress, ViewState};
@@ -144,7 +144,7 @@ impl<'a> Engine<'a> {
 
     fn partition(&self, partition: PartitionId) -> Result<PartitionRun> {
         let place = Place { origin: "orders".to_owned(), is_file: false, partition };
-        Ok(partition_run(&self.catalog.streams["orders"], place, None, &self.to_run)?)
+        Ok(partition_run(&self.catalog.streams["orders"], &[], place, None, &self.to_run)?)
     }
 
     fn read(&mut self, partition: usize, from: usize, entries: &[Entry]) -> Result<()> {
@@ -178,10 +178,10 @@ impl<'a> Engine<'a> {
         let progress: Vec<PartitionProgress> = self
             .saved
             .iter()
-            .map(|(at, _)| PartitionProgress { watermark: at.watermark, quiet: Duration::ZERO })
+            .map(|saved| PartitionProgress { watermark: saved.at.watermark, quiet: Duration::ZERO })
             .collect();
         let (watermark, settled) = merged(&progress, Duration::MAX);
-        let as_of = self.saved.iter().filter_map(|(at, _)| at.as_of.get("orders").copied()).max();
+        let as_of = self.saved.iter().filter_map(|saved| saved.at.as_of.get("orders").copied()).max();
         for view in &mut self.views {
             let firing = view.state.fire(Progress { watermark, settled, as_of, ended })?;
             show(view, firing)?;
@@ -205,19 +205,18 @@ impl<'a> Engine<'a> {
             view.state.absorb(told.partition, drained)?;
         }
         let saved = &mut self.saved[number];
-        saved.0 = at;
-        saved.1.extend(told.dedup_keys);
+        saved.at = at;
+        saved.dedup_keys.extend(told.dedup_keys);
         Ok(())
     }
 
     /// Throws everything away and goes on from what the last publish would have saved.
     fn restart(&mut self) -> Result<()> {
         let zone = self.catalog.streams["orders"].definition.zone;
-        let watermark = self.saved.iter().map(|(at, _)| at.watermark).min();
+        let watermark = self.saved.iter().map(|saved| saved.at.watermark).min();
         for number in 0..self.partitions.len() {
             let mut run = self.partition(u32::try_from(number)?)?;
-            let (at, keys) = self.saved[number].clone();
-            run.restore(&at, keys);
+            run.restore(self.saved[number].clone())?;
             self.partitions[number] = run;
         }
         for (view, run) in self.views.iter_mut().zip(&self.to_run) {
@@ -230,7 +229,7 @@ impl<'a> Engine<'a> {
     }
 
     fn outcome(self, shown: BTreeMap<&'static str, Shown>) -> Outcome {
-        let records = self.saved.iter().map(|(at, _)| {
+        let records = self.saved.iter().map(|PartitionStart { at, .. }| {
             let counts = at.counts;
             [counts.read, counts.accepted, counts.duplicate, counts.rejected, counts.shadow, counts.control]
         });
@@ -243,7 +242,7 @@ impl<'a> Engine<'a> {
                 .collect();
             rows.sort();
             view.late.sort_unstable();
-            let of_partition = |(at, _): &PartitionStart| {
+            let of_partition = |PartitionStart { at, .. }: &PartitionStart| {
                 let counts = at.views.get(&*view.key).map_or_else(ViewCounts::default, |fold| fold.counts);
                 [counts.accepted, counts.counted, counts.filtered, counts.late]
             };

@@ -70,7 +70,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let played = played(&catalog, args.stream.as_deref())?;
     let generator = Generator::new(options(&args)?).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let mut embedded = Embedded::default();
-    let streams = catalog.streams.values().map(|plan| embedded.add(&config, &plan.definition));
+    let streams = catalog.logs().map(|plan| embedded.add(&config, &plan.definition));
     let streams = streams.collect::<anyhow::Result<_>>()?;
     let writer = embedded.writer(&played)?;
     let input = Input { streams, mode: Mode::Demo, ingest: embedded.ingest() };
@@ -93,7 +93,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 /// The stream that is played: the named one, the only one, or among several the one the orders are for.
 fn played(catalog: &Catalog, wanted: Option<&str>) -> anyhow::Result<String> {
     let orders = catalog.streams.contains_key(ORDERS).then_some(ORDERS);
-    let wanted = wanted.or(orders.filter(|_| catalog.streams.len() > 1));
+    let wanted = wanted.or(orders.filter(|_| catalog.logs().count() > 1));
     Ok(serving::chosen_stream(catalog, wanted)?.definition.name.clone())
 }
 
@@ -108,8 +108,8 @@ fn begin_anew(dir: &std::path::Path) -> anyhow::Result<()> {
 /// Overrides an option of every stream the SQL folder declares.
 fn set_for_all(config: &mut crate::config::Config, key: &str, value: &str) -> anyhow::Result<()> {
     let catalog = serving::load_catalog(config)?;
-    for name in catalog.streams.keys() {
-        let options = config.pipeline.streams.entry(name.clone()).or_default();
+    for plan in catalog.logs() {
+        let options = config.pipeline.streams.entry(plan.definition.name.clone()).or_default();
         options.insert(key.to_owned(), value.to_owned());
     }
     Ok(())

@@ -89,6 +89,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     if records.rejected > 0 || summary.late > 0 {
         eprintln!("dead letters: {}, late records: {}", records.rejected, summary.late);
     }
+    let events = summary.life_cycle;
+    if events.waiting + events.expired + events.refused + events.capped > 0 {
+        eprintln!(
+            "events of orders: {} taken, {} wait for their order, {} expired, {} refused, {} refunds above what was paid",
+            events.taken, events.waiting, events.expired, events.refused, events.capped
+        );
+    }
     if !args.quiet {
         tracing::info!(
             read = records.read,

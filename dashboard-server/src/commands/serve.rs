@@ -54,8 +54,9 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
 fn input(config: &Config, catalog: &Catalog) -> anyhow::Result<Input> {
     let mut streams = Vec::new();
     let mut embedded = Embedded::default();
-    for (stream, plan) in &catalog.streams {
+    for plan in catalog.logs() {
         let definition = &plan.definition;
+        let stream = &definition.name;
         streams.push(match definition.connector.as_str() {
             "kafka" => kafka(definition),
             "embedded" => embedded.add(config, definition)?,

@@ -50,11 +50,12 @@ pub(super) fn together(errors: Vec<SqlError>) -> anyhow::Error {
 /// # Errors
 /// When there is none of that name, or there are several and none is named.
 pub(super) fn chosen_stream<'a>(catalog: &'a Catalog, wanted: Option<&str>) -> anyhow::Result<&'a Arc<StreamPlan>> {
-    let names = || catalog.streams.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    match (wanted, catalog.streams.values().collect::<Vec<_>>().as_slice()) {
+    let logs: Vec<&Arc<StreamPlan>> = catalog.logs().collect();
+    let names = || logs.iter().map(|plan| plan.definition.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (wanted, logs.as_slice()) {
         (None, [one]) => Ok(one),
         (None, _) => bail!("the SQL folder declares several streams; say which with --stream: {}", names()),
-        (Some(name), _) => match catalog.streams.get(name) {
+        (Some(name), all) => match all.iter().find(|plan| plan.definition.name == name) {
             Some(found) => Ok(found),
             None => bail!("--stream {name}: the SQL folder declares no such stream; it has {}", names()),
         },

@@ -118,7 +118,14 @@ pub struct Operator {
     columns: Arc<Columns>,
     rules: Arc<Rules>,
     orders: Orders,
+    /// Bytes handed to the checkpoint since the last time that all orders were.
+    handed: u64,
 }
+
+/// How many times longer than the orders themselves their journal may become, and what it may have anyway:
+/// so a drain hands on four bytes for one in the long run, and small ones are not written anew all the time.
+const JOURNAL_TIMES_MAX: u64 = 4;
+const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
 /// Rows on their way out.
 #[derive(Default)]
@@ -152,7 +159,7 @@ impl Operator {
     /// An operator that has taken nothing in.
     #[must_use]
     pub fn new(columns: Arc<Columns>, rules: Arc<Rules>) -> Self {
-        Self { columns, orders: Orders::new(Arc::clone(&rules)), rules }
+        Self { columns, orders: Orders::new(Arc::clone(&rules)), rules, handed: 0 }
     }
 
     /// Takes a batch of accepted records in. `times` are their event times, `watermarks` the partition's
@@ -218,14 +225,22 @@ impl Operator {
         self.orders.counts()
     }
 
+    /// What was done since the last drain; now and then with all orders, so that their journal can begin anew.
+    pub fn drain(&mut self) -> OperatorDrain {
+        let whole = self.handed > JOURNAL_TIMES_MAX * self.orders.bytes() + JOURNAL_BYTES_MIN;
+        self.drain_as(whole)
+    }
+
     /// What was done since the last drain; with all orders where `whole` is asked for.
-    pub fn drain(&mut self, whole: bool) -> OperatorDrain {
+    pub fn drain_as(&mut self, whole: bool) -> OperatorDrain {
         let mut out = Encoder::default();
         let mut each = |key: &[u8], order: Option<&super::order::Order>| saved::write(&mut out, key, order);
         match whole {
             true => self.orders.take_all(&mut each),
             false => self.orders.take_changed(&mut each),
         }
+        let handed = u64::try_from(out.bytes.len()).unwrap_or(u64::MAX);
+        self.handed = if whole { handed } else { self.handed + handed };
         OperatorDrain {
             counts: self.orders.counts(),
             notices: self.orders.take_notices(),
@@ -240,6 +255,7 @@ impl Operator {
     /// When the bytes are not those of drains.
     pub fn restore(&mut self, counts: Counts, orders: &[u8]) -> Result<(), String> {
         self.orders.restore_counts(counts);
+        self.handed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
         let into = &mut self.orders;
         saved::read(orders, &mut |key, order| into.restore(key.into(), order))
     }

@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 
 use super::order::{Event, Kept, Order};
 use super::rules::Rules;
+use super::saved::size;
 use super::settle::{Effect, Stand, settle};
 
 /// An order's key as bytes.
@@ -52,6 +53,37 @@ impl Counts {
             self.applied, self.capped, self.repeated, self.waiting, self.expired, self.refused, self.ignored,
         ];
         self.taken == fates.iter().sum::<u64>()
+    }
+
+    /// The names of [`Counts::to_numbers`], in its order.
+    pub const NAMES: [&'static str; 11] = [
+        "taken", "applied", "capped", "repeated", "waiting", "expired", "refused", "ignored", "rows", "orders",
+        "forgotten_early",
+    ];
+
+    /// All of them, in the order of [`Counts::NAMES`].
+    #[must_use]
+    pub fn to_numbers(self) -> [u64; 11] {
+        [
+            self.taken, self.applied, self.capped, self.repeated, self.waiting, self.expired, self.refused,
+            self.ignored, self.rows, self.orders, self.forgotten_early,
+        ]
+    }
+
+    /// The sum of two partitions' counts.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let mut sum = self.to_numbers();
+        sum.iter_mut().zip(other.to_numbers()).for_each(|(sum, count)| *sum += count);
+        Self::from_numbers(sum)
+    }
+
+    /// The counts with these numbers.
+    #[must_use]
+    pub fn from_numbers(numbers: [u64; 11]) -> Self {
+        let [taken, applied, capped, repeated, waiting, expired, refused, ignored, rows, orders, forgotten_early] =
+            numbers;
+        Self { taken, applied, capped, repeated, waiting, expired, refused, ignored, rows, orders, forgotten_early }
     }
 
     fn of(&mut self, stand: Stand) -> &mut u64 {
@@ -145,6 +177,8 @@ pub struct Orders {
     counts: Counts,
     notices: Vec<Notice>,
     changed: Vec<Key>,
+    /// About how many bytes all orders take in a checkpoint.
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -165,6 +199,7 @@ impl Orders {
             counts: Counts::default(),
             notices: Vec::new(),
             changed: Vec::new(),
+            bytes: 0,
         }
     }
 
@@ -199,6 +234,12 @@ impl Orders {
         }
     }
 
+    /// About how many bytes all orders take in a checkpoint.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes up the counts of a checkpoint.
     pub fn restore_counts(&mut self, counts: Counts) {
         self.counts = counts;
@@ -209,8 +250,10 @@ impl Orders {
         if let Some(before) = self.orders.remove(&key) {
             // Just taken up itself, so its place is the one it was given.
             self.by_age.remove(&(self.forgotten_at(before.order.newest), Arc::clone(&key)));
+            self.bytes -= size(&key, &before.order);
         }
         if let Some(order) = order {
+            self.bytes += size(&key, &order);
             self.by_age.insert((self.forgotten_at(order.newest), Arc::clone(&key)));
             self.orders.insert(key, Entry { order, is_changed: false });
         }
@@ -238,6 +281,7 @@ impl Orders {
         let Some(entry) = self.orders.get_mut(&key) else { return };
         let before = entry.order.clone();
         let kept = entry.order.offer(event, attributes, &rules);
+        self.bytes = self.bytes - size(&key, &before) + size(&key, &entry.order);
         if !std::mem::replace(&mut entry.is_changed, true) {
             self.changed.push(Arc::clone(&key));
         }
@@ -297,7 +341,9 @@ impl Orders {
             }
         }
         let key: Key = key.into();
-        self.orders.insert(Arc::clone(&key), Entry { order: Order::new(), is_changed: false });
+        let order = Order::new();
+        self.bytes += size(&key, &order);
+        self.orders.insert(Arc::clone(&key), Entry { order, is_changed: false });
         Some(key)
     }
 
@@ -321,6 +367,7 @@ impl Orders {
     fn give_up(&mut self, key: &Key, standing: Standing) {
         let Some(Entry { order, is_changed }) = self.orders.remove(key) else { return };
         self.by_age.remove(&(self.forgotten_at(order.newest), Arc::clone(key)));
+        self.bytes -= size(key, &order);
         if !is_changed {
             self.changed.push(Arc::clone(key));
         }

@@ -200,7 +200,7 @@ fn any_order_of_arrival_gives_what_the_reference_gives() {
                 take(&mut running, &arrivals[next..until], i64::MIN, &mut sums);
                 next = until;
                 if dice.random_bool(0.3) {
-                    let drain = running.drain(dice.random_bool(0.2));
+                    let drain = running.drain_as(dice.random_bool(0.2));
                     if drain.is_whole {
                         saved.clear();
                     }
@@ -250,7 +250,7 @@ fn totals(arrivals: &[(&'static str, Fact)]) -> (Sums, Counts, Vec<Standing>) {
     let mut notices = Vec::new();
     for (at, (key, fact)) in (0..).zip(arrivals) {
         take(&mut running, &[(*key, fact.clone(), at)], i64::MIN, &mut sums);
-        notices.extend(running.drain(false).notices.into_iter().map(|notice| notice.standing));
+        notices.extend(running.drain().notices.into_iter().map(|notice| notice.standing));
     }
     let mut total = Sums::default();
     for sums in sums.values().flat_map(BTreeMap::values) {
@@ -340,10 +340,10 @@ fn at_the_horizon_what_waits_is_told_as_expired_and_the_order_forgotten() {
     take(&mut running, &[("a", fact(100, "paid", Some(5)), 0), ("b", fact(100, "placed", Some(5)), 1)], 0, &mut sums);
     take(&mut running, &[], 1_099, &mut sums);
     assert_eq!((running.counts().waiting, running.counts().orders), (1, 2));
-    let waiting = running.drain(false);
+    let waiting = running.drain();
     assert_eq!(waiting.notices.len(), 1);
     take(&mut running, &[], 1_100, &mut sums);
-    let (counts, drain) = (running.counts(), running.drain(false));
+    let (counts, drain) = (running.counts(), running.drain());
     assert_eq!((counts.waiting, counts.expired, counts.applied, counts.orders), (0, 1, 1, 0));
     assert_eq!(drain.notices[0].standing, Standing::Expired);
     assert_eq!(drain.notices[0].offset, 0);
@@ -390,7 +390,7 @@ fn at_its_bound_the_order_longest_without_an_event_goes_and_is_told() {
     let counts = running.counts();
     assert_eq!((counts.orders, counts.forgotten_early, counts.expired), (2, 2, 1), "then a, whose payment waited");
     assert!(counts.balances());
-    assert!(running.drain(false).notices.iter().any(|notice| notice.standing == Standing::Crowded));
+    assert!(running.drain().notices.iter().any(|notice| notice.standing == Standing::Crowded));
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn what_cannot_be_is_refused_and_what_is_not_declared_ignored() {
     take(&mut running, &[("a", fact(1, "paid", Some(5)), 4), ("a", fact(1, "refunded", Some(1)), 5)], 0, &mut sums);
     let counts = running.counts();
     assert_eq!((counts.applied, counts.refused, counts.ignored), (2, 3, 1));
-    let told: Vec<_> = running.drain(false).notices.into_iter().map(|notice| notice.standing).collect();
+    let told: Vec<_> = running.drain().notices.into_iter().map(|notice| notice.standing).collect();
     assert_eq!(told, [Standing::Negative, Standing::NoAmount, Standing::TooMany]);
 }
 

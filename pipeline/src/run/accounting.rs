@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::error::ArrowError;
 
 use crate::admit::RecordCounts;
+use crate::lifecycle::Counts;
 use crate::model::{DeadLetter, PartitionId};
 use crate::sql::catalog::system_tables;
 use crate::windows::ViewCounts;
@@ -16,6 +17,9 @@ use crate::windows::ViewCounts;
 pub type RecordRow<'a> = (&'a str, PartitionId, RecordCounts);
 /// One row of `views_accounted`.
 pub type ViewRow<'a> = (&'a str, PartitionId, ViewCounts);
+
+/// One row of `lifecycle_accounted`.
+pub type OrdersRow<'a> = (&'a str, PartitionId, Counts);
 
 /// The table `records_accounted`.
 ///
@@ -42,6 +46,18 @@ pub fn views_accounted(rows: &[ViewRow<'_>]) -> Result<RecordBatch, ArrowError> 
         columns.push(numbers(rows.iter().map(|(.., counts)| count(counts))));
     }
     table("views_accounted", columns)
+}
+
+/// The table `lifecycle_accounted`.
+///
+/// # Errors
+/// Never, unless its schema and its columns disagree.
+pub fn lifecycle_accounted(rows: &[OrdersRow<'_>]) -> Result<RecordBatch, ArrowError> {
+    let mut columns = named(rows.iter().map(|(table, partition, _)| (*table, *partition)));
+    for nth in 0..Counts::NAMES.len() {
+        columns.push(numbers(rows.iter().map(|(.., counts)| counts.to_numbers()[nth])));
+    }
+    table("lifecycle_accounted", columns)
 }
 
 fn named<'a>(rows: impl Iterator<Item = (&'a str, PartitionId)>) -> Vec<ArrayRef> {

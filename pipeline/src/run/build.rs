@@ -1,12 +1,14 @@
 //! Stages made from definitions: decoders, folds, view states.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::Result;
 
-use super::partition::{Branch, PartitionRun, Place};
+use super::partition::{Branch, DerivedRun, Folds, PartitionRun, Place, Reading};
 use crate::decode::{Decoder, FieldSpec, FieldType, Format, RecordMetadata};
+use crate::lifecycle::Operator;
 use crate::model::Zone;
 use crate::sql::options::Retention;
 use crate::sql::stream::UnknownFields;
@@ -46,29 +48,45 @@ impl ViewToRun {
     }
 }
 
-/// A partition with the folds of all views.
+/// A partition with the folds of all views over the stream and over `derived`, the tables derived from it.
 ///
 /// # Errors
 /// When a fold cannot be made.
 pub fn partition_run(
     stream: &Arc<StreamPlan>,
+    derived: &[Arc<StreamPlan>],
     place: Place,
     csv_header: Option<Vec<String>>,
     views: &[ViewToRun],
 ) -> Result<PartitionRun> {
-    let branches = vec![branch(&stream.definition.name, stream.definition.zone, views)?];
-    PartitionRun::new(Arc::clone(stream), place, decoder(stream, csv_header), branches)
+    let folds = Folds { branch: branch(stream, views)?, derived: life_cycles(derived, views)? };
+    PartitionRun::new(Arc::clone(stream), place, decoder(stream, csv_header), folds)
 }
 
-/// The folds of views over one stream.
+/// The folds of those views that read this stream.
 ///
 /// # Errors
 /// When a fold cannot be made.
-pub fn branch(stream: &str, zone: Zone, views: &[ViewToRun]) -> Result<Branch> {
+pub fn branch(stream: &StreamPlan, views: &[ViewToRun]) -> Result<Branch> {
+    let (name, zone) = (stream.definition.name.as_str(), stream.definition.zone);
     let fold = |view: &ViewToRun| {
         Ok((Arc::clone(&view.key), ViewFold::new(Arc::clone(&view.plan), view.windows(zone))?))
     };
-    Ok(Branch::new(stream.into(), views.iter().map(fold).collect::<Result<_>>()?))
+    let own = views.iter().filter(|view| view.plan.stream == name);
+    Ok(Branch::new(name.into(), own.map(fold).collect::<Result<_>>()?))
+}
+
+/// One operator for all tables that are LIKE one another.
+fn life_cycles(derived: &[Arc<StreamPlan>], views: &[ViewToRun]) -> Result<Vec<DerivedRun>> {
+    let mut by_operator: BTreeMap<&str, (Operator, Vec<Reading>)> = BTreeMap::new();
+    for plan in derived {
+        let Some(how) = &plan.definition.derived else { continue };
+        let reading = Reading { plan: Arc::clone(plan), time: how.time, branch: branch(plan, views)? };
+        let operator = || (Operator::new(Arc::clone(&how.columns), Arc::clone(&how.rules)), Vec::new());
+        by_operator.entry(&how.operator).or_insert_with(operator).1.push(reading);
+    }
+    let all = by_operator.into_iter();
+    Ok(all.map(|(name, (operator, readings))| DerivedRun::new(name.into(), operator, readings)).collect())
 }
 
 /// The decoder of a stream's records.

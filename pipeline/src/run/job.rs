@@ -14,6 +14,7 @@ use super::build::{ViewToRun, partition_run};
 use super::partition::{PartitionRun, Place};
 use crate::admit::RecordCounts;
 use crate::event_time::{PartitionProgress, merged};
+use crate::lifecycle::Counts;
 use crate::model::{DeadLetter, PartitionId, Zone};
 use crate::results::Mark;
 use crate::sinks::files::{FileSink, SinkError};
@@ -71,6 +72,8 @@ pub struct JobSummary {
     pub records: RecordCounts,
     /// Records that missed at least one window, over all queries.
     pub late: u64,
+    /// What became of the events of orders, over all queries of derived tables.
+    pub life_cycle: Counts,
 }
 
 /// Why a job stopped.
@@ -238,7 +241,8 @@ impl Job {
         let state = self.catalog.context.state();
         let logical = analyzed(&state, query).map_err(|error| planning(&error))?;
         let plan = self.catalog.plan(&logical).map_err(|error| planning(&error))?;
-        let Some(stream) = self.catalog.streams.get(&plan.stream).cloned() else { return Ok(()) };
+        let Some(read) = self.catalog.streams.get(&plan.stream).cloned() else { return Ok(()) };
+        let Some(stream) = self.catalog.streams.get(read.definition.base()).cloned() else { return Ok(()) };
         let view = ViewToRun {
             key: "query".into(),
             plan: Arc::new(plan),
@@ -246,8 +250,11 @@ impl Job {
             retention: Retention::Time(i64::MAX),
         };
         on_event(JobEvent::Columns(Arc::clone(&view.plan.schema)))?;
-        let mut run = QueryRun::open(&stream, &view, place(statement), self.options.clone())?;
+        // A query over the stream itself needs no life cycle.
+        let derived: Vec<Arc<StreamPlan>> = read.definition.derived.iter().map(|_| Arc::clone(&read)).collect();
+        let mut run = QueryRun::open((&stream, &derived), &view, place(statement), self.options.clone())?;
         run.to_the_end(on_event)?;
+        self.summary.life_cycle = self.summary.life_cycle.plus(run.life_cycle());
         let (records, late) = run.accounting();
         add(&mut self.summary.records, records);
         self.summary.late += late;
@@ -275,6 +282,8 @@ struct QueryRun {
     partitions: Vec<(Box<dyn PartitionReader>, PartitionRun, bool)>,
     state: ViewState,
     counts: BTreeMap<PartitionId, (RecordCounts, u64, i64, Option<i64>)>,
+    /// What became of the events of orders, by partition.
+    life_cycle: BTreeMap<PartitionId, Counts>,
 }
 
 /// How long a read waits for records of a source without an end.
@@ -282,7 +291,7 @@ const READ_WAIT: Duration = Duration::from_millis(100);
 
 impl QueryRun {
     fn open(
-        stream: &Arc<StreamPlan>,
+        (stream, derived): (&Arc<StreamPlan>, &[Arc<StreamPlan>]),
         view: &ViewToRun,
         place: String,
         options: JobOptions,
@@ -300,11 +309,11 @@ impl QueryRun {
             let origin = source.origin().to_owned();
             let is_file = !matches!(stream.definition.connector.as_str(), "kafka" | "embedded");
             let at = Place { origin, is_file, partition };
-            let run = partition_run(stream, at, header.clone(), std::slice::from_ref(view)).map_err(failed)?;
+            let run = partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view)).map_err(failed)?;
             partitions.push((reader, run, false));
         }
         let state = view.state(stream.definition.zone).map_err(failed)?;
-        Ok(Self { place, options, partitions, state, counts: BTreeMap::new() })
+        Ok(Self { place, options, partitions, state, counts: BTreeMap::new(), life_cycle: BTreeMap::new() })
     }
 
     fn failed(&self, error: &DataFusionError) -> JobError {
@@ -357,6 +366,9 @@ impl QueryRun {
             for letter in &drain.dead_letters {
                 on_event(JobEvent::DeadLetter(letter))?;
             }
+            for (_, operator) in &drain.operators {
+                self.life_cycle.insert(drain.partition, operator.counts);
+            }
             for branch in drain.branches {
                 for view in branch.views {
                     if let Some(detail) = view.failed {
@@ -394,6 +406,10 @@ impl QueryRun {
             on_event(JobEvent::Rows { rows: &fired.rows, mark: fired.mark, revision: fired.revision })?;
         }
         Ok(())
+    }
+
+    fn life_cycle(&self) -> Counts {
+        self.life_cycle.values().fold(Counts::default(), |sum, counts| sum.plus(*counts))
     }
 
     fn accounting(&self) -> (RecordCounts, u64) {

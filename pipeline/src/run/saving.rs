@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
+use super::partition::PartitionStart;
 use super::publisher::Publisher;
+use crate::lifecycle::operator::OperatorDrain;
 use crate::model::PartitionId;
 use crate::results::published::NewWindow;
 use crate::results::{Mark, WindowRows};
 use crate::state::checkpoint::{StreamToSave, ViewToSave, encode};
 use crate::state::dedup_files::DedupFiles;
-use crate::state::{Checkpoint, CheckpointError, CheckpointStore, SavedPartition, SavedView};
+use crate::state::journal::{JournalKey, Journals, JournalsAt};
+use crate::state::{Checkpoint, CheckpointError, CheckpointStore, SavedView};
 
 /// Saves the state of all streams and views with their offsets.
 #[derive(Debug)]
@@ -25,6 +29,17 @@ struct StreamFiles {
     dedup: DedupFiles,
     /// Dedup keys since the last checkpoint.
     fresh: BTreeMap<PartitionId, Vec<(u128, i64)>>,
+    journals: Journals,
+    /// Orders since the last checkpoint.
+    fresh_orders: BTreeMap<JournalKey, FreshOrders>,
+}
+
+/// What the next checkpoint must hold of one operator's orders.
+#[derive(Debug, Default)]
+struct FreshOrders {
+    bytes: Vec<u8>,
+    /// Whether they are all there are, so that the journal begins anew.
+    is_whole: bool,
 }
 
 /// A stream that is about to be read.
@@ -39,9 +54,6 @@ pub struct StreamToRead {
     /// The partitions its log has now.
     pub partitions: Vec<PartitionId>,
 }
-
-/// Where a partition goes on: its state and its dedup keys.
-pub type PartitionStart = (SavedPartition, Vec<(u128, i64)>);
 
 /// What the streams go on from.
 #[derive(Debug, Default)]
@@ -85,24 +97,34 @@ impl Saving {
                     );
                 }
                 checkpoint.views.retain(|view| view.stream != stream.name);
-                saving.add(stream, DedupFiles::fresh(&folder, stream.dedup_horizon_ms)?);
+                let dedup = DedupFiles::fresh(&folder, stream.dedup_horizon_ms)?;
+                saving.add(stream, dedup, Journals::new(&folder, kept, JournalsAt::new()));
                 continue;
             }
             let dedup = DedupFiles::new(&folder, stream.dedup_horizon_ms, saved.dedup);
+            let journals = Journals::new(&folder, kept, saved.journals);
             for (number, at) in saved.partitions {
-                let keys = dedup.load(number)?;
+                let dedup_keys = dedup.load(number)?;
+                let orders = journals.load_all(number)?;
                 let target = publisher.streams.entry(stream.name.clone()).or_default();
                 target.partitions.insert(number, at.clone());
-                resumed.partitions.insert((stream.name.clone(), number), (at, keys));
+                let start = PartitionStart { at, dedup_keys, orders };
+                resumed.partitions.insert((stream.name.clone(), number), start);
             }
-            saving.add(stream, dedup);
+            saving.add(stream, dedup, journals);
         }
         take_up(publisher, checkpoint.views)?;
         Ok((saving, resumed))
     }
 
-    fn add(&mut self, stream: &StreamToRead, dedup: DedupFiles) {
-        let files = StreamFiles { hash: stream.hash.clone(), dedup, fresh: BTreeMap::new() };
+    fn add(&mut self, stream: &StreamToRead, dedup: DedupFiles, journals: Journals) {
+        let files = StreamFiles {
+            hash: stream.hash.clone(),
+            dedup,
+            fresh: BTreeMap::new(),
+            journals,
+            fresh_orders: BTreeMap::new(),
+        };
         self.streams.insert(stream.name.clone(), files);
     }
 
@@ -110,6 +132,18 @@ impl Saving {
     pub fn note(&mut self, stream: &str, partition: PartitionId, keys: Vec<(u128, i64)>) {
         if let Some(files) = self.streams.get_mut(stream) {
             files.fresh.entry(partition).or_default().extend(keys);
+        }
+    }
+
+    /// Takes note of orders that the next checkpoint must hold.
+    pub fn note_orders(&mut self, stream: &str, partition: PartitionId, operators: &mut [(Arc<str>, OperatorDrain)]) {
+        let Some(files) = self.streams.get_mut(stream) else { return };
+        for (operator, drain) in operators {
+            let fresh = files.fresh_orders.entry((operator.to_string(), partition)).or_default();
+            if drain.is_whole {
+                *fresh = FreshOrders { bytes: Vec::new(), is_whole: true };
+            }
+            fresh.bytes.append(&mut drain.orders);
         }
     }
 
@@ -123,6 +157,13 @@ impl Saving {
                 files.dedup.append(*partition, keys)?;
                 keys.clear();
             }
+            for (key, fresh) in &mut files.fresh_orders {
+                match fresh.is_whole {
+                    true => files.journals.replace(key, &fresh.bytes)?,
+                    false => files.journals.append(key, &fresh.bytes)?,
+                }
+                *fresh = FreshOrders::default();
+            }
             let Some(stream) = publisher.streams.get(name) else { continue };
             for (partition, at) in &stream.partitions {
                 files.dedup.forget(*partition, at.watermark);
@@ -133,7 +174,8 @@ impl Saving {
             .iter()
             .filter_map(|(name, files)| {
                 let partitions = &publisher.streams.get(name)?.partitions;
-                Some(StreamToSave { name, hash: &files.hash, partitions, dedup: files.dedup.lengths() })
+                let (dedup, journals) = (files.dedup.lengths(), files.journals.at());
+                Some(StreamToSave { name, hash: &files.hash, partitions, dedup, journals })
             })
             .collect();
         let views: Vec<ViewToSave<'_>> = publisher
@@ -142,7 +184,7 @@ impl Saving {
             .map(|view| ViewToSave {
                 name: &view.name,
                 hash: &view.hash,
-                stream: &view.stream,
+                stream: &view.base,
                 tables: view.state.tables(),
                 bases: view.state.bases(),
                 windows: view.published.windows().values().map(|window| without_papers(window)).collect(),
@@ -150,6 +192,7 @@ impl Saving {
             .collect();
         let body = encode(&streams, &views).map_err(SavingError::Encode)?;
         self.store.save(&body)?;
+        self.streams.values_mut().for_each(|files| files.journals.forget_retired());
         metrics::histogram!("tidemark_checkpoint_bytes").record(body.len() as f64);
         Ok(())
     }
@@ -195,7 +238,7 @@ fn check_partitions(stream: &StreamToRead, before: usize, dir: &Path) -> Result<
 
 fn same_views(checkpoint: &Checkpoint, publisher: &Publisher, stream: &str) -> bool {
     let saved = checkpoint.views.iter().filter(|view| view.stream == stream);
-    let now = publisher.views.iter().filter(|view| &*view.stream == stream);
+    let now = publisher.views.iter().filter(|view| &*view.base == stream);
     let saved = saved.map(|view| (view.name.as_str(), view.hash.as_str()));
     saved.eq(now.map(|view| (&*view.name, view.hash.as_str())))
 }

@@ -1,6 +1,6 @@
 //! The folder `sql/` as a whole: streams, scopes, views and reference tables, checked together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,17 +11,20 @@ use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::LogicalPlan;
 use sha2::{Digest as _, Sha256};
 
+use super::cut::reads_stream;
 use super::error::SqlError;
 use super::lifecycle;
 use super::options::{self, Options, Retention};
+use super::over_results::{OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
 use super::script::{self, Statement, StatementKind, TableStatement, ViewStatement};
-use super::session::{StreamTable, analyzed, message_of, new_session, place_of};
-use super::slot::SlotPlanOf;
+use super::session::{ResultTable, StreamTable, analyzed, message_of, new_session, place_of, tables_of};
 use super::stream::StreamDefinition;
 use super::stream_plan::StreamPlan;
 use crate::config::StreamOverrides;
+use crate::lifecycle::Counts;
 use crate::model::Zone;
+use crate::results::published::schema_with_papers;
 use crate::results::snapshot::Bilingual;
 
 /// A scope: the rule for what counts, with its version and definition.
@@ -65,13 +68,29 @@ pub struct ViewDefinition {
 pub enum ViewQuery {
     /// A continuous query over a stream.
     Stream(Arc<ViewPlan>),
-    /// A query over one of the engine's own tables, run at every publish.
-    System {
-        /// The table.
-        table: String,
-        /// The query over it.
-        plan: SlotPlanOf,
-    },
+    /// A query over other views, the engine's own tables and reference tables, run again when one of
+    /// them has changed.
+    Results(Arc<OverResults>),
+}
+
+impl ViewQuery {
+    /// The result's columns.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        match self {
+            Self::Stream(plan) => Arc::clone(&plan.schema),
+            Self::Results(over) => over.plan.schema(),
+        }
+    }
+
+    /// Result columns that identify a row.
+    #[must_use]
+    pub fn keys(&self) -> &[usize] {
+        match self {
+            Self::Stream(plan) => &plan.keys,
+            Self::Results(over) => &over.keys,
+        }
+    }
 }
 
 /// Everything `sql/` says, planned.
@@ -102,11 +121,14 @@ pub fn system_tables() -> Vec<(&'static str, SchemaRef)> {
     let views = ["accepted", "counted", "filtered", "late"].map(count);
     let mut records_fields = vec![text("stream"), Field::new("partition", DataType::Int32, false)];
     records_fields.extend(records);
+    let mut orders_fields = vec![text("stream"), Field::new("partition", DataType::Int32, false)];
+    orders_fields.extend(Counts::NAMES.map(count));
     let mut views_fields = vec![text("view"), Field::new("partition", DataType::Int32, false)];
     views_fields.extend(views);
     vec![
         ("records_accounted", Arc::new(Schema::new(records_fields))),
         ("views_accounted", Arc::new(Schema::new(views_fields))),
+        ("lifecycle_accounted", Arc::new(Schema::new(orders_fields))),
     ]
 }
 
@@ -116,7 +138,7 @@ impl Catalog {
     pub fn empty() -> Self {
         let context = new_session();
         for (name, schema) in system_tables() {
-            register(&context, name, schema);
+            register_result(&context, name, schema);
         }
         Self {
             context,
@@ -142,9 +164,13 @@ impl Catalog {
                 StatementKind::CreateTable(table) => (lifecycle::is_derived(table), table.like.is_some()),
                 _ => (false, false),
             });
-            for statement in statements {
-                if let Err(found) = catalog.add(folder, &statement, zone, overrides) {
-                    errors.extend(found);
+            while !statements.is_empty() {
+                let (ready, rest) = catalog.ready(statements);
+                statements = rest;
+                for statement in ready {
+                    if let Err(found) = catalog.add(folder, &statement, zone, overrides) {
+                        errors.extend(found);
+                    }
                 }
             }
         }
@@ -158,6 +184,23 @@ impl Catalog {
         }
         catalog.views.sort_by(|left, right| left.name.cmp(&right.name));
         if errors.is_empty() { Ok(catalog) } else { Err(errors) }
+    }
+
+    /// The statements that read none of the others, and the rest. Views may stand in any order; those that
+    /// read one another in a circle come last, and are then refused for what they do not find.
+    fn ready(&self, statements: Vec<Statement>) -> (Vec<Statement>, Vec<Statement>) {
+        let name = |statement: &Statement| match &statement.kind {
+            StatementKind::CreateView(view) => Some(view.name.clone()),
+            _ => None,
+        };
+        let names: BTreeSet<String> = statements.iter().filter_map(name).collect();
+        let state = self.context.state();
+        let waits = |statement: &Statement| match &statement.kind {
+            StatementKind::CreateView(view) => tables_of(&state, &view.query).iter().any(|read| names.contains(read)),
+            _ => false,
+        };
+        let (waiting, ready): (Vec<_>, Vec<_>) = statements.into_iter().partition(waits);
+        if ready.is_empty() { (waiting, Vec::new()) } else { (ready, waiting) }
     }
 
     fn add(
@@ -197,6 +240,30 @@ impl Catalog {
                 Err(vec![SqlError::at(&statement.file, statement.place, message)])
             }
         }
+    }
+
+    /// The streams of the log, in the order of their names.
+    pub fn logs(&self) -> impl Iterator<Item = &Arc<StreamPlan>> {
+        self.streams.values().filter(|plan| plan.definition.derived.is_none())
+    }
+
+    /// The tables derived from a stream of the log, in the order of their names.
+    #[must_use]
+    pub fn derived_from(&self, stream: &str) -> Vec<Arc<StreamPlan>> {
+        let derived = self.streams.values().filter(|plan| plan.definition.derived.is_some());
+        derived.filter(|plan| plan.definition.base() == stream).cloned().collect()
+    }
+
+    /// SHA-256 over everything that decides what is read and kept for a stream of the log: its own
+    /// declaration and those of the tables derived from it.
+    #[must_use]
+    pub fn stream_hash(&self, stream: &StreamPlan) -> String {
+        let mut hash = Sha256::new();
+        hash.update(stream.definition.hash());
+        for derived in self.derived_from(&stream.definition.name) {
+            hash.update(derived.definition.hash());
+        }
+        hex(&hash.finalize())
     }
 
     /// Declares a stream.
@@ -274,6 +341,8 @@ impl Catalog {
         let query = self.query(statement, &logical)?;
         let scope = self.scopes.values().find(|scope| reads(&logical, &scope.name)).cloned();
         let hash = self.view_hash(statement, scope.as_ref(), &query);
+        let shown = schema_with_papers(&query.schema());
+        register_result(&self.context, &view.name, shown);
         self.views.push(ViewDefinition {
             name: view.name.clone(),
             statement: statement.clone(),
@@ -291,14 +360,20 @@ impl Catalog {
         Ok(())
     }
 
+    /// How many views stand between a view and the streams; 0 for one over a stream or for no view.
+    fn level_of(&self, name: &str) -> usize {
+        self.views.iter().find(|view| view.name == name).map_or(0, |view| match &view.query {
+            ViewQuery::Results(over) => over.level,
+            ViewQuery::Stream(_) => 0,
+        })
+    }
+
     fn query(&self, statement: &Statement, logical: &LogicalPlan) -> Result<ViewQuery, Vec<SqlError>> {
         let state = self.context.state();
         let failed = |error: &datafusion::common::DataFusionError| vec![planning(statement, error)];
-        for (table, _) in system_tables() {
-            if reads(logical, table) {
-                let plan = SlotPlanOf::table(&state, logical, table).map_err(|error| failed(&error))?;
-                return Ok(ViewQuery::System { table: table.to_owned(), plan });
-            }
+        if reads_results(logical) || !reads_stream(logical) {
+            let over = OverResults::new(&state, logical, &|name| self.level_of(name));
+            return over.map(|over| ViewQuery::Results(Arc::new(over))).map_err(|error| failed(&error));
         }
         let plan = self.plan(logical).map_err(|error| failed(&error))?;
         if matches!(plan.shape, super::plan::Shape::Pass) {
@@ -328,7 +403,7 @@ impl Catalog {
     fn view_hash(&self, statement: &Statement, scope: Option<&ScopeDefinition>, query: &ViewQuery) -> String {
         let stream = match query {
             ViewQuery::Stream(plan) => self.streams.get(&plan.stream),
-            ViewQuery::System { .. } => None,
+            ViewQuery::Results(_) => None,
         };
         let mut hash = Sha256::new();
         hash.update(&statement.text);
@@ -352,6 +427,14 @@ fn register(context: &SessionContext, name: &str, schema: SchemaRef) {
     if let Err(error) = context.register_table(name, Arc::new(table)) {
         // The caller has checked that the name is free.
         tracing::error!(%error, name, "a table could not be registered");
+    }
+}
+
+fn register_result(context: &SessionContext, name: &str, schema: SchemaRef) {
+    let table = ResultTable { name: name.to_owned(), schema };
+    if let Err(error) = context.register_table(name, Arc::new(table)) {
+        // The caller has checked that the name is free.
+        tracing::error!(%error, name, "a view could not be registered");
     }
 }
 

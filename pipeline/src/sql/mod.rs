@@ -17,6 +17,7 @@ pub mod window_function;
 pub mod slot;
 pub mod plan;
 pub mod cut;
+pub mod over_results;
 pub mod ties;
 pub mod catalog;
 

@@ -105,6 +105,14 @@ pub fn analyzed(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
     state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
 }
 
+/// Names of the tables and views a query reads; none where they cannot be told.
+#[must_use]
+pub fn tables_of(state: &SessionState, query: &Query) -> Vec<String> {
+    let statement = DfStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
+    let tables = state.resolve_table_references(&statement).unwrap_or_default();
+    tables.iter().map(|table| table.table().to_owned()).collect()
+}
+
 /// The place a planning error names, if it names one.
 #[must_use]
 pub fn place_of(error: &DataFusionError) -> Place {

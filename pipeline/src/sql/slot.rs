@@ -8,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchemaRef, Result};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
@@ -186,34 +186,4 @@ pub fn physical_of(
     let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SlotPlanner { rows })]);
     let optimized = state.optimize(plan)?;
     futures::executor::block_on(planner.create_physical_plan(&optimized, state))
-}
-
-/// A query over one of the engine's own tables, ready to be run over its rows.
-#[derive(Debug, Clone)]
-pub struct SlotPlanOf {
-    /// The plan with its slot.
-    pub plan: super::plan::SlotPlan,
-    /// Result columns that identify a row.
-    pub keys: Vec<usize>,
-}
-
-impl SlotPlanOf {
-    /// Puts a slot in the place of `table` and makes the plan executable.
-    ///
-    /// # Errors
-    /// DataFusion's own, when the plan cannot be made.
-    pub fn table(state: &SessionState, plan: &LogicalPlan, table: &str) -> Result<Self> {
-        let replaced = plan
-            .clone()
-            .transform_up(|node| match &node {
-                LogicalPlan::TableScan(scan) if scan.table_name.table() == table => {
-                    Ok(Transformed::yes(SlotNode::plan(Arc::clone(&scan.projected_schema), 0)))
-                }
-                _ => Ok(Transformed::no(node)),
-            })?
-            .data;
-        let keys = super::plan::key_columns(&replaced);
-        let plan = super::plan::SlotPlan::new(physical(state, &super::ties::break_ties(replaced)?)?);
-        Ok(Self { plan, keys })
-    }
 }

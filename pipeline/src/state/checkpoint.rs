@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::bytes::{Decoder, Encoder};
+use super::journal::{JournalAt, JournalsAt};
 use crate::admit::RecordCounts;
+use crate::lifecycle::Counts;
 use crate::model::{Offset, PartitionId};
 use crate::results::Mark;
 use crate::results::published::NewWindow;
@@ -48,6 +50,8 @@ pub struct SavedPartition {
     pub as_of: BTreeMap<String, i64>,
     /// The views folded over it, by key.
     pub views: BTreeMap<String, SavedFold>,
+    /// What became of the events of each life cycle, by name.
+    pub operators: BTreeMap<String, Counts>,
 }
 
 impl Default for SavedPartition {
@@ -58,6 +62,7 @@ impl Default for SavedPartition {
             counts: RecordCounts::default(),
             as_of: BTreeMap::new(),
             views: BTreeMap::new(),
+            operators: BTreeMap::new(),
         }
     }
 }
@@ -71,6 +76,8 @@ pub struct SavedStream {
     pub partitions: BTreeMap<PartitionId, SavedPartition>,
     /// Its dedup files.
     pub dedup: DedupLengths,
+    /// The journals of its life cycles.
+    pub journals: JournalsAt,
 }
 
 /// One view at a cut.
@@ -113,6 +120,8 @@ pub struct StreamToSave<'a> {
     pub partitions: &'a BTreeMap<PartitionId, SavedPartition>,
     /// Its dedup files.
     pub dedup: &'a DedupLengths,
+    /// The journals of its life cycles.
+    pub journals: &'a JournalsAt,
 }
 
 /// A view as it is now, to be written without copying its state.
@@ -180,6 +189,13 @@ fn write_stream(out: &mut Encoder, stream: &StreamToSave<'_>) {
         out.i64(*hour);
         out.u64(*length);
     }
+    out.count(stream.journals.len());
+    for ((operator, partition), at) in stream.journals {
+        out.bytes(operator.as_bytes());
+        out.u64(u64::from(*partition));
+        out.u64(at.generation);
+        out.u64(at.length);
+    }
 }
 
 fn read_stream(from: &mut Decoder<'_>) -> Result<SavedStream, String> {
@@ -191,6 +207,10 @@ fn read_stream(from: &mut Decoder<'_>) -> Result<SavedStream, String> {
     for _ in 0..from.count()? {
         let key = (partition_id(from)?, from.i64()?);
         stream.dedup.insert(key, from.u64()?);
+    }
+    for _ in 0..from.count()? {
+        let key = (from.text()?, partition_id(from)?);
+        stream.journals.insert(key, JournalAt { generation: from.u64()?, length: from.u64()? });
     }
     Ok(stream)
 }
@@ -225,6 +245,11 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
         if let Some((sessions, _)) = sessions {
             write_sessions(out, sessions);
         }
+    }
+    out.count(partition.operators.len());
+    for (name, counts) in &partition.operators {
+        out.bytes(name.as_bytes());
+        counts.to_numbers().iter().for_each(|count| out.u64(*count));
     }
 }
 
@@ -261,6 +286,14 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
         };
         let since = offset.map(|offset| Since { offset, time });
         partition.views.insert(key, SavedFold { counts, sessions, since });
+    }
+    for _ in 0..from.count()? {
+        let name = from.text()?;
+        let mut numbers = Counts::default().to_numbers();
+        for number in &mut numbers {
+            *number = from.u64()?;
+        }
+        partition.operators.insert(name, Counts::from_numbers(numbers));
     }
     Ok(partition)
 }

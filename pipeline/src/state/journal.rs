@@ -56,12 +56,6 @@ impl Journals {
         &self.at
     }
 
-    /// Length of a journal in bytes.
-    #[must_use]
-    pub fn length(&self, key: &JournalKey) -> u64 {
-        self.at.get(key).map_or(0, |at| at.length)
-    }
-
     fn path(&self, (operator, partition): &JournalKey, generation: u64) -> PathBuf {
         self.dir.join(format!("{operator}-{partition}-{generation}.journal"))
     }
@@ -123,6 +117,15 @@ impl Journals {
         }
         bytes.truncate(wanted);
         Ok(bytes)
+    }
+
+    /// Everything the journals of a partition hold as of the checkpoint, by operator.
+    ///
+    /// # Errors
+    /// As [`Journals::load`].
+    pub fn load_all(&self, partition: PartitionId) -> Result<BTreeMap<String, Vec<u8>>, CheckpointError> {
+        let own = self.at.keys().filter(|(_, of)| *of == partition);
+        own.map(|key| Ok((key.0.clone(), self.load(key)?))).collect()
     }
 
     /// Removes the files that no kept checkpoint names any more; to be said after each checkpoint.

@@ -15,7 +15,7 @@ use super::checkpoint::{Checkpoint, decode};
 const MAGIC: &[u8; 8] = b"TIDEMARK";
 /// Version of the format. Version 1 held one stream, in a folder of its own below this one; version 2
 /// holds all streams. Both are of Arrow's row format as of Arrow 59.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER_BYTES: usize = 28;
 
 /// What is wrong with a checkpoint or its folder.
@@ -192,8 +192,8 @@ mod tests {
     use crate::state::checkpoint::{StreamToSave, encode};
 
     fn body(name: &str) -> Vec<u8> {
-        let (partitions, dedup) = (&Default::default(), &Default::default());
-        encode(&[StreamToSave { name, hash: "h", partitions, dedup }], &[]).expect("encodes")
+        let (partitions, dedup, journals) = (&Default::default(), &Default::default(), &Default::default());
+        encode(&[StreamToSave { name, hash: "h", partitions, dedup, journals }], &[]).expect("encodes")
     }
 
     fn stream_of(store: &CheckpointStore) -> String {

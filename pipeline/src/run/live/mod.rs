@@ -133,7 +133,7 @@ fn open(catalog: &Catalog, input: &StreamInput) -> Result<Opened, StartError> {
     let mut source = (input.open)().map_err(failed)?;
     let to_read = StreamToRead {
         name: input.stream.clone(),
-        hash: plan.definition.hash(),
+        hash: catalog.stream_hash(plan),
         dedup_horizon_ms: plan.definition.dedup_horizon_ms,
         partitions: source.partitions().map_err(failed)?,
     };
@@ -148,9 +148,10 @@ fn owned(catalog: &Catalog, opened: &mut Opened, partition: u32, resumed: &mut R
     };
     let place = Place { origin: opened.source.origin().to_owned(), is_file: false, partition };
     let views = views_to_run(catalog, &stream);
-    let mut run = partition_run(plan, place, None, &views).map_err(views_error)?;
-    if let Some((at, keys)) = resumed.partitions.remove(&(stream.clone(), partition)) {
-        run.restore(&at, keys);
+    let derived = catalog.derived_from(&stream);
+    let mut run = partition_run(plan, &derived, place, None, &views).map_err(views_error)?;
+    if let Some(start) = resumed.partitions.remove(&(stream.clone(), partition)) {
+        run.restore(start).map_err(views_error)?;
     }
     let reader = opened.source.open(partition, run.next_offset());
     let reader = reader.map_err(|source| StartError::Source { stream: stream.clone(), source })?;

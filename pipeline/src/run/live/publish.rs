@@ -100,6 +100,7 @@ impl PublishLoop {
         let mut drain = drained.drain?;
         self.freshness.hear(&drained.stream, drained.partition, (drain.next_offset, drained.end_offset));
         self.saving.note(&drained.stream, drain.partition, std::mem::take(&mut drain.dedup_keys));
+        self.saving.note_orders(&drained.stream, drain.partition, &mut drain.operators);
         self.publisher.absorb(&drained.stream, drain);
         Ok(())
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::admit::RecordCounts;
+use crate::lifecycle::Notice;
+use crate::lifecycle::operator::OperatorDrain;
 use crate::model::{DeadLetter, Offset, PartitionId};
 use crate::state::{SavedFold, SavedPartition};
 use crate::windows::{Drained, LateRow};
@@ -38,6 +40,8 @@ pub struct PartitionDrain {
     pub counts: RecordCounts,
     /// The stream itself and the streams derived from it.
     pub branches: Vec<BranchDrain>,
+    /// Its life cycles, by the table that declares each.
+    pub operators: Vec<(Arc<str>, OperatorDrain)>,
     /// Dead letters since the last drain.
     pub dead_letters: Vec<DeadLetter>,
     /// Dedup keys since the last drain.
@@ -80,6 +84,7 @@ impl PartitionDrain {
             counts: self.counts,
             as_of: BTreeMap::new(),
             views: BTreeMap::new(),
+            operators: BTreeMap::new(),
         };
         let mut told = Told {
             partition: self.partition,
@@ -87,7 +92,12 @@ impl PartitionDrain {
             late: Vec::new(),
             dead_letters: self.dead_letters,
             dedup_keys: self.dedup_keys,
+            notices: Vec::new(),
         };
+        for (name, drain) in self.operators {
+            at.operators.insert(name.to_string(), drain.counts);
+            told.notices.extend(drain.notices.into_iter().map(|notice| (Arc::clone(&name), notice)));
+        }
         for branch in self.branches {
             if let Some(as_of) = branch.as_of {
                 at.as_of.insert(branch.stream.to_string(), as_of);
@@ -115,4 +125,6 @@ pub struct Told {
     pub dead_letters: Vec<DeadLetter>,
     /// Dedup keys.
     pub dedup_keys: Vec<(u128, i64)>,
+    /// Events of orders that stand otherwise than before, with their life cycle.
+    pub notices: Vec<(Arc<str>, Notice)>,
 }

@@ -1,21 +1,25 @@
 //! One partition from bytes to slices: decode, admit, watermark, fold, in offset order.
 //!
 //! ```text
-//! records ─▶ intake ─▶ batch ─▶ admission ─▶ accepted rows ─▶ branches ─▶ drain
-//!            decode             one judge a space             a fold a view
+//! records ─▶ intake ─▶ batch ─▶ admission ─▶ accepted rows ─┬─▶ branch ──────────────▶ drain
+//!            decode             one judge a space           │   a fold a view
+//!                                                           └─▶ operator ─▶ branches ─▶ drain
 //! ```
 
 pub mod admission;
 pub mod branch;
+pub mod derived;
 pub mod drain;
 pub mod intake;
 pub mod space;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::common::Result;
 
 pub use branch::{AcceptedRows, Branch};
+pub use derived::{DerivedRun, Reading};
 pub use drain::{BranchDrain, LateRecord, PartitionDrain, ViewDrain};
 use intake::{Intake, Taken};
 use space::SpaceRun;
@@ -36,6 +40,26 @@ pub struct Place {
     pub partition: PartitionId,
 }
 
+/// The views of a stream and of what is derived from it.
+#[derive(Debug)]
+pub struct Folds {
+    /// Those over the stream itself.
+    pub branch: Branch,
+    /// Its life cycles.
+    pub derived: Vec<DerivedRun>,
+}
+
+/// What a partition goes on from.
+#[derive(Debug, Clone, Default)]
+pub struct PartitionStart {
+    /// Where it stands.
+    pub at: SavedPartition,
+    /// Its dedup keys.
+    pub dedup_keys: Vec<(u128, i64)>,
+    /// The orders its operators kept, by operator.
+    pub orders: BTreeMap<String, Vec<u8>>,
+}
+
 /// One partition of one stream with the folds of all views over it.
 #[derive(Debug)]
 pub struct PartitionRun {
@@ -50,19 +74,22 @@ impl PartitionRun {
     ///
     /// # Errors
     /// When the stream's columns cannot be decoded or its dedup key not be encoded.
-    pub fn new(plan: Arc<StreamPlan>, place: Place, decoder: Decoder, branches: Vec<Branch>) -> Result<Self> {
+    pub fn new(plan: Arc<StreamPlan>, place: Place, decoder: Decoder, folds: Folds) -> Result<Self> {
         Ok(Self {
             intake: Intake::new(Arc::clone(&plan), decoder)?,
-            live: SpaceRun::new(plan, place.clone(), branches)?,
+            live: SpaceRun::new(plan, place.clone(), folds)?,
             next_offset: None,
             place,
         })
     }
 
     /// Goes on from a checkpoint.
-    pub fn restore(&mut self, at: &SavedPartition, dedup_keys: Vec<(u128, i64)>) {
-        self.next_offset = at.next_offset;
-        self.live.restore(at, dedup_keys);
+    ///
+    /// # Errors
+    /// When the orders of an operator are not what it saved.
+    pub fn restore(&mut self, start: PartitionStart) -> Result<()> {
+        self.next_offset = start.at.next_offset;
+        self.live.restore(start)
     }
 
     /// The partition it runs.

@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 
-use super::Place;
+use super::{Folds, PartitionStart, Place};
 use super::admission::Admission;
 use super::branch::Branch;
+use super::derived::DerivedRun;
 use super::drain::PartitionDrain;
 use super::intake::Batch;
 use crate::model::Offset;
 use crate::sql::StreamPlan;
-use crate::state::SavedPartition;
 
 /// Everything one partition has in one result space.
 #[derive(Debug)]
 pub struct SpaceRun {
     /// Which rows count.
     pub admission: Admission,
-    /// The stream itself and, behind it, the streams derived from it.
-    pub branches: Vec<Branch>,
+    /// The views over the stream itself.
+    branch: Branch,
+    /// Its life cycles with the views over them.
+    derived: Vec<DerivedRun>,
 }
 
 impl SpaceRun {
@@ -27,18 +29,24 @@ impl SpaceRun {
     ///
     /// # Errors
     /// When the stream's dedup key cannot be encoded.
-    pub fn new(plan: Arc<StreamPlan>, place: Place, branches: Vec<Branch>) -> Result<Self> {
-        Ok(Self { admission: Admission::new(plan, place)?, branches })
+    pub fn new(plan: Arc<StreamPlan>, place: Place, folds: Folds) -> Result<Self> {
+        Ok(Self { admission: Admission::new(plan, place)?, branch: folds.branch, derived: folds.derived })
     }
 
     /// Goes on from a checkpoint.
-    pub fn restore(&mut self, at: &SavedPartition, dedup_keys: Vec<(u128, i64)>) {
-        self.admission.watermark = at.watermark;
-        self.admission.counts = at.counts;
-        self.admission.restore_keys(dedup_keys);
-        for branch in &mut self.branches {
-            branch.restore(at);
+    ///
+    /// # Errors
+    /// When the orders of an operator are not what it saved.
+    pub fn restore(&mut self, start: PartitionStart) -> Result<()> {
+        self.admission.watermark = start.at.watermark;
+        self.admission.counts = start.at.counts;
+        self.admission.restore_keys(start.dedup_keys);
+        self.branch.restore(&start.at);
+        for derived in &mut self.derived {
+            let orders = start.orders.get(&**derived.name()).map_or(&[][..], Vec::as_slice);
+            derived.restore(&start.at, orders)?;
         }
+        Ok(())
     }
 
     /// Judges and folds the rows of a batch.
@@ -47,15 +55,19 @@ impl SpaceRun {
     /// When an expression of the stream fails; a view's failure stops only that view.
     pub fn process(&mut self, batch: &Batch) -> Result<()> {
         let accepted = self.admission.admit(batch)?;
-        for branch in &mut self.branches {
-            branch.fold(&accepted, &batch.read);
+        self.branch.fold(&accepted, &batch.read);
+        for derived in &mut self.derived {
+            derived.process(&accepted, &batch.read, self.admission.watermark)?;
         }
         Ok(())
     }
 
-    /// The branch of a stream.
+    /// The branch of the stream, or of a table derived from it.
     pub fn branch(&mut self, stream: &str) -> Option<&mut Branch> {
-        self.branches.iter_mut().find(|branch| branch.stream() == stream)
+        match self.branch.stream() == stream {
+            true => Some(&mut self.branch),
+            false => self.derived.iter_mut().find_map(|derived| derived.branch(stream)),
+        }
     }
 
     /// Everything since the last drain, all at `next_offset`.
@@ -64,13 +76,20 @@ impl SpaceRun {
     /// When an accumulator cannot give its state.
     pub fn drain(&mut self, place: &Place, next_offset: Option<Offset>) -> Result<PartitionDrain> {
         let watermark = self.admission.watermark;
-        let branches = self.branches.iter_mut().map(|branch| branch.drain(watermark)).collect::<Result<_>>()?;
+        let mut branches = vec![self.branch.drain(watermark)?];
+        let mut operators = Vec::with_capacity(self.derived.len());
+        for derived in &mut self.derived {
+            let (drain, of_tables) = derived.drain(watermark)?;
+            operators.push((Arc::clone(derived.name()), drain));
+            branches.extend(of_tables);
+        }
         Ok(PartitionDrain {
             partition: place.partition,
             next_offset,
             watermark,
             counts: self.admission.counts,
             branches,
+            operators,
             dead_letters: self.admission.take_dead_letters(),
             dedup_keys: self.admission.take_keys(),
         })

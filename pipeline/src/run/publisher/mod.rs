@@ -2,6 +2,7 @@
 
 mod streams;
 mod view;
+mod over_results;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +11,15 @@ use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
 pub use streams::{Moment, StreamAt};
-use view::SystemView;
+use over_results::{ResultsView, Shown};
 pub use view::{ViewRuntime, view_info, view_key, views_to_run};
 
-use super::accounting::{LateEntry, Ledger, RecordRow, ViewRow, records_accounted, views_accounted};
+use super::accounting::{
+    LateEntry, Ledger, OrdersRow, RecordRow, ViewRow, lifecycle_accounted, records_accounted, views_accounted,
+};
 use super::partition::{LateRecord, PartitionDrain};
 use crate::model::{DeadLetter, PartitionId};
-use crate::results::published::NewWindow;
-use crate::results::{Cut, Mark, Snapshot, StreamProgress};
+use crate::results::{Cut, Snapshot, StreamProgress};
 use crate::sql::Catalog;
 use crate::windows::fire::Progress;
 
@@ -26,9 +28,12 @@ use crate::windows::fire::Progress;
 pub struct Publisher {
     /// The streams that are read, by name.
     pub streams: BTreeMap<String, StreamAt>,
+    /// The tables derived from them, each with its stream.
+    derived: BTreeMap<String, String>,
     /// The views over streams, in the order of their names.
     pub views: Vec<ViewRuntime>,
-    system: Vec<SystemView>,
+    /// The views over other views and tables, each after those it reads.
+    over_results: Vec<ResultsView>,
     late: Ledger<LateEntry>,
     dead_letters: Ledger<DeadLetter>,
     cut: u64,
@@ -50,15 +55,17 @@ impl Publisher {
     /// When a view's state cannot be made.
     pub fn new(catalog: &Catalog, limits: PublisherLimits) -> Result<Self> {
         let mut views = Vec::new();
-        let mut system = Vec::new();
         for view in &catalog.views {
             views.extend(ViewRuntime::new(catalog, view, limits)?);
-            system.extend(SystemView::new(catalog, view, limits));
         }
+        let derived = catalog.streams.values().filter(|plan| plan.definition.derived.is_some());
         Ok(Self {
             streams: BTreeMap::new(),
+            derived: derived
+                .map(|plan| (plan.definition.name.clone(), plan.definition.base().to_owned()))
+                .collect(),
             views,
-            system,
+            over_results: ResultsView::of(catalog, limits)?,
             late: Ledger::new(limits.ledger_rows_max),
             dead_letters: Ledger::new(limits.ledger_rows_max),
             cut: 0,
@@ -105,51 +112,51 @@ impl Publisher {
         let cut = self.cut;
         let streams = &self.streams;
         for view in self.views.iter_mut().filter(|view| view.failed.is_none()) {
-            let progress = progress(streams, &view.stream, moment);
+            let progress = progress(streams, (&view.base, &view.stream), moment);
             if let Err(reason) = view.fire_and_show(cut, progress) {
                 view.fail(reason);
             }
         }
         let tables = self.tables()?;
-        for view in &mut self.system {
-            let Some(table) = tables.get(&view.table) else { continue };
-            let rows = view.runner.run(table.clone())?;
-            let window = (i64::MIN, i64::MAX);
-            view.published.show(cut, NewWindow { window, rows, mark: Mark::Provisional, revision: 0 })?;
+        let mut views: BTreeMap<String, Arc<Snapshot>> =
+            self.views.iter_mut().map(|view| (view.name.to_string(), view.published.snapshot())).collect();
+        for view in &mut self.over_results {
+            view.show(cut, &Shown { views: &views, tables: &tables });
+            views.insert(view.published.info().name.clone(), view.published.snapshot());
         }
         Ok(Cut {
             cut,
             streams: self.told(moment),
             offsets: self.streams.iter().map(|(name, stream)| (name.clone(), stream.offsets())).collect(),
             published_at: moment.now_ms,
-            views: self.snapshots(),
+            views,
             tables,
         })
     }
 
     fn told(&self, moment: &Moment) -> BTreeMap<String, StreamProgress> {
-        let one = |(name, stream): (&String, &StreamAt)| {
-            (name.clone(), stream.told(stream.progress(name, name, moment)))
-        };
-        self.streams.iter().map(one).collect()
-    }
-
-    fn snapshots(&mut self) -> BTreeMap<String, Arc<Snapshot>> {
-        let streams = self.views.iter_mut().map(|view| &mut view.published);
-        let system = self.system.iter_mut().map(|view| &mut view.published);
-        streams.chain(system).map(|view| (view.info().name.clone(), view.snapshot())).collect()
+        let own = self.streams.keys().map(|name| (name, name));
+        let derived = self.derived.iter().map(|(name, base)| (name, base));
+        own.chain(derived)
+            .filter_map(|(name, base)| {
+                let at = self.streams.get(base)?;
+                Some((name.clone(), at.told(at.progress(base, name, moment))))
+            })
+            .collect()
     }
 
     fn tables(&mut self) -> Result<BTreeMap<String, RecordBatch>> {
         let mut records: Vec<RecordRow<'_>> = Vec::new();
         let mut views: Vec<ViewRow<'_>> = Vec::new();
+        let mut orders: Vec<OrdersRow<'_>> = Vec::new();
         for (name, stream) in &self.streams {
             for (partition, at) in &stream.partitions {
                 records.push((name, *partition, at.counts));
+                orders.extend(at.operators.iter().map(|(table, counts)| (table.as_str(), *partition, *counts)));
             }
         }
         for view in &self.views {
-            for (partition, at) in self.streams.get(&*view.stream).iter().flat_map(|stream| &stream.partitions) {
+            for (partition, at) in self.streams.get(&*view.base).iter().flat_map(|stream| &stream.partitions) {
                 let counts = at.views.get(&*view.key).map(|fold| fold.counts).unwrap_or_default();
                 views.push((&view.name, *partition, counts));
             }
@@ -157,6 +164,7 @@ impl Publisher {
         Ok(BTreeMap::from([
             ("records_accounted".to_owned(), records_accounted(&records)?),
             ("views_accounted".to_owned(), views_accounted(&views)?),
+            ("lifecycle_accounted".to_owned(), lifecycle_accounted(&orders)?),
             ("late_orders".to_owned(), self.late.table()?),
             ("dead_letters".to_owned(), self.dead_letters.table()?),
         ]))
@@ -164,7 +172,9 @@ impl Publisher {
 
     /// Views that were stopped, with their reasons.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.views.iter().filter_map(|view| Some((&*view.name, view.failed.as_deref()?)))
+        let streams = self.views.iter().filter_map(|view| Some((&*view.name, view.failed.as_deref()?)));
+        let results = self.over_results.iter();
+        streams.chain(results.filter_map(|view| Some((view.published.info().name.as_str(), view.failed.as_deref()?))))
     }
 
     /// Number of the last cut.
@@ -174,10 +184,10 @@ impl Publisher {
     }
 }
 
-/// How far a stream is; one that is not read is at its beginning.
-fn progress(streams: &BTreeMap<String, StreamAt>, stream: &str, moment: &Moment) -> Progress {
-    match streams.get(stream) {
-        Some(at) => at.progress(stream, stream, moment),
+/// How far a stream is, which may be derived from `base`; one that is not read is at its beginning.
+fn progress(streams: &BTreeMap<String, StreamAt>, (base, stream): (&str, &str), moment: &Moment) -> Progress {
+    match streams.get(base) {
+        Some(at) => at.progress(base, stream, moment),
         None => Progress { watermark: i64::MIN, settled: i64::MIN, as_of: None, ended: false },
     }
 }

@@ -11,7 +11,6 @@ use crate::results::{PublishedView, ViewInfo};
 use crate::run::build::ViewToRun;
 use crate::sql::catalog::{Catalog, ViewDefinition, ViewQuery};
 use crate::sql::options::Retention;
-use crate::windows::below::Runner;
 use crate::windows::fire::{Fired, Progress, ViewState};
 
 /// One view over a stream with its state and its published rows.
@@ -23,6 +22,8 @@ pub struct ViewRuntime {
     pub name: Arc<str>,
     /// The stream it reads.
     pub stream: Arc<str>,
+    /// The stream of the log that its rows come from: the same, unless it is derived.
+    pub base: Arc<str>,
     /// SHA-256 of its definition.
     pub hash: String,
     /// The engine's state.
@@ -33,14 +34,6 @@ pub struct ViewRuntime {
     pub failed: Option<String>,
 }
 
-/// One view over the engine's own tables.
-#[derive(Debug)]
-pub(super) struct SystemView {
-    pub(super) table: String,
-    pub(super) runner: Runner,
-    pub(super) published: PublishedView,
-}
-
 impl ViewRuntime {
     /// A view before its first record; `None` for one over the engine's own tables.
     ///
@@ -48,12 +41,15 @@ impl ViewRuntime {
     /// When its state cannot be made.
     pub fn new(catalog: &Catalog, view: &ViewDefinition, limits: PublisherLimits) -> Result<Option<Self>> {
         let ViewQuery::Stream(plan) = &view.query else { return Ok(None) };
-        let zone = catalog.streams.get(&plan.stream).map_or(Zone::UTC, |stream| stream.definition.zone);
+        let stream = catalog.streams.get(&plan.stream);
+        let zone = stream.map_or(Zone::UTC, |stream| stream.definition.zone);
+        let base = stream.map_or(plan.stream.as_str(), |stream| stream.definition.base());
         let Some(run) = view_to_run(view) else { return Ok(None) };
         Ok(Some(Self {
             key: run.key.clone(),
             name: view.name.as_str().into(),
             stream: plan.stream.as_str().into(),
+            base: base.into(),
             hash: view.hash.clone(),
             state: run.state(zone)?,
             published: published(catalog, view, limits),
@@ -87,19 +83,11 @@ impl ViewRuntime {
     }
 }
 
-impl SystemView {
-    /// A view over one of the engine's own tables; `None` for one over a stream.
-    pub(super) fn new(catalog: &Catalog, view: &ViewDefinition, limits: PublisherLimits) -> Option<Self> {
-        let ViewQuery::System { table, plan } = &view.query else { return None };
-        let runner = Runner::new(plan.plan.clone());
-        Some(Self { table: table.clone(), runner, published: published(catalog, view, limits) })
-    }
-}
-
-/// The views of a catalogue over one stream, as partitions fold them.
+/// The views of a catalogue over one stream of the log and what is derived from it, as partitions fold them.
 #[must_use]
 pub fn views_to_run(catalog: &Catalog, stream: &str) -> Vec<ViewToRun> {
-    let of_stream = |view: &&ViewDefinition| matches!(&view.query, ViewQuery::Stream(plan) if plan.stream == stream);
+    let base = |name: &str| catalog.streams.get(name).is_some_and(|plan| plan.definition.base() == stream);
+    let of_stream = |view: &&ViewDefinition| matches!(&view.query, ViewQuery::Stream(plan) if base(&plan.stream));
     catalog.views.iter().filter(of_stream).filter_map(view_to_run).collect()
 }
 
@@ -122,13 +110,10 @@ fn view_to_run(view: &ViewDefinition) -> Option<ViewToRun> {
 /// What a view is, for those who read it.
 #[must_use]
 pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
-    let (schema, keys, windows) = match &view.query {
-        ViewQuery::Stream(plan) => (plan.schema.clone(), plan.keys.clone(), (plan.window_start, plan.window_end)),
-        ViewQuery::System { plan, .. } => (plan.plan.plan.schema(), plan.keys.clone(), (None, None)),
-    };
-    let stream = match &view.query {
-        ViewQuery::Stream(plan) => catalog.streams.get(&plan.stream),
-        ViewQuery::System { .. } => None,
+    let (schema, keys) = (view.query.schema(), view.query.keys());
+    let (stream, windows) = match &view.query {
+        ViewQuery::Stream(plan) => (catalog.streams.get(&plan.stream), (plan.window_start, plan.window_end)),
+        ViewQuery::Results(_) => (None, (None, None)),
     };
     ViewInfo {
         name: view.name.clone(),
@@ -146,11 +131,8 @@ pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
     }
 }
 
-fn published(catalog: &Catalog, view: &ViewDefinition, limits: PublisherLimits) -> PublishedView {
-    let keys = match &view.query {
-        ViewQuery::Stream(plan) => plan.keys.clone(),
-        ViewQuery::System { plan, .. } => plan.keys.clone(),
-    };
+pub(super) fn published(catalog: &Catalog, view: &ViewDefinition, limits: PublisherLimits) -> PublishedView {
+    let keys = view.query.keys().to_vec();
     let keep = match view.retention {
         Retention::Rows(rows) => Keep::Rows(rows),
         Retention::Time(ms) => Keep::Time(ms),

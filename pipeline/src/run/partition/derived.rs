@@ -1,0 +1,123 @@
+//! A life cycle behind a stream: its operator, and the derived tables that read what it makes.
+//!
+//! ```text
+//! accepted rows ─▶ operator ─┬─▶ dated by the effect ─▶ branch of one table
+//!                            └─▶ dated by the order  ─▶ branch of another
+//! ```
+//! Tables that are LIKE one another share one operator; each has its own event time, and so its own branch.
+
+use std::sync::Arc;
+
+use datafusion::common::{DataFusionError, Result};
+
+use super::branch::{AcceptedRows, Branch};
+use super::drain::BranchDrain;
+use super::intake::Read;
+use crate::lifecycle::operator::{OperatorDrain, Output, Taken};
+use crate::lifecycle::{Counts, Operator};
+use crate::sql::StreamPlan;
+use crate::state::SavedPartition;
+
+/// One operator of one partition.
+#[derive(Debug)]
+pub struct DerivedRun {
+    name: Arc<str>,
+    operator: Operator,
+    readings: Vec<Reading>,
+}
+
+/// A table over what the operator makes.
+#[derive(Debug)]
+pub struct Reading {
+    /// The table, with its computed columns.
+    pub plan: Arc<StreamPlan>,
+    /// Which of the operator's times dates its rows.
+    pub time: Output,
+    /// Its views.
+    pub branch: Branch,
+}
+
+impl DerivedRun {
+    /// An operator before its first record.
+    #[must_use]
+    pub fn new(name: Arc<str>, operator: Operator, readings: Vec<Reading>) -> Self {
+        Self { name, operator, readings }
+    }
+
+    /// Its name: that of the table that declares it.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The branch of one of its tables.
+    pub fn branch(&mut self, table: &str) -> Option<&mut Branch> {
+        self.readings.iter_mut().map(|reading| &mut reading.branch).find(|branch| branch.stream() == table)
+    }
+
+    /// Goes on from a checkpoint; `orders` are those it kept.
+    ///
+    /// # Errors
+    /// When they are not what it saved.
+    pub fn restore(&mut self, at: &SavedPartition, orders: &[u8]) -> Result<()> {
+        let counts = at.operators.get(&*self.name).copied().unwrap_or_default();
+        self.operator.restore(counts, orders).map_err(|detail| {
+            DataFusionError::Execution(format!("the orders of {} cannot be taken up: {detail}", self.name))
+        })?;
+        for reading in &mut self.readings {
+            reading.branch.restore(at);
+        }
+        Ok(())
+    }
+
+    /// Takes accepted rows in and folds what comes of them; `watermark` is the partition's after them.
+    ///
+    /// # Errors
+    /// When the rows are not of the source's columns, or a computed column fails.
+    pub fn process(&mut self, rows: &AcceptedRows, read: &Read, watermark: i64) -> Result<()> {
+        if !rows.is_empty() {
+            let offsets: Vec<i64> = rows.origins.iter().map(|row| read.offset(*row)).collect();
+            let taken = self.operator.take(&rows.batch, &rows.times, &rows.watermarks, &offsets)?;
+            for reading in &mut self.readings {
+                let accepted = accepted(reading, &taken, rows)?;
+                reading.branch.fold(&accepted, read);
+            }
+        }
+        self.operator.forget(watermark);
+        Ok(())
+    }
+
+    /// What became of the events.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.operator.counts()
+    }
+
+    /// Everything since the last drain. `watermark` is the partition's own.
+    ///
+    /// # Errors
+    /// When an accumulator cannot give its state.
+    pub fn drain(&mut self, watermark: i64) -> Result<(OperatorDrain, Vec<BranchDrain>)> {
+        let branches = self.readings.iter_mut().map(|reading| reading.branch.drain(watermark));
+        Ok((self.operator.drain(), branches.collect::<Result<_>>()?))
+    }
+}
+
+/// What the operator made, as a table's rows with the papers of the records they are due to.
+fn accepted(reading: &Reading, taken: &Taken, from: &AcceptedRows) -> Result<AcceptedRows> {
+    let times = match reading.time {
+        Output::OrderTime => &taken.order_times,
+        Output::PaidTime => &taken.paid_times,
+        _ => &taken.effect_times,
+    };
+    let mut rows = AcceptedRows::with_capacity(times.len());
+    for (time, due_to) in times.iter().zip(&taken.due_to) {
+        let at = usize::try_from(*due_to).unwrap_or(usize::MAX);
+        let of = |values: &[i64]| values.get(at).copied().unwrap_or(i64::MIN);
+        let arrival = from.arrivals.get(at).copied().unwrap_or(0);
+        let origin = from.origins.get(at).copied().unwrap_or(usize::MAX);
+        rows.note(Some(*time), of(&from.watermarks), arrival, origin);
+    }
+    rows.batch = reading.plan.complete(&taken.batch)?;
+    Ok(rows)
+}

@@ -1,0 +1,134 @@
+//! Views over what other views show: run again at a cut that changed one of their inputs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array as _, RecordBatch};
+use arrow::compute::concat_batches;
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::collect;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use tokio::runtime::Runtime;
+
+use super::PublisherLimits;
+use super::view::published;
+use crate::results::published::NewWindow;
+use crate::results::{Mark, PublishedView, Snapshot};
+use crate::sql::catalog::{Catalog, ViewDefinition, ViewQuery};
+use crate::sql::over_results::OverResults;
+
+/// One view over results.
+#[derive(Debug)]
+pub(super) struct ResultsView {
+    over: Arc<OverResults>,
+    context: Arc<TaskContext>,
+    runtime: Arc<Runtime>,
+    /// What its inputs were when it was last run; `None` before the first time.
+    seen: Option<BTreeMap<String, Vec<RecordBatch>>>,
+    pub(super) published: PublishedView,
+    /// Why it was stopped, if it was.
+    pub(super) failed: Option<String>,
+}
+
+/// What a view over results may read at a cut.
+pub(super) struct Shown<'a> {
+    pub(super) views: &'a BTreeMap<String, Arc<Snapshot>>,
+    pub(super) tables: &'a BTreeMap<String, RecordBatch>,
+}
+
+impl Shown<'_> {
+    fn rows(&self, name: &str) -> Vec<RecordBatch> {
+        match (self.views.get(name), self.tables.get(name)) {
+            (Some(view), _) => view.batches(),
+            (None, Some(table)) => vec![table.clone()],
+            (None, None) => Vec::new(),
+        }
+    }
+}
+
+impl ResultsView {
+    /// All views over results of a catalogue, each after those it reads.
+    ///
+    /// # Errors
+    /// When the system gives nothing to run them on.
+    pub(super) fn of(catalog: &Catalog, limits: PublisherLimits) -> Result<Vec<Self>> {
+        // Some operators of DataFusion spawn tasks; this thread runs them itself.
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let runtime = Arc::new(runtime);
+        let one = |view| Self::new(catalog, view, limits, &runtime);
+        let mut all: Vec<Self> = catalog.views.iter().filter_map(one).collect();
+        all.sort_by_key(|view| view.over.level);
+        Ok(all)
+    }
+
+    fn new(
+        catalog: &Catalog,
+        view: &ViewDefinition,
+        limits: PublisherLimits,
+        runtime: &Arc<Runtime>,
+    ) -> Option<Self> {
+        let ViewQuery::Results(over) = &view.query else { return None };
+        Some(Self {
+            over: Arc::clone(over),
+            context: catalog.context.task_ctx(),
+            runtime: Arc::clone(runtime),
+            seen: None,
+            published: published(catalog, view, limits),
+            failed: None,
+        })
+    }
+
+    /// Shows the query's rows over what is shown at this cut, if one of its inputs is another than before.
+    /// An expression that fails on a row stops this view and no other.
+    pub(super) fn show(&mut self, cut: u64, shown: &Shown<'_>) {
+        if self.failed.is_some() {
+            return;
+        }
+        if let Err(error) = self.show_changed(cut, shown) {
+            let (name, reason) = (&self.published.info().name, error.strip_backtrace());
+            tracing::error!(view = %name, reason, "view {name} is stopped: {reason}");
+            self.failed = Some(reason);
+        }
+    }
+
+    fn show_changed(&mut self, cut: u64, shown: &Shown<'_>) -> Result<()> {
+        let inputs: BTreeMap<String, Vec<RecordBatch>> =
+            self.over.inputs.iter().map(|name| (name.clone(), shown.rows(name))).collect();
+        if self.seen.as_ref().is_some_and(|seen| same(seen, &inputs)) {
+            return Ok(());
+        }
+        let rows = self.run(&inputs)?;
+        let window = (i64::MIN, i64::MAX);
+        self.published.show(cut, NewWindow { window, rows, mark: Mark::Provisional, revision: 0 })?;
+        self.published.trim(cut);
+        self.seen = Some(inputs);
+        Ok(())
+    }
+
+    fn run(&self, inputs: &BTreeMap<String, Vec<RecordBatch>>) -> Result<RecordBatch> {
+        let _turn = self.over.turn.lock();
+        for (name, slot) in &self.over.slots {
+            *slot.lock() = inputs.get(name).cloned().unwrap_or_default();
+        }
+        // A plan keeps the metrics of every execution; a fresh one has none.
+        let plan = reset_plan_states(Arc::clone(&self.over.plan))?;
+        let schema = plan.schema();
+        let batches = self.runtime.block_on(collect(plan, Arc::clone(&self.context)));
+        self.over.slots.iter().for_each(|(_, slot)| slot.lock().clear());
+        Ok(concat_batches(&schema, &batches?)?)
+    }
+}
+
+/// Whether all inputs are as they were; columns that are the very same are not compared.
+fn same(before: &BTreeMap<String, Vec<RecordBatch>>, now: &BTreeMap<String, Vec<RecordBatch>>) -> bool {
+    let same_batch = |left: &RecordBatch, right: &RecordBatch| {
+        left.num_rows() == right.num_rows()
+            && left.columns().iter().zip(right.columns()).all(|(left, right)| {
+                Arc::ptr_eq(left, right) || left.to_data().ptr_eq(&right.to_data()) || left == right
+            })
+    };
+    before.iter().zip(now).all(|((_, before), (_, now))| {
+        before.len() == now.len() && before.iter().zip(now).all(|(before, now)| same_batch(before, now))
+    })
+}

@@ -1,0 +1,8 @@
+-- title.zh: 净成交额（按订单日）
+-- title.en: Net GMV by order day
+-- unit: CNY
+CREATE MATERIALIZED VIEW net_gmv_order_day
+WITH ('result.retention' = '62 d', 'allowed-lateness' = '31 d') AS
+SELECT window_start, window_end, SUM(gmv) AS net_gmv
+FROM TABLE(TUMBLE(TABLE net_order_day, DESCRIPTOR(order_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end;

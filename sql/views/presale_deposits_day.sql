@@ -1,0 +1,8 @@
+-- title.zh: 预售定金（当日）
+-- title.en: Presale deposits of the day
+-- unit: CNY
+CREATE MATERIALIZED VIEW presale_deposits_day
+WITH ('result.retention' = '31 d') AS
+SELECT window_start, window_end, SUM(gmv) AS gmv, SUM(paid_orders) AS orders
+FROM TABLE(TUMBLE(TABLE presale_deposits, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end;

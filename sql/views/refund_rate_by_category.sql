@@ -1,0 +1,15 @@
+-- title.zh: 各品类退款率
+-- title.en: Refund rate by category
+-- unit: CNY
+CREATE MATERIALIZED VIEW refund_rate_by_category
+WITH ('result.retention' = '31 d') AS
+SELECT
+  window_start,
+  window_end,
+  category,
+  SUM(paid) AS paid,
+  SUM(refunded) AS refunded,
+  CAST(SUM(refunded) / NULLIF(SUM(paid), 0) AS DECIMAL(9, 4)) AS refund_rate,
+  SUM(refunded_orders) AS refunded_orders
+FROM TABLE(TUMBLE(TABLE order_flow, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end, category;
