@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 
 use super::attributes::{Reader, Writer};
 use super::order::Event;
-use super::orders::{Counts, Notice, Orders};
+use super::orders::{Arrival, Counts, Notice, Orders};
 use super::rules::Rules;
 use super::saved;
 use super::settle::{Effect, Measures};
@@ -82,6 +82,19 @@ pub struct Columns {
     pub outputs: Vec<Output>,
     /// Their names and types.
     pub schema: SchemaRef,
+}
+
+/// What is known of the records of a batch beside their columns, each by row.
+#[derive(Debug, Clone, Copy)]
+pub struct Papers<'a> {
+    /// Their event times, epoch milliseconds.
+    pub times: &'a [i64],
+    /// The partition's watermark before each.
+    pub watermarks: &'a [i64],
+    /// Their offsets.
+    pub offsets: &'a [i64],
+    /// The raw records.
+    pub raw: &'a [&'a [u8]],
 }
 
 /// The rows of one batch, each with what the engine knows of it.
@@ -162,18 +175,12 @@ impl Operator {
         Self { columns, orders: Orders::new(Arc::clone(&rules)), rules, handed: 0 }
     }
 
-    /// Takes a batch of accepted records in. `times` are their event times, `watermarks` the partition's
-    /// watermark before each, `offsets` their places.
+    /// Takes a batch of accepted records in.
     ///
     /// # Errors
     /// When a column is not of the declared type, which is a fault of the planner.
-    pub fn take(
-        &mut self,
-        batch: &RecordBatch,
-        times: &[i64],
-        watermarks: &[i64],
-        offsets: &[i64],
-    ) -> Result<Taken, ArrowError> {
+    pub fn take(&mut self, batch: &RecordBatch, papers: Papers<'_>) -> Result<Taken, ArrowError> {
+        let Papers { times, watermarks, offsets, raw } = papers;
         let columns = Arc::clone(&self.columns);
         let keys = Writer::new(&[Arc::clone(batch.column(columns.key))])?;
         let carried: Vec<ArrayRef> = columns.carried.iter().map(|at| Arc::clone(batch.column(*at))).collect();
@@ -207,16 +214,19 @@ impl Operator {
             };
             let watermark = watermarks.get(row).copied().unwrap_or(i64::MIN);
             let due_to = u32::try_from(row).unwrap_or(u32::MAX);
-            self.orders.take(&key, event, &attributes, watermark, &mut |sign, effect| {
+            let raw = raw.get(row).copied().unwrap_or(&[]);
+            let arrival = Arrival { key: &key, event, attributes: &attributes, raw };
+            self.orders.take(arrival, watermark, &mut |sign, effect| {
                 rows.push(&key, sign, effect, due_to);
             });
         }
         self.hand_on(rows)
     }
 
-    /// Forgets the orders that the watermark has passed by the horizon; to be said after every batch.
-    pub fn forget(&mut self, watermark: i64) {
-        self.orders.forget(watermark);
+    /// Forgets the orders that the watermark has passed by the horizon; to be said after every batch, with
+    /// the offset of the last record read.
+    pub fn forget(&mut self, watermark: i64, due_to: i64) {
+        self.orders.forget(watermark, due_to);
     }
 
     /// What became of the events.

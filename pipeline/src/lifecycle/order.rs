@@ -41,19 +41,39 @@ pub struct Order {
     pub attributes: Vec<Box<[u8]>>,
     /// The largest event time it has had, that of repeats too; epoch milliseconds.
     pub newest: i64,
+    /// The raw records of its events by offset, kept only while it waits to be opened: whoever asks for
+    /// what waits wants to see it, and what counts is nothing to look for.
+    pub raw: Vec<(i64, Box<[u8]>)>,
 }
 
 impl Order {
     /// An order that has had no event.
     #[must_use]
     pub fn new() -> Self {
-        Self { events: Vec::new(), attributes: Vec::new(), newest: i64::MIN }
+        Self { events: Vec::new(), attributes: Vec::new(), newest: i64::MIN, raw: Vec::new() }
     }
 
     /// Attribute row of an event.
     #[must_use]
     pub fn attributes_of(&self, event: &Event) -> &[u8] {
         self.attributes.get(usize::from(event.attributes)).map_or(&[], |row| row)
+    }
+
+    /// The raw record of an event that waits; empty for one that does not.
+    #[must_use]
+    pub fn raw_of(&self, event: &Event) -> &[u8] {
+        self.raw.iter().find(|(offset, _)| *offset == event.offset).map_or(&[], |(_, raw)| raw)
+    }
+
+    /// Keeps the raw records of the events that wait, and of no others.
+    pub fn keep_raw(&mut self, event: &Event, raw: &[u8], rules: &Rules) {
+        if self.events.iter().any(|event| rules.action(event.kind).opens) {
+            self.raw = Vec::new();
+            return;
+        }
+        self.raw.push((event.offset, raw.into()));
+        let events = &self.events;
+        self.raw.retain(|(offset, _)| events.iter().any(|event| event.offset == *offset));
     }
 
     /// Offers an event; what is kept depends on which events there were, not on the order they came in.

@@ -154,14 +154,33 @@ impl Standing {
 pub struct Notice {
     /// Its offset.
     pub offset: i64,
+    /// Offset of the record that brought it about: its own, or one that was read later.
+    pub due_to: i64,
     /// Its event time, epoch milliseconds.
     pub time: i64,
     /// Its order.
     pub key: Key,
     /// Number of its kind.
     pub kind: u16,
+    /// How it stood before; [`Standing::Settled`] for one that is new or counted.
+    pub was: Standing,
     /// How it stands.
     pub standing: Standing,
+    /// The raw record, where it is at hand: while the event is new, or waits.
+    pub raw: Box<[u8]>,
+}
+
+/// An event on its way to its order.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Its order.
+    pub key: &'a [u8],
+    /// Itself.
+    pub event: Event,
+    /// The attributes it carries, as [`super::attributes`] writes them.
+    pub attributes: &'a [u8],
+    /// The raw record, which is kept while it waits.
+    pub raw: &'a [u8],
 }
 
 /// An effect that begins (`sign` 1) or is taken back (`sign` -1).
@@ -266,21 +285,23 @@ impl Orders {
     }
 
     /// Takes one event in; `watermark` is the partition's before it.
-    pub fn take(&mut self, key: &[u8], event: Event, attributes: &[u8], watermark: i64, effect: OnEffect<'_>) {
+    pub fn take(&mut self, arrival: Arrival<'_>, watermark: i64, effect: OnEffect<'_>) {
+        let Arrival { key, event, attributes, raw } = arrival;
         self.counts.taken += 1;
         if self.forgotten_at(event.time) <= watermark {
             self.counts.expired += 1;
-            return self.tell(key, &event, Standing::TooOld);
+            return self.tell(key, &event, Standing::TooOld, raw);
         }
         if let Some(standing) = self.refusal(&event) {
             self.counts.refused += 1;
-            return self.tell(key, &event, standing);
+            return self.tell(key, &event, standing, raw);
         }
-        let Some(key) = self.order_of(key, watermark) else { return };
+        let Some(key) = self.order_of(key, watermark, event.offset) else { return };
         let rules = Arc::clone(&self.rules);
         let Some(entry) = self.orders.get_mut(&key) else { return };
         let before = entry.order.clone();
         let kept = entry.order.offer(event, attributes, &rules);
+        entry.order.keep_raw(&event, raw, &rules);
         self.bytes = self.bytes - size(&key, &before) + size(&key, &entry.order);
         if !std::mem::replace(&mut entry.is_changed, true) {
             self.changed.push(Arc::clone(&key));
@@ -291,7 +312,7 @@ impl Orders {
         match kept {
             Kept::Full => {
                 self.counts.refused += 1;
-                return self.tell(&key, &event, Standing::TooMany);
+                return self.tell(&key, &event, Standing::TooMany, raw);
             }
             Kept::Repeats => {
                 self.counts.repeated += 1;
@@ -300,13 +321,13 @@ impl Orders {
             Kept::InPlaceOf(_) => self.counts.repeated += 1,
             Kept::Added => {}
         }
-        self.settle_again(&key, &before, effect);
+        self.settle_again(&key, &before, (&event, raw), effect);
     }
 
-    /// Forgets the orders that the watermark has passed by the horizon.
-    pub fn forget(&mut self, watermark: i64) {
+    /// Forgets the orders that the watermark has passed by the horizon; `due_to` is the last record read.
+    pub fn forget(&mut self, watermark: i64, due_to: i64) {
         while let Some(key) = self.oldest(|at| at <= watermark) {
-            self.give_up(&key, Standing::Expired);
+            self.give_up(&key, Standing::Expired, due_to);
         }
     }
 
@@ -323,21 +344,21 @@ impl Orders {
     }
 
     /// The key of an event's order, which is made if there is none; room is made for it first.
-    fn order_of(&mut self, key: &[u8], watermark: i64) -> Option<Key> {
+    fn order_of(&mut self, key: &[u8], watermark: i64, due_to: i64) -> Option<Key> {
         if let Some((known, entry)) = self.orders.get_key_value(key) {
             let known = Arc::clone(known);
             if self.forgotten_at(entry.order.newest) > watermark {
                 return Some(known);
             }
-            self.give_up(&known, Standing::Expired);
+            self.give_up(&known, Standing::Expired, due_to);
         }
         if self.orders.len() >= self.rules.orders_max {
             // First those whose time has come, or the batch would decide who is crowded out.
-            self.forget(watermark);
+            self.forget(watermark, due_to);
             while self.orders.len() >= self.rules.orders_max {
                 let oldest = self.oldest(|_| true)?;
                 self.counts.forgotten_early += 1;
-                self.give_up(&oldest, Standing::Crowded);
+                self.give_up(&oldest, Standing::Crowded, due_to);
             }
         }
         let key: Key = key.into();
@@ -364,7 +385,7 @@ impl Orders {
         }
     }
 
-    fn give_up(&mut self, key: &Key, standing: Standing) {
+    fn give_up(&mut self, key: &Key, standing: Standing, due_to: i64) {
         let Some(Entry { order, is_changed }) = self.orders.remove(key) else { return };
         self.by_age.remove(&(self.forgotten_at(order.newest), Arc::clone(key)));
         self.bytes -= size(key, &order);
@@ -375,12 +396,21 @@ impl Orders {
         for (event, _) in order.events.iter().zip(stands).filter(|(_, stand)| *stand == Stand::Waiting) {
             self.counts.waiting -= 1;
             self.counts.expired += 1;
-            self.tell(key, event, standing);
+            self.notices.push(Notice {
+                offset: event.offset,
+                due_to,
+                time: event.time,
+                key: Arc::clone(key),
+                kind: event.kind,
+                was: Standing::Waiting,
+                standing,
+                raw: order.raw_of(event).into(),
+            });
         }
     }
 
     /// Hands on the difference between what an order was and what it is.
-    fn settle_again(&mut self, key: &Key, before: &Order, effect: OnEffect<'_>) {
+    fn settle_again(&mut self, key: &Key, before: &Order, (by, raw): (&Event, &[u8]), effect: OnEffect<'_>) {
         let rules = Arc::clone(&self.rules);
         let Some(Entry { order, .. }) = self.orders.get(key) else { return };
         let (was, is) = (settle(before, &rules), settle(order, &rules));
@@ -399,19 +429,29 @@ impl Orders {
         was.stands.iter().for_each(|stand| *self.counts.of(*stand) -= 1);
         is.stands.iter().for_each(|stand| *self.counts.of(*stand) += 1);
         let notices = changes(before, &was.stands, order, &is.stands);
-        self.notices.extend(notices.into_iter().map(|(event, standing)| Notice {
+        self.notices.extend(notices.into_iter().map(|(event, was, standing)| Notice {
             offset: event.offset,
+            due_to: by.offset,
             time: event.time,
             key: Arc::clone(key),
             kind: event.kind,
+            was,
             standing,
+            raw: if event.offset == by.offset { raw.into() } else { order.raw_of(&event).into() },
         }));
     }
 
-    fn tell(&mut self, key: &[u8], event: &Event, standing: Standing) {
-        let notice =
-            Notice { offset: event.offset, time: event.time, key: key.into(), kind: event.kind, standing };
-        self.notices.push(notice);
+    fn tell(&mut self, key: &[u8], event: &Event, standing: Standing, raw: &[u8]) {
+        self.notices.push(Notice {
+            offset: event.offset,
+            due_to: event.offset,
+            time: event.time,
+            key: key.into(),
+            kind: event.kind,
+            was: Standing::Settled,
+            standing,
+            raw: raw.into(),
+        });
     }
 }
 
@@ -424,23 +464,23 @@ fn standing(stand: Stand) -> Standing {
 }
 
 /// The events that stand otherwise now; a new one that counts is nothing to tell.
-fn changes(before: &Order, was: &[Stand], after: &Order, is: &[Stand]) -> Vec<(Event, Standing)> {
+fn changes(before: &Order, was: &[Stand], after: &Order, is: &[Stand]) -> Vec<(Event, Standing, Standing)> {
     let stood = |offset: i64| {
         let found = before.events.iter().zip(was).find(|(event, _)| event.offset == offset);
         found.map_or(Standing::Settled, |(_, stand)| standing(*stand))
     };
-    let mut all: Vec<(Event, Standing)> = after
+    let mut all: Vec<(Event, Standing, Standing)> = after
         .events
         .iter()
         .zip(is)
-        .map(|(event, stand)| (*event, standing(*stand)))
-        .filter(|(event, standing)| stood(event.offset) != *standing)
+        .map(|(event, stand)| (*event, stood(event.offset), standing(*stand)))
+        .filter(|(_, was, standing)| was != standing)
         .collect();
     let replaced = before.events.iter().filter(|event| !after.events.iter().any(|one| one.offset == event.offset));
     all.extend(
         replaced
             .filter(|event| stood(event.offset) != Standing::Settled)
-            .map(|event| (*event, Standing::Settled)),
+            .map(|event| (*event, stood(event.offset), Standing::Settled)),
     );
     all
 }

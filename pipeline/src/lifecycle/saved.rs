@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! entry   key │ 0                                      forgotten
-//!         key │ 1 │ newest │ attribute rows │ events   as it is now
+//!         key │ 1 │ newest │ attribute rows │ events │ raw records of those that wait
 //! ```
 //! A later entry of a key stands over an earlier one, so the entries of many checkpoints one after
 //! another are the state as of the last.
@@ -24,6 +24,11 @@ pub fn write(out: &mut Encoder, key: &[u8], order: Option<&Order>) {
         out.u64(u64::from(event.kind) << 32 | u64::from(event.attributes) << 1 | u64::from(event.amount.is_some()));
         out.bytes.extend_from_slice(&event.amount.unwrap_or(0).to_le_bytes());
         out.i64(event.offset);
+    }
+    out.count(order.raw.len());
+    for (offset, raw) in &order.raw {
+        out.i64(*offset);
+        out.bytes(raw);
     }
 }
 
@@ -48,7 +53,7 @@ pub fn read(bytes: &[u8], each: &mut dyn FnMut(&[u8], Option<Order>)) -> Result<
 fn order(from: &mut Decoder<'_>) -> Result<Order, String> {
     let newest = from.i64()?;
     let attributes = (0..from.count()?).map(|_| Ok(from.bytes()?.into())).collect::<Result<_, String>>()?;
-    let mut order = Order { events: Vec::new(), attributes, newest };
+    let mut order = Order { events: Vec::new(), attributes, newest, raw: Vec::new() };
     for _ in 0..from.count()? {
         let time = from.i64()?;
         let packed = from.u64()?;
@@ -61,6 +66,9 @@ fn order(from: &mut Decoder<'_>) -> Result<Order, String> {
             offset: from.i64()?,
         });
     }
+    for _ in 0..from.count()? {
+        order.raw.push((from.i64()?, from.bytes()?.into()));
+    }
     Ok(order)
 }
 
@@ -68,5 +76,6 @@ fn order(from: &mut Decoder<'_>) -> Result<Order, String> {
 #[must_use]
 pub fn size(key: &[u8], order: &Order) -> u64 {
     let attributes: usize = order.attributes.iter().map(|row| row.len() + 8).sum();
-    u64::try_from(key.len() + attributes + order.events.len() * 40 + 40).unwrap_or(u64::MAX)
+    let raw: usize = order.raw.iter().map(|(_, raw)| raw.len() + 16).sum();
+    u64::try_from(key.len() + attributes + raw + order.events.len() * 40 + 48).unwrap_or(u64::MAX)
 }

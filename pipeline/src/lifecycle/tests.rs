@@ -13,7 +13,7 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::operator::{Columns, Measure, Operator, Output};
+use super::operator::{Columns, Measure, Operator, Output, Papers};
 use super::orders::{Counts, Standing};
 use super::reference::{Expected, Fact, Place, Sums, expected};
 use super::rules::{Action, Kind, Rules};
@@ -121,8 +121,11 @@ fn take(operator: &mut Operator, arrivals: &[Arrival], watermark: i64, sums: &mu
     let times: Vec<i64> = arrivals.iter().map(|(_, fact, _)| fact.time).collect();
     let offsets: Vec<i64> = arrivals.iter().map(|(.., offset)| *offset).collect();
     let watermarks = vec![watermark; arrivals.len()];
-    let taken = operator.take(&batch(arrivals), &times, &watermarks, &offsets).expect("taken");
-    operator.forget(watermark);
+    let raw: Vec<Vec<u8>> = arrivals.iter().map(|(.., offset)| format!("raw {offset}").into_bytes()).collect();
+    let raw: Vec<&[u8]> = raw.iter().map(Vec::as_slice).collect();
+    let papers = Papers { times: &times, watermarks: &watermarks, offsets: &offsets, raw: &raw };
+    let taken = operator.take(&batch(arrivals), papers).expect("taken");
+    operator.forget(watermark, 99);
     let rows = &taken.batch;
     let text = |at: usize, row: usize| {
         let column = rows.column(at).as_string::<i32>();
@@ -345,8 +348,9 @@ fn at_the_horizon_what_waits_is_told_as_expired_and_the_order_forgotten() {
     take(&mut running, &[], 1_100, &mut sums);
     let (counts, drain) = (running.counts(), running.drain());
     assert_eq!((counts.waiting, counts.expired, counts.applied, counts.orders), (0, 1, 1, 0));
-    assert_eq!(drain.notices[0].standing, Standing::Expired);
-    assert_eq!(drain.notices[0].offset, 0);
+    let told = &drain.notices[0];
+    assert_eq!((told.was, told.standing), (Standing::Waiting, Standing::Expired));
+    assert_eq!((told.offset, told.due_to, &*told.raw), (0, 99, b"raw 0".as_slice()));
     // What comes after its own horizon is told at once, and does not bring the order back.
     take(&mut running, &[("a", fact(99, "placed", Some(5)), 2)], 1_100, &mut sums);
     assert_eq!((running.counts().expired, running.counts().orders), (2, 0));
@@ -368,9 +372,10 @@ fn the_horizon_is_judged_before_each_record_whatever_the_batch() {
                 take(&mut running, &arrivals[1..], 1_100, &mut sums);
             }
             false => {
-                let taken = running.take(&batch(&arrivals), &[100, 1_150], &[0, 1_100], &[0, 1]).expect("taken");
-                assert_eq!(taken.due_to, [0]);
-                running.forget(1_100);
+                let papers =
+                    Papers { times: &[100, 1_150], watermarks: &[0, 1_100], offsets: &[0, 1], raw: &[b"a", b"b"] };
+                assert_eq!(running.take(&batch(&arrivals), papers).expect("taken").due_to, [0]);
+                running.forget(1_100, 1);
             }
         }
         running.counts()

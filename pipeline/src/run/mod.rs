@@ -9,3 +9,6 @@ pub mod replay;
 pub mod reference;
 pub mod saving;
 pub mod live;
+
+#[cfg(test)]
+mod derived_tests;

@@ -13,7 +13,7 @@ use datafusion::common::{DataFusionError, Result};
 use super::branch::{AcceptedRows, Branch};
 use super::drain::BranchDrain;
 use super::intake::Read;
-use crate::lifecycle::operator::{OperatorDrain, Output, Taken};
+use crate::lifecycle::operator::{OperatorDrain, Output, Papers, Taken};
 use crate::lifecycle::{Counts, Operator};
 use crate::sql::StreamPlan;
 use crate::state::SavedPartition;
@@ -77,13 +77,16 @@ impl DerivedRun {
     pub fn process(&mut self, rows: &AcceptedRows, read: &Read, watermark: i64) -> Result<()> {
         if !rows.is_empty() {
             let offsets: Vec<i64> = rows.origins.iter().map(|row| read.offset(*row)).collect();
-            let taken = self.operator.take(&rows.batch, &rows.times, &rows.watermarks, &offsets)?;
+            let raw: Vec<&[u8]> = rows.origins.iter().map(|row| shortened(read.raw(*row))).collect();
+            let papers =
+                Papers { times: &rows.times, watermarks: &rows.watermarks, offsets: &offsets, raw: &raw };
+            let taken = self.operator.take(&rows.batch, papers)?;
             for reading in &mut self.readings {
                 let accepted = accepted(reading, &taken, rows)?;
                 reading.branch.fold(&accepted, read);
             }
         }
-        self.operator.forget(watermark);
+        self.operator.forget(watermark, read.last_offset);
         Ok(())
     }
 
@@ -101,6 +104,13 @@ impl DerivedRun {
         let branches = self.readings.iter_mut().map(|reading| reading.branch.drain(watermark));
         Ok((self.operator.drain(), branches.collect::<Result<_>>()?))
     }
+}
+
+/// Raw bytes of an event that are kept while it waits.
+const RAW_BYTES_MAX: usize = 4_096;
+
+fn shortened(raw: &[u8]) -> &[u8] {
+    raw.get(..RAW_BYTES_MAX).unwrap_or(raw)
 }
 
 /// What the operator made, as a table's rows with the papers of the records they are due to.

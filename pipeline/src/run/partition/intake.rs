@@ -51,6 +51,8 @@ pub struct Read {
     pub log_times: Vec<Option<i64>>,
     /// Watermarks asked for by control records, each before the row of this number.
     pub controls: Vec<(usize, i64)>,
+    /// Offset of the last record taken in, whatever became of it.
+    pub last_offset: Offset,
     raw: RawRecords,
 }
 
@@ -121,6 +123,7 @@ impl Intake {
 
     /// Takes one record in: control and shadow first, then decoding.
     pub fn take(&mut self, record: Record<'_>) -> Taken {
+        self.read.last_offset = record.offset;
         if !record.headers.is_empty() {
             if let Some(watermark) = record.header(WATERMARK_HEADER) {
                 self.control(watermark, &record);

@@ -1,0 +1,369 @@
+//! Derived tables and views over views through the real stages: catalogue, partitions, publisher, checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::build::partition_run;
+use super::partition::{PartitionRun, Place};
+use super::publisher::{Moment, Publisher, PublisherLimits, views_to_run};
+use super::saving::{Saving, StreamToRead};
+use crate::model::Record;
+use crate::model::record::WATERMARK_HEADER;
+use crate::results::Cut;
+use crate::sql::Catalog;
+
+const ORDERS: &str = "CREATE TABLE orders (order_id STRING NOT NULL, kind STRING, ts TIMESTAMP(3) NOT NULL, \
+    shop STRING, amount DECIMAL(10, 2), arrival TIMESTAMP(3) METADATA FROM 'timestamp', \
+    place BIGINT METADATA FROM 'offset', lag_ms AS CAST(arrival AS BIGINT) - CAST(ts AS BIGINT), \
+    WATERMARK FOR ts AS ts) WITH ('connector' = 'embedded', 'partition.key' = 'order_id', 'time-zone' = 'UTC');";
+
+const FLOW: &str = "CREATE TABLE flow (order_id STRING NOT NULL, ts TIMESTAMP(3) NOT NULL, \
+    order_time TIMESTAMP(3) METADATA FROM 'order-time', shop STRING, doubled AS net * 2, \
+    net DECIMAL(12, 2) METADATA, excess DECIMAL(10, 2) METADATA, paid_orders BIGINT METADATA FROM 'paid-orders', \
+    WATERMARK FOR ts AS SOURCE_WATERMARK()) WITH ('connector' = 'lifecycle', 'source' = 'orders', \
+    'key' = 'order_id', 'kind' = 'kind', 'amount' = 'amount', 'on.placed' = 'open', 'on.paid' = 'pay', \
+    'on.cancelled' = 'cancel', 'on.refunded' = 'refund', 'horizon' = '2 h');\n\
+    CREATE TABLE flow_by_order (WATERMARK FOR order_time AS SOURCE_WATERMARK()) LIKE flow (OVERWRITING WATERMARKS);";
+
+/// A folder of SQL and the figures computed from it, as a process would; dropping it is a crash.
+struct Bench {
+    runs: Vec<PartitionRun>,
+    publisher: Publisher,
+    saving: Saving,
+    offsets: Vec<i64>,
+}
+
+fn write(dir: &Path, files: &[(&str, &str)]) {
+    for (path, text) in files {
+        let path = dir.join("sql").join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+}
+
+fn load(dir: &Path) -> Result<Catalog, String> {
+    Catalog::load(&dir.join("sql"), &BTreeMap::new())
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+impl Bench {
+    fn open(dir: &Path, partitions: u32) -> Self {
+        let catalog = load(dir).expect("the SQL is right");
+        let limits = PublisherLimits { ledger_rows_max: 100, tombstones_max: 100 };
+        let mut publisher = Publisher::new(&catalog, limits).expect("views");
+        let to_read = StreamToRead {
+            name: "orders".to_owned(),
+            hash: catalog.stream_hash(&catalog.streams["orders"]),
+            dedup_horizon_ms: 1,
+            partitions: (0..partitions).collect(),
+        };
+        let (saving, mut resumed) =
+            Saving::open(&dir.join("checkpoints"), 3, &[to_read], &mut publisher).expect("checkpoints");
+        let (mut runs, mut offsets) = (Vec::new(), Vec::new());
+        for partition in 0..partitions {
+            publisher.expect_partition("orders", partition);
+            let place = Place { origin: "orders".to_owned(), is_file: false, partition };
+            let views = views_to_run(&catalog, "orders");
+            let derived = catalog.derived_from("orders");
+            let mut run = partition_run(&catalog.streams["orders"], &derived, place, None, &views).expect("folds");
+            if let Some(start) = resumed.partitions.remove(&("orders".to_owned(), partition)) {
+                run.restore(start).expect("its own state");
+            }
+            offsets.push(run.next_offset().unwrap_or(0));
+            runs.push(run);
+        }
+        Self { runs, publisher, saving, offsets }
+    }
+
+    /// Orders as `order kind second amount shop`, in partition 0 unless the order begins with a digit.
+    fn read(&mut self, lines: &[&str]) {
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            let at = words[0].bytes().next().filter(u8::is_ascii_digit).map_or(0, |digit| usize::from(digit - b'0'));
+            let field = |name: &str, nth: usize| match words.get(nth) {
+                Some(word) if *word != "-" => format!(", \"{name}\": \"{word}\""),
+                _ => String::new(),
+            };
+            let second: i64 = words[2].parse().expect("a second");
+            let payload = format!(
+                "{{\"order_id\": \"{}\", \"kind\": \"{}\", \"ts\": {}{}{}}}",
+                words[0], words[1], second * 1_000, field("amount", 3), field("shop", 4)
+            );
+            self.take(at, payload.as_bytes(), None, second * 1_000 + 250);
+        }
+    }
+
+    fn close(&mut self, second: i64) {
+        for at in 0..self.runs.len() {
+            self.take(at, b"", Some((second * 1_000).to_string()), 0);
+        }
+    }
+
+    fn take(&mut self, at: usize, payload: &[u8], watermark: Option<String>, timestamp_ms: i64) {
+        let header = watermark.as_ref().map(|text| (WATERMARK_HEADER, text.as_bytes()));
+        self.runs[at].take(Record {
+            partition: u32::try_from(at).expect("small"),
+            offset: self.offsets[at],
+            timestamp_ms: Some(timestamp_ms),
+            headers: header.as_slice(),
+            key: None,
+            payload,
+        });
+        self.offsets[at] += 1;
+    }
+
+    fn publish(&mut self) -> Cut {
+        for run in &mut self.runs {
+            run.process().expect("processed");
+            let mut drain = run.drain().expect("drained");
+            self.saving.note_orders("orders", run.partition(), &mut drain.operators);
+            self.publisher.absorb("orders", drain);
+        }
+        let moment = Moment { now_ms: 0, quiet: BTreeMap::new(), idle_after: Duration::from_secs(1) };
+        self.publisher.publish(&moment).expect("a cut")
+    }
+
+    fn save(&mut self) {
+        self.saving.save(&self.publisher).expect("saved");
+    }
+}
+
+fn rows(cut: &Cut, view: &str) -> Vec<String> {
+    cut.views[view].rows(None).map(|row| row.json.to_string()).collect()
+}
+
+fn cells(cut: &Cut, view: &str, names: &[&str]) -> Vec<String> {
+    let cell = |row: &serde_json::Value, name: &str| match &row[name] {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    rows(cut, view)
+        .iter()
+        .map(|row| serde_json::from_str::<serde_json::Value>(row).expect("JSON"))
+        .map(|row| names.iter().map(|name| cell(&row, name)).collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+const HOURLY: &str = "CREATE MATERIALIZED VIEW hourly AS SELECT window_start, shop, SUM(net) AS net, \
+    SUM(doubled) AS doubled, SUM(paid_orders) AS orders \
+    FROM TABLE(TUMBLE(TABLE flow, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start, window_end, shop;";
+const BY_ORDER: &str = "CREATE MATERIALIZED VIEW by_order WITH ('allowed-lateness' = '1 d') AS \
+    SELECT window_start, SUM(net) AS net \
+    FROM TABLE(TUMBLE(TABLE flow_by_order, DESCRIPTOR(order_time), INTERVAL '1' HOUR)) \
+    GROUP BY window_start, window_end;";
+
+fn figures() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("folder");
+    write(dir.path(), &[
+        ("streams/orders.sql", ORDERS),
+        // Read before its source, which comes later in the order of names.
+        ("streams/flow.sql", FLOW),
+        ("views/hourly.sql", HOURLY),
+        ("views/by_order.sql", BY_ORDER),
+    ]);
+    dir
+}
+
+#[test]
+fn a_refund_falls_on_its_own_hour_or_on_that_of_its_order_with_the_orders_shop() {
+    let dir = figures();
+    let mut bench = Bench::open(dir.path(), 1);
+    bench.read(&["a placed 10 90 s1", "a paid 20 90 s1", "b placed 30 50 s2", "b paid 40 50 s2"]);
+    bench.read(&["c placed 3650 1 s1", "a refunded 3700 30"]);
+    let cut = bench.publish();
+    assert_eq!(cells(&cut, "hourly", &["window_start", "shop", "net", "doubled", "orders"]), [
+        "0 s1 90.00 180.00 1",
+        "0 s2 50.00 100.00 1",
+        "3600000 s1 -30.00 -60.00 0",
+    ]);
+    assert_eq!(cells(&cut, "by_order", &["window_start", "net"]), ["0 110.00", "3600000 0.00"]);
+    // The refund came after its order's hour had been passed: a revision of that hour.
+    assert_eq!(cells(&cut, "by_order", &["_revision"]), ["1", "0"]);
+    assert_eq!(cut.streams["flow"].as_of, Some(3_700_000));
+    assert_eq!(cut.streams["flow_by_order"].as_of, Some(3_650_000));
+    assert_eq!(cut.streams["flow"].watermark, cut.streams["orders"].watermark);
+}
+
+#[test]
+fn a_crash_between_checkpoints_changes_no_figure_and_no_count() {
+    let events = [
+        "a refunded 5 30", "0b paid 9 70 s2", "1c placed 11 10 s1", "a placed 10 90 s1", "1c paid 12 10", "d cancelled 13",
+        "a paid 20 90 s1", "0b placed 8 70 s2", "a paid 20 90 s1", "1c refunded 30 25", "d placed 14 5 s3", "e paid 15 1",
+    ];
+    let whole = {
+        let dir = figures();
+        let mut bench = Bench::open(dir.path(), 2);
+        bench.read(&events);
+        bench.close(5_000);
+        let cut = bench.publish();
+        (rows(&cut, "hourly"), rows(&cut, "by_order"), cut.tables["lifecycle_accounted"].clone())
+    };
+    for saved_every in [1, 2, 5] {
+        let dir = figures();
+        let mut bench = Bench::open(dir.path(), 2);
+        let mut read: usize = 0;
+        let mut safe = 0;
+        let mut crashes = 0;
+        while read < events.len() {
+            bench.read(&events[read..=read]);
+            bench.publish();
+            read += 1;
+            if read.is_multiple_of(saved_every) {
+                bench.save();
+                safe = read;
+            }
+            // What was read after the checkpoint is read again, as from a log; each crash comes once.
+            if crashes < read / 3 {
+                crashes += 1;
+                bench = Bench::open(dir.path(), 2);
+                read = safe;
+            }
+        }
+        bench.close(5_000);
+        let cut = bench.publish();
+        let got = (rows(&cut, "hourly"), rows(&cut, "by_order"), cut.tables["lifecycle_accounted"].clone());
+        assert_eq!(got, whole, "saved every {saved_every}");
+        assert!(crashes > 2);
+    }
+}
+
+#[test]
+fn every_event_has_one_fate_and_every_row_of_a_derived_table_too() {
+    let dir = figures();
+    let mut bench = Bench::open(dir.path(), 1);
+    bench.read(&[
+        "a placed 10 90 s1", "a paid 20 90 s1", "a paid 21 90 s1", "a refunded 30 100", "b paid 40 1", "c shipped 50",
+        "c placed 60 -1", "d paid 70 1",
+    ]);
+    bench.close(7_260);
+    let cut = bench.publish();
+    let table = &cut.tables["lifecycle_accounted"];
+    let count = |name: &str| {
+        use arrow::array::AsArray as _;
+        table.column_by_name(name).expect(name).as_primitive::<arrow::datatypes::Int64Type>().value(0)
+    };
+    let fates = ["applied", "capped", "repeated", "waiting", "expired", "refused", "ignored"].map(count);
+    assert_eq!((count("taken"), fates), (8, [2, 1, 1, 1, 1, 1, 1]));
+    for view in &bench.publisher.views {
+        let counts = bench.publisher.streams["orders"].partitions[&0].views[&*view.key].counts;
+        assert_eq!(counts.accepted, counts.counted + counts.filtered + counts.late, "{}", view.name);
+        assert_eq!(counts.accepted, u64::try_from(count("rows")).expect("a count"), "{}", view.name);
+    }
+}
+
+#[test]
+fn another_declaration_of_a_life_cycle_begins_again_from_the_log() {
+    let dir = figures();
+    let mut bench = Bench::open(dir.path(), 1);
+    bench.read(&["a placed 10 90 s1", "a paid 20 90 s1"]);
+    bench.publish();
+    bench.save();
+    assert_eq!(Bench::open(dir.path(), 1).offsets, [2]);
+    write(dir.path(), &[("streams/flow.sql", &FLOW.replace("'2 h'", "'3 h'"))]);
+    assert_eq!(Bench::open(dir.path(), 1).offsets, [0]);
+}
+
+#[test]
+fn what_the_log_knows_of_a_record_is_a_column() {
+    let dir = figures();
+    write(dir.path(), &[(
+        "views/lag.sql",
+        "CREATE MATERIALIZED VIEW lag AS SELECT shop, MAX(lag_ms) AS lag_ms, MAX(place) AS place FROM orders GROUP BY shop;",
+    )]);
+    let mut bench = Bench::open(dir.path(), 1);
+    bench.read(&["a placed 10 90 s1", "a placed 11 90 s1"]);
+    // A field of that name in the record is not the column.
+    bench.take(0, b"{\"order_id\": \"x\", \"ts\": 12000, \"shop\": \"s2\", \"arrival\": 5, \"place\": 77}", None, 12_007);
+    let cut = bench.publish();
+    assert_eq!(cells(&cut, "lag", &["shop", "lag_ms", "place"]), ["s1 250 1", "s2 7 2"]);
+}
+
+#[test]
+fn a_view_over_views_is_of_the_very_cut_and_runs_again_only_when_something_changed() {
+    let dir = figures();
+    write(dir.path(), &[
+        (
+            "views/a_share.sql",
+            "CREATE MATERIALIZED VIEW a_share AS SELECT shops.shop, shops.net, ROUND(shops.net / whole.net, 2) AS share, \
+             whole.taken FROM shops CROSS JOIN whole;",
+        ),
+        ("views/shops.sql", "CREATE MATERIALIZED VIEW shops AS SELECT shop, SUM(net) AS net FROM hourly GROUP BY shop;"),
+        (
+            "views/whole.sql",
+            "CREATE MATERIALIZED VIEW whole AS SELECT 1 AS one, (SELECT SUM(net) FROM shops) AS net, SUM(taken) AS taken \
+             FROM lifecycle_accounted;",
+        ),
+    ]);
+    let mut bench = Bench::open(dir.path(), 1);
+    bench.read(&["a placed 10 90 s1", "a paid 20 90 s1", "b placed 30 30 s2", "b paid 40 30 s2"]);
+    let first = bench.publish();
+    assert_eq!(cells(&first, "a_share", &["shop", "net", "share", "taken"]), ["s1 90.00 0.75 4", "s2 30.00 0.25 4"]);
+    let second = bench.publish();
+    assert_eq!(second.views["a_share"].changed_at, first.cut, "nothing had changed");
+    bench.read(&["b refunded 50 30"]);
+    let third = bench.publish();
+    assert_eq!(cells(&third, "a_share", &["shop", "net", "share", "taken"]), ["s1 90.00 1.00 5", "s2 0.00 0.00 5"]);
+}
+
+#[test]
+fn views_that_cannot_be_views_over_views_are_refused_with_their_place() {
+    let refused = |name: &str, sql: &str| {
+        let dir = figures();
+        write(dir.path(), &[(name, sql)]);
+        load(dir.path()).expect_err("refused")
+    };
+    let mixed = refused(
+        "views/mixed.sql",
+        "CREATE MATERIALIZED VIEW mixed AS SELECT o.shop, COUNT(*) AS n FROM orders o JOIN hourly h ON o.shop = h.shop GROUP BY o.shop;",
+    );
+    assert!(mixed.contains("mixed.sql:1:1: a query reads streams or views, not both"), "{mixed}");
+    let papers = refused("views/papers.sql", "CREATE MATERIALIZED VIEW papers AS SELECT * FROM hourly;");
+    assert!(papers.contains("every view has a column _mark of its own"), "{papers}");
+    let circle = refused(
+        "views/round.sql",
+        "CREATE MATERIALIZED VIEW a AS SELECT * FROM b; CREATE MATERIALIZED VIEW b AS SELECT * FROM a;",
+    );
+    assert!(circle.contains("round.sql:1:"), "{circle}");
+}
+
+#[test]
+fn mistakes_of_a_life_cycle_are_told_with_line_column_and_hint() {
+    let told = |from: &str, to: &str| {
+        let dir = figures();
+        assert!(FLOW.contains(from), "{from}");
+        write(dir.path(), &[("streams/flow.sql", &FLOW.replace(from, to))]);
+        load(dir.path()).expect_err("refused").lines().next().expect("a line").to_owned()
+    };
+    let column = |word: &str, text: &str| text.find(word).expect(word) + 1;
+    let spend = told("'on.paid' = 'pay'", "'on.paid' = 'spend'");
+    assert!(spend.contains(&format!("flow.sql:1:{}: 'on.paid' = 'spend': 'spend' is no action", column("'on.paid'", FLOW))), "{spend}");
+    assert!(told("'horizon'", "'horizom'").contains("unknown option 'horizom'; did you mean 'horizon'?"));
+    assert!(told("'source' = 'orders'", "'source' = 'order'").contains("no such stream is declared; did you mean 'orders'?"));
+    assert!(told("'key' = 'order_id'", "'key' = 'shop'").contains("declare 'partition.key' = 'shop' at orders"));
+    assert!(told("'kind' = 'kind'", "'kind' = 'amount'").contains("it must be a STRING"));
+    assert!(told("'amount' = 'amount', ", "").contains("needs the option 'amount'"));
+    assert!(told("'on.placed' = 'open', ", "").contains("no kind of event opens an order"));
+    assert!(told("'2 h'", "'soon'").contains("option 'horizon': 'soon' is not a duration"));
+    let shop = told("shop STRING", "shopp STRING");
+    assert!(shop.contains(&format!("flow.sql:1:{}: `shopp` is no column of orders; did you mean 'shop'?", column("shop STRING", FLOW))), "{shop}");
+    assert!(told("shop STRING", "shop STRING NOT NULL").contains("`shop` may be NULL"));
+    assert!(told("shop STRING", "amount DECIMAL(10, 2)").contains("`amount` is the amount of an event"));
+    assert!(told("net DECIMAL(12, 2)", "net DECIMAL(12, 1)").contains("METADATA FROM 'net' is a DECIMAL(10, 2) or longer"));
+    assert!(told("FROM 'paid-orders'", "FROM 'paid-order'").contains("did you mean 'paid-orders'?"));
+    assert!(told("FOR ts AS SOURCE_WATERMARK()", "FOR ts AS ts").contains("write AS SOURCE_WATERMARK()"));
+    assert!(told("FOR ts AS", "FOR shop AS").contains("it must be the source's event time"));
+    assert!(told("LIKE flow", "LIKE orders").contains("only a table of the connector 'lifecycle'"));
+    assert!(told("LIKE flow", "LIKE flaw").contains("there is no such table"));
+}
+
+#[test]
+fn metadata_that_a_record_does_not_have_is_refused() {
+    let dir = figures();
+    write(dir.path(), &[("streams/orders.sql", &ORDERS.replace("FROM 'offset'", "FROM 'headers'"))]);
+    let told = load(dir.path()).err().expect("refused");
+    assert!(told.contains("METADATA FROM 'headers': a record has timestamp, partition, offset"), "{told}");
+    write(dir.path(), &[("streams/orders.sql", &ORDERS.replace("place BIGINT", "place INT"))]);
+    let told = load(dir.path()).err().expect("refused");
+    assert!(told.contains("METADATA FROM 'offset' is a BIGINT, not a INT"), "{told}");
+}
