@@ -2,6 +2,8 @@
 --
 -- event_type is one of placed, paid, deposit, balance, cancelled, refunded. amount is the amount of
 -- that event in currency, positive for refunds too; a cancellation may carry no more than the order's id.
+-- source is the shop system, till or platform that sent it, source_seq that source's own number of it. arrival
+-- is the log's timestamp, lag_ms the way from the event to there.
 CREATE TABLE orders (
   event_id STRING NOT NULL,
   order_id STRING NOT NULL,
@@ -18,6 +20,8 @@ CREATE TABLE orders (
   currency STRING,
   source STRING,
   source_seq BIGINT,
+  arrival TIMESTAMP(3) METADATA FROM 'timestamp',
+  lag_ms AS CAST(arrival AS BIGINT) - CAST(event_time AS BIGINT),
   WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
 ) WITH (
   'connector' = 'kafka',

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use tidemark_pipeline::lifecycle::Counts;
 use tidemark_pipeline::results::{Results, State as Freshness};
 
 use super::state::AppState;
@@ -56,7 +59,27 @@ pub async fn get_metrics(State(state): State<Arc<AppState>>) -> Response {
             }
             metrics::gauge!("tidemark_idle_partitions", "stream" => stream.clone()).set(progress.idle.len() as f64);
         }
+        if let Some(table) = cut.tables.get("lifecycle_accounted") {
+            tell_life_cycles(table);
+        }
     }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, state.metrics.render()).into_response()
+}
+
+/// What became of the events of orders, by derived table, partition and fate.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+fn tell_life_cycles(table: &RecordBatch) {
+    let column = |name: &str| table.column_by_name(name);
+    let streams = column("stream").and_then(|column| column.as_string_opt::<i32>());
+    let partitions = column("partition").and_then(|column| column.as_primitive_opt::<Int32Type>());
+    let (Some(streams), Some(partitions)) = (streams, partitions) else { return };
+    for fate in Counts::NAMES {
+        let Some(counts) = column(fate).and_then(|column| column.as_primitive_opt::<Int64Type>()) else { continue };
+        for row in 0..table.num_rows() {
+            let (stream, partition) = (streams.value(row).to_owned(), partitions.value(row).to_string());
+            metrics::gauge!("tidemark_lifecycle_events", "stream" => stream, "partition" => partition, "fate" => fate)
+                .set(counts.value(row) as f64);
+        }
+    }
 }
