@@ -107,5 +107,6 @@ def local_script(streams, path):
     text = (streams / "orders.sql").read_text()
     text = re.sub(r"'connector' = 'kafka',.*?'format' = 'json'",
                   f"'connector' = 'filesystem', 'path' = '{path}', 'format' = 'json'", text, flags=re.S)
+    text = text.replace("'dedup.horizon' = '3 h'", "'dedup.horizon' = '9 d'")
     text = re.sub(r" *'max-future-skew' = '[^']*',?\n", "", text).replace("'tidemark-shadow',\n)", "'tidemark-shadow'\n)")
     return "\n".join([text, (streams / "order_flow.sql").read_text(), (streams / "order_flow_by_order.sql").read_text()])
