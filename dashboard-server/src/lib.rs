@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod headlines;
 pub mod websocket;
 pub mod sql;
+pub mod screens;
 pub mod http;
 pub mod server;
 pub mod commands;

@@ -31,6 +31,7 @@ use crate::http::access::Tickets;
 use crate::http::router::router;
 use crate::http::state::AppState;
 use crate::ingest::IngestSink;
+use crate::screens::Screens;
 use crate::sql::{PostgresDoor, PostgresError, SqlService};
 use crate::websocket::hub::Hub;
 
@@ -50,6 +51,8 @@ pub struct ServerParts {
     pub results: Arc<Results>,
     /// Tables beside the views, by name; the same for every query.
     pub reference: Vec<(String, Arc<dyn TableProvider>)>,
+    /// What walls show.
+    pub screens: Screens,
     /// The embedded log, where there is one.
     pub ingest: Option<Arc<dyn IngestSink>>,
     /// Everything that can be set.
@@ -175,7 +178,7 @@ fn state(parts: ServerParts, hub: Arc<Hub>, sql: SqlService, keeper: &Doorkeeper
         sql,
         ingest: parts.ingest,
         ingest_turns: Arc::new(Semaphore::new(parts.config.server.ingest_in_flight_max)),
-        sql_dir: parts.config.pipeline.sql_dir,
+        screens: parts.screens,
         config: parts.config.server,
         metrics: parts.metrics,
         tickets: Arc::new(Tickets::new(parts.clock.clone())),

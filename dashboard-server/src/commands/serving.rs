@@ -12,11 +12,14 @@ use anyhow::{Context as _, bail};
 use tidemark_pipeline::results::{Mode, Results};
 use tidemark_pipeline::run::live::{self, StreamInput};
 use tidemark_pipeline::run::reference;
+use tidemark_pipeline::run::publisher::view_info;
 use tidemark_pipeline::sql::{Catalog, SqlError, StreamPlan};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::pages;
 use crate::ingest::IngestSink;
+use crate::screens::Screens;
 use crate::server::{Bound, ServerParts, people_runtime, serve};
 use crate::telemetry::install_metrics;
 
@@ -36,6 +39,14 @@ pub(super) struct Input {
 /// All mistakes in it, a line each.
 pub(super) fn load_catalog(config: &Config) -> anyhow::Result<Catalog> {
     Catalog::load(&config.pipeline.sql_dir, &config.pipeline.streams).map_err(together)
+}
+
+/// Reads the screens and checks them against the views, before anything is computed.
+fn load_screens(config: &Config, catalog: &Catalog) -> anyhow::Result<Screens> {
+    let views: Vec<_> =
+        catalog.views.iter().map(|view| Arc::new(view_info(catalog, view))).collect();
+    let folder = config.pipeline.sql_dir.join("screens");
+    Ok(Screens::load(&folder, &views, &pages::has_map)?)
 }
 
 /// The mistakes as one error, a line each.
@@ -76,11 +87,13 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let metrics = install_metrics();
     let tables = reference::load(catalog).map_err(together)?;
+    let screens = load_screens(&config, catalog)?;
     let pipeline = live::start(catalog, &config.pipeline, input.mode, &input.streams)?;
     let results = Arc::clone(pipeline.results());
     let parts = ServerParts {
         results: Arc::clone(&results),
         reference: tables,
+        screens,
         ingest: input.ingest,
         config,
         metrics,

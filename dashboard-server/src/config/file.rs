@@ -185,7 +185,7 @@ fn known_keys(message: &str) -> Vec<String> {
 }
 
 /// The known name that differs by at most a third of its letters.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let alike = |text: &str| text.replace('_', "-").to_lowercase();
     known
         .iter()
@@ -216,7 +216,7 @@ fn distance(left: &str, right: &str) -> usize {
 }
 
 /// Line and column, both from 1; a column counts letters, not bytes.
-fn place(text: &str, offset: usize) -> (usize, usize) {
+pub(crate) fn place(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;

@@ -8,5 +8,6 @@ mod file;
 mod checked;
 
 pub use checked::{Config, Overrides, ServerConfig, SqlConfig, TokenHash};
+pub(crate) use file::{nearest, place};
 pub use file::{ConfigError, read};
 pub use raw::{RawConfig, RawServerConfig, RawSqlConfig};

@@ -5,7 +5,7 @@ pub mod state;
 pub mod error;
 pub mod access;
 pub mod headers;
-mod pages;
+pub mod pages;
 mod health;
 mod views;
 mod screens;

@@ -44,6 +44,13 @@ pub async fn get_file(request: Request) -> Result<Response, ApiError> {
     Ok(answer(name, file, request.headers()))
 }
 
+/// Whether the page brings a map pack of this name; a program without its page brings every one, so
+/// that a screen is not refused for what a build will add.
+#[must_use]
+pub fn has_map(name: &str) -> bool {
+    Page::get("index.html").is_none() || Page::get(&format!("maps/{name}.json")).is_some()
+}
+
 fn answer(name: &str, file: EmbeddedFile, asked: &HeaderMap) -> Response {
     let tag = entity_tag(&file.metadata.sha256_hash());
     let caching = if name.starts_with("assets/") { FOREVER } else { ASK_AGAIN };

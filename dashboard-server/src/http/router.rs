@@ -20,6 +20,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/", get(pages::get_index))
         .route("/screens/{name}", get(pages::get_index))
         .route("/lite", get(lite::get_lite))
+        .route("/maps/{file}", get(screens::get_map))
         // Operators
         .route("/healthz", get(health::get_health))
         .route("/readyz", get(health::get_readiness))

@@ -2,58 +2,56 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::body::Bytes;
+use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
+use super::pages;
 use super::state::AppState;
+use crate::screens::is_name;
 
-/// Longest name of a screen.
-const NAME_BYTES_MAX: usize = 64;
+const JSON: &str = "application/json";
 
-/// `GET /api/screens/{name}`: the file as it is, read anew each time, so that an edited wall needs
-/// a reload of the page and nothing else.
+/// `GET /api/screens/{name}`: the screen as it was checked at start.
 ///
 /// # Errors
-/// When the name is none, or there is no such file.
+/// When the name is none, or there is no such screen.
 pub async fn get_screen(
     State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     if !is_name(&name) {
-        return Err(ApiError::bad_request("a screen's name is letters, digits, `-` and `_`"));
+        return Err(ApiError::bad_request("a screen's name is lower-case letters, digits and `-`"));
     }
-    let file = state.sql_dir.join("screens").join(format!("{name}.json"));
-    match tokio::fs::read(&file).await {
-        Ok(bytes) => Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ApiError::not_found(
-            format!("there is no screen {name:?}; screens are the files in sql/screens/"),
-        )),
-        Err(error) => {
-            tracing::error!(%error, file = %file.display(), "cannot read screen {}: {error}", file.display());
-            Err(ApiError::Internal {
-                message: format!("the file of screen {name:?} cannot be read"),
-            })
+    match state.screens.screen(&name) {
+        Some(screen) => Ok(([(header::CONTENT_TYPE, JSON)], screen.to_string()).into_response()),
+        None => {
+            let names: Vec<&str> = state.screens.names().collect();
+            let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Err(ApiError::not_found(format!(
+                "there is no screen {name:?}; the files of sql/screens are: {known}"
+            )))
         }
     }
 }
 
-/// Only such names reach the file system, so that no path can.
-fn is_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(plain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_path_is_a_name() {
-        assert!(is_name("wall-2_b"));
-        for bad in ["", "..", "../wall", "a/b", "a.b", "a%2fb", "墙"] {
-            assert!(!is_name(bad), "{bad}");
+/// `GET /maps/{file}`: a map pack of the deployment, or else the built-in one.
+///
+/// # Errors
+/// When there is none of this name.
+pub async fn get_map(
+    State(state): State<Arc<AppState>>,
+    Path(file): Path<String>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let own = file.strip_suffix(".json").and_then(|name| state.screens.map(name));
+    match own {
+        Some(pack) => {
+            let kind = [(header::CONTENT_TYPE, JSON)];
+            Ok((kind, Bytes::copy_from_slice(pack)).into_response())
         }
+        None => pages::get_file(request).await,
     }
 }

@@ -1,6 +1,5 @@
 //! The long-lived parts that handlers share, built once at start.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -12,6 +11,7 @@ use crate::clock::Clock;
 use crate::closing::{Closing, Guest};
 use crate::config::ServerConfig;
 use crate::ingest::IngestSink;
+use crate::screens::Screens;
 use crate::sql::SqlService;
 use crate::websocket::hub::Hub;
 
@@ -27,8 +27,8 @@ pub struct AppState {
     pub ingest: Option<Arc<dyn IngestSink>>,
     /// Bodies being written to the log at one time.
     pub ingest_turns: Arc<Semaphore>,
-    /// Folder with `screens/`.
-    pub sql_dir: PathBuf,
+    /// What walls show, checked at start.
+    pub screens: Screens,
     /// `[server]`.
     pub config: ServerConfig,
     /// Renders `/metrics`.

@@ -1,7 +1,6 @@
 //! A publisher that is driven by hand, and a server over it on free ports.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -20,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::config::{Config, Overrides, RawConfig};
 use crate::ingest::IngestSink;
+use crate::screens::Screens;
 use crate::server::{Bound, ServeError, ServerParts, serve};
 use crate::telemetry::install_metrics;
 
@@ -224,7 +224,7 @@ pub(super) struct TestServer {
 pub(super) struct Wishes {
     pub(super) raw: RawConfig,
     pub(super) ingest: Option<Arc<dyn IngestSink>>,
-    pub(super) sql_dir: Option<PathBuf>,
+    pub(super) screens: Screens,
 }
 
 impl TestServer {
@@ -235,12 +235,12 @@ impl TestServer {
     pub(super) async fn start_with(results: &Arc<Results>, mut wishes: Wishes) -> Self {
         wishes.raw.server.listen = "127.0.0.1:0".to_owned();
         wishes.raw.server.postgres = "127.0.0.1:0".to_owned();
-        let overrides = Overrides { sql_dir: wishes.sql_dir, ..Overrides::default() };
         let parts = ServerParts {
             results: Arc::clone(results),
             reference: Vec::new(),
+            screens: wishes.screens,
             ingest: wishes.ingest,
-            config: Config::check(wishes.raw, overrides).expect("valid"),
+            config: Config::check(wishes.raw, Overrides::default()).expect("valid"),
             metrics: install_metrics(),
             clock: Clock::system(),
         };

@@ -5,7 +5,9 @@ use tidemark_pipeline::results::{State, Status};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::client::{PATIENCE, get, send};
+
 use super::fixture::{DAY, PROVINCE, Publisher, TestServer, Wishes};
+use crate::screens::Screens;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_the_content_policy() {
@@ -128,18 +130,39 @@ async fn a_view_is_one_object_and_its_rows_pass_through_as_they_are() {
     assert_eq!(get(server.bound.http, &format!("/api/views/{DAY}?lsat=1")).await.status, 400);
 }
 
+const SMALL_SCREEN: &str = r#"version = 1
+title = { zh = "墙", en = "Wall" }
+time-zone = { offset-minutes = 480, label = { zh = "北京时间", en = "UTC+8" } }
+currency = { code = "CNY", symbol = "¥", name = { zh = "元", en = "RMB" } }
+footer = { scope = { zh = "口径", en = "Scope" }, source = { zh = "源", en = "Source" } }
+[[panel]]
+name = "hero"
+kind = "odometer"
+title = { zh = "成交额", en = "GMV" }
+view = "gmv_day"
+value = { column = "gmv", unit = "money" }
+[layout.wide]
+size = [1920, 1080]
+hero = [24, 100, 900, 200]
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_screen_is_its_file_and_no_path_leads_out() {
     let folder = tempfile::tempdir().expect("folder");
-    std::fs::create_dir(folder.path().join("screens")).expect("folder");
-    std::fs::write(folder.path().join("screens/wall.json"), "{\"version\":1}").expect("writes");
-    std::fs::write(folder.path().join("secret.json"), "{}").expect("writes");
+    std::fs::write(folder.path().join("wall.toml"), SMALL_SCREEN).expect("writes");
+    std::fs::create_dir(folder.path().join("maps")).expect("folder");
+    std::fs::write(folder.path().join("maps/china.json"), "{\"mine\":1}").expect("writes");
     let publisher = Publisher::new("e1");
-    let wishes = Wishes { sql_dir: Some(folder.path().to_owned()), ..Wishes::default() };
+    let screens = Screens::load(folder.path(), publisher.results.views(), &|_| false);
+    let wishes = Wishes { screens: screens.expect("passes"), ..Wishes::default() };
     let server = TestServer::start_with(&publisher.results, wishes).await;
     let at = server.bound.http;
-    assert_eq!(get(at, "/api/screens/wall").await.text(), "{\"version\":1}");
-    assert_eq!(get(at, "/api/screens/none").await.status, 404);
+    assert_eq!(get(at, "/api/screens/wall").await.json()["panels"][0]["view"], DAY);
+    let none = get(at, "/api/screens/none").await;
+    assert_eq!(none.status, 404);
+    assert!(none.text().contains("the files of sql/screens are: wall"), "{}", none.text());
+    assert_eq!(get(at, "/maps/china.json").await.text(), "{\"mine\":1}");
+    assert_eq!(get(at, "/maps/none.json").await.status, 404);
     for path in ["/api/screens/..%2fsecret", "/api/screens/%2e%2e", "/api/screens/wall.json"] {
         assert_eq!(get(at, path).await.status, 400, "{path}");
     }
