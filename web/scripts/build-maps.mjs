@@ -57,12 +57,22 @@ if (regions.length !== 34) throw new Error(`34 provinces expected, ${regions.len
 const diaoyu = pointsIn('diaoyuIsland.js');
 regions.find((region) => region.code === '710000').polygons.push(...diaoyu);
 
+// Cities with the code of their province, for pulses and arcs; districts of the four municipalities
+// and of Hong Kong, Macao and Taiwan are not in the source and fall back to their province.
+const cities = JSON.parse(readFileSync(join(echarts, 'map', 'json', 'china-cities.json'), 'utf8'));
+const places = cities.features.map(({ id, properties }) => ({
+  name: properties.name,
+  region: `${id.slice(0, 2)}0000`,
+  at: properties.cp.map(rounded),
+}));
+
 const pack = {
   $doc: 'Map pack: regions as [longitude, latitude] outlines; inset in its own box, y downwards.',
   id: 'china',
   attribution: 'Derived from Apache ECharts 4.9.0 map data, Apache-2.0; see LICENSE and NOTICE',
   caption: { zh: '示意图', en: 'Schematic map' },
   regions,
+  places,
   marks: [{ name: { zh: '钓鱼岛', en: 'Diaoyu Dao' }, at: centreOf(diaoyu[0]) }],
   inset: {
     name: { zh: '南海诸岛', en: 'South China Sea Islands' },
@@ -77,11 +87,11 @@ copyFileSync(join(echarts, 'LICENSE'), join(out, 'LICENSE'));
 writeFileSync(
   join(out, 'NOTICE'),
   readFileSync(join(echarts, 'NOTICE'), 'utf8').trimEnd() +
-    '\n\nchina.json is derived from map/json/china.json, lib/coord/geo/fix/nanhai.js and\n' +
+    '\n\nchina.json is derived from map/json/china.json, map/json/china-cities.json, lib/coord/geo/fix/nanhai.js and\n' +
     'lib/coord/geo/fix/diaoyuIsland.js of the package echarts 4.9.0: decoded, rounded to three\n' +
     'decimals, English names added.\n',
 );
-console.log(`map pack china: ${regions.length} regions, ${JSON.stringify(pack).length} bytes`);
+console.log(`map pack china: ${regions.length} regions, ${places.length} places, ${JSON.stringify(pack).length} bytes`);
 
 function regionOf(feature) {
   const { coordinates, encodeOffsets } = feature.geometry;

@@ -61,6 +61,11 @@ export function percent(fraction: number): string {
   return `${(Math.floor(fraction * 1000 + 1e-6) / 10).toFixed(1)}%`;
 }
 
+/** `fraction` (0 to 1) as a percentage with three decimals, cut: for shares that must stay small. */
+export function permille(fraction: number): string {
+  return `${(Math.floor(fraction * 100_000 + 1e-6) / 1000).toFixed(3)}%`;
+}
+
 function reaches(value: Decimal, power: number): boolean {
   const size = value.units < 0n ? -value.units : value.units;
   return size >= 10n ** BigInt(power + value.scale);

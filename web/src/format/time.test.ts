@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ageText, clockText, dateText, dayStart } from './time';
+import { ageText, clockText, dateText, dayStart, spanText } from './time';
 
 const BEIJING = 480;
 /** 2020-11-11 00:01:36 in Beijing is still the tenth in UTC. */
@@ -23,6 +23,25 @@ describe('time', () => {
       '12 s',
       '5 min',
       '2 h',
+    ]);
+  });
+});
+
+describe('spanText', () => {
+  it('says how long in words of the room', () => {
+    expect([96_999, 59_000, 3_900_000].map((ms) => spanText(ms, 'zh'))).toEqual([
+      '1分36秒',
+      '59秒',
+      '1小时05分',
+    ]);
+    expect([96_999, 59_000, 3_900_000].map((ms) => spanText(ms, 'en'))).toEqual([
+      '1 min 36 s',
+      '59 s',
+      '1 h 05 min',
+    ]);
+    expect([spanText(3_240_000, 'zh', 60), spanText(3_240_000, 'en', 60)]).toEqual([
+      '54分钟',
+      '54 min',
     ]);
   });
 });

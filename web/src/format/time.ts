@@ -1,4 +1,5 @@
 /** Event time on the wall clock of the business, which need not be the clock of this machine. */
+import type { Language } from './words';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -27,4 +28,20 @@ export function ageText(ageMs: number): string {
   if (age < 120_000) return `${Math.floor(age / 1000)} s`;
   if (age < 7_200_000) return `${Math.floor(age / MINUTE_MS)} min`;
   return `${Math.floor(age / 3_600_000)} h`;
+}
+
+/**
+ * A span as people say it: `1分36秒`, `2小时05分`; `1 min 36 s`, `2 h 05 min`. One that is exact to
+ * whole minutes only is said without seconds.
+ */
+export function spanText(spanMs: number, language: Language, exactToS = 1): string {
+  const seconds = Math.max(0, Math.floor(spanMs / 1000));
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const two = (number: number): string => String(number).padStart(2, '0');
+  if (hours > 0) {
+    return language === 'zh' ? `${hours}小时${two(minutes)}分` : `${hours} h ${two(minutes)} min`;
+  }
+  if (exactToS >= 60) return language === 'zh' ? `${minutes}分钟` : `${minutes} min`;
+  if (minutes === 0) return language === 'zh' ? `${rest}秒` : `${rest} s`;
+  return language === 'zh' ? `${minutes}分${two(rest)}秒` : `${minutes} min ${two(rest)} s`;
 }

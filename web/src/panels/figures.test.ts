@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import shipped from '../../../sql/screens/wall.json?raw';
 import { decimalText, parseDecimal } from '../format/decimal';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
-import { decodeScreen, type ValueColumn } from '../screen/definition';
-import { entriesOf, figureOf, nameOf, written } from './figures';
+import { decodeScreen } from '../screen/decode';
+import type { ValueColumn } from '../screen/definition';
+import { sampleScreen } from '../screen/sample';
+import { changeFrom, changeOf, entriesOf, figureOf, nameOf, written } from './figures';
 
-const SCREEN = decodeScreen(JSON.parse(shipped));
+const SCREEN = decodeScreen(sampleScreen());
+
+const MONEY_VALUE = { column: 'gmv', unit: 'money', style: 'compact', label: undefined } as const;
 
 function view(rows: readonly Row[]): ViewState {
   const keyed = new Map(
@@ -88,5 +91,24 @@ describe('nameOf', () => {
       nameOf('x', names, new Map(), 'en'),
       nameOf('<img onerror=alert(1)>', names, new Map(), 'en'),
     ]).toEqual(['Some', '<img onerror=alert(1)>']);
+  });
+});
+
+describe('changeOf', () => {
+  it('compares the newest complete window with the one before', () => {
+    const rows = [[0, 1, '100.00'], [1, 2, '103.29'], [2, 9, '1.00']] as const;
+    const windows = rows.map(([window_start, window_end, gmv]) => ({ window_start, window_end, gmv }));
+    expect(changeOf(view(windows), SCREEN, { value: MONEY_VALUE })).toEqual({
+      rises: true,
+      falls: false,
+      text: '+3.2%',
+    });
+  });
+
+  it('writes the sign, cuts the share, and says nothing of a growth from nothing', () => {
+    const hundred = { units: 100n, scale: 0 };
+    expect(changeFrom(hundred, { units: 9199n, scale: 2 })?.text).toBe('−8.0%');
+    expect(changeFrom(hundred, hundred)?.text).toBe('0.0%');
+    expect(changeFrom({ units: 0n, scale: 0 }, hundred)).toBeUndefined();
   });
 });

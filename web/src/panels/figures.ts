@@ -1,12 +1,19 @@
 /** From a view and a column to a figure on the wall: what several panels need. */
-import { compact, grouped, type Compact } from '../format/number';
-import { addDecimal, atScale, compareDecimal, parseDecimal, type Decimal } from '../format/decimal';
+import { compact, grouped, percent, type Compact } from '../format/number';
+import {
+  addDecimal,
+  atScale,
+  compareDecimal,
+  parseDecimal,
+  ratio,
+  type Decimal,
+} from '../format/decimal';
 import type { Language } from '../format/words';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
-import type { Figure, Names, Screen, ValueColumn } from '../screen/definition';
+import type { Names, Screen, Single, ValueColumn } from '../screen/definition';
 import type { MapPack } from '../screen/map-pack';
-import { windowRows } from '../state/windows';
+import { byWindow, timeOf, windowRows } from '../state/windows';
 
 /** One named figure of a rank, a share or the map. */
 export interface Entry {
@@ -18,7 +25,7 @@ export interface Entry {
 export function figureOf(
   view: ViewState | undefined,
   screen: Screen,
-  figure: Pick<Figure, 'value' | 'pick'>,
+  figure: Pick<Single, 'value' | 'pick'>,
 ): Decimal | undefined {
   if (view === undefined) return undefined;
   const row = windowRows(view, screen.window, figure.pick)[0];
@@ -85,4 +92,36 @@ export function markOf(
 ): 'provisional' | 'settled' | 'final' | undefined {
   const mark = view === undefined ? undefined : windowRows(view, screen.window)[0]?.['_mark'];
   return mark === 'provisional' || mark === 'settled' || mark === 'final' ? mark : undefined;
+}
+
+/** How much a figure differs from the one before it. */
+export interface Change {
+  readonly rises: boolean;
+  readonly falls: boolean;
+  /** With its sign: `+3.2%`, `−0.8%`; cut, not rounded. */
+  readonly text: string;
+}
+
+/** The newest complete window against the one before; `undefined` where there are not two. */
+export function changeOf(
+  view: ViewState | undefined,
+  screen: Screen,
+  figure: Pick<Single, 'value'>,
+): Change | undefined {
+  if (view === undefined) return undefined;
+  const asOfMs = view.asOfMs ?? Infinity;
+  const complete = byWindow(view, screen.window).filter(
+    (row) => timeOf(row, screen.window.end) <= asOfMs,
+  );
+  const [before, after] = complete.slice(-2).map((row) => parseDecimal(row[figure.value.column]));
+  return before === undefined || after === undefined ? undefined : changeFrom(before, after);
+}
+
+export function changeFrom(before: Decimal, after: Decimal): Change | undefined {
+  if (before.units <= 0n) return undefined;
+  const grown = addDecimal(after, { units: -before.units, scale: before.scale });
+  const size = grown.units < 0n ? { ...grown, units: -grown.units } : grown;
+  const text = percent(ratio(size, before));
+  const [rises, falls] = [grown.units > 0n, grown.units < 0n];
+  return { rises, falls, text: `${rises ? '+' : falls ? '−' : ''}${text}` };
 }

@@ -48,6 +48,8 @@ export interface StatusFrame {
   readonly state: string | undefined;
   /** How long records have been in the log and not in the figures; 0 when drained. */
   readonly lagMs: number | undefined;
+  readonly readPerSecond: number | undefined;
+  readonly problem: string | undefined;
   readonly watermarkMs: number | undefined;
   readonly asOfMs: number | undefined;
 }
@@ -89,6 +91,8 @@ export function decodeFrame(text: string): ServerFrame | undefined {
         type: 'status',
         state: textOf(frame['state']),
         lagMs: numberOf(frame['lagMs']),
+        readPerSecond: numberOf(frame['recordsPerSecond']),
+        problem: textOf(frame['problem']),
         ...times(frame),
       };
     case 'bye':

@@ -1,11 +1,12 @@
 /**
  * Draws a map pack on two stacked canvases: regions coloured by rank of size, and above them the
- * pulses of regions that are growing. Outlines are projected once per size; a repaint only fills.
+ * pulses and arcs of rows that have just grown. Outlines are projected once per size; a repaint only fills.
  * It knows regions and shares of the largest, no amounts and no languages.
  */
 import { geoConicEqualArea } from 'd3-geo';
 import type { Language } from '../format/words';
-import type { MapPack, Region, Ring } from '../screen/map-pack';
+import type { MapPack, Point, Region, Ring } from '../screen/map-pack';
+import { drawArcs, drawPulses, type Arc, type Pulse } from './map-effects';
 
 /** Low to high; each step tells apart in every kind of colour vision. */
 export const STEPS = ['#0b2450', '#12407f', '#1b62b3', '#2a8fd9', '#5cc3f5', '#b6eeff'] as const;
@@ -35,16 +36,6 @@ export interface MapLabel {
   readonly strong: boolean;
 }
 
-export interface Pulse {
-  readonly region: Region;
-  /** When it began, on the clock of the frame loop. */
-  readonly startedAt: number;
-  /** 0 to 1. */
-  readonly strength: number;
-}
-
-export const PULSE_MS = 1400;
-
 /** The step of a share: each halving of the largest is one step down, the last holds the rest. */
 export function stepOf(share: number): number {
   if (!(share > 0)) return 0;
@@ -55,7 +46,7 @@ export function stepOf(share: number): number {
 export class Choropleth {
   private readonly paths = new Map<Region, Path2D>();
   private readonly anchors = new Map<Region, readonly [number, number]>();
-  private project: (point: readonly [number, number]) => readonly [number, number] = () => [0, 0];
+  private project: (point: Point) => Point = () => [0, 0];
   private outline = new Path2D();
   private scale = 1;
 
@@ -104,30 +95,12 @@ export class Choropleth {
     this.drawLabels(labels);
   }
 
-  drawPulses(pulses: readonly Pulse[], now: number): void {
+  /** Pulses and arcs at `now`, on the canvas above the map. */
+  drawEffects(pulses: readonly Pulse[], arcs: readonly Arc[], now: number): void {
     const { effects, scale } = this;
     effects.clearRect(0, 0, effects.canvas.width, effects.canvas.height);
-    for (const pulse of pulses) {
-      const at = this.anchors.get(pulse.region);
-      const age = (now - pulse.startedAt) / PULSE_MS;
-      if (at === undefined || age < 0 || age > 1) continue;
-      const fade = (1 - age) * (0.6 + 0.4 * pulse.strength);
-      effects.lineWidth = (1 + 2 * pulse.strength) * scale;
-      effects.strokeStyle = `rgba(255, 214, 110, ${fade})`;
-      effects.beginPath();
-      effects.arc(
-        at[0],
-        at[1],
-        (4 + (10 + 34 * pulse.strength) * Math.sqrt(age)) * scale,
-        0,
-        Math.PI * 2,
-      );
-      effects.stroke();
-      effects.fillStyle = `rgba(255, 226, 160, ${fade})`;
-      effects.beginPath();
-      effects.arc(at[0], at[1], 3.2 * scale, 0, Math.PI * 2);
-      effects.fill();
-    }
+    drawPulses(effects, pulses, (at) => this.project(at), scale, now);
+    drawArcs(effects, arcs, (at) => this.project(at), scale, now);
   }
 
   /** Rings on the floor under the map; they carry no figure. */

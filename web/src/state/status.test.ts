@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { panelLevel, statusOf, type StatusFacts } from './status';
+import { panelState, statusOf, stoppedView, type Report, type StatusFacts } from './status';
+
+function report(change: Partial<Report> = {}): Report {
+  const good = { at: 99_500, state: 'live', lagMs: 120, readPerSecond: 900, problem: undefined };
+  return { ...good, ...change };
+}
 
 const GOOD: StatusFacts = {
   now: 100_000,
@@ -7,7 +12,8 @@ const GOOD: StatusFacts = {
   opened: true,
   frameAt: 99_990,
   changeAt: 99_950,
-  report: { at: 99_500, state: 'live', lagMs: 120 },
+  freshAt: 99_500,
+  report: report(),
 };
 
 function kinds(change: Partial<StatusFacts>): readonly unknown[] {
@@ -21,23 +27,23 @@ describe('statusOf', () => {
   });
 
   it('turns amber past two seconds and red past ten', () => {
-    expect(kinds({ report: { at: 99_500, state: 'live', lagMs: 2000 } })).toEqual(['live', 'ok']);
-    expect(kinds({ report: { at: 99_500, state: 'live', lagMs: 2001 } })).toEqual([
+    expect(kinds({ report: report({ at: 99_500, state: 'live', lagMs: 2000 }) })).toEqual(['live', 'ok']);
+    expect(kinds({ report: report({ at: 99_500, state: 'live', lagMs: 2001 }) })).toEqual([
       'stale',
       'warn',
     ]);
-    expect(kinds({ report: { at: 99_500, state: 'live', lagMs: 10_001 } })).toEqual([
+    expect(kinds({ report: report({ at: 99_500, state: 'live', lagMs: 10_001 }) })).toEqual([
       'stale',
       'bad',
     ]);
   });
 
   it('adds the age of a report that stopped coming', () => {
-    expect(kinds({ report: { at: 97_000, state: 'live', lagMs: 0 } })).toEqual(['stale', 'warn']);
+    expect(kinds({ report: report({ at: 97_000, state: 'live', lagMs: 0 }) })).toEqual(['stale', 'warn']);
   });
 
   it('calls a source without records quiet and never stale', () => {
-    const quiet = { at: 99_500, state: 'quiet', lagMs: 0 };
+    const quiet = report({ state: 'quiet', lagMs: 0 });
     expect(statusOf({ ...GOOD, report: quiet, changeAt: 60_000 })).toEqual({
       kind: 'quiet',
       level: 'ok',
@@ -46,10 +52,22 @@ describe('statusOf', () => {
   });
 
   it('says that it is catching up instead of stale', () => {
-    expect(kinds({ report: { at: 99_500, state: 'catching_up', lagMs: 60_000 } })).toEqual([
+    expect(kinds({ report: report({ at: 99_500, state: 'catching_up', lagMs: 60_000 }) })).toEqual([
       'catchingUp',
       'warn',
     ]);
+  });
+
+  it('is stale, and not catching up, when records wait and none is read', () => {
+    const standing = { state: 'catching_up', readPerSecond: 0 };
+    expect(kinds({ report: report({ ...standing, lagMs: 2500 }) })).toEqual(['stale', 'warn']);
+    expect(kinds({ report: report({ ...standing, lagMs: 12_000 }) })).toEqual(['stale', 'bad']);
+  });
+
+  it('is stale while the server cannot read, for as long as it could not', () => {
+    const broken = report({ state: 'stale', lagMs: 0, problem: 'cannot reach kafka' });
+    expect(kinds({ report: broken, freshAt: 95_000 })).toEqual(['stale', 'warn']);
+    expect(kinds({ report: broken, freshAt: 80_000 })).toEqual(['stale', 'bad']);
   });
 
   it('tells a first connection from a lost one', () => {
@@ -66,26 +84,41 @@ describe('statusOf', () => {
   });
 });
 
-describe('panelLevel', () => {
+describe('panelState', () => {
   const live = statusOf(GOOD);
+  const panel = { changeAt: 60_000, staleAfterMs: undefined, gapAt: undefined, stopped: false };
+  const facts = { now: 100_000, otherChangeAt: 99_900 };
 
-  it('marks a panel that stands still while others move', () => {
-    const old = { changeAt: 60_000, staleAfterMs: 30_000 };
-    expect(panelLevel(live, old, { now: 100_000, otherChangeAt: 99_900 })).toBe('warn');
-    expect(panelLevel(live, old, { now: 100_000, otherChangeAt: 60_000 })).toBe('ok');
-    expect(
-      panelLevel(live, { ...old, staleAfterMs: 50_000 }, { now: 100_000, otherChangeAt: 99_900 }),
-    ).toBe('ok');
+  it('lets a panel rest that does not say how long it may', () => {
+    expect(panelState(live, panel, facts)).toEqual({ level: 'ok', chip: undefined });
   });
 
-  it('follows the page when everything is stale', () => {
-    const stale = statusOf({ ...GOOD, report: { at: 99_500, state: 'live', lagMs: 11_000 } });
-    expect(
-      panelLevel(
-        stale,
-        { changeAt: 99_900, staleAfterMs: 30_000 },
-        { now: 100_000, otherChangeAt: 99_900 },
-      ),
-    ).toBe('bad');
+  it('marks a panel that stands still while others move, past its own limit', () => {
+    const limited = { ...panel, staleAfterMs: 30_000 };
+    expect(panelState(live, limited, facts)).toEqual({ level: 'warn', chip: 'stale' });
+    expect(panelState(live, limited, { ...facts, otherChangeAt: 60_000 }).level).toBe('ok');
+    expect(panelState(live, { ...panel, staleAfterMs: 50_000 }, facts).level).toBe('ok');
+  });
+
+  it('marks a panel whose frames do not fit, amber and then red', () => {
+    expect(panelState(live, { ...panel, gapAt: 99_000 }, facts).level).toBe('ok');
+    expect(panelState(live, { ...panel, gapAt: 97_000 }, facts).level).toBe('warn');
+    expect(panelState(live, { ...panel, gapAt: 80_000 }, facts).level).toBe('bad');
+  });
+
+  it('marks a panel whose view the server has stopped', () => {
+    expect(stoppedView('view gmv_day is stopped: overflow')).toBe('gmv_day');
+    expect(stoppedView('cannot reach kafka')).toBeUndefined();
+    expect(panelState(live, { ...panel, stopped: true }, facts).level).toBe('bad');
+  });
+
+  it('follows the page when everything is stale, away or behind', () => {
+    const of = (change: Partial<StatusFacts>) =>
+      panelState(statusOf({ ...GOOD, ...change }), panel, facts);
+    expect(of({ report: report({ lagMs: 11_000 }) })).toEqual({ level: 'bad', chip: 'stale' });
+    expect(of({ open: false, frameAt: 97_000 })).toEqual({ level: 'warn', chip: 'reconnecting' });
+    expect(of({ open: false, frameAt: 99_000 }).chip).toBeUndefined();
+    expect(of({ report: report({ state: 'catching_up', lagMs: 60_000 }) }).chip).toBe('catchingUp');
+    expect(of({ report: report({ state: 'quiet', lagMs: 0 }) }).chip).toBeUndefined();
   });
 });

@@ -1,7 +1,8 @@
 /**
- * What the status chip says. Freshness is how long records have been in the log and not on the
+ * What the status chips say. Freshness is how long records have been in the log and not on the
  * screen, plus how old that report is. A source without records is quiet, never stale, and how far
- * the watermark lags behind does not turn the chip.
+ * the watermark lags behind does not turn the chip. Records that wait while others are read are
+ * being caught up with; records that wait while nothing is read make the figures stale.
  */
 export type StatusKind = 'connecting' | 'reconnecting' | 'stale' | 'catchingUp' | 'quiet' | 'live';
 export type Level = 'ok' | 'warn' | 'bad';
@@ -13,6 +14,17 @@ export interface Status {
   readonly ageMs: number;
 }
 
+/** The server's last report about itself. */
+export interface Report {
+  readonly at: number;
+  readonly state: string;
+  readonly lagMs: number;
+  /** Records read per second; `undefined` from a server that does not say. */
+  readonly readPerSecond: number | undefined;
+  /** What is wrong, in the server's own words. */
+  readonly problem: string | undefined;
+}
+
 export interface StatusFacts {
   readonly now: number;
   readonly open: boolean;
@@ -20,9 +32,9 @@ export interface StatusFacts {
   readonly opened: boolean;
   /** Last frame of any kind, on the clock of `now`. */
   readonly frameAt: number | undefined;
-  /** Last report of the server about itself. */
-  readonly report:
-    { readonly at: number; readonly state: string; readonly lagMs: number } | undefined;
+  readonly report: Report | undefined;
+  /** When a report last said that reading works. */
+  readonly freshAt: number | undefined;
   /** Last change of any figure. */
   readonly changeAt: number | undefined;
 }
@@ -42,25 +54,60 @@ export function statusOf(facts: StatusFacts): Status {
   const heardAt = report?.at ?? facts.frameAt;
   const reportAge = heardAt === undefined ? 0 : now - heardAt;
   const ageMs = (report?.lagMs ?? 0) + (reportAge > REPORT_EVERY_MS ? reportAge : 0);
-  if (report?.state === 'catching_up') return { kind: 'catchingUp', level: 'warn', ageMs };
-  if (ageMs > STALE_BAD_MS) return { kind: 'stale', level: 'bad', ageMs };
-  if (ageMs > STALE_MS) return { kind: 'stale', level: 'warn', ageMs };
+  if (report?.state === 'stale') return stale(Math.max(ageMs, now - (facts.freshAt ?? now)));
+  if (report?.state === 'catching_up' && report.readPerSecond !== 0) {
+    return { kind: 'catchingUp', level: 'warn', ageMs };
+  }
+  if (ageMs > STALE_MS) return stale(ageMs);
   if (report?.state === 'quiet') {
     return { kind: 'quiet', level: 'ok', ageMs: now - (facts.changeAt ?? now) };
   }
   return { kind: 'live', level: 'ok', ageMs };
 }
 
-/** How stale one panel is, given the page's own status and when its views last changed. */
-export function panelLevel(
+function stale(ageMs: number): Status {
+  return { kind: 'stale', level: ageMs > STALE_BAD_MS ? 'bad' : 'warn', ageMs };
+}
+
+/** What a panel says of its own: nothing while it is as fresh as it can be. */
+export interface PanelState {
+  readonly level: Level;
+  readonly chip: 'stale' | 'reconnecting' | 'catchingUp' | undefined;
+}
+
+export interface PanelFacts {
+  /** When its oldest view last changed. */
+  readonly changeAt: number | undefined;
+  readonly staleAfterMs: number | undefined;
+  /** Since when a frame of one of its views is missing; `undefined` when none is. */
+  readonly gapAt: number | undefined;
+  /** Whether the server has stopped one of its views. */
+  readonly stopped: boolean;
+}
+
+const FRESH: PanelState = { level: 'ok', chip: undefined };
+
+/** How fresh one panel is, given the page's own status and what is known of its views. */
+export function panelState(
   status: Status,
-  panel: { readonly changeAt: number | undefined; readonly staleAfterMs: number },
+  panel: PanelFacts,
   facts: { readonly now: number; readonly otherChangeAt: number | undefined },
-): Level {
-  if (status.kind === 'stale') return status.level;
-  if (status.kind === 'reconnecting' && status.ageMs > STALE_MS) return status.level;
+): PanelState {
+  const { now, otherChangeAt } = facts;
+  if (panel.stopped) return { level: 'bad', chip: 'stale' };
+  if (status.kind === 'stale') return { level: status.level, chip: 'stale' };
+  const away = status.kind === 'reconnecting' || status.kind === 'connecting';
+  if (away && status.ageMs > STALE_MS) return { level: status.level, chip: 'reconnecting' };
+  if (status.kind === 'catchingUp') return { level: 'warn', chip: 'catchingUp' };
+  const gap = panel.gapAt === undefined ? 0 : now - panel.gapAt;
+  if (gap > STALE_MS) return { level: gap > STALE_BAD_MS ? 'bad' : 'warn', chip: 'stale' };
   const { changeAt, staleAfterMs } = panel;
-  if (changeAt === undefined || facts.otherChangeAt === undefined) return 'ok';
-  const behind = facts.otherChangeAt - changeAt;
-  return behind > staleAfterMs && facts.now - changeAt > staleAfterMs ? 'warn' : 'ok';
+  if (staleAfterMs === undefined || changeAt === undefined || otherChangeAt === undefined) return FRESH;
+  const behind = otherChangeAt - changeAt > staleAfterMs && now - changeAt > staleAfterMs;
+  return behind ? { level: 'warn', chip: 'stale' } : FRESH;
+}
+
+/** The view a report says is stopped, in the words the server uses for it. */
+export function stoppedView(problem: string | undefined): string | undefined {
+  return /^view (\S+) is stopped/.exec(problem ?? '')?.[1];
 }

@@ -7,7 +7,7 @@ import type { Wall } from './wall.svelte';
 import { viewsOfPanel } from '../screen/definition';
 
 export interface ShownView {
-  readonly slot: string;
+  readonly name: string;
   readonly kind: string;
   readonly view: string;
   /** Column of the figure, for the kinds that have one. */
@@ -27,6 +27,7 @@ export interface HeroSample {
 const SAMPLES_MAX = 200;
 const samples: HeroSample[] = [];
 let heroDisplay = { text: '', held: false };
+let drawn = { pulses: 0, arcs: 0 };
 
 /** Called by the hero with each confirmed figure and by its painting with what can be read. */
 export function recordHero(cut: number, value: string): void {
@@ -40,6 +41,11 @@ export function recordDisplay(text: string, held: boolean): void {
   heroDisplay = { text, held };
 }
 
+/** Counts what the map began to draw, so that a test can count rows against it. */
+export function recordDrawn(pulses: number, arcs: number): void {
+  drawn = { pulses: drawn.pulses + pulses, arcs: drawn.arcs + arcs };
+}
+
 export function installTestHook(wall: Wall): () => void {
   const hook = {
     shown: () => ({
@@ -51,7 +57,13 @@ export function installTestHook(wall: Wall): () => void {
       status: { ...wall.status },
       language: wall.language,
       missing: [...wall.missing],
+      states: { ...wall.states },
+      layout: wall.fitted.layout.name,
+      unit: wall.fitted.unit,
+      scene: wall.scenes.current,
+      log: wall.log.map((entry) => entry.text),
       hero: { samples: [...samples], display: heroDisplay.text, held: heroDisplay.held },
+      drawn: { ...drawn },
       panels: shownViews(wall),
     }),
   };
@@ -68,7 +80,7 @@ function shownViews(wall: Wall): ShownView[] {
       const rows = windowRows(state, wall.screen.window).map((row) => ({ ...row }));
       return [
         {
-          slot: panel.slot,
+          name: panel.name,
           kind: panel.kind,
           view,
           column,

@@ -15,6 +15,7 @@ export class ViewStore {
   private readonly views = new Map<string, ViewState>();
   private readonly changed = new Set<string>();
   private readonly changeAt = new Map<string, number>();
+  private readonly gapAt = new Map<string, number>();
   private lastChangeAt: number | undefined;
 
   constructor(private readonly shapes: ReadonlyMap<string, ViewShape>) {}
@@ -25,7 +26,11 @@ export class ViewStore {
     if (shape === undefined) return 'merged';
     const before = this.views.get(frame.view);
     const after = applyFrame(before, frame, shape);
-    if (after === 'gap') return 'gap';
+    if (after === 'gap') {
+      if (!this.gapAt.has(frame.view)) this.gapAt.set(frame.view, now);
+      return 'gap';
+    }
+    this.gapAt.delete(frame.view);
     if (after === before) return 'merged';
     this.views.set(frame.view, after);
     this.changed.add(frame.view);
@@ -34,8 +39,19 @@ export class ViewStore {
     return 'merged';
   }
 
+  /** Puts in what was kept over a reload. */
+  seed(view: string, state: ViewState): void {
+    this.views.set(view, state);
+    this.changed.add(view);
+  }
+
   get(view: string): ViewState | undefined {
     return this.views.get(view);
+  }
+
+  /** All views with their names. */
+  all(): readonly (readonly [string, ViewState])[] {
+    return [...this.views];
   }
 
   /** Names of the views that changed since this was last asked. */
@@ -47,6 +63,11 @@ export class ViewStore {
 
   changedAt(view: string): number | undefined {
     return this.changeAt.get(view);
+  }
+
+  /** Since when frames of a view do not fit together. */
+  gapSince(view: string): number | undefined {
+    return this.gapAt.get(view);
   }
 
   anyChangedAt(): number | undefined {

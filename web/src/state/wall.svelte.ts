@@ -8,9 +8,21 @@ import type { ViewShape, ViewState } from '../protocol/apply-frame';
 import type { HelloFrame, ServerFrame, StatusFrame } from '../protocol/frames';
 import type { Panel, Screen } from '../screen/definition';
 import { viewsOf, viewsOfPanel } from '../screen/definition';
+import { fit, shownPanels, type Fitted } from '../screen/layout';
 import type { MapPack } from '../screen/map-pack';
-import type { Language } from '../format/words';
-import { panelLevel, statusOf, type Level, type Status, type StatusFacts } from './status';
+import type { Bilingual, Language } from '../format/words';
+import { keep, recall } from './keep';
+import { logged, type LogEntry } from './log';
+import { Scenes } from './scenes.svelte';
+import {
+  panelState,
+  statusOf,
+  stoppedView,
+  type PanelState,
+  type Report,
+  type Status,
+  type StatusFacts,
+} from './status';
 import { ViewStore } from './view-store';
 
 /** A view as panels see it, replaced whole once per picture. */
@@ -20,8 +32,12 @@ class ViewCell {
 
 const SECOND_MS = 1000;
 const STATUS_EVERY_MS = 250;
+/** A crash of the page loses at most the figures' age, s. */
+const SAVE_EVERY_S = 30;
 /** Reports come every second; this long after hello one must have come. */
 const FIRST_REPORT_MS = 3000;
+/** Behind by less than this, a restarted server has read again what its checkpoint had not, ms. */
+const SETTLED_LAG_MS = 500;
 /** A newer build is loaded between these two, spread out so that screens do not come at once. */
 const RELOAD_MS_MIN = 30_000;
 const RELOAD_MS_MAX = 90_000;
@@ -38,17 +54,25 @@ export class Wall {
   cut = $state<number | undefined>();
   /** Counts up once a second: what is ordered anew, sampled or aged at that pace leans on it. */
   second = $state(0);
-  /** Level of each panel by slot. */
-  levels = $state.raw<Readonly<Record<string, Level>>>({});
+  /** How fresh each panel is, by name. */
+  states = $state.raw<Readonly<Record<string, PanelState>>>({});
+  /** The layout the window got, and its unit. */
+  fitted = $state.raw<Fitted>() as Fitted;
+  /** Whether this life of the server has not caught up yet with what was shown before it. */
+  settling = $state(true);
+  /** What happened, newest first. */
+  log = $state.raw<readonly LogEntry[]>([]);
   /** Views the server said it does not have. */
   missing = $state.raw<readonly string[]>([]);
 
+  readonly scenes: Scenes;
   private readonly cells = new Map<string, ViewCell>();
   private readonly views: readonly string[];
   private readonly store: ViewStore;
   private readonly socket: LiveSocket;
   private readonly shapes: Map<string, ViewShape>;
-  private report: StatusFacts['report'];
+  private report: Report | undefined;
+  private freshAt: number | undefined;
   private frameAt: number | undefined;
   private open = false;
   private opened = false;
@@ -73,6 +97,9 @@ export class Wall {
     this.learn(catalogue);
     this.store = new ViewStore(this.shapes);
     for (const view of this.views) this.cells.set(view, new ViewCell());
+    this.scenes = new Scenes(screen.scenes);
+    this.fitted = fit(screen.layouts, 1920, 1080);
+    this.restore();
     const events = {
       frame: (frame: ServerFrame) => this.received(frame),
       state: (open: boolean, attempt: number) => this.connectionChanged(open, attempt),
@@ -94,6 +121,42 @@ export class Wall {
     window.clearTimeout(this.reloadTimer);
   }
 
+  /** The panels on the wall now: those of the scene that have a box. */
+  get shown() {
+    return shownPanels(this.screen, this.fitted.layout, this.scenes.current);
+  }
+
+  /** One design unit in CSS pixels. */
+  get unit(): number {
+    return this.fitted.unit;
+  }
+
+  resize(width: number, height: number): void {
+    this.fitted = fit(this.screen.layouts, width, height);
+  }
+
+  /** Puts a line into the log, on the screen and on the console. */
+  note(text: Bilingual, warn = true): void {
+    this.log = logged(this.log, { at: performance.now(), asOfMs: this.asOfMs, text, warn });
+    console.info(text.en);
+  }
+
+  /** Keeps the figures for the page that comes after a reload. */
+  save(): void {
+    if (this.epoch === undefined) return;
+    const views = this.store.all();
+    const path = location.pathname;
+    keep({ path, epoch: this.epoch, savedAt: Date.now(), views }, window.sessionStorage);
+  }
+
+  private restore(): void {
+    const kept = recall(location.pathname, Date.now(), window.sessionStorage);
+    if (kept === undefined) return;
+    for (const [view, state] of kept.views) if (this.cells.has(view)) this.store.seed(view, state);
+    this.epoch = kept.epoch;
+    this.frameAt = performance.now() - (Date.now() - kept.savedAt);
+  }
+
   view(name: string): ViewState | undefined {
     return this.cells.get(name)?.state;
   }
@@ -103,8 +166,8 @@ export class Wall {
    * its first report a server is given a moment; one that never reports cannot hold for ever.
    */
   mayHold(): boolean {
-    if (this.report !== undefined) return this.report.state === 'catching_up';
-    return performance.now() - this.greetedAt < FIRST_REPORT_MS;
+    const silent = this.report === undefined && performance.now() - this.greetedAt >= FIRST_REPORT_MS;
+    return this.settling && !silent;
   }
 
   /** Brings everything that changed since the last picture to the panels. */
@@ -114,15 +177,18 @@ export class Wall {
     if (this.paused || now - this.secondAt < SECOND_MS) return;
     this.second += 1;
     this.secondAt = now;
+    this.scenes.tick();
+    if (this.second % SAVE_EVERY_S === 0) this.save();
   }
 
   private paintStatus(now: number): void {
     this.statusAt = now;
     this.status = statusOf(this.facts(now));
-    const levels = this.screen.panels.map(
-      (panel) => [panel.slot, this.levelOf(panel, now)] as const,
+    const stopped = stoppedView(this.report?.problem);
+    const states = this.screen.panels.map(
+      (panel) => [panel.name, this.stateOf(panel, now, stopped)] as const,
     );
-    this.levels = Object.fromEntries(levels);
+    this.states = Object.fromEntries(states);
   }
 
   private paintFigures(): void {
@@ -137,20 +203,24 @@ export class Wall {
     this.asOfMs = this.reachedMs ?? this.asOfMs;
   }
 
-  private levelOf(panel: Panel, now: number): Level {
-    const times = viewsOfPanel(panel).map((view) => this.store.changedAt(view));
-    const known = times.filter((time): time is number => time !== undefined);
-    const changeAt = known.length === 0 ? undefined : Math.min(...known);
-    const age = { changeAt, staleAfterMs: panel.staleAfterMs };
-    return panelLevel(this.status, age, { now, otherChangeAt: this.store.anyChangedAt() });
+  private stateOf(panel: Panel, now: number, stopped: string | undefined): PanelState {
+    const views = viewsOfPanel(panel);
+    const facts = {
+      changeAt: oldest(views.map((view) => this.store.changedAt(view))),
+      staleAfterMs: panel.staleAfterMs,
+      gapAt: oldest(views.map((view) => this.store.gapSince(view))),
+      stopped: stopped !== undefined && views.includes(stopped),
+    };
+    return panelState(this.status, facts, { now, otherChangeAt: this.store.anyChangedAt() });
   }
 
   private facts(now: number): StatusFacts {
-    const { open, opened, frameAt, report } = this;
-    return { now, open, opened, frameAt, report, changeAt: this.store.anyChangedAt() };
+    const { open, opened, frameAt, report, freshAt } = this;
+    return { now, open, opened, frameAt, report, freshAt, changeAt: this.store.anyChangedAt() };
   }
 
   private connectionChanged(open: boolean, attempt: number): void {
+    if (this.open && !open) this.note({ zh: '连接中断,正在重连', en: 'Connection lost, reconnecting' });
     this.open = open;
     this.opened ||= open;
     this.attempt = attempt;
@@ -181,10 +251,12 @@ export class Wall {
   private async greeted(hello: HelloFrame): Promise<void> {
     const before = this.hello;
     this.hello = hello;
+    if (this.epoch !== hello.epoch) this.settling = true;
     if (before !== undefined && before.build !== hello.build) this.reloadSoon();
     // Another life of the server may have other views and other keys.
-    if (before !== undefined && before.epoch !== hello.epoch) {
+    if (this.epoch !== undefined && this.epoch !== hello.epoch) {
       this.cut = undefined;
+      this.note({ zh: '服务端已重启,核对后继续', en: 'The server restarted, figures are checked' }, false);
       // Its event time may be an earlier one: the clock keeps what it shows until the first figure.
       this.reachedMs = undefined;
       await fetchCatalogue().then(
@@ -215,7 +287,11 @@ export class Wall {
   }
 
   private reported(frame: StatusFrame, now: number): void {
-    this.report = { at: now, state: frame.state ?? 'live', lagMs: frame.lagMs ?? 0 };
+    const { state = 'live', lagMs = 0, readPerSecond, problem } = frame;
+    this.report = { at: now, state, lagMs, readPerSecond, problem };
+    if (state !== 'stale') this.freshAt = now;
+    if (state !== 'stale' && state !== 'catching_up' && lagMs < SETTLED_LAG_MS) this.settling = false;
+    if (problem !== undefined) this.note({ zh: `服务端:${problem}`, en: `Server: ${problem}` });
     if (frame.asOfMs !== undefined) this.reachedMs = Math.max(this.reachedMs ?? 0, frame.asOfMs);
   }
 
@@ -229,6 +305,17 @@ export class Wall {
   private reloadSoon(): void {
     if (this.reloadTimer !== undefined) return;
     const wait = RELOAD_MS_MIN + Math.random() * (RELOAD_MS_MAX - RELOAD_MS_MIN);
-    this.reloadTimer = window.setTimeout(() => window.location.reload(), wait);
+    this.reloadTimer = window.setTimeout(() => this.reload(), wait);
   }
+
+  /** Loads the page anew; the figures are on the wall again with its first picture. */
+  reload(): void {
+    this.save();
+    window.location.reload();
+  }
+}
+
+function oldest(times: readonly (number | undefined)[]): number | undefined {
+  const known = times.filter((time): time is number => time !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
 }

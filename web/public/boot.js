@@ -1,0 +1,18 @@
+// Runs before and apart from the page's own script: when that cannot be loaded or does not start,
+// the figures are shown as plain HTML instead of a dark screen.
+(function () {
+  'use strict';
+  var STARTS_WITHIN_MS = 20000;
+  var root = document.documentElement;
+  function plain() {
+    if (!root.hasAttribute('data-started')) location.replace('/lite');
+  }
+  addEventListener(
+    'error',
+    function (event) {
+      if (event.target && event.target.tagName === 'SCRIPT') plain();
+    },
+    true,
+  );
+  setTimeout(plain, STARTS_WITHIN_MS);
+})();

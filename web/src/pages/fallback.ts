@@ -1,0 +1,17 @@
+/** When the wall breaks: one reload, and the plain page if that does not mend it. */
+const KEY = 'tidemark.brokenAt';
+/** Breaking again this soon after a reload is not chance, ms. */
+const AGAIN_MS = 60_000;
+
+export function fallBack(error: unknown): void {
+  console.error('the wall broke:', error);
+  let brokenAt = 0;
+  try {
+    brokenAt = Number(sessionStorage.getItem(KEY) ?? 0);
+    sessionStorage.setItem(KEY, String(Date.now()));
+  } catch {
+    brokenAt = Date.now();
+  }
+  if (Date.now() - brokenAt < AGAIN_MS) location.replace('/lite');
+  else location.reload();
+}

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { ladderOf } from './milestones';
+import { viewOf } from './sample-view';
+
+const PANEL = { level: 'level', reached: 'at', step: 'step' };
+const SCREEN = { window: { start: 'window_start', end: 'window_end' } };
+const level = (key: string, at: number | null, step: number | null = 1) => ({
+  key,
+  level: key,
+  at,
+  step,
+  window_start: 1000,
+  window_end: 90_000,
+  _mark: 'provisional',
+});
+const TOTAL = { units: 150n, scale: 0 };
+
+describe('ladderOf', () => {
+  it('gives the levels that fell, highest first, with the time since the day began', () => {
+    const view = viewOf([level('50', 4000), level('100', 60_000, 60), level('200', null)], 70_000);
+    const ladder = ladderOf(view, PANEL, SCREEN, TOTAL);
+    expect(ladder?.passed.map((one) => [one.level.units, one.tookMs, one.stepSeconds])).toEqual([
+      [100n, 59_000, 60],
+      [50n, 3000, 1],
+    ]);
+    expect(ladder?.next?.units).toBe(200n);
+    expect(ladder?.progress).toBe(0.75);
+  });
+
+  it('holds a level back until the watermark has passed its time', () => {
+    const rows = [level('50', 4000), level('100', 60_000)];
+    const early = ladderOf(viewOf(rows, 59_999), PANEL, SCREEN, TOTAL);
+    expect(early?.passed).toHaveLength(1);
+    expect([early?.next?.units, early?.progress]).toEqual([100n, 1]);
+    expect(ladderOf(viewOf(rows, 60_000), PANEL, SCREEN, TOTAL)?.passed).toHaveLength(2);
+  });
+
+  it('has no next one when all are passed', () => {
+    const ladder = ladderOf(viewOf([level('50', 4000)], 5000), PANEL, SCREEN, TOTAL);
+    expect([ladder?.next, ladder?.progress]).toEqual([undefined, 1]);
+  });
+});

@@ -1,0 +1,56 @@
+/** Which levels of the day are passed, and which is next: pure, so that every case can be tested. */
+import { compareDecimal, parseDecimal, ratio, type Decimal } from '../format/decimal';
+import type { ViewState } from '../protocol/apply-frame';
+import type { MilestonesPanel, Screen } from '../screen/definition';
+import { timeOf, windowRows } from '../state/windows';
+
+export interface Milestone {
+  readonly level: Decimal;
+  readonly atMs: number;
+  /** Since the window began. */
+  readonly tookMs: number;
+  /** Seconds the time is exact to. */
+  readonly stepSeconds: number;
+  readonly final: boolean;
+}
+
+export interface Ladder {
+  /** Highest level first. */
+  readonly passed: readonly Milestone[];
+  readonly next: Decimal | undefined;
+  /** How far the total is from zero to the next level, 0 to 1. */
+  readonly progress: number;
+}
+
+/**
+ * A level counts as passed once the watermark has passed the time at which it fell; what has only
+ * been read so far could still be moved by an order that is on its way.
+ */
+export function ladderOf(
+  view: ViewState | undefined,
+  panel: Pick<MilestonesPanel, 'level' | 'reached' | 'step'>,
+  screen: Pick<Screen, 'window'>,
+  total: Decimal | undefined,
+): Ladder | undefined {
+  if (view === undefined) return undefined;
+  const passed: Milestone[] = [];
+  let next: Decimal | undefined;
+  for (const row of windowRows(view, screen.window)) {
+    const level = parseDecimal(row[panel.level]);
+    if (level === undefined) continue;
+    const atMs = timeOf(row, panel.reached);
+    if (atMs >= 0 && atMs <= (view.watermarkMs ?? -1)) {
+      const step = panel.step === undefined ? undefined : row[panel.step];
+      passed.push({
+        level,
+        atMs,
+        tookMs: atMs - timeOf(row, screen.window.start),
+        stepSeconds: typeof step === 'number' ? step : 1,
+        final: row['_mark'] === 'final',
+      });
+    } else if (next === undefined || compareDecimal(level, next) < 0) next = level;
+  }
+  passed.sort((a, b) => compareDecimal(b.level, a.level));
+  const progress = next === undefined ? 1 : Math.min(1, total === undefined ? 0 : ratio(total, next));
+  return { passed, next, progress };
+}

@@ -1,0 +1,42 @@
+/** The page's end of the watchdog: answers while it paints, and reloads when it has not. */
+import { framesPainted } from '../render/frame-loop';
+
+/** JS heap at which the page is loaded anew, bytes; a wall uses a tenth of it. */
+const HEAP_BYTES_MAX = 400_000_000;
+/** A wall that cannot stay up must not blink either: reloads are this far apart, ms. */
+const RELOADS_APART_MS = 60_000;
+const KEY = 'tidemark.reloadedAt';
+
+export function watch(reload: () => void): () => void {
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+  let painted = -1;
+  worker.onmessage = ({ data }: MessageEvent<unknown>) => {
+    if (data === 'reload') return once(reload);
+    // A hidden page paints nothing and is well.
+    if (document.hidden || framesPainted() !== painted) worker.postMessage('alive');
+    painted = framesPainted();
+    if (heapBytes() > HEAP_BYTES_MAX) once(reload);
+  };
+  // Without its worker the wall runs as before, only unwatched.
+  worker.onerror = () => console.warn('the watchdog could not start');
+  return () => worker.terminate();
+}
+
+function once(reload: () => void): void {
+  try {
+    const last = Number(sessionStorage.getItem(KEY) ?? 0);
+    if (Date.now() - last < RELOADS_APART_MS) return;
+    sessionStorage.setItem(KEY, String(Date.now()));
+  } catch {
+    return;
+  }
+  console.warn('the watchdog loads the page anew');
+  reload();
+}
+
+/** What Chromium says the scripts hold; 0 elsewhere. */
+function heapBytes(): number {
+  const memory: unknown = Reflect.get(performance, 'memory');
+  if (typeof memory !== 'object' || memory === null) return 0;
+  return Number(Reflect.get(memory, 'usedJSHeapSize') ?? 0);
+}
