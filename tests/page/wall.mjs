@@ -106,8 +106,8 @@ async function look(page) {
     status: state.status,
     mode: state.mode,
     missing: state.missing,
-    panels: state.panels.map(({ slot, view: name, cut, rows }) => ({
-      slot,
+    panels: state.panels.map(({ name: panel, view: name, cut, rows }) => ({
+      panel,
       view: name,
       cut,
       rows: rows.length,

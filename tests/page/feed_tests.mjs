@@ -1,0 +1,178 @@
+// On a socket of our own: freshness, corrections, new builds, an hour of ticks.
+import { check, equal, open, shown, started, until } from './browser.mjs';
+import { begin, install, level, playTicks } from './feed.mjs';
+
+/** An hour at ten publishes a second. */
+const HOUR_TICKS = 36_000;
+const WARM_TICKS = 9_000;
+const HEAP_GROWTH_MAX = 1_000_000;
+
+async function fed(context, options = {}) {
+  const { browser, url, rows } = context;
+  const wall = await open(browser, url, { ...options, before: (page) => page.addInitScript(install, { mode: options.mode }) });
+  await until('the page connects', () => wall.page.evaluate(() => window.__feed?.opened > 0));
+  await begin(wall.page, rows);
+  await started(wall.page);
+  return wall;
+}
+
+const status = (page, change) => page.evaluate((it) => window.__feed.status(it), change);
+const chip = (page) => page.locator('header .chip').last().innerText();
+const chips = (page) => page.locator('.late').count();
+
+export const tests = [
+  ['a correction downwards shows its chip and a line, and never the higher figure again', async (context) => {
+    const wall = await fed(context);
+    const { page } = wall;
+    const hero = async (gmv) => {
+      await page.evaluate((value) => {
+        const { __feed: feed } = window;
+        const row = feed.rows.get('gmv_day').at(-1);
+        feed.snap('gmv_day', [{ ...row, gmv: value }]);
+        feed.status();
+      }, gmv);
+      await until(`the wheels read ${gmv}`, async () => (await shown(page)).hero.display.replaceAll(',', '') === gmv);
+    };
+    await hero('900000000.50');
+    await hero('899999999.00');
+    check(/订正/.test(await page.locator('[data-panel=hero] .title').innerText()), 'the chip is there');
+    const [line] = (await shown(page)).log;
+    check(line.en.includes('900,000,000.50 → 899,999,999.00'), JSON.stringify(line));
+    check(/订正/.test(await page.locator('footer .line').innerText()), 'the footer says it');
+    await page.keyboard.press('l');
+    check(/Revised/.test(await page.locator('[data-panel=hero] .title').innerText()), 'in English too');
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
+  ['after a restart the last figure is held until the recomputed one has passed it', async (context) => {
+    const wall = await fed(context);
+    const { page } = wall;
+    const set = (gmv, state) =>
+      page.evaluate(([value, now]) => {
+        const { __feed: feed } = window;
+        const row = feed.rows.get('gmv_day').at(-1);
+        feed.rows.set('gmv_day', [{ ...row, gmv: value }]);
+        feed.snap('gmv_day', feed.rows.get('gmv_day'));
+        feed.status(now);
+      }, [gmv, state]);
+    await set('5000.00', {});
+    await until('5,000.00', async () => (await shown(page)).hero.display === '5,000.00');
+    await page.evaluate(() => {
+      const { __feed: feed } = window;
+      feed.epoch = 'epoch-2';
+      feed.state = 'catching_up';
+      feed.cut = 0;
+      const row = feed.rows.get('gmv_day').at(-1);
+      feed.rows.set('gmv_day', [{ ...row, gmv: '10.00' }]);
+      feed.drop();
+    });
+    const behind = { state: 'catching_up', lagMs: 30_000, recordsPerSecond: 9000 };
+    for (const gmv of ['100.00', '4999.99']) {
+      await set(gmv, behind);
+      await page.waitForTimeout(500);
+      const { hero } = await shown(page);
+      equal([hero.display, hero.held], ['5,000.00', true], `with ${gmv} recomputed`);
+    }
+    await set('5000.01', behind);
+    await until('it goes on', async () => (await shown(page)).hero.display === '5,000.01');
+    equal((await shown(page)).hero.held, false, 'held');
+    await wall.close();
+  }],
+  ['every chip by the rule of freshness, on the page and on each panel', async (context) => {
+    const wall = await fed(context);
+    const { page } = wall;
+    const says = async (change, wanted, level, hatched) => {
+      await status(page, change);
+      const [words, kind, count] = await until(`${wanted} after ${JSON.stringify(change)}`, async () => {
+        const found = [await chip(page), (await shown(page)).status.level, await chips(page)];
+        return found[0].startsWith(wanted) && found[1] === level ? found : undefined;
+      }, 2500);
+      equal(count > 5, hatched, `panels say so with ${words} ${kind}`);
+    };
+    await says({}, '实时', 'ok', false);
+    await says({ lagMs: 1900 }, '实时', 'ok', false);
+    await says({ lagMs: 2500, state: 'catching_up', recordsPerSecond: 0 }, '数据滞后', 'warn', true);
+    await says({ lagMs: 10_500, state: 'catching_up', recordsPerSecond: 0 }, '数据滞后', 'bad', true);
+    await says({ lagMs: 60_000, state: 'catching_up', recordsPerSecond: 5000 }, '追赶中', 'warn', true);
+    await says({ state: 'quiet', recordsPerSecond: 0 }, '无新订单', 'ok', false);
+    await says({ problem: 'view gmv_by_category is stopped: overflow' }, '实时', 'ok', false);
+    await until('the panel of a stopped view says so', () => page.locator('[data-panel=categories] .late').isVisible());
+    equal(await chips(page), 1, 'panels with a chip');
+    // No frame at all: the line is dead within 7.5 s, and the figures stay.
+    await status(page, {});
+    const before = (await shown(page)).hero.display;
+    await page.evaluate(() => { window.__feed.down = true; window.__feed.drop(); });
+    await until('RECONNECTING', async () => (await chip(page)).startsWith('重连中'), 8000);
+    equal((await shown(page)).hero.display, before, 'the figure stays');
+    await until('panels say so', async () => (await chips(page)) > 5, 4000);
+    await wall.close();
+  }],
+  ['what is not live is called so', async (context) => {
+    const words = { demo: '演示', replay: '回放', rehearsal: '彩排' };
+    for (const [mode, word] of Object.entries(words)) {
+      const wall = await fed(context, { mode });
+      await status(wall.page, {});
+      check((await chip(wall.page)).startsWith(word), `${mode}: ${await chip(wall.page)}`);
+      await wall.close();
+    }
+  }],
+  ['a new build is loaded between 30 and 90 seconds later, and the figures are there at once', async (context) => {
+    const { browser, url, rows } = context;
+    const wall = await open(browser, url, {
+      before: async (page) => {
+        await page.clock.install();
+        await page.addInitScript(install, {});
+      },
+    });
+    const { page } = wall;
+    let loads = 0;
+    page.on('load', () => (loads += 1));
+    await page.clock.runFor(1000);
+    await begin(page, rows);
+    await until('figures', async () => {
+      await page.clock.runFor(300);
+      return (await shown(page))?.hero.display;
+    });
+    await page.evaluate(() => { window.__feed.build = 'two'; window.__feed.drop(); });
+    await page.clock.runFor(12_000);
+    equal(loads, 0, 'loads before 30 s');
+    // The feed falls silent meanwhile, as a server that restarts does.
+    for (let step = 0; step < 90 && loads === 0; step += 1) await page.clock.runFor(1000).catch(() => undefined);
+    await until('one reload within 90 s', () => loads === 1);
+    const kept = await until('the kept figures', async () => {
+      await page.clock.runFor(100).catch(() => undefined);
+      return (await shown(page).catch(() => undefined))?.hero.display;
+    });
+    check(kept.length > 3, `figures before the first snapshot: ${kept}`);
+    await wall.close();
+  }],
+  ['an hour of ticks leaves heap and DOM as they were', async (context) => {
+    // A small window: what is measured is what the page keeps, not how fast it paints.
+    const wall = await fed(context, { width: 960, height: 540, reducedMotion: 'reduce' });
+    const { page } = wall;
+    const session = await wall.context.newCDPSession(page);
+    await level(page);
+    const measure = async () => {
+      await session.send('HeapProfiler.collectGarbage');
+      const { usedSize } = await session.send('Runtime.getHeapUsage');
+      const { nodes } = await session.send('Memory.getDOMCounters');
+      return { heap: usedSize, nodes, elements: await page.evaluate(() => document.querySelectorAll('*').length) };
+    };
+    await playTicks(page, WARM_TICKS);
+    await page.waitForTimeout(500);
+    const before = await measure();
+    const began = Date.now();
+    await playTicks(page, HOUR_TICKS - WARM_TICKS);
+    await page.waitForTimeout(500);
+    const after = await measure();
+    const ms = ((Date.now() - began) / (HOUR_TICKS - WARM_TICKS)).toFixed(2);
+    equal(wall.complaints, [], 'complaints');
+    const state = await shown(page);
+    const shownGmv = state.hero.display.replaceAll(',', '');
+    equal(Number(shownGmv), Number(state.hero.samples.at(-1).value), 'the wheels read the last figure');
+    check(after.heap - before.heap < HEAP_GROWTH_MAX, `heap ${before.heap} -> ${after.heap}`);
+    check(Math.abs(after.elements - before.elements) <= 12, `elements ${before.elements} -> ${after.elements}`);
+    await wall.close();
+    return `heap ${(before.heap / 1e6).toFixed(2)} -> ${(after.heap / 1e6).toFixed(2)} MB, elements ${before.elements} -> ${after.elements}, ${ms} ms a tick`;
+  }],
+];

@@ -1,0 +1,180 @@
+// On the demo: layouts, keys, accessibility, the way to the plain page.
+import { readFileSync } from 'node:fs';
+import { AXE, check, equal, open, shown, started, until } from './browser.mjs';
+
+/** Window, device pixels per CSS pixel, layout it gets, unit, languages. */
+const WINDOWS = [
+  [1920, 1080, 1, 'screen', 1, ['zh', 'en']],
+  [3840, 2160, 1, 'screen', 2, ['zh']],
+  [3840, 1080, 1, 'wide', 1, ['zh', 'en']],
+  [3840, 860, 1, 'strip', 1, ['zh', 'en']],
+  [1366, 768, 2, 'screen', 1366 / 1920, ['en']],
+];
+const TEXT_UNITS_MIN = 16;
+
+export const tests = [
+  ['the first figures are there in two seconds', async ({ browser, url }) => {
+    const began = Date.now();
+    const wall = await open(browser, url);
+    await started(wall.page);
+    const took = Date.now() - began;
+    await wall.close();
+    check(took < 5000, `${took} ms on this machine`);
+    return `${took} ms`;
+  }],
+  ['every layout shows all it should, cut nowhere, in both languages', async ({ browser, url, shots }) => {
+    const screen = await (await fetch(`${url}/api/screens/wall`)).json();
+    const seen = [];
+    for (const [width, height, dpr, name, unit, languages] of WINDOWS) {
+      const wall = await open(browser, url, { width, height, dpr, path: '/' });
+      await started(wall.page);
+      const scenes = name === 'screen' ? [1, 2] : [1];
+      for (const language of languages) {
+        if ((await shown(wall.page)).language !== language) await wall.page.keyboard.press('l');
+        for (const scene of scenes) {
+          await wall.page.keyboard.press(String(scene));
+          await wall.page.waitForTimeout(700);
+          const where = `${name} ${width}x${height}@${dpr} ${language} scene ${scene}`;
+          await looksWhole(wall.page, where, { screen, name, unit, scene, dpr });
+          if (shots) await wall.page.screenshot({ path: `${shots}/${where.replaceAll(' ', '-')}.png` });
+          seen.push(where);
+        }
+      }
+      equal(wall.complaints, [], `${name} ${width}x${height}`);
+      await wall.close();
+    }
+    return `${seen.length} pictures`;
+  }],
+  ['every key does what the help says', async ({ browser, url }) => {
+    const wall = await open(browser, url);
+    const { page } = wall;
+    await started(page);
+    const press = async (key) => {
+      await page.keyboard.press(key);
+      await page.waitForTimeout(150);
+    };
+    const before = (await shown(page)).language;
+    await press('l');
+    check((await shown(page)).language !== before, 'L changes the language');
+    equal(await page.evaluate(() => document.documentElement.lang), 'en', 'lang of the page');
+    await press('l');
+    await press('2');
+    equal((await shown(page)).scene, 2, 'scene after 2');
+    check(await page.locator('[data-panel=quality]').isVisible(), 'scene 2 shows its panels');
+    check((await page.locator('[data-panel=map]').count()) === 0, 'and not those of scene 1');
+    await press('1');
+    equal((await shown(page)).scene, 1, 'scene after 1');
+    await press('0');
+    await press(' ');
+    check(await page.locator('.paused').isVisible(), 'space pauses');
+    const [first, second] = [await shown(page), await page.waitForTimeout(1200).then(() => shown(page))];
+    equal(second.hero.display, first.hero.display, 'a paused figure stands');
+    await press(' ');
+    await until('it goes on after a pause', async () => (await shown(page)).hero.display !== first.hero.display);
+    await press('m');
+    check(await page.locator('.wall.still').count(), 'M stops motion');
+    await press('m');
+    await press('t');
+    const rows = await page.locator('.figures tbody tr').count();
+    check(rows > 30, `the tables have ${rows} rows`);
+    await press('Escape');
+    equal(await page.locator('.figures').count(), 0, 'tables after Escape');
+    await press('?');
+    check(/Wake|常亮/.test(await page.locator('.help').innerText()), 'the help tells the wake lock');
+    await press('Escape');
+    await press('f');
+    await until('F fills the screen', () => page.evaluate(() => document.fullscreenElement !== null));
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
+  ['axe finds nothing, on the wall, its tables and its help, in both languages', async ({ browser, url }) => {
+    const wall = await open(browser, url);
+    const { page } = wall;
+    await started(page);
+    await page.evaluate(readFileSync(AXE, 'utf8'));
+    const found = [];
+    for (const key of ['', '2', 't', 't', '?', 'Escape', 'l']) {
+      if (key !== '') await page.keyboard.press(key);
+      await page.waitForTimeout(400);
+      const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+      for (const { id, nodes } of violations) found.push(`after ${key}: ${id} ${nodes[0]?.html.slice(0, 120)} ${nodes[0]?.failureSummary?.slice(0, 200)}`);
+    }
+    await wall.close();
+    equal(found, [], 'violations');
+  }],
+  ['reduced motion is honoured', async ({ browser, url }) => {
+    const wall = await open(browser, url, { reducedMotion: 'reduce' });
+    await started(wall.page);
+    await wall.page.waitForTimeout(2500);
+    check(await wall.page.locator('.wall.still').count(), 'the wall stands still');
+    const moving = await wall.page.evaluate(() => document.getAnimations().map((one) => one.effect.target?.className));
+    equal(moving, [], 'animations');
+    const painted = await wall.page.evaluate(() => {
+      const canvas = document.querySelectorAll('[data-panel=map] canvas')[1];
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      return data.some((value) => value !== 0);
+    });
+    equal(painted, false, 'pulses are drawn');
+    await wall.close();
+  }],
+  ['the figures come as plain HTML when the script cannot be loaded or does not start', async ({ browser, url }) => {
+    const lost = await open(browser, url, { before: (page) => page.route('**/assets/index-*.js', (route) => route.abort()) });
+    await until('the plain page', () => lost.page.url().endsWith('/lite'));
+    check(/GMV/.test(await lost.page.innerText('body')), 'it has figures');
+    await lost.close();
+    const dead = await open(browser, url, {
+      before: async (page) => {
+        await page.clock.install();
+        await page.route('**/assets/index-*.js', (route) => route.fulfill({ contentType: 'text/javascript', body: '' }));
+      },
+    });
+    check(!dead.page.url().endsWith('/lite'), 'it is given time to start');
+    await dead.page.clock.fastForward(21_000);
+    await until('the plain page', () => dead.page.url().endsWith('/lite'));
+    await dead.close();
+  }],
+];
+
+async function looksWhole(page, where, { screen, name, unit, scene, dpr }) {
+  const state = await shown(page);
+  equal([state.layout, Math.abs(state.unit - unit) < 1e-9], [name, true], `${where}: layout and unit ${state.unit}`);
+  equal(state.missing, [], `${where}: views the server does not have`);
+  const layout = screen.layouts.find((one) => one.name === name);
+  const wanted = screen.panels
+    .filter((panel) => panel.name in layout.boxes)
+    .filter((panel) => !layout.rotate || !panel.scenes || panel.scenes.includes(scene))
+    .map((panel) => panel.name);
+  const look = await page.evaluate(({ least, size }) => {
+    const cut = [];
+    const small = [];
+    const outside = [];
+    for (const node of document.querySelectorAll('main *, header *, footer *')) {
+      const style = getComputedStyle(node);
+      const text = [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim() !== '');
+      if (!text || node.closest('.visually-hidden, .wheel') || !node.checkVisibility()) continue;
+      const what = `${node.tagName}.${node.className} ${node.textContent.trim().slice(0, 30)}`;
+      if (parseFloat(style.fontSize) < least * size - 0.05) small.push(`${style.fontSize} ${what}`);
+      if (style.display !== 'inline' && node.scrollWidth > node.clientWidth + 1) cut.push(what);
+      const box = node.getBoundingClientRect();
+      if (box.right > innerWidth + 1 || box.bottom > innerHeight + 1 || box.left < -1 || box.top < -1) outside.push(what);
+      const panel = node.closest('[data-panel]')?.getBoundingClientRect();
+      if (panel && (box.bottom > panel.bottom + 1 || box.right > panel.right + 1) && !node.closest('ol')) outside.push(`${what} leaves its panel`);
+    }
+    const blurred = [...document.querySelectorAll('canvas')]
+      .filter((canvas) => Math.abs(canvas.width - canvas.getBoundingClientRect().width * devicePixelRatio) > 1.5)
+      .map((canvas) => `${canvas.width} for ${canvas.getBoundingClientRect().width}`);
+    return {
+      panels: [...document.querySelectorAll('[data-panel]')].map((node) => node.dataset.panel),
+      scrolls: document.documentElement.scrollWidth > innerWidth || document.documentElement.scrollHeight > innerHeight,
+      waiting: [...document.querySelectorAll('.waiting')].map((node) => node.closest('[data-panel]')?.dataset.panel),
+      scaled: [...document.querySelectorAll('.wall, main, .box')].filter((node) => /scale|matrix/.test(getComputedStyle(node).transform)).length,
+      cut,
+      small,
+      outside,
+      blurred,
+    };
+  }, { least: TEXT_UNITS_MIN, size: unit });
+  equal(look.panels, wanted, `${where}: panels`);
+  const { panels: _panels, ...faults } = look;
+  equal(faults, { scrolls: false, waiting: [], scaled: 0, cut: [], small: [], outside: [], blurred: [] }, where);
+}

@@ -1,0 +1,64 @@
+// The page in a real browser: the production build with its content policy, served by the real binary.
+//
+//   node tests/page/run.mjs [--only TEXT] [--shots FOLDER] [--url http://127.0.0.1:PORT of a running demo]
+//
+// Prints a line for each test and ends with how many passed; exit 77 where there is no browser.
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { BROWSER, launch } from './browser.mjs';
+import { realRows } from './feed.mjs';
+import { tests as feedTests } from './feed_tests.mjs';
+import { tests as liveTests } from './live_tests.mjs';
+import { tests as ownTests } from './own_tests.mjs';
+import { start } from './server.mjs';
+
+/** Time for one test; the hour of ticks takes half a minute, and more where others compile. */
+const TEST_MS_MAX = 200_000;
+
+const { values: args } = parseArgs({
+  options: { only: { type: 'string', default: '' }, shots: { type: 'string' }, url: { type: 'string' } },
+});
+if (!existsSync(BROWSER)) {
+  console.log(`skipped: no browser at ${BROWSER}; install with: apt-get install chromium`);
+  process.exit(77);
+}
+if (args.shots !== undefined) mkdirSync(args.shots, { recursive: true });
+
+const folder = mkdtempSync(join(tmpdir(), 'tidemark-page-'));
+const demo =
+  args.url === undefined ? await start(['demo'], { dataDir: join(folder, 'demo') }) : undefined;
+const browser = await launch();
+const context = { browser, url: args.url ?? demo.url, shots: args.shots, rows: undefined };
+let [passed, failed] = [0, 0];
+for (const [name, run] of [...liveTests, ...feedTests, ...ownTests]) {
+  if (!name.includes(args.only)) continue;
+  if (feedTests.some(([one]) => one === name)) context.rows ??= await realRows(context.url);
+  const began = Date.now();
+  try {
+    const note = await within(TEST_MS_MAX, run(context));
+    passed += 1;
+    console.log(`ok   ${name} (${seconds(began)} s)${note ? `: ${note}` : ''}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL ${name} (${seconds(began)} s): ${error.message}`);
+  }
+}
+await browser.close();
+await demo?.stop();
+rmSync(folder, { recursive: true, force: true });
+console.log(`${passed} passed, ${failed} failed, 0 skipped`);
+process.exit(failed === 0 ? 0 : 1);
+
+function seconds(began) {
+  return ((Date.now() - began) / 1000).toFixed(1);
+}
+
+function within(ms, work) {
+  let timer;
+  const late = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no end in ${ms} ms`)), ms);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
