@@ -102,6 +102,20 @@ export const tests = [
     await wall.close();
     equal(found, [], 'violations');
   }],
+  ['provinces add up to the total at one cut', async ({ browser, url }) => {
+    const wall = await open(browser, url);
+    await started(wall.page);
+    const fen = (text) => BigInt(String(text).replace('.', ''));
+    const [sum, total] = await until('a cut that both views have', async () => {
+      const { panels } = await shown(wall.page);
+      const day = panels.find((panel) => panel.name === 'hero');
+      const map = panels.find((panel) => panel.name === 'map' && panel.view === 'gmv_by_province');
+      if (day?.cut !== map?.cut) return undefined;
+      return [map.rows.reduce((all, row) => all + fen(row.gmv), 0n), fen(day.rows[0].gmv)];
+    });
+    await wall.close();
+    check(sum === total && total > 0n, `${sum} is not ${total}`);
+  }],
   ['reduced motion is honoured', async ({ browser, url }) => {
     const wall = await open(browser, url, { reducedMotion: 'reduce' });
     await started(wall.page);
@@ -145,6 +159,18 @@ async function looksWhole(page, where, { screen, name, unit, scene, dpr }) {
     .filter((panel) => !layout.rotate || !panel.scenes || panel.scenes.includes(scene))
     .map((panel) => panel.name);
   const look = await page.evaluate(({ least, size }) => {
+    // Text that reaches past whatever clips it, an ellipsis included.
+    const isCut = (node) => {
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      const text = range.getBoundingClientRect();
+      for (let over = node; over !== null && over !== document.body; over = over.parentElement) {
+        if (getComputedStyle(over).overflowX === 'visible') continue;
+        const box = over.getBoundingClientRect();
+        if (text.right > box.right + 1 || text.left < box.left - 1) return true;
+      }
+      return false;
+    };
     const cut = [];
     const small = [];
     const outside = [];
@@ -154,7 +180,7 @@ async function looksWhole(page, where, { screen, name, unit, scene, dpr }) {
       if (!text || node.closest('.visually-hidden, .wheel') || !node.checkVisibility()) continue;
       const what = `${node.tagName}.${node.className} ${node.textContent.trim().slice(0, 30)}`;
       if (parseFloat(style.fontSize) < least * size - 0.05) small.push(`${style.fontSize} ${what}`);
-      if (style.display !== 'inline' && node.scrollWidth > node.clientWidth + 1) cut.push(what);
+      if (isCut(node)) cut.push(what);
       const box = node.getBoundingClientRect();
       if (box.right > innerWidth + 1 || box.bottom > innerHeight + 1 || box.left < -1 || box.top < -1) outside.push(what);
       const panel = node.closest('[data-panel]')?.getBoundingClientRect();

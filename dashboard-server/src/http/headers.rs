@@ -47,13 +47,15 @@ fn keep_out_of_caches(headers: &mut HeaderMap) {
     entry.or_insert(HeaderValue::from_static("no-store"));
 }
 
-/// The content policy. It names the socket's address too, because an older Safari does not count
+/// The content policy. Trusted Types leave two ways to make script or markup out of text: Svelte's own
+/// templates, and the address of the watchdog's worker. It names the socket's address too, because an older Safari does not count
 /// `ws:` of the same host as `'self'`.
 fn content_policy(host: Option<&Authority>) -> HeaderValue {
     const BEFORE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
                           font-src 'self'; connect-src 'self'";
     const AFTER: &str =
-        "; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+        "; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types svelte-trusted-html tidemark";
     let plain = |host: &&Authority| {
         host.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
     };

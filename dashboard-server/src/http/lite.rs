@@ -28,7 +28,7 @@ pub async fn get_lite(State(state): State<Arc<AppState>>) -> Response {
     );
     let _infallible = write!(
         out,
-        "<h1>Tidemark</h1><p>mode {}, state {}, cut {}, every 10 s</p>",
+        "<h1>Tidemark</h1><p>mode {}, state {}, cut {}, every 10 s, <a href=\"/\">大屏 / wall</a></p>",
         protocol::mode(state.results.mode()),
         escaped(&word(&status.state)),
         cut.cut,

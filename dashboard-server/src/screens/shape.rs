@@ -138,6 +138,7 @@ const COLUMN: Shape = &[
     must("column", Of::Column(Needs::Any)),
     must("format", Of::Choice(&["text", "money", "count", "clock"])),
     may("names", Of::Names),
+    may("weight", Of::Number(1, 100)),
 ];
 const CHECK: Shape = &[
     must("label", Of::Words),

@@ -153,7 +153,7 @@ async fn a_screen_is_its_file_and_no_path_leads_out() {
     std::fs::create_dir(folder.path().join("maps")).expect("folder");
     std::fs::write(folder.path().join("maps/china.json"), "{\"mine\":1}").expect("writes");
     let publisher = Publisher::new("e1");
-    let screens = Screens::load(folder.path(), publisher.results.views(), &|_| false);
+    let screens = Screens::load(folder.path(), &publisher.results.views(), &|_| false);
     let wishes = Wishes { screens: screens.expect("passes"), ..Wishes::default() };
     let server = TestServer::start_with(&publisher.results, wishes).await;
     let at = server.bound.http;

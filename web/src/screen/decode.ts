@@ -228,6 +228,7 @@ function tickerColumnAt(value: unknown, at: string): TickerColumn {
     column: stringAt(column['column'], `${at}.column`),
     format: oneOf(column['format'], ['text', 'money', 'count', 'clock'], `${at}.format`),
     names: namesAt(column['names'], `${at}.names`),
+    weight: numberAt(column['weight'] ?? 1, `${at}.weight`),
   };
 }
 

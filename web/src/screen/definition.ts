@@ -102,6 +102,8 @@ export interface TickerColumn {
   readonly column: string;
   readonly format: 'text' | 'money' | 'count' | 'clock';
   readonly names: Names;
+  /** Its part of the width, against the other columns. */
+  readonly weight: number;
 }
 
 export interface TickerPanel extends PanelBase {

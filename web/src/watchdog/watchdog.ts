@@ -1,4 +1,5 @@
 /** The page's end of the watchdog: answers while it paints, and reloads when it has not. */
+import workerUrl from './worker.ts?worker&url';
 import { framesPainted } from '../render/frame-loop';
 
 /** JS heap at which the page is loaded anew, bytes; a wall uses a tenth of it. */
@@ -8,7 +9,7 @@ const RELOADS_APART_MS = 60_000;
 const KEY = 'tidemark.reloadedAt';
 
 export function watch(reload: () => void): () => void {
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
+  const worker = new Worker(trusted(workerUrl), { type: 'module' });
   let painted = -1;
   worker.onmessage = ({ data }: MessageEvent<unknown>) => {
     if (data === 'reload') return once(reload);
@@ -20,6 +21,24 @@ export function watch(reload: () => void): () => void {
   // Without its worker the wall runs as before, only unwatched.
   worker.onerror = () => console.warn('the watchdog could not start');
   return () => worker.terminate();
+}
+
+/** The content policy lets a script be loaded only by a policy it names; ours has one address. */
+function trusted(url: string): string {
+  const types: unknown = Reflect.get(window, 'trustedTypes');
+  if (!isFactory(types)) return url;
+  return types.createPolicy('tidemark', { createScriptURL: (asked) => asked }).createScriptURL(url);
+}
+
+interface Factory {
+  createPolicy(
+    name: string,
+    rules: { readonly createScriptURL: (url: string) => string },
+  ): { createScriptURL(url: string): string };
+}
+
+function isFactory(value: unknown): value is Factory {
+  return typeof value === 'object' && value !== null && 'createPolicy' in value;
 }
 
 function once(reload: () => void): void {
