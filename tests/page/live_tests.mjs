@@ -22,6 +22,27 @@ export const tests = [
     check(took < 5000, `${took} ms on this machine`);
     return `${took} ms`;
   }],
+  ['frames a second, for comparison', async ({ browser, url }) => {
+    const rates = [];
+    for (const [width, height] of [[1920, 1080], [3840, 2160]]) {
+      const wall = await open(browser, url, { width, height });
+      await started(wall.page);
+      await wall.page.waitForTimeout(1000);
+      const rate = await wall.page.evaluate(async () => {
+        const began = performance.now();
+        let frames = 0;
+        while (performance.now() - began < 3000) {
+          await new Promise((resolve) => requestAnimationFrame(resolve));
+          frames += 1;
+        }
+        return (frames * 1000) / (performance.now() - began);
+      });
+      rates.push(`${rate.toFixed(0)} at ${width}x${height}`);
+      await wall.close();
+      check(rate > 2, `${rate} frames a second`);
+    }
+    return `${rates.join(', ')} (software rendering, beside the demo)`;
+  }],
   ['every layout shows all it should, cut nowhere, in both languages', async ({ browser, url, shots }) => {
     const screen = await (await fetch(`${url}/api/screens/wall`)).json();
     const seen = [];

@@ -13,12 +13,12 @@ const level = (key: string, at: number | null, step: number | null = 1) => ({
   window_end: 90_000,
   _mark: 'provisional',
 });
-const TOTAL = { units: 150n, scale: 0 };
+const at = (watermarkMs: number) => ({ total: { units: 150n, scale: 0 }, watermarkMs });
 
 describe('ladderOf', () => {
   it('gives the levels that fell, highest first, with the time since the day began', () => {
-    const view = viewOf([level('50', 4000), level('100', 60_000, 60), level('200', null)], 70_000);
-    const ladder = ladderOf(view, PANEL, SCREEN, TOTAL);
+    const view = viewOf([level('50', 4000), level('100', 60_000, 60), level('200', null)]);
+    const ladder = ladderOf(view, PANEL, SCREEN, at(70_000));
     expect(ladder?.passed.map((one) => [one.level.units, one.tookMs, one.stepSeconds])).toEqual([
       [100n, 59_000, 60],
       [50n, 3000, 1],
@@ -29,14 +29,14 @@ describe('ladderOf', () => {
 
   it('holds a level back until the watermark has passed its time', () => {
     const rows = [level('50', 4000), level('100', 60_000)];
-    const early = ladderOf(viewOf(rows, 59_999), PANEL, SCREEN, TOTAL);
+    const early = ladderOf(viewOf(rows), PANEL, SCREEN, at(59_999));
     expect(early?.passed).toHaveLength(1);
     expect([early?.next?.units, early?.progress]).toEqual([100n, 1]);
-    expect(ladderOf(viewOf(rows, 60_000), PANEL, SCREEN, TOTAL)?.passed).toHaveLength(2);
+    expect(ladderOf(viewOf(rows), PANEL, SCREEN, at(60_000))?.passed).toHaveLength(2);
   });
 
   it('has no next one when all are passed', () => {
-    const ladder = ladderOf(viewOf([level('50', 4000)], 5000), PANEL, SCREEN, TOTAL);
+    const ladder = ladderOf(viewOf([level('50', 4000)]), PANEL, SCREEN, at(5000));
     expect([ladder?.next, ladder?.progress]).toEqual([undefined, 1]);
   });
 });

@@ -30,7 +30,7 @@ export function ladderOf(
   view: ViewState | undefined,
   panel: Pick<MilestonesPanel, 'level' | 'reached' | 'step'>,
   screen: Pick<Screen, 'window'>,
-  total: Decimal | undefined,
+  now: { readonly total: Decimal | undefined; readonly watermarkMs: number | undefined },
 ): Ladder | undefined {
   if (view === undefined) return undefined;
   const passed: Milestone[] = [];
@@ -39,7 +39,7 @@ export function ladderOf(
     const level = parseDecimal(row[panel.level]);
     if (level === undefined) continue;
     const atMs = timeOf(row, panel.reached);
-    if (atMs >= 0 && atMs <= (view.watermarkMs ?? -1)) {
+    if (atMs >= 0 && atMs <= (now.watermarkMs ?? -1)) {
       const step = panel.step === undefined ? undefined : row[panel.step];
       passed.push({
         level,
@@ -51,6 +51,8 @@ export function ladderOf(
     } else if (next === undefined || compareDecimal(level, next) < 0) next = level;
   }
   passed.sort((a, b) => compareDecimal(b.level, a.level));
-  const progress = next === undefined ? 1 : Math.min(1, total === undefined ? 0 : ratio(total, next));
+  const { total } = now;
+  const way = total === undefined || next === undefined ? 0 : ratio(total, next);
+  const progress = next === undefined ? 1 : Math.min(1, way);
   return { passed, next, progress };
 }

@@ -51,6 +51,8 @@ export class Wall {
   hello = $state.raw<HelloFrame | undefined>();
   /** The largest accepted event time, ms since the Unix epoch. */
   asOfMs = $state<number | undefined>();
+  /** Event time up to which every figure is complete: a view that rests does not say so itself. */
+  watermarkMs = $state<number | undefined>();
   cut = $state<number | undefined>();
   /** Counts up once a second: what is ordered anew, sampled or aged at that pace leans on it. */
   second = $state(0);
@@ -79,6 +81,7 @@ export class Wall {
   private greetedAt = 0;
   /** Event time reached in this epoch, shown with the next picture. */
   private reachedMs: number | undefined;
+  private completeMs: number | undefined;
   private epoch: string | undefined;
   private secondAt = 0;
   private statusAt = 0;
@@ -198,9 +201,10 @@ export class Wall {
       if (cell === undefined || state === undefined) continue;
       cell.state = state;
       this.cut = Math.max(this.cut ?? 0, state.cut);
-      if (state.asOfMs !== undefined) this.reachedMs = Math.max(this.reachedMs ?? 0, state.asOfMs);
+      this.reached(state.asOfMs, state.watermarkMs);
     }
     this.asOfMs = this.reachedMs ?? this.asOfMs;
+    this.watermarkMs = this.completeMs ?? this.watermarkMs;
   }
 
   private stateOf(panel: Panel, now: number, stopped: string | undefined): PanelState {
@@ -259,6 +263,7 @@ export class Wall {
       this.note({ zh: '服务端已重启,核对后继续', en: 'The server restarted, figures are checked' }, false);
       // Its event time may be an earlier one: the clock keeps what it shows until the first figure.
       this.reachedMs = undefined;
+      this.completeMs = undefined;
       await fetchCatalogue().then(
         (catalogue) => this.learn(catalogue),
         () => undefined,
@@ -292,7 +297,12 @@ export class Wall {
     if (state !== 'stale') this.freshAt = now;
     if (state !== 'stale' && state !== 'catching_up' && lagMs < SETTLED_LAG_MS) this.settling = false;
     if (problem !== undefined) this.note({ zh: `服务端:${problem}`, en: `Server: ${problem}` });
-    if (frame.asOfMs !== undefined) this.reachedMs = Math.max(this.reachedMs ?? 0, frame.asOfMs);
+    this.reached(frame.asOfMs, frame.watermarkMs);
+  }
+
+  private reached(asOfMs: number | undefined, watermarkMs: number | undefined): void {
+    if (asOfMs !== undefined) this.reachedMs = Math.max(this.reachedMs ?? 0, asOfMs);
+    if (watermarkMs !== undefined) this.completeMs = Math.max(this.completeMs ?? 0, watermarkMs);
   }
 
   private learn(catalogue: Catalogue): void {
