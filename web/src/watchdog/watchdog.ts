@@ -2,6 +2,8 @@
 import workerUrl from './worker.ts?worker&url';
 import { framesPainted } from '../render/frame-loop';
 
+/** Without a picture for this long, the loop that paints is dead and not only slow, ms. */
+const STILL_MS_MAX = 30_000;
 /** JS heap at which the page is loaded anew, bytes; a wall uses a tenth of it. */
 const HEAP_BYTES_MAX = 400_000_000;
 /** A wall that cannot stay up must not blink either: reloads are this far apart, ms. */
@@ -11,11 +13,14 @@ const KEY = 'tidemark.reloadedAt';
 export function watch(reload: () => void): () => void {
   const worker = new Worker(trusted(workerUrl), { type: 'module' });
   let painted = -1;
+  let paintedAt = performance.now();
   worker.onmessage = ({ data }: MessageEvent<unknown>) => {
     if (data === 'reload') return once(reload);
-    // A hidden page paints nothing and is well.
-    if (document.hidden || framesPainted() !== painted) worker.postMessage('alive');
+    const now = performance.now();
+    // A hidden page paints nothing and is well; one that is slow is not dead.
+    if (document.hidden || framesPainted() !== painted) paintedAt = now;
     painted = framesPainted();
+    if (now - paintedAt < STILL_MS_MAX) worker.postMessage('alive');
     if (heapBytes() > HEAP_BYTES_MAX) once(reload);
   };
   // Without its worker the wall runs as before, only unwatched.
