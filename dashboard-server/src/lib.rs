@@ -9,6 +9,7 @@ pub mod clock;
 pub mod closing;
 pub mod telemetry;
 pub mod ingest;
+pub mod reload;
 pub mod headlines;
 pub mod websocket;
 pub mod sql;

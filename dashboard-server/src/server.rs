@@ -31,7 +31,8 @@ use crate::http::access::Tickets;
 use crate::http::router::router;
 use crate::http::state::AppState;
 use crate::ingest::IngestSink;
-use crate::screens::Screens;
+use crate::reload::Reload;
+use crate::screens::SharedScreens;
 use crate::sql::{PostgresDoor, PostgresError, SqlService};
 use crate::websocket::hub::Hub;
 
@@ -52,9 +53,11 @@ pub struct ServerParts {
     /// Tables beside the views, by name; the same for every query.
     pub reference: Vec<(String, Arc<dyn TableProvider>)>,
     /// What walls show.
-    pub screens: Screens,
+    pub screens: SharedScreens,
     /// The embedded log, where there is one.
     pub ingest: Option<Arc<dyn IngestSink>>,
+    /// Reads the SQL folder again, where there is a pipeline.
+    pub reload: Option<Arc<dyn Reload>>,
     /// Everything that can be set.
     pub config: Config,
     /// Renders `/metrics`; from [`crate::telemetry::install_metrics`].
@@ -177,6 +180,7 @@ fn state(parts: ServerParts, hub: Arc<Hub>, sql: SqlService, keeper: &Doorkeeper
         hub,
         sql,
         ingest: parts.ingest,
+        reload: parts.reload,
         ingest_turns: Arc::new(Semaphore::new(parts.config.server.ingest_in_flight_max)),
         screens: parts.screens,
         config: parts.config.server,

@@ -24,6 +24,8 @@ pub struct RawPipelineConfig {
     pub checkpoints_kept: usize,
     /// Milliseconds of silence after which a partition no longer holds back `settled`.
     pub idle_after_ms: u64,
+    /// Milliseconds between looks at whether a log has more partitions.
+    pub partitions_every_ms: u64,
     /// Rows of each ledger (late orders, dead letters) that SQL can see.
     pub ledger_rows_max: usize,
     /// Rows of a view that wait as deletions for viewers that are behind; past it they get a snapshot.
@@ -39,6 +41,7 @@ impl Default for RawPipelineConfig {
             checkpoint_every_ms: 1_000,
             checkpoints_kept: 3,
             idle_after_ms: 5_000,
+            partitions_every_ms: 10_000,
             ledger_rows_max: 10_000,
             tombstones_max: 10_000,
         }
@@ -69,6 +72,8 @@ pub struct PipelineConfig {
     pub checkpoints_kept: usize,
     /// See [`RawPipelineConfig::idle_after_ms`].
     pub idle_after: Duration,
+    /// See [`RawPipelineConfig::partitions_every_ms`].
+    pub partitions_every: Duration,
     /// See [`RawPipelineConfig::ledger_rows_max`].
     pub ledger_rows_max: usize,
     /// See [`RawPipelineConfig::tombstones_max`].
@@ -102,6 +107,7 @@ impl PipelineConfig {
         within("checkpoint-every-ms", raw.checkpoint_every_ms, 100, 3_600_000);
         within("checkpoints-kept", wide(raw.checkpoints_kept), 1, 1_000);
         within("idle-after-ms", raw.idle_after_ms, 100, 86_400_000);
+        within("partitions-every-ms", raw.partitions_every_ms, 100, 86_400_000);
         within("ledger-rows-max", wide(raw.ledger_rows_max), 1, 10_000_000);
         within("tombstones-max", wide(raw.tombstones_max), 0, 10_000_000);
         if !mistakes.is_empty() {
@@ -116,6 +122,7 @@ impl PipelineConfig {
             checkpoint_every: Duration::from_millis(raw.checkpoint_every_ms),
             checkpoints_kept: raw.checkpoints_kept,
             idle_after: Duration::from_millis(raw.idle_after_ms),
+            partitions_every: Duration::from_millis(raw.partitions_every_ms),
             ledger_rows_max: raw.ledger_rows_max,
             tombstones_max: raw.tombstones_max,
             streams,

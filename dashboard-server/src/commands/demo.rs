@@ -77,7 +77,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     let playing = start_playing(generator, writer, args.speed, Arc::clone(&stop))?;
     let is_quiet = args.config.quiet;
-    let served = serving::run(config, &catalog, input, |bound, _| {
+    let served = serving::run(config, catalog, input, |bound, _| {
         serving::print_addresses(bound);
         if !is_quiet {
             welcome(bound);

@@ -3,6 +3,7 @@
 pub mod close_day;
 pub mod demo;
 pub mod load;
+pub mod reload;
 pub mod replay;
 pub mod run;
 pub mod serve;
@@ -48,6 +49,8 @@ pub enum Command {
     Load(load::LoadArgs),
     /// Play recorded orders (CSV, JSON lines, Parquet) into a Kafka topic
     Replay(replay::ReplayArgs),
+    /// Let a running server read its SQL folder again
+    Reload(reload::ReloadArgs),
     /// Close a day: a control record on every partition of a stream's log
     CloseDay(close_day::CloseDayArgs),
     /// Ask a running server one query
@@ -123,6 +126,7 @@ pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args),
         Command::Load(args) => load::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Reload(args) => reload::run(args),
         Command::CloseDay(args) => close_day::run(args),
         Command::Sql(args) => sql::run(args),
     }

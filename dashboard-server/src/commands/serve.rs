@@ -48,7 +48,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load(&args.doors)?;
     let catalog = serving::load_catalog(&config)?;
     let input = input(&config, &catalog)?;
-    serving::run(config, &catalog, input, |bound, _| serving::print_addresses(bound))
+    serving::run(config, catalog, input, |bound, _| serving::print_addresses(bound))
 }
 
 fn input(config: &Config, catalog: &Catalog) -> anyhow::Result<Input> {
@@ -71,7 +71,7 @@ fn input(config: &Config, catalog: &Catalog) -> anyhow::Result<Input> {
 
 fn kafka(definition: &StreamDefinition) -> StreamInput {
     let options = definition.options.clone();
-    let open: OpenSource = Box::new(move || Ok(Box::new(KafkaSource::new(&options)?)));
+    let open: OpenSource = Arc::new(move || Ok(Box::new(KafkaSource::new(&options)?)));
     StreamInput { stream: definition.name.clone(), open }
 }
 
@@ -99,7 +99,7 @@ impl Embedded {
         let stream = definition.name.clone();
         let open: OpenSource = {
             let stream = stream.clone();
-            Box::new(move || Ok(Box::new(log.source(&stream)?)))
+            Arc::new(move || Ok(Box::new(log.source(&stream)?)))
         };
         Ok(StreamInput { stream, open })
     }

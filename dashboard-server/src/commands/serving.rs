@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use parking_lot::RwLock;
+use tidemark_pipeline::config::PipelineConfig;
 use tidemark_pipeline::results::{Mode, Results};
 use tidemark_pipeline::run::live::{self, StreamInput};
 use tidemark_pipeline::run::reference;
@@ -19,7 +21,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::pages;
 use crate::ingest::IngestSink;
-use crate::screens::Screens;
+use crate::reload::{Reload, ReloadRefused};
+use crate::screens::{Screens, SharedScreens};
 use crate::server::{Bound, ServerParts, people_runtime, serve};
 use crate::telemetry::install_metrics;
 
@@ -42,10 +45,10 @@ pub(super) fn load_catalog(config: &Config) -> anyhow::Result<Catalog> {
 }
 
 /// Reads the screens and checks them against the views, before anything is computed.
-fn load_screens(config: &Config, catalog: &Catalog) -> anyhow::Result<Screens> {
+fn load_screens(config: &PipelineConfig, catalog: &Catalog) -> anyhow::Result<Screens> {
     let views: Vec<_> =
         catalog.views.iter().map(|view| Arc::new(view_info(catalog, view))).collect();
-    let folder = config.pipeline.sql_dir.join("screens");
+    let folder = config.sql_dir.join("screens");
     Ok(Screens::load(&folder, &views, &pages::has_map)?)
 }
 
@@ -81,30 +84,81 @@ pub(super) fn chosen_stream<'a>(catalog: &'a Catalog, wanted: Option<&str>) -> a
 /// When the pipeline or a door cannot start, or serving ends by itself.
 pub(super) fn run(
     config: Config,
-    catalog: &Catalog,
+    catalog: Catalog,
     input: Input,
     started: impl FnOnce(Bound, &Arc<Results>),
 ) -> anyhow::Result<ExitCode> {
     let metrics = install_metrics();
-    let tables = reference::load(catalog).map_err(together)?;
-    let screens = load_screens(&config, catalog)?;
-    let pipeline = live::start(catalog, &config.pipeline, input.mode, &input.streams)?;
+    let tables = reference::load(&catalog).map_err(together)?;
+    let screens = Arc::new(RwLock::new(load_screens(&config.pipeline, &catalog)?));
+    let pipeline = live::start(catalog, &config.pipeline, input.mode, input.streams)?;
     let results = Arc::clone(pipeline.results());
+    let reload = Arc::new(SqlFolder {
+        config: config.pipeline.clone(),
+        reloader: pipeline.reloader(),
+        screens: Arc::clone(&screens),
+    });
     let parts = ServerParts {
         results: Arc::clone(&results),
         reference: tables,
         screens,
         ingest: input.ingest,
+        reload: Some(Arc::clone(&reload) as Arc<dyn Reload>),
         config,
         metrics,
         clock: Clock::system(),
     };
     let runtime = people_runtime().context("cannot start the threads that serve people")?;
+    let hang_ups = runtime.spawn(reload_at_hang_up(reload));
     let served = runtime.block_on(serve(parts, |bound| started(bound, &results), told_to_stop()));
+    hang_ups.abort();
     // The doors are shut; the last checkpoint holds everything that was shown.
     pipeline.stop();
     served?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The SQL folder of a running pipeline.
+struct SqlFolder {
+    config: PipelineConfig,
+    reloader: live::Reloader,
+    screens: SharedScreens,
+}
+
+impl Reload for SqlFolder {
+    fn reload(&self) -> Result<live::Reloaded, ReloadRefused> {
+        let refused = |reasons: String| {
+            tracing::error!(reasons, "the SQL folder was not taken: {reasons}");
+            ReloadRefused { reasons }
+        };
+        let catalog = Catalog::load(&self.config.sql_dir, &self.config.streams)
+            .map_err(|errors| refused(together(errors).to_string()))?;
+        let screens = load_screens(&self.config, &catalog).map_err(|error| refused(error.to_string()))?;
+        let reloaded = self.reloader.reload(catalog).map_err(|error| refused(error.to_string()))?;
+        *self.screens.write() = screens;
+        tracing::info!(
+            added = ?reloaded.added, changed = ?reloaded.changed, removed = ?reloaded.removed,
+            unchanged = reloaded.unchanged, "the SQL folder was read again"
+        );
+        Ok(reloaded)
+    }
+}
+
+/// SIGHUP reads the SQL folder again; the log says what came of it.
+async fn reload_at_hang_up(reload: Arc<SqlFolder>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hang_ups = match signal(SignalKind::hangup()) {
+        Ok(hang_ups) => hang_ups,
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP cannot be waited for; use tidemark reload");
+            return;
+        }
+    };
+    while hang_ups.recv().await.is_some() {
+        let reload = Arc::clone(&reload);
+        // A refusal has been logged with its reasons.
+        let _told = tokio::task::spawn_blocking(move || reload.reload()).await;
+    }
 }
 
 /// Ready at SIGTERM or Ctrl-C.

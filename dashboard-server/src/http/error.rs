@@ -37,6 +37,12 @@ pub enum ApiError {
         /// What is missing.
         message: String,
     },
+    /// What was asked for cannot be done as things are; nothing was changed.
+    #[error("{message}")]
+    Refused {
+        /// Why, with every place.
+        message: String,
+    },
     /// A token is needed and none, or a wrong one, was shown.
     #[error("this needs a token: send `Authorization: Bearer TOKEN`")]
     Unauthorized,
@@ -109,7 +115,7 @@ impl ApiError {
         match self {
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::BadRequest { .. } | Self::Ambiguous { .. } => StatusCode::BAD_REQUEST,
-            Self::NoFigure { .. } => StatusCode::CONFLICT,
+            Self::NoFigure { .. } | Self::Refused { .. } => StatusCode::CONFLICT,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ForeignHost { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
@@ -129,6 +135,7 @@ impl ApiError {
             Self::BadRequest { .. } => "bad_request",
             Self::Ambiguous { .. } => "ambiguous",
             Self::NoFigure { .. } => "no_figure",
+            Self::Refused { .. } => "refused",
             Self::Unauthorized => "unauthorized",
             Self::ForeignHost { .. } => "foreign_host",
             Self::ForeignOrigin { .. } => "foreign_origin",

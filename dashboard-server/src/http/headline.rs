@@ -38,6 +38,10 @@ struct Headline<'a> {
     watermark: Option<Instant>,
     /// Silent partitions that a settled figure has not waited for.
     idle: &'a [PartitionId],
+    /// Partitions the log did not have at first, with the time they were taken in (epoch milliseconds).
+    partitions_added: &'a BTreeMap<PartitionId, i64>,
+    /// By partition, the first offset that was left in the log when the view began.
+    since_offsets: &'a BTreeMap<PartitionId, Offset>,
     mark: &'a str,
     revision: u64,
     cut: u64,
@@ -115,6 +119,7 @@ fn papers(figure: &Figure, cut: &Cut, epoch: &str) -> Result<Response, ApiError>
     let value = figure.value.as_deref().ok_or_else(missing)?;
     let no_time = || ApiError::NoFigure { message: "no record has been accepted yet".to_owned() };
     let progress = cut.progress(info);
+    let status = cut.statuses.get(&info.name).cloned().unwrap_or_default();
     let as_of = progress.as_of.ok_or_else(no_time)?;
     let zone = Zone::named(&info.time_zone).map_err(|message| ApiError::Internal { message })?;
     let spoken = speak(value, &info.unit);
@@ -134,6 +139,8 @@ fn papers(figure: &Figure, cut: &Cut, epoch: &str) -> Result<Response, ApiError>
         as_of: instant(as_of),
         watermark: progress.watermark.filter(in_time).map(instant),
         idle: &progress.idle,
+        partitions_added: &progress.added,
+        since_offsets: &status.since,
         mark: &figure.mark,
         revision: figure.revision,
         cut: cut.cut,

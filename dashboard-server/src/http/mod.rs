@@ -6,6 +6,7 @@ pub mod error;
 pub mod access;
 pub mod headers;
 pub mod pages;
+mod reload;
 mod health;
 mod views;
 mod screens;

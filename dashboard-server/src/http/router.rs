@@ -9,7 +9,7 @@ use tower_http::compression::CompressionLayer;
 
 use super::state::AppState;
 use super::{
-    access, error, events, headers, headline, health, ingest, lite, pages, screens, sql, views,
+    access, error, events, headers, headline, health, ingest, lite, pages, reload, screens, sql, views,
 };
 use crate::websocket::upgrade;
 
@@ -25,6 +25,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/healthz", get(health::get_health))
         .route("/readyz", get(health::get_readiness))
         .route("/metrics", get(health::get_metrics))
+        .route("/api/reload", post(reload::reload_sql))
         // Figures
         .route("/api/views", get(views::list_views))
         .route("/api/views/{name}", get(views::get_view))

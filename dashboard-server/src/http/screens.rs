@@ -14,7 +14,7 @@ use crate::screens::is_name;
 
 const JSON: &str = "application/json";
 
-/// `GET /api/screens/{name}`: the screen as it was checked at start.
+/// `GET /api/screens/{name}`: the screen as it was checked when the SQL folder was last read.
 ///
 /// # Errors
 /// When the name is none, or there is no such screen.
@@ -25,10 +25,11 @@ pub async fn get_screen(
     if !is_name(&name) {
         return Err(ApiError::bad_request("a screen's name is lower-case letters, digits and `-`"));
     }
-    match state.screens.screen(&name) {
+    let screens = state.screens.read();
+    match screens.screen(&name) {
         Some(screen) => Ok(([(header::CONTENT_TYPE, JSON)], screen.to_string()).into_response()),
         None => {
-            let names: Vec<&str> = state.screens.names().collect();
+            let names: Vec<&str> = screens.names().collect();
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             Err(ApiError::not_found(format!(
                 "there is no screen {name:?}; the files of sql/screens are: {known}"
@@ -46,11 +47,11 @@ pub async fn get_map(
     Path(file): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let own = file.strip_suffix(".json").and_then(|name| state.screens.map(name));
+    let own = file.strip_suffix(".json").and_then(|name| state.screens.read().map(name).map(Arc::clone));
     match own {
         Some(pack) => {
             let kind = [(header::CONTENT_TYPE, JSON)];
-            Ok((kind, Bytes::copy_from_slice(pack)).into_response())
+            Ok((kind, Bytes::copy_from_slice(&pack)).into_response())
         }
         None => pages::get_file(request).await,
     }

@@ -11,7 +11,8 @@ use crate::clock::Clock;
 use crate::closing::{Closing, Guest};
 use crate::config::ServerConfig;
 use crate::ingest::IngestSink;
-use crate::screens::Screens;
+use crate::reload::Reload;
+use crate::screens::SharedScreens;
 use crate::sql::SqlService;
 use crate::websocket::hub::Hub;
 
@@ -25,10 +26,12 @@ pub struct AppState {
     pub sql: SqlService,
     /// The embedded log, where there is one.
     pub ingest: Option<Arc<dyn IngestSink>>,
+    /// Reads the SQL folder again, where there is a pipeline.
+    pub reload: Option<Arc<dyn Reload>>,
     /// Bodies being written to the log at one time.
     pub ingest_turns: Arc<Semaphore>,
     /// What walls show, checked at start.
-    pub screens: Screens,
+    pub screens: SharedScreens,
     /// `[server]`.
     pub config: ServerConfig,
     /// Renders `/metrics`.

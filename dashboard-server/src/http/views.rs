@@ -1,5 +1,6 @@
 //! `/api/views`: what is computed, and the rows of one view.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use tidemark_pipeline::model::{Offset, PartitionId};
 use tidemark_pipeline::results::json::write_text;
 use tidemark_pipeline::results::snapshot::Bilingual;
-use tidemark_pipeline::results::{Cut, Results, Snapshot, ViewInfo};
+use tidemark_pipeline::results::{Cut, Results, Snapshot, ViewInfo, ViewState, ViewStatus};
 
 use super::error::ApiError;
 use super::state::AppState;
@@ -35,6 +37,21 @@ pub struct ViewEntry<'a> {
     window_start: Option<&'a str>,
     window_end: Option<&'a str>,
     sql: &'a str,
+    state: ViewState,
+    /// How far a view that catches up is; `null` otherwise.
+    filled: Option<FilledEntry>,
+    /// By partition, the first offset there was in a log that had been cut.
+    since_offsets: &'a BTreeMap<PartitionId, Offset>,
+    problem: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FilledEntry {
+    /// From 0 to 1.
+    share: f64,
+    records_per_second: f64,
+    seconds_left: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,12 +63,15 @@ struct Column<'a> {
 
 /// `GET /api/views`: every view, in the order of their names.
 pub async fn list_views(State(state): State<Arc<AppState>>) -> Response {
-    let views = state.results.views();
-    let views: Vec<ViewEntry<'_>> = views.iter().map(|view| entry(view)).collect();
+    let cut = state.results.latest();
+    let plain = ViewStatus::default();
+    let status = |name: &String| cut.statuses.get(name).unwrap_or(&plain);
+    let views: Vec<ViewEntry<'_>> =
+        cut.views.iter().map(|(name, view)| entry(&view.info, status(name))).collect();
     Json(views).into_response()
 }
 
-fn entry(view: &ViewInfo) -> ViewEntry<'_> {
+fn entry<'a>(view: &'a ViewInfo, status: &'a ViewStatus) -> ViewEntry<'a> {
     let name = |at: Option<usize>| {
         at.and_then(|at| view.schema.fields().get(at)).map(|field| field.name().as_str())
     };
@@ -71,6 +91,14 @@ fn entry(view: &ViewInfo) -> ViewEntry<'_> {
         window_start: name(view.window_start),
         window_end: name(view.window_end),
         sql: &view.sql,
+        state: status.state,
+        filled: status.filled.as_ref().map(|filled| FilledEntry {
+            share: filled.share(),
+            records_per_second: filled.records_per_second,
+            seconds_left: filled.seconds_left(),
+        }),
+        since_offsets: &status.since,
+        problem: status.problem.as_deref(),
     }
 }
 
@@ -117,6 +145,8 @@ fn write_view(results: &Results, cut: &Cut, view: &Snapshot, last: Option<usize>
     write_times(&mut out, &cut.progress(&view.info));
     out.push_str(",\"scope\":");
     write_optional(&mut out, view.info.scope.as_deref());
+    let state = cut.statuses.get(&view.info.name).map(|status| status.state).unwrap_or_default();
+    let _infallible = write!(out, ",\"state\":\"{}\"", state.as_str());
     out.push_str(",\"space\":\"live\",\"rows\":[");
     write_list(&mut out, view.rows(last).map(|row| &*row.json));
     out.push_str("]}");

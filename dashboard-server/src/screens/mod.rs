@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{fs, io};
 
+use parking_lot::RwLock;
 use tidemark_pipeline::results::ViewInfo;
 
 /// Longest screen file in bytes; a wall of thirty panels is a tenth of it.
@@ -30,6 +31,9 @@ pub struct Screens {
     screens: BTreeMap<String, Arc<str>>,
     maps: BTreeMap<String, Arc<[u8]>>,
 }
+
+/// Screens that another reading of the SQL folder may replace.
+pub type SharedScreens = Arc<RwLock<Screens>>;
 
 /// Everything that is wrong with the screens, in the order of files and lines.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Int64Array, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
+    ArrayRef, Float64Array, Int64Array, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
@@ -20,7 +20,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
-use tidemark_pipeline::results::{Cut, Results, StreamProgress};
+use tidemark_pipeline::results::{Cut, Filled, Results, StreamProgress, ViewStatus};
 
 /// Reference tables by name, the same for every query.
 pub(super) type ReferenceTables = Arc<BTreeMap<String, Arc<dyn TableProvider>>>;
@@ -31,6 +31,8 @@ const CUT_TABLE: &str = "current_cut";
 const OFFSETS_TABLE: &str = "current_offsets";
 /// Table with how far each stream is at the cut a query sees.
 const STREAMS_TABLE: &str = "current_streams";
+/// Table with whether each view stands at the cut a query sees.
+const VIEWS_TABLE: &str = "current_views";
 
 /// The cut that the queries of one session see.
 pub(super) struct Pin {
@@ -90,6 +92,7 @@ impl CutSchema {
                 CUT_TABLE => (Origin::Cut, cut_schema()),
                 OFFSETS_TABLE => (Origin::Offsets, offsets_schema()),
                 STREAMS_TABLE => (Origin::Streams, streams_schema()),
+                VIEWS_TABLE => (Origin::Views, views_schema()),
                 _ => return None,
             }
         };
@@ -101,7 +104,7 @@ impl CutSchema {
 impl SchemaProvider for CutSchema {
     fn table_names(&self) -> Vec<String> {
         let cut = self.pin.cut();
-        let own = [CUT_TABLE, OFFSETS_TABLE, STREAMS_TABLE].map(str::to_owned);
+        let own = [CUT_TABLE, OFFSETS_TABLE, STREAMS_TABLE, VIEWS_TABLE].map(str::to_owned);
         let mut names: Vec<String> = cut.views.keys().chain(cut.tables.keys()).cloned().collect();
         names.extend(self.reference.keys().cloned());
         names.extend(own);
@@ -129,6 +132,7 @@ enum Origin {
     Cut,
     Offsets,
     Streams,
+    Views,
 }
 
 /// A table of the pinned cut.
@@ -150,6 +154,7 @@ impl LiveTable {
             Origin::Cut => Ok(vec![cut_batch(&cut, self.pin.epoch())?]),
             Origin::Offsets => Ok(vec![offsets_batch(&cut)?]),
             Origin::Streams => Ok(vec![streams_batch(&cut)?]),
+            Origin::Views => Ok(vec![views_batch(&cut)?]),
         }
     }
 }
@@ -270,4 +275,40 @@ fn streams_batch(cut: &Cut) -> Result<RecordBatch> {
         Arc::new(all().map(idle).collect::<StringArray>()),
     ];
     Ok(RecordBatch::try_new(streams_schema(), columns)?)
+}
+
+fn views_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("view", DataType::Utf8, false),
+        Field::new("state", DataType::Utf8, false),
+        Field::new("share_filled", DataType::Float64, true),
+        Field::new("records_per_second", DataType::Float64, true),
+        Field::new("since_offsets", DataType::Utf8, false),
+        Field::new("problem", DataType::Utf8, true),
+    ]))
+}
+
+fn views_batch(cut: &Cut) -> Result<RecordBatch> {
+    let all: Vec<(&String, ViewStatus)> = cut
+        .views
+        .keys()
+        .map(|name| (name, cut.statuses.get(name).cloned().unwrap_or_default()))
+        .collect();
+    let since = |status: &ViewStatus| {
+        let told: Vec<String> =
+            status.since.iter().map(|(partition, offset)| format!("{partition}: {offset}")).collect();
+        Some(told.join(", "))
+    };
+    let numbers = |of: fn(&Filled) -> f64| -> ArrayRef {
+        Arc::new(all.iter().map(|(_, status)| status.filled.as_ref().map(of)).collect::<Float64Array>())
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(all.iter().map(|(name, _)| Some(name.as_str())).collect::<StringArray>()),
+        Arc::new(all.iter().map(|(_, status)| Some(status.state.as_str())).collect::<StringArray>()),
+        numbers(Filled::share),
+        numbers(|filled| filled.records_per_second),
+        Arc::new(all.iter().map(|(_, status)| since(status)).collect::<StringArray>()),
+        Arc::new(all.iter().map(|(_, status)| status.problem.clone()).collect::<StringArray>()),
+    ];
+    Ok(RecordBatch::try_new(views_schema(), columns)?)
 }

@@ -11,7 +11,8 @@ use arrow::record_batch::RecordBatch;
 use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::results::snapshot::Bilingual;
 use tidemark_pipeline::results::{
-    Cut, Mode, PublishedRow, Results, Snapshot, State, Status, StreamProgress, Tombstone, ViewInfo, WindowRows,
+    Cut, Mode, PublishedRow, Results, Snapshot, State, Status, StreamProgress, Tombstone, ViewInfo, ViewStatus,
+    WindowRows,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,6 +20,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::config::{Config, Overrides, RawConfig};
 use crate::ingest::IngestSink;
+use crate::reload::Reload;
 use crate::screens::Screens;
 use crate::server::{Bound, ServeError, ServerParts, serve};
 use crate::telemetry::install_metrics;
@@ -42,6 +44,8 @@ pub(super) struct Publisher {
     /// Before it, changes can no longer be told.
     pub(super) complete_since: u64,
     pub(super) as_of: Option<i64>,
+    /// What is told of views beside their rows.
+    pub(super) statuses: BTreeMap<String, ViewStatus>,
 }
 
 impl Publisher {
@@ -54,6 +58,7 @@ impl Publisher {
             gone: BTreeMap::new(),
             complete_since: 0,
             as_of: Some(DAY_START + 1_800_000),
+            statuses: BTreeMap::new(),
         }
     }
 
@@ -108,6 +113,7 @@ impl Publisher {
             offsets,
             published_at: DAY_START,
             views,
+            statuses: self.statuses.clone(),
             tables: BTreeMap::from([("late_orders".to_owned(), late)]),
         });
         self.results.set_status(Status { state: State::Live, ..Status::default() });
@@ -116,7 +122,7 @@ impl Publisher {
 
     fn progress(&self) -> StreamProgress {
         let behind = self.as_of.map(|as_of| as_of - 5_000);
-        StreamProgress { as_of: self.as_of, watermark: behind, settled: behind, idle: Vec::new() }
+        StreamProgress { as_of: self.as_of, watermark: behind, settled: behind, ..StreamProgress::default() }
     }
 
     fn snapshot(&self, info: &Arc<ViewInfo>) -> Snapshot {
@@ -224,6 +230,7 @@ pub(super) struct TestServer {
 pub(super) struct Wishes {
     pub(super) raw: RawConfig,
     pub(super) ingest: Option<Arc<dyn IngestSink>>,
+    pub(super) reload: Option<Arc<dyn Reload>>,
     pub(super) screens: Screens,
 }
 
@@ -238,8 +245,9 @@ impl TestServer {
         let parts = ServerParts {
             results: Arc::clone(results),
             reference: Vec::new(),
-            screens: wishes.screens,
+            screens: Arc::new(parking_lot::RwLock::new(wishes.screens)),
             ingest: wishes.ingest,
+            reload: wishes.reload,
             config: Config::check(wishes.raw, Overrides::default()).expect("valid"),
             metrics: install_metrics(),
             clock: Clock::system(),

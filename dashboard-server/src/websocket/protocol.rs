@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 use tidemark_pipeline::results::json::write_text;
-use tidemark_pipeline::results::{Changes, Cut, Mode, Results, Snapshot, Status, StreamProgress};
+use tidemark_pipeline::results::{Changes, Cut, Mode, Results, Snapshot, Status, StreamProgress, ViewState, ViewStatus};
 
 /// Largest message a viewer may send, in bytes. A subscription to a hundred views is a tenth of it.
 pub const INBOUND_BYTES_MAX: usize = 16_384;
@@ -121,9 +121,39 @@ pub fn status(status: &Status, cut: &Cut, now_ms: i64) -> String {
     let mut out = format!("{{\"type\":\"status\",\"now\":{now_ms},\"cut\":{}", cut.cut);
     write_times(&mut out, &cut.overall());
     write_streams(&mut out, cut);
+    write_views(&mut out, cut);
     out.push(if inner == "}" { ' ' } else { ',' });
     out.push_str(inner);
     out
+}
+
+/// Appends `,"views":{"gmv_day":{"state":"catching_up","share":0.43},…}`: those that do not stand at
+/// the cut, or count only since an offset.
+fn write_views(out: &mut String, cut: &Cut) {
+    out.push_str(",\"views\":{");
+    let told = |status: &ViewStatus| status.state != ViewState::Live || !status.since.is_empty();
+    for (nth, (name, status)) in cut.statuses.iter().filter(|(_, status)| told(status)).enumerate() {
+        if nth > 0 {
+            out.push(',');
+        }
+        write_text(out, name);
+        let _infallible = write!(out, ":{{\"state\":\"{}\"", status.state.as_str());
+        if let Some(filled) = &status.filled {
+            let (share, rate) = (filled.share(), filled.records_per_second);
+            let _infallible = write!(out, ",\"share\":{share:.4},\"recordsPerSecond\":{rate:.0}");
+        }
+        if !status.since.is_empty() {
+            let since: Vec<String> =
+                status.since.iter().map(|(partition, offset)| format!("\"{partition}\":{offset}")).collect();
+            let _infallible = write!(out, ",\"sinceOffsets\":{{{}}}", since.join(","));
+        }
+        if let Some(problem) = &status.problem {
+            out.push_str(",\"problem\":");
+            write_text(out, problem);
+        }
+        out.push('}');
+    }
+    out.push('}');
 }
 
 /// `ping`.
@@ -179,6 +209,11 @@ fn write_streams(out: &mut String, cut: &Cut) {
         out.push_str(":{\"settled\":");
         write_number(out, progress.settled);
         write_times(out, progress);
+        if !progress.added.is_empty() {
+            let added: Vec<String> =
+                progress.added.iter().map(|(partition, ms)| format!("\"{partition}\":{ms}")).collect();
+            let _infallible = write!(out, ",\"partitionsAdded\":{{{}}}", added.join(","));
+        }
         out.push('}');
     }
     out.push('}');
@@ -237,6 +272,7 @@ mod tests {
         assert_eq!(value["lagMs"], 0);
         assert_eq!(value["now"], 7);
         assert!(value["asOf"].is_null());
+        assert!(value["views"].is_object() && value["streams"].is_object());
     }
 
     #[test]

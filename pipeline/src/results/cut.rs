@@ -7,6 +7,7 @@ use arrow::record_batch::RecordBatch;
 use tokio::sync::watch;
 
 use super::snapshot::{Snapshot, ViewInfo};
+use super::view_status::ViewStatus;
 use crate::model::{Offset, PartitionId};
 
 /// How far one stream is at a cut; times in epoch milliseconds.
@@ -20,6 +21,9 @@ pub struct StreamProgress {
     pub settled: Option<i64>,
     /// The idle partitions `settled` does not wait for: it would be earlier with them.
     pub idle: Vec<PartitionId>,
+    /// Partitions that the log did not have at first, with the wall-clock time at which they were taken
+    /// in: since then the figures are those of another partitioning.
+    pub added: BTreeMap<PartitionId, i64>,
 }
 
 /// Every view and table at one vector of offsets.
@@ -35,6 +39,8 @@ pub struct Cut {
     pub published_at: i64,
     /// The views by name.
     pub views: BTreeMap<String, Arc<Snapshot>>,
+    /// Whether each view stands at the cut, by name.
+    pub statuses: BTreeMap<String, ViewStatus>,
     /// Accounting and ledgers by name, as tables analysts can query.
     pub tables: BTreeMap<String, RecordBatch>,
 }
@@ -60,6 +66,7 @@ impl Cut {
             watermark: earliest(|stream| stream.watermark),
             settled: earliest(|stream| stream.settled),
             idle: Vec::new(),
+            added: BTreeMap::new(),
         }
     }
 }

@@ -7,7 +7,9 @@ pub mod cut;
 pub mod json;
 pub mod published;
 pub mod snapshot;
+pub mod view_status;
 
 pub use cut::{Cut, Mode, Results, State, Status, StreamProgress};
 pub use published::PublishedView;
+pub use view_status::{Filled, ViewState, ViewStatus};
 pub use snapshot::{Changes, Mark, PublishedRow, Snapshot, Tombstone, ViewInfo, WindowRows};

@@ -86,6 +86,19 @@ impl PublishedView {
         &self.info
     }
 
+    /// Says anew what the view is; its columns must be the same.
+    pub fn set_info(&mut self, info: Arc<ViewInfo>) {
+        self.info = info;
+        self.snapshot = None;
+    }
+
+    /// Begins to be shown at `cut`: whoever has seen an earlier cut gets the whole view.
+    pub fn begin(&mut self, cut: u64) {
+        self.tombstones = Arc::default();
+        self.complete_since = cut;
+        self.changed(cut);
+    }
+
     /// The windows shown now, in order.
     #[must_use]
     pub fn windows(&self) -> &BTreeMap<(i64, i64), Arc<WindowRows>> {

@@ -57,6 +57,7 @@ impl Bench {
             name: "orders".to_owned(),
             hash: catalog.stream_hash(&catalog.streams["orders"]),
             dedup_horizon_ms: 1,
+            accepts_partitions: false,
             partitions: (0..partitions).collect(),
         };
         let (saving, mut resumed) =

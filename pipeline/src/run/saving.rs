@@ -5,20 +5,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::partition::PartitionStart;
-use super::publisher::Publisher;
+use super::publisher::{Publisher, ViewRuntime};
 use crate::lifecycle::operator::OperatorDrain;
 use crate::model::PartitionId;
 use crate::results::published::NewWindow;
+use crate::sql::catalog::ScopeDefinition;
 use crate::results::{Mark, WindowRows};
 use crate::state::checkpoint::{StreamToSave, ViewToSave, encode};
 use crate::state::dedup_files::DedupFiles;
 use crate::state::journal::{JournalKey, Journals, JournalsAt};
-use crate::state::{Checkpoint, CheckpointError, CheckpointStore, SavedView};
+use crate::state::{CheckpointError, CheckpointStore, SavedStream, SavedView, ScopeRegister};
 
 /// Saves the state of all streams and views with their offsets.
 #[derive(Debug)]
 pub struct Saving {
     store: CheckpointStore,
+    scopes: ScopeRegister,
     streams: BTreeMap<String, StreamFiles>,
 }
 
@@ -51,6 +53,8 @@ pub struct StreamToRead {
     pub hash: String,
     /// `dedup.horizon` in milliseconds.
     pub dedup_horizon_ms: i64,
+    /// Whether partitions that the log did not have before are taken in.
+    pub accepts_partitions: bool,
     /// The partitions its log has now.
     pub partitions: Vec<PartitionId>,
 }
@@ -60,13 +64,15 @@ pub struct StreamToRead {
 pub struct Resumed {
     /// By stream and partition; what is missing begins with the first record in the log.
     pub partitions: BTreeMap<(String, PartitionId), PartitionStart>,
+    /// Keys of the views of these streams that the checkpoint does not hold: they have to be filled.
+    pub unfilled: Vec<Arc<str>>,
 }
 
 impl Saving {
     /// Opens the checkpoints and puts the newest one into the publisher.
     ///
-    /// A stream that is defined otherwise now, or of which a view is, begins again with the first
-    /// record in the log.
+    /// A stream that is defined otherwise now begins again with the first record in the log, with all its
+    /// views. A view that is new or defined otherwise is only told as unfilled.
     ///
     /// # Errors
     /// When a checkpoint cannot be read, or the number of partitions has changed.
@@ -78,20 +84,16 @@ impl Saving {
     ) -> Result<(Self, Resumed), SavingError> {
         let store = CheckpointStore::open(dir, kept)?;
         let mut checkpoint = store.load()?.unwrap_or_default();
-        let mut saving = Self { store, streams: BTreeMap::new() };
+        let mut saving = Self { store, scopes: ScopeRegister::open(dir)?, streams: BTreeMap::new() };
         let mut resumed = Resumed::default();
         for stream in streams {
             let saved = checkpoint.streams.remove(&stream.name).unwrap_or_default();
             let folder = dir.join(&stream.name);
-            let is_known = !saved.partitions.is_empty();
-            if is_known {
-                check_partitions(stream, saved.partitions.len(), dir)?;
-            }
-            if !is_known || saved.hash != stream.hash || !same_views(&checkpoint, publisher, &stream.name) {
-                if is_known {
+            if saved.partitions.is_empty() || saved.hash != stream.hash {
+                if !saved.partitions.is_empty() {
                     tracing::warn!(
                         stream = stream.name,
-                        "stream {} or a view of it has changed since the last checkpoint; its figures are computed \
+                        "stream {} is defined otherwise than at the last checkpoint; all its figures are computed \
                          again from the earliest record in the log",
                         stream.name
                     );
@@ -101,6 +103,7 @@ impl Saving {
                 saving.add(stream, dedup, Journals::new(&folder, kept, JournalsAt::new()));
                 continue;
             }
+            check_partitions(stream, &saved, dir)?;
             let dedup = DedupFiles::new(&folder, stream.dedup_horizon_ms, saved.dedup);
             let journals = Journals::new(&folder, kept, saved.journals);
             for (number, at) in saved.partitions {
@@ -112,9 +115,26 @@ impl Saving {
                 resumed.partitions.insert((stream.name.clone(), number), start);
             }
             saving.add(stream, dedup, journals);
+            let of_stream = publisher.views.iter().filter(|view| *view.base == *stream.name);
+            let unfilled = of_stream.filter(|view| !checkpoint.views.iter().any(|saved| is_same(saved, view)));
+            resumed.unfilled.extend(unfilled.map(|view| Arc::clone(&view.key)));
         }
         take_up(publisher, checkpoint.views)?;
         Ok((saving, resumed))
+    }
+
+    /// Every version of every scope there has been.
+    #[must_use]
+    pub fn scopes(&self) -> &ScopeRegister {
+        &self.scopes
+    }
+
+    /// Remembers the versions of scopes that have been checked.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn learn_scopes(&mut self, scopes: &BTreeMap<String, ScopeDefinition>) -> Result<(), CheckpointError> {
+        self.scopes.learn(scopes)
     }
 
     fn add(&mut self, stream: &StreamToRead, dedup: DedupFiles, journals: Journals) {
@@ -178,9 +198,11 @@ impl Saving {
                 Some(StreamToSave { name, hash: &files.hash, partitions, dedup, journals })
             })
             .collect();
+        // What has failed or is not shown yet lacks records; it is filled again after a restart.
         let views: Vec<ViewToSave<'_>> = publisher
             .views
             .iter()
+            .filter(|view| view.is_shown && view.failed.is_none())
             .map(|view| ViewToSave {
                 name: &view.name,
                 hash: &view.hash,
@@ -208,7 +230,8 @@ pub enum SavingError {
     /// Another number of partitions is another log.
     #[error(
         "stream {stream} had {before} partitions at the last checkpoint and has {now} now: figures of another \
-         partitioning are other figures; move {dir} away to compute everything again from the log"
+         partitioning are other figures; move {dir} away to compute everything again from the log, or, for added \
+         partitions, declare 'on-partition-added' = 'accept' in the stream"
     )]
     PartitionCount {
         /// The stream.
@@ -228,19 +251,19 @@ pub enum SavingError {
     Restore(String),
 }
 
-fn check_partitions(stream: &StreamToRead, before: usize, dir: &Path) -> Result<(), SavingError> {
-    let now = stream.partitions.len();
-    if before == now {
+/// Another number of partitions is another log, unless new ones are taken in as they are.
+fn check_partitions(stream: &StreamToRead, saved: &SavedStream, dir: &Path) -> Result<(), SavingError> {
+    let is_missing = |number: &PartitionId| !stream.partitions.contains(number);
+    let (before, now) = (saved.partitions.len(), stream.partitions.len());
+    let has_lost = saved.partitions.keys().any(is_missing);
+    if before == now && !has_lost || stream.accepts_partitions && !has_lost {
         return Ok(());
     }
     Err(SavingError::PartitionCount { stream: stream.name.clone(), before, now, dir: dir.display().to_string() })
 }
 
-fn same_views(checkpoint: &Checkpoint, publisher: &Publisher, stream: &str) -> bool {
-    let saved = checkpoint.views.iter().filter(|view| view.stream == stream);
-    let now = publisher.views.iter().filter(|view| &*view.base == stream);
-    let saved = saved.map(|view| (view.name.as_str(), view.hash.as_str()));
-    saved.eq(now.map(|view| (&*view.name, view.hash.as_str())))
+fn is_same(saved: &SavedView, view: &ViewRuntime) -> bool {
+    *view.name == *saved.name && view.hash == saved.hash
 }
 
 fn take_up(publisher: &mut Publisher, saved: Vec<SavedView>) -> Result<(), SavingError> {
@@ -248,7 +271,12 @@ fn take_up(publisher: &mut Publisher, saved: Vec<SavedView>) -> Result<(), Savin
         let watermark = publisher.streams.get(&saved.stream).map_or(i64::MIN, |stream| {
             stream.partitions.values().map(|at| at.watermark).min().unwrap_or(i64::MIN)
         });
-        let Some(view) = publisher.views.iter_mut().find(|view| *view.name == *saved.name && view.hash == saved.hash) else { continue };
+        let Some(view) = publisher.views.iter_mut().find(|view| is_same(&saved, view)) else { continue };
+        let partitions = publisher.streams.get(&saved.stream).map(|stream| &stream.partitions);
+        for (number, at) in partitions.into_iter().flatten() {
+            let since = at.views.get(&*view.key).and_then(|fold| fold.since);
+            view.since.extend(since.map(|since| (*number, since)));
+        }
         view.state.restore(saved.tables, saved.bases, watermark);
         view.published.restore(0, saved.windows).map_err(|error| SavingError::Restore(error.to_string()))?;
     }

@@ -38,6 +38,10 @@ pub struct ScopeDefinition {
     pub definition: Bilingual,
     /// SHA-256 of its text, in hex.
     pub hash: String,
+    /// Its statement.
+    pub text: String,
+    /// File, line and column of it.
+    pub place: String,
 }
 
 /// A continuous query that is kept up to date.
@@ -59,7 +63,8 @@ pub struct ViewDefinition {
     pub title: Bilingual,
     /// Unit of its measure.
     pub unit: String,
-    /// SHA-256 over its text and the texts of its scope and stream, in hex.
+    /// SHA-256 over its text, its plan, in which the scopes and views it reads are written out, and the
+    /// definition of its stream, in hex.
     pub hash: String,
 }
 
@@ -340,7 +345,7 @@ impl Catalog {
         let logical = analyzed(&state, &view.query).map_err(|error| vec![planning(statement, &error)])?;
         let query = self.query(statement, &logical)?;
         let scope = self.scopes.values().find(|scope| reads(&logical, &scope.name)).cloned();
-        let hash = self.view_hash(statement, scope.as_ref(), &query);
+        let hash = self.view_hash(statement, &logical, scope.as_ref(), &query);
         let shown = schema_with_papers(&query.schema());
         register_result(&self.context, &view.name, shown);
         self.views.push(ViewDefinition {
@@ -400,7 +405,13 @@ impl Catalog {
         plan_view(&self.context.state(), logical, &definitions)
     }
 
-    fn view_hash(&self, statement: &Statement, scope: Option<&ScopeDefinition>, query: &ViewQuery) -> String {
+    fn view_hash(
+        &self,
+        statement: &Statement,
+        logical: &LogicalPlan,
+        scope: Option<&ScopeDefinition>,
+        query: &ViewQuery,
+    ) -> String {
         let stream = match query {
             ViewQuery::Stream(plan) => self.streams.get(&plan.stream),
             ViewQuery::Results(_) => None,
@@ -408,7 +419,8 @@ impl Catalog {
         let mut hash = Sha256::new();
         hash.update(&statement.text);
         hash.update(scope.map_or("", |scope| scope.hash.as_str()));
-        hash.update(stream.map_or(String::new(), |stream| stream.definition.text()));
+        hash.update(logical.display_indent_schema().to_string());
+        hash.update(stream.map_or(String::new(), |stream| stream.definition.hash()));
         hex(&hash.finalize())
     }
 }
@@ -503,7 +515,8 @@ fn scope_of(statement: &Statement, view: &ViewStatement) -> Result<ScopeDefiniti
         return Err(wrong("the scope's head needs its definition in both languages: -- zh: … and -- en: …".to_owned()));
     }
     let hash = hex(&Sha256::digest(statement.text.as_bytes()));
-    Ok(ScopeDefinition { name: view.name.clone(), version, definition, hash })
+    let place = format!("{}:{}:{}", statement.file.display(), statement.place.line, statement.place.column);
+    Ok(ScopeDefinition { name: view.name.clone(), version, definition, hash, text: statement.text.clone(), place })
 }
 
 /// Whether a plan reads a table or view of this name.

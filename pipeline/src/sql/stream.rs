@@ -96,6 +96,8 @@ pub struct StreamDefinition {
     pub max_future_skew_ms: Option<i64>,
     /// See [`UnknownFields`].
     pub unknown_fields: UnknownFields,
+    /// Whether partitions that the log did not have at first are taken in; otherwise they stop the pipeline.
+    pub accepts_partitions: bool,
     /// Largest accepted record in bytes.
     pub record_bytes_max: usize,
     /// All options as written.
@@ -128,8 +130,16 @@ impl StreamDefinition {
     #[must_use]
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
-        hash.update(&self.statement.text);
-        hash.update(self.zone.name());
+        for column in &self.columns {
+            let (name, declared, metadata) = (column.field.name(), &column.declared, &column.metadata);
+            let is_computed = column.computed.is_some();
+            hash.update(format!("{name} {declared} {} {is_computed} {metadata:?}\n", column.field.is_nullable()));
+        }
+        let event_time = self.event_time.and_then(|at| self.columns.get(at)).map(|column| column.field.name());
+        let watermark = self.watermark.as_ref().map(|(expression, _)| expression.to_string());
+        hash.update(format!("{} {event_time:?} {watermark:?} {}", self.name, self.zone.name()));
+        self.checks.iter().for_each(|(_, text)| hash.update(format!("\nCHECK {text}")));
+        hash.update(self.derived.as_ref().map_or("", |derived| &derived.text));
         let elsewhere = ["retention", "retention.bytes", "partitions", "on-partition-added"];
         for (key, value) in &self.options {
             if !key.starts_with("properties.") && !elsewhere.contains(&key.as_str()) {
@@ -253,6 +263,11 @@ impl Reader<'_> {
                     "reject" => Ok(UnknownFields::Reject),
                     other => Err(format!("'{other}' is neither 'ignore' nor 'reject'")),
                 }
+            }),
+            accepts_partitions: self.option(&options, "on-partition-added", false, |word| match word {
+                "accept" => Ok(true),
+                "stop" => Ok(false),
+                other => Err(format!("'{other}' is neither 'stop' nor 'accept'")),
             }),
             record_bytes_max: self.option(&options, "record.bytes-max", RECORD_BYTES_MAX, |text| {
                 text.parse().map_err(|_| format!("'{text}' is not a number of bytes"))

@@ -46,6 +46,8 @@ pub struct SavedPartition {
     pub watermark: i64,
     /// Its accounting.
     pub counts: RecordCounts,
+    /// When it was taken in, if the log did not have it at first; epoch milliseconds by the wall clock.
+    pub added_at: Option<i64>,
     /// Largest event time by stream: its own and those derived from it.
     pub as_of: BTreeMap<String, i64>,
     /// The views folded over it, by key.
@@ -60,6 +62,7 @@ impl Default for SavedPartition {
             next_offset: None,
             watermark: i64::MIN,
             counts: RecordCounts::default(),
+            added_at: None,
             as_of: BTreeMap::new(),
             views: BTreeMap::new(),
             operators: BTreeMap::new(),
@@ -228,6 +231,7 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
     {
         out.u64(count);
     }
+    out.optional(partition.added_at);
     out.count(partition.as_of.len());
     for (stream, as_of) in &partition.as_of {
         out.bytes(stream.as_bytes());
@@ -267,6 +271,7 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
         shadow: from.u64()?,
         control: from.u64()?,
     };
+    partition.added_at = from.optional()?;
     for _ in 0..from.count()? {
         let stream = from.text()?;
         partition.as_of.insert(stream, from.i64()?);

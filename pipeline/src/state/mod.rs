@@ -4,7 +4,9 @@ pub mod bytes;
 pub mod checkpoint;
 pub mod dedup_files;
 pub mod journal;
+pub mod scopes;
 pub mod store;
 
 pub use checkpoint::{Checkpoint, SavedFold, SavedPartition, SavedStream, SavedView, Since};
+pub use scopes::ScopeRegister;
 pub use store::{CheckpointError, CheckpointStore};

@@ -13,9 +13,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::checkpoint::{Checkpoint, decode};
 
 const MAGIC: &[u8; 8] = b"TIDEMARK";
-/// Version of the format. Version 1 held one stream, in a folder of its own below this one; version 2
-/// holds all streams. Both are of Arrow's row format as of Arrow 59.
-const VERSION: u32 = 3;
+/// Version of the format. Version 1 held one stream, in a folder of its own below this one; from version 2
+/// on one holds all streams, from 3 on their life cycles, from 4 on since when partitions and views count.
+/// All are of Arrow's row format as of Arrow 59.
+const VERSION: u32 = 4;
 const HEADER_BYTES: usize = 28;
 
 /// What is wrong with a checkpoint or its folder.

@@ -1,10 +1,13 @@
 //! The folding threads: each owns whole partitions, reads, folds, and hands its states over when asked.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::catcher::Catcher;
 use crate::model::{Offset, PartitionId};
 use crate::run::partition::{PartitionDrain, PartitionRun};
 use crate::source::PartitionReader;
@@ -12,14 +15,18 @@ use crate::source::PartitionReader;
 /// How long an idle folding thread waits for a command before it reads again.
 const IDLE_WAIT: Duration = Duration::from_millis(2);
 /// How long a failing reader is left alone.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A partition with its reader, owned by one folding thread.
 pub(super) struct Owned {
     stream: String,
     reader: Box<dyn PartitionReader>,
     run: PartitionRun,
+    /// Readings of the same partition whose views are taken over as soon as they stand where it stands.
+    joining: Vec<Catcher>,
     problem: Option<String>,
+    /// Why no record may be read any more.
+    broken: Option<String>,
     retry_at: Option<Instant>,
 }
 
@@ -32,6 +39,12 @@ pub(super) enum Command {
         /// Whether the end of the log is wanted too.
         with_end: bool,
     },
+    /// One more partition.
+    Own(Box<Owned>),
+    /// Views of a partition to be taken over once they stand where it stands.
+    Join(String, Box<Catcher>),
+    /// Views that are folded no longer, by key.
+    Forget(Vec<Arc<str>>),
     /// The end.
     Stop,
 }
@@ -50,35 +63,101 @@ pub(super) struct Drained {
     pub(super) problem: Option<String>,
 }
 
-/// A folding thread as the publisher sees it.
-pub(super) struct Fold {
-    /// Its inbox.
-    pub(super) commands: Sender<Command>,
-    /// Itself.
-    pub(super) thread: JoinHandle<()>,
+/// The folding threads as the publisher sees them.
+pub(super) struct Folds {
+    threads: Vec<Fold>,
+    /// Which thread owns a partition.
+    owners: BTreeMap<(String, PartitionId), usize>,
 }
 
-/// Starts at most `threads` folding threads and shares the partitions out among them.
-///
-/// # Errors
-/// When the system gives no threads.
-pub(super) fn spawn(partitions: Vec<Owned>, threads: usize, records_max: usize) -> std::io::Result<Vec<Fold>> {
-    let count = threads.min(partitions.len()).max(1);
-    let mut shares: Vec<Vec<Owned>> = (0..count).map(|_| Vec::new()).collect();
-    for (at, owned) in partitions.into_iter().enumerate() {
-        if let Some(share) = shares.get_mut(at % count) {
-            share.push(owned);
+struct Fold {
+    commands: Sender<Command>,
+    thread: JoinHandle<()>,
+}
+
+impl Folds {
+    /// Starts at most `threads` folding threads and shares the partitions out among them.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub(super) fn spawn(partitions: Vec<Owned>, threads: usize, records_max: usize) -> std::io::Result<Self> {
+        let count = threads.min(partitions.len()).max(1);
+        let mut shares: Vec<Vec<Owned>> = (0..count).map(|_| Vec::new()).collect();
+        let mut owners = BTreeMap::new();
+        for (at, owned) in partitions.into_iter().enumerate() {
+            owners.insert((owned.stream.clone(), owned.run.partition()), at % count);
+            if let Some(share) = shares.get_mut(at % count) {
+                share.push(owned);
+            }
+        }
+        let mut folds = Vec::new();
+        for (number, share) in shares.into_iter().enumerate() {
+            let (commands, inbox) = bounded(1);
+            let thread = std::thread::Builder::new()
+                .name(format!("tidemark-fold-{number}"))
+                .spawn(move || fold_loop(share, &inbox, records_max))?;
+            folds.push(Fold { commands, thread });
+        }
+        Ok(Self { threads: folds, owners })
+    }
+
+    /// Everything folded since the last time, all partitions of a thread between the same two batches.
+    ///
+    /// # Errors
+    /// When a thread has ended.
+    pub(super) fn drain(&self, with_end: bool) -> Result<Vec<Drained>, String> {
+        let ended = || "a folding thread has ended".to_owned();
+        let mut answers = Vec::new();
+        for fold in &self.threads {
+            let (reply, answer) = bounded(1);
+            fold.commands.send(Command::Drain { reply, with_end }).map_err(|_| ended())?;
+            answers.push(answer);
+        }
+        let mut all = Vec::new();
+        for answer in answers {
+            all.extend(answer.recv().map_err(|_| ended())?);
+        }
+        Ok(all)
+    }
+
+    /// Gives one more partition to the thread that owns the fewest.
+    pub(super) fn own(&mut self, owned: Owned) {
+        let share = |at: &usize| self.owners.values().filter(|owner| *owner == at).count();
+        let Some(at) = (0..self.threads.len()).min_by_key(share) else { return };
+        self.owners.insert((owned.stream.clone(), owned.run.partition()), at);
+        self.send(at, Command::Own(Box::new(owned)));
+    }
+
+    /// Hands a reading over to the thread that owns its partition.
+    pub(super) fn join(&self, stream: &str, catcher: Catcher) {
+        if let Some(at) = self.owners.get(&(stream.to_owned(), catcher.partition())) {
+            self.send(*at, Command::Join(stream.to_owned(), Box::new(catcher)));
         }
     }
-    let mut folds = Vec::new();
-    for (number, share) in shares.into_iter().enumerate() {
-        let (commands, inbox) = bounded(1);
-        let thread = std::thread::Builder::new()
-            .name(format!("tidemark-fold-{number}"))
-            .spawn(move || fold_loop(share, &inbox, records_max))?;
-        folds.push(Fold { commands, thread });
+
+    /// Folds views no longer.
+    pub(super) fn forget(&self, keys: &[Arc<str>]) {
+        if !keys.is_empty() {
+            (0..self.threads.len()).for_each(|at| self.send(at, Command::Forget(keys.to_vec())));
+        }
     }
-    Ok(folds)
+
+    /// A thread that has ended is told at the next drain.
+    fn send(&self, at: usize, command: Command) {
+        if let Some(fold) = self.threads.get(at) {
+            let _ended = fold.commands.send(command);
+        }
+    }
+
+    /// Ends all threads.
+    pub(super) fn stop(self) {
+        for fold in self.threads {
+            let _told = fold.commands.send(Command::Stop);
+            if fold.thread.join().is_err() {
+                tracing::error!("a folding thread panicked");
+            }
+        }
+    }
 }
 
 fn fold_loop(mut partitions: Vec<Owned>, inbox: &Receiver<Command>, records_max: usize) {
@@ -91,6 +170,16 @@ fn fold_loop(mut partitions: Vec<Owned>, inbox: &Receiver<Command>, records_max:
         match command {
             None => {}
             Some(Command::Stop) => return,
+            Some(Command::Own(owned)) => partitions.push(*owned),
+            Some(Command::Join(stream, catcher)) => {
+                let is_its = |owned: &&mut Owned| {
+                    owned.stream == stream && owned.run.partition() == catcher.partition()
+                };
+                if let Some(owned) = partitions.iter_mut().find(is_its) {
+                    owned.joining.push(*catcher);
+                }
+            }
+            Some(Command::Forget(keys)) => partitions.iter_mut().for_each(|owned| owned.forget(&keys)),
             Some(Command::Drain { reply, with_end }) => {
                 let drains = partitions.iter_mut().map(|owned| owned.drain(with_end)).collect();
                 if reply.send(drains).is_err() {
@@ -104,26 +193,58 @@ fn fold_loop(mut partitions: Vec<Owned>, inbox: &Receiver<Command>, records_max:
 impl Owned {
     /// A partition of `stream` with its reader, which stands where the run goes on.
     pub(super) fn new(stream: String, reader: Box<dyn PartitionReader>, run: PartitionRun) -> Self {
-        Self { stream, reader, run, problem: None, retry_at: None }
+        Self { stream, reader, run, joining: Vec::new(), problem: None, broken: None, retry_at: None }
     }
 
     /// Reads and folds one batch; how many records it was.
     fn read(&mut self, records_max: usize) -> usize {
-        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+        if self.broken.is_some() || self.retry_at.is_some_and(|at| Instant::now() < at) {
             return 0;
         }
+        self.take_over(records_max);
         let run = &mut self.run;
         let outcome = self.reader.read(records_max, Duration::ZERO, &mut |record| run.take(record));
-        let folded = run.process().map_err(|error| error.strip_backtrace());
-        match (outcome, folded) {
-            (Ok(outcome), Ok(())) => {
+        if let Err(error) = run.process() {
+            // The batch is gone: to go on would leave records out without a word.
+            self.broken = Some(error.strip_backtrace());
+            return 0;
+        }
+        match outcome {
+            Ok(outcome) => {
                 self.problem = None;
                 self.retry_at = None;
                 outcome.records
             }
-            (Err(error), _) => self.fails(error.to_string()),
-            (_, Err(error)) => self.fails(error),
+            Err(error) => self.fails(error.to_string()),
         }
+    }
+
+    /// Takes over the views of readings that have come to where this one stands.
+    fn take_over(&mut self, records_max: usize) {
+        let (run, stream) = (&mut self.run, &self.stream);
+        self.joining.retain_mut(|catcher| {
+            let bound = run.next_offset().unwrap_or(catcher.first());
+            while catcher.next() < bound {
+                match catcher.read_up_to(bound, records_max) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(stream, error, "a view of stream {stream} cannot be filled yet: {error}");
+                        break;
+                    }
+                }
+            }
+            let stands = catcher.next() == bound;
+            if stands {
+                run.join(catcher.run());
+            }
+            !stands
+        });
+    }
+
+    fn forget(&mut self, keys: &[Arc<str>]) {
+        self.run.remove(keys);
+        self.joining.iter_mut().for_each(|catcher| catcher.run().remove(keys));
     }
 
     fn fails(&mut self, problem: String) -> usize {
@@ -140,7 +261,10 @@ impl Owned {
         Drained {
             stream: self.stream.clone(),
             partition: self.run.partition(),
-            drain: self.run.drain().map_err(|error| error.strip_backtrace()),
+            drain: match &self.broken {
+                None => self.run.drain().map_err(|error| error.strip_backtrace()),
+                Some(error) => Err(format!("stream {}: {error}", self.stream)),
+            },
             end_offset: if with_end { self.reader.end_offset() } else { None },
             problem: self.problem.clone(),
         }

@@ -8,20 +8,26 @@
 //! All streams of the catalogue run side by side. A drain takes all partitions of a thread between two
 //! batches, so what comes back is of one offset a partition, over all views of all streams: a cut.
 
+mod catcher;
+mod fill;
 mod fold;
 mod freshness;
+mod logs;
 mod publish;
+mod reload;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use self::fold::Owned;
+use self::fold::{Folds, Owned};
 use self::freshness::Freshness;
-use self::publish::PublishLoop;
-use super::build::partition_run;
+use self::logs::WatchedLog;
+use self::publish::{Event, PublishLoop};
+pub use self::reload::{ReloadError, Reloaded};
+use super::build::{ViewToRun, partition_run};
 use super::partition::Place;
 use super::publisher::{Publisher, PublisherLimits, view_info, views_to_run};
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
@@ -29,11 +35,13 @@ use crate::config::PipelineConfig;
 use crate::results::{Mode, Results};
 use crate::source::{Source, SourceError};
 use crate::sql::Catalog;
+use crate::state::scopes::ScopeConflict;
 
 /// Makes a stream's source; called again where a second reader of the same log is needed.
-pub type OpenSource = Box<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send>;
+pub type OpenSource = Arc<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send + Sync>;
 
 /// One stream that is to be read.
+#[derive(Clone)]
 pub struct StreamInput {
     /// Its name in the catalogue.
     pub stream: String,
@@ -59,6 +67,9 @@ pub enum StartError {
     /// A view.
     #[error("the views cannot be set up: {0}")]
     Views(String),
+    /// A version of a scope says something else than it did.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Scopes(Vec<ScopeConflict>),
     /// The system gives no threads.
     #[error("a folding thread cannot be started: {0}")]
     Threads(std::io::Error),
@@ -68,8 +79,31 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Pipeline {
     results: Arc<Results>,
-    stop: Sender<()>,
+    events: Sender<Event>,
     publisher: JoinHandle<()>,
+    logs: JoinHandle<()>,
+    /// Dropped to end the thread that watches the logs.
+    watching: Sender<()>,
+}
+
+/// Hands other catalogues to a running pipeline.
+#[derive(Debug, Clone)]
+pub struct Reloader {
+    events: Sender<Event>,
+}
+
+impl Reloader {
+    /// Takes another catalogue without stopping: unchanged views go on, views that are gone disappear, new
+    /// and changed ones are filled from the earliest records in the log.
+    ///
+    /// # Errors
+    /// When it cannot be taken; everything is then as it was.
+    pub fn reload(&self, catalog: Catalog) -> Result<Reloaded, ReloadError> {
+        let stopped = || ReloadError::Stopped("its status says why".to_owned());
+        let (reply, answer) = bounded(1);
+        self.events.send(Event::Reload(Box::new(catalog), reply)).map_err(|_| stopped())?;
+        answer.recv().map_err(|_| stopped())?
+    }
 }
 
 /// A stream's source with the partitions it has now.
@@ -83,46 +117,77 @@ struct Opened {
 /// # Errors
 /// When a log cannot be read, the saved state not be taken up, or a view not be set up.
 pub fn start(
-    catalog: &Catalog,
+    catalog: Catalog,
     config: &PipelineConfig,
     mode: Mode,
-    inputs: &[StreamInput],
+    inputs: Vec<StreamInput>,
 ) -> Result<Pipeline, StartError> {
-    let limits = PublisherLimits {
-        ledger_rows_max: config.ledger_rows_max,
-        tombstones_max: config.tombstones_max,
-    };
-    let mut publisher = Publisher::new(catalog, limits).map_err(views_error)?;
-    let mut opened = inputs.iter().map(|input| open(catalog, input)).collect::<Result<Vec<_>, _>>()?;
+    let mut publisher = Publisher::new(&catalog, limits(config)).map_err(views_error)?;
+    let mut opened = inputs.iter().map(|input| open(&catalog, input)).collect::<Result<Vec<_>, _>>()?;
     let to_read: Vec<StreamToRead> = opened.iter().map(|one| one.to_read.clone()).collect();
     let dir = config.data_dir.join("checkpoints");
-    let (saving, mut resumed) = Saving::open(&dir, config.checkpoints_kept, &to_read, &mut publisher)?;
+    let (mut saving, mut resumed) = Saving::open(&dir, config.checkpoints_kept, &to_read, &mut publisher)?;
+    saving.scopes().check(&catalog.scopes).map_err(StartError::Scopes)?;
+    saving.learn_scopes(&catalog.scopes).map_err(SavingError::from)?;
+    let unfilled = publisher.remove(&resumed.unfilled);
     let mut partitions = Vec::new();
     for one in &mut opened {
-        for number in one.to_read.partitions.clone() {
-            publisher.expect_partition(&one.to_read.name, number);
-            partitions.push(owned(catalog, one, number, &mut resumed)?);
-        }
+        partitions.extend(owned(&catalog, one, &mut resumed, &mut publisher)?);
     }
-    let infos = catalog.views.iter().map(|view| Arc::new(view_info(catalog, view))).collect();
+    let infos = catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
     let results = Results::new(epoch(), mode, infos);
     let folds =
-        fold::spawn(partitions, config.fold_threads, config.batch_records_max).map_err(StartError::Threads)?;
-    let (stop, stopped) = bounded(1);
+        Folds::spawn(partitions, config.fold_threads, config.batch_records_max).map_err(StartError::Threads)?;
+    let (events, inbox) = unbounded();
     let publishing = PublishLoop {
+        catalog,
         publisher,
         saving,
         folds,
         results: Arc::clone(&results),
         config: config.clone(),
         freshness: Freshness::default(),
+        inputs,
+        fills: Vec::new(),
+        fills_begun: 0,
+        grown: Vec::new(),
+        events: events.clone(),
     };
-    let sources = opened.into_iter().map(|one| one.source).collect();
+    let (watching, unwatched) = bounded(0);
+    let logs = watch(opened, config, &events, unwatched).map_err(StartError::Threads)?;
     let publisher = std::thread::Builder::new()
         .name("tidemark-publish".to_owned())
-        .spawn(move || publishing.run(&stopped, sources))
+        .spawn(move || {
+            let mut publishing = publishing;
+            publishing.show_scopes();
+            publishing.fill(unfilled);
+            publishing.run(&inbox);
+        })
         .map_err(StartError::Threads)?;
-    Ok(Pipeline { results, stop, publisher })
+    Ok(Pipeline { results, events, publisher, logs, watching })
+}
+
+fn limits(config: &PipelineConfig) -> PublisherLimits {
+    PublisherLimits { ledger_rows_max: config.ledger_rows_max, tombstones_max: config.tombstones_max }
+}
+
+fn watch(
+    opened: Vec<Opened>,
+    config: &PipelineConfig,
+    events: &Sender<Event>,
+    stop: Receiver<()>,
+) -> std::io::Result<JoinHandle<()>> {
+    let watched = |one: Opened| WatchedLog {
+        stream: one.to_read.name,
+        source: one.source,
+        known: one.to_read.partitions.into_iter().collect(),
+        accepts: one.to_read.accepts_partitions,
+    };
+    let watched: Vec<WatchedLog> = opened.into_iter().map(watched).collect();
+    let (every, events) = (config.partitions_every, events.clone());
+    std::thread::Builder::new()
+        .name("tidemark-logs".to_owned())
+        .spawn(move || logs::watch(watched, every, &events, &stop))
 }
 
 fn open(catalog: &Catalog, input: &StreamInput) -> Result<Opened, StartError> {
@@ -135,27 +200,52 @@ fn open(catalog: &Catalog, input: &StreamInput) -> Result<Opened, StartError> {
         name: input.stream.clone(),
         hash: catalog.stream_hash(plan),
         dedup_horizon_ms: plan.definition.dedup_horizon_ms,
+        accepts_partitions: plan.definition.accepts_partitions,
         partitions: source.partitions().map_err(failed)?,
     };
     Ok(Opened { to_read, source })
 }
 
-/// One partition with its reader, standing where the checkpoint left it.
-fn owned(catalog: &Catalog, opened: &mut Opened, partition: u32, resumed: &mut Resumed) -> Result<Owned, StartError> {
-    let stream = opened.to_read.name.clone();
-    let Some(plan) = catalog.streams.get(&stream) else {
+/// The partitions of a stream with their readers, standing where the checkpoint left them.
+fn owned(
+    catalog: &Catalog,
+    opened: &mut Opened,
+    resumed: &mut Resumed,
+    publisher: &mut Publisher,
+) -> Result<Vec<Owned>, StartError> {
+    let Opened { to_read, source } = opened;
+    let stream = &to_read.name;
+    let Some(plan) = catalog.streams.get(stream) else {
         return Err(StartError::Views(format!("there is no stream {stream}")));
     };
-    let place = Place { origin: opened.source.origin().to_owned(), is_file: false, partition };
-    let views = views_to_run(catalog, &stream);
-    let derived = catalog.derived_from(&stream);
-    let mut run = partition_run(plan, &derived, place, None, &views).map_err(views_error)?;
-    if let Some(start) = resumed.partitions.remove(&(stream.clone(), partition)) {
-        run.restore(start).map_err(views_error)?;
+    let failed = |source| StartError::Source { stream: stream.clone(), source };
+    let is_filled = |view: &ViewToRun| !resumed.unfilled.contains(&view.key);
+    let views: Vec<ViewToRun> = views_to_run(catalog, stream).into_iter().filter(is_filled).collect();
+    let derived = catalog.derived_from(stream);
+    let is_known = publisher.streams.get(stream).is_some_and(|at| !at.partitions.is_empty());
+    let mut all = Vec::new();
+    for partition in &to_read.partitions {
+        let place = Place { origin: source.origin().to_owned(), is_file: false, partition: *partition };
+        let mut run = partition_run(plan, &derived, place, None, &views).map_err(views_error)?;
+        let mut from = None;
+        match resumed.partitions.remove(&(stream.clone(), *partition)) {
+            Some(start) => {
+                run.restore(start).map_err(views_error)?;
+                from = run.next_offset();
+            }
+            None if is_known => publisher.add_partition(stream, *partition, now_ms()),
+            None => publisher.expect_partition(stream, *partition),
+        }
+        if from.is_none()
+            && let Some(bounds) = source.bounds(*partition).map_err(failed)?
+            && bounds.first > 0
+        {
+            run.begins_at(bounds.first);
+        }
+        let reader = source.open(*partition, from).map_err(failed)?;
+        all.push(Owned::new(stream.clone(), reader, run));
     }
-    let reader = opened.source.open(partition, run.next_offset());
-    let reader = reader.map_err(|source| StartError::Source { stream: stream.clone(), source })?;
-    Ok(Owned::new(stream, reader, run))
+    Ok(all)
 }
 
 fn views_error(error: datafusion::common::DataFusionError) -> StartError {
@@ -175,14 +265,29 @@ impl Pipeline {
         self.publisher.is_finished()
     }
 
+    /// Hands other catalogues to it.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader { events: self.events.clone() }
+    }
+
     /// Reads no more, publishes a last cut and writes a last checkpoint.
     pub fn stop(self) {
-        // A full channel means that it is stopping already.
-        let _told = self.stop.try_send(());
+        // It may have ended by itself.
+        let _told = self.events.send(Event::Stop);
         if self.publisher.join().is_err() {
             tracing::error!("the publishing thread panicked; the last checkpoint is older than the last cut");
         }
+        drop(self.watching);
+        if self.logs.join().is_err() {
+            tracing::error!("the thread that watches the logs panicked");
+        }
     }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A name for this life of the publisher.
@@ -190,3 +295,6 @@ fn epoch() -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("{nanos:x}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,80 +1,142 @@
-//! The publishing thread: drains all folding threads, makes the cut, writes checkpoints.
+//! The publishing thread: drains all folding threads, makes the cut, writes checkpoints, and between two
+//! publishes does what it is told.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender};
 
-use super::fold::{Command, Drained, Fold};
+use super::fill::{Fill, Near};
+use super::fold::{Drained, Folds};
 use super::freshness::Freshness;
+use super::logs::Grown;
+use super::reload::{ReloadError, Reloaded};
+use super::{StreamInput, now_ms};
 use crate::config::PipelineConfig;
 use crate::results::{Results, State, Status};
 use crate::run::publisher::{Moment, Publisher};
 use crate::run::saving::Saving;
-use crate::source::Source;
+use crate::sql::Catalog;
+
+/// What the publishing thread is told.
+pub(super) enum Event {
+    /// The end.
+    Stop,
+    /// Another catalogue.
+    Reload(Box<Catalog>, Sender<Result<Reloaded, ReloadError>>),
+    /// A fill is a batch away.
+    Near(Near),
+    /// A log has another partition.
+    Grown(Grown),
+    /// A log has another number of partitions, which the stream does not accept.
+    PartitionCount {
+        /// The stream.
+        stream: String,
+        /// Partitions it had.
+        before: usize,
+        /// Partitions it has.
+        now: usize,
+    },
+}
 
 /// What the publishing thread works with.
 pub(super) struct PublishLoop {
+    pub(super) catalog: Catalog,
     pub(super) publisher: Publisher,
     pub(super) saving: Saving,
-    pub(super) folds: Vec<Fold>,
+    pub(super) folds: Folds,
     pub(super) results: Arc<Results>,
     pub(super) config: PipelineConfig,
     pub(super) freshness: Freshness,
+    /// Opens the logs again, for fills.
+    pub(super) inputs: Vec<StreamInput>,
+    pub(super) fills: Vec<Fill>,
+    pub(super) fills_begun: u64,
+    /// Partitions that wait until no view is joining.
+    pub(super) grown: Vec<Grown>,
+    pub(super) events: Sender<Event>,
+}
+
+/// Whether the pipeline goes on.
+enum Next {
+    GoOn,
+    Stop,
+    /// It must not, and why.
+    Broken(String),
 }
 
 impl PublishLoop {
-    /// `sources` are kept until the end: readers may need what they hold.
-    pub(super) fn run(mut self, stopped: &Receiver<()>, sources: Vec<Box<dyn Source>>) {
+    /// Publishes until it is told to stop or must not go on.
+    pub(super) fn run(mut self, inbox: &Receiver<Event>) {
         let mut saved = Instant::now();
-        let mut next = Instant::now();
+        let mut due = Instant::now();
         loop {
-            let problem = self.publish();
-            let at_end = stopped.recv_timeout(next.saturating_duration_since(Instant::now())).is_ok();
+            let mut next = self.publish();
+            while matches!(next, Next::GoOn)
+                && let Ok(event) = inbox.recv_deadline(due)
+            {
+                next = self.told(event);
+            }
+            let at_end = !matches!(next, Next::GoOn);
             if at_end || saved.elapsed() >= self.config.checkpoint_every {
-                if at_end {
-                    self.publish();
+                if matches!(next, Next::Stop) {
+                    next = self.publish();
                 }
-                self.save();
+                if !matches!(next, Next::Broken(_)) {
+                    self.save();
+                }
                 saved = Instant::now();
             }
-            if at_end || problem.is_some() {
+            if let Next::Broken(problem) = &next {
+                self.broken(problem);
+            }
+            if at_end {
                 break;
             }
-            next = (next + self.config.publish_every).max(Instant::now());
+            due = (due + self.config.publish_every).max(Instant::now());
         }
-        for fold in self.folds {
-            let _told = fold.commands.send(Command::Stop);
-            if fold.thread.join().is_err() {
-                tracing::error!("a folding thread panicked");
-            }
-        }
-        drop(sources);
+        self.folds.stop();
     }
 
-    /// One cut; `Some` when the pipeline must not go on.
-    fn publish(&mut self) -> Option<String> {
-        let with_end = self.freshness.wants_end();
-        let mut replies = Vec::new();
-        for fold in &self.folds {
-            let (reply, answer) = bounded(1);
-            if fold.commands.send(Command::Drain { reply, with_end }).is_err() {
-                return self.broken("a folding thread has ended".to_owned());
+    fn told(&mut self, event: Event) -> Next {
+        match event {
+            Event::Stop => return Next::Stop,
+            Event::Reload(catalog, reply) => {
+                // Whoever asked may have gone.
+                let _sent = reply.send(self.reload(*catalog));
             }
-            replies.push(answer);
+            Event::Near(near) => self.near(near),
+            Event::Grown(grown) => self.grown.push(grown),
+            Event::PartitionCount { stream, before, now } => {
+                // What has been read up to here is right.
+                self.save();
+                return Next::Broken(format!(
+                    "stream {stream} had {before} partitions and has {now} now: figures of another partitioning \
+                     are other figures; declare 'on-partition-added' = 'accept' in the stream to take added ones in, \
+                     or compute everything again from the log"
+                ));
+            }
         }
+        Next::GoOn
+    }
+
+    /// One cut.
+    fn publish(&mut self) -> Next {
+        let drains = match self.folds.drain(self.freshness.wants_end()) {
+            Ok(drains) => drains,
+            Err(error) => return Next::Broken(error),
+        };
         let mut problem = None;
-        for answer in replies {
-            let Ok(drains) = answer.recv() else {
-                return self.broken("a folding thread has ended".to_owned());
-            };
-            for drained in drains {
-                problem = drained.problem.clone().map(|why| format!("stream {}: {why}", drained.stream)).or(problem);
-                if let Err(error) = self.take(drained) {
-                    return self.broken(error);
-                }
+        for drained in drains {
+            problem = drained.problem.clone().map(|why| format!("stream {}: {why}", drained.stream)).or(problem);
+            if let Err(error) = self.take(drained) {
+                return Next::Broken(error);
             }
         }
+        let replaced = self.publisher.show_joined();
+        self.folds.forget(&replaced);
+        self.take_in_grown();
+        self.tell_fills();
         let begun = Instant::now();
         match self.publisher.publish(&self.moment()) {
             Ok(cut) => {
@@ -82,18 +144,17 @@ impl PublishLoop {
                 self.results.publish(cut);
                 let status = self.freshness.status(&self.publisher, problem);
                 self.results.set_status(status);
-                None
+                Next::GoOn
             }
-            Err(error) => self.broken(error.strip_backtrace()),
+            Err(error) => Next::Broken(error.strip_backtrace()),
         }
     }
 
     /// A wrong figure must never be published: the pipeline stops and says why, the last figures stay.
-    fn broken(&self, problem: String) -> Option<String> {
+    fn broken(&self, problem: &str) {
         tracing::error!(problem, "the pipeline stops: {problem}");
-        let status = Status { state: State::Stale, problem: Some(problem.clone()), ..Status::default() };
+        let status = Status { state: State::Stale, problem: Some(problem.to_owned()), ..Status::default() };
         self.results.set_status(status);
-        Some(problem)
     }
 
     fn take(&mut self, drained: Drained) -> Result<(), String> {
@@ -120,9 +181,4 @@ impl PublishLoop {
             }
         }
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

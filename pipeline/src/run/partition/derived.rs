@@ -13,6 +13,7 @@ use datafusion::common::{DataFusionError, Result};
 use super::branch::{AcceptedRows, Branch};
 use super::drain::BranchDrain;
 use super::intake::Read;
+use crate::model::Offset;
 use crate::lifecycle::operator::{OperatorDrain, Output, Papers, Taken};
 use crate::lifecycle::{Counts, Operator};
 use crate::sql::StreamPlan;
@@ -50,9 +51,24 @@ impl DerivedRun {
         &self.name
     }
 
-    /// The branch of one of its tables.
-    pub fn branch(&mut self, table: &str) -> Option<&mut Branch> {
-        self.readings.iter_mut().map(|reading| &mut reading.branch).find(|branch| branch.stream() == table)
+    /// Takes over the views of the same life cycle that has had the same rows.
+    pub fn join(&mut self, other: &mut Self) {
+        for reading in &mut other.readings {
+            let is_same = |own: &&mut Reading| own.branch.stream() == reading.branch.stream();
+            if let Some(own) = self.readings.iter_mut().find(is_same) {
+                own.branch.join(&mut reading.branch);
+            }
+        }
+    }
+
+    /// Takes views out.
+    pub fn remove(&mut self, keys: &[Arc<str>]) {
+        self.readings.iter_mut().for_each(|reading| reading.branch.remove(keys));
+    }
+
+    /// Says that the log had been cut before `offset` when its views began with it.
+    pub fn begins_at(&mut self, offset: Offset) {
+        self.readings.iter_mut().for_each(|reading| reading.branch.begins_at(offset));
     }
 
     /// Goes on from a checkpoint; `orders` are those it kept.

@@ -82,6 +82,7 @@ impl PartitionDrain {
             next_offset: self.next_offset,
             watermark: self.watermark,
             counts: self.counts,
+            added_at: None,
             as_of: BTreeMap::new(),
             views: BTreeMap::new(),
             operators: BTreeMap::new(),

@@ -134,9 +134,19 @@ impl PartitionRun {
         outcome
     }
 
-    /// Its part of the space of real orders.
-    pub fn live(&mut self) -> &mut SpaceRun {
-        &mut self.live
+    /// Takes over the views of a run that stands at the same offset.
+    pub fn join(&mut self, other: &mut Self) {
+        self.live.join(&mut other.live);
+    }
+
+    /// Takes views out.
+    pub fn remove(&mut self, keys: &[Arc<str>]) {
+        self.live.remove(keys);
+    }
+
+    /// Says that the log had been cut before `offset` when it was first read.
+    pub fn begins_at(&mut self, offset: Offset) {
+        self.live.begins_at(offset);
     }
 
     /// Everything since the last drain, all at one offset.

@@ -62,12 +62,26 @@ impl SpaceRun {
         Ok(())
     }
 
-    /// The branch of the stream, or of a table derived from it.
-    pub fn branch(&mut self, stream: &str) -> Option<&mut Branch> {
-        match self.branch.stream() == stream {
-            true => Some(&mut self.branch),
-            false => self.derived.iter_mut().find_map(|derived| derived.branch(stream)),
+    /// Takes over the views of a space that has read the same records.
+    pub fn join(&mut self, other: &mut Self) {
+        self.branch.join(&mut other.branch);
+        for derived in &mut other.derived {
+            if let Some(own) = self.derived.iter_mut().find(|own| own.name() == derived.name()) {
+                own.join(derived);
+            }
         }
+    }
+
+    /// Takes views out.
+    pub fn remove(&mut self, keys: &[Arc<str>]) {
+        self.branch.remove(keys);
+        self.derived.iter_mut().for_each(|derived| derived.remove(keys));
+    }
+
+    /// Says that the log had been cut before `offset` when it was first read.
+    pub fn begins_at(&mut self, offset: Offset) {
+        self.branch.begins_at(offset);
+        self.derived.iter_mut().for_each(|derived| derived.begins_at(offset));
     }
 
     /// Everything since the last drain, all at `next_offset`.

@@ -1,5 +1,6 @@
 //! Merges what the partitions of all streams folded and publishes every view at one cut.
 
+mod changes;
 mod streams;
 mod view;
 mod over_results;
@@ -19,7 +20,7 @@ use super::accounting::{
 };
 use super::partition::{LateRecord, PartitionDrain};
 use crate::model::{DeadLetter, PartitionId};
-use crate::results::{Cut, Snapshot, StreamProgress};
+use crate::results::{Cut, Filled, Snapshot, StreamProgress, ViewInfo, ViewState, ViewStatus};
 use crate::sql::Catalog;
 use crate::windows::fire::Progress;
 
@@ -34,8 +35,13 @@ pub struct Publisher {
     pub views: Vec<ViewRuntime>,
     /// The views over other views and tables, each after those it reads.
     over_results: Vec<ResultsView>,
+    /// Views that are being filled elsewhere, by name.
+    pending: BTreeMap<String, (Arc<ViewInfo>, Filled)>,
+    /// Every version of every scope there has been, as a table.
+    scopes: Option<RecordBatch>,
     late: Ledger<LateEntry>,
     dead_letters: Ledger<DeadLetter>,
+    limits: PublisherLimits,
     cut: u64,
 }
 
@@ -66,6 +72,9 @@ impl Publisher {
                 .collect(),
             views,
             over_results: ResultsView::of(catalog, limits)?,
+            pending: BTreeMap::new(),
+            scopes: None,
+            limits,
             late: Ledger::new(limits.ledger_rows_max),
             dead_letters: Ledger::new(limits.ledger_rows_max),
             cut: 0,
@@ -79,18 +88,12 @@ impl Publisher {
 
     /// Adds what one partition of a stream did since its last drain.
     pub fn absorb(&mut self, stream: &str, drain: PartitionDrain) {
-        let (at, told) = drain.split();
+        let (mut at, told) = drain.split();
         for (key, drained, failed) in told.views {
             // A view that has been taken out may still be told once.
-            let Some(view) = self.views.iter_mut().find(|view| view.key == key) else { continue };
-            if let Some(reason) = failed {
-                view.fail(reason);
-            }
-            if view.failed.is_some() {
-                continue;
-            }
-            if let Err(error) = view.state.absorb(told.partition, drained) {
-                view.fail(error.strip_backtrace());
+            let view = self.views.iter_mut().find(|view| view.key == key);
+            if let (Some(view), Some(fold)) = (view, at.views.get(&*key)) {
+                view.absorb(told.partition, drained, failed, fold);
             }
         }
         for late in told.late {
@@ -100,7 +103,9 @@ impl Publisher {
         for letter in told.dead_letters {
             self.dead_letters.push(letter);
         }
-        self.streams.entry(stream.to_owned()).or_default().partitions.insert(told.partition, at);
+        let partitions = &mut self.streams.entry(stream.to_owned()).or_default().partitions;
+        at.added_at = partitions.get(&told.partition).and_then(|before| before.added_at);
+        partitions.insert(told.partition, at);
     }
 
     /// Puts the windows together and makes the cut.
@@ -111,18 +116,32 @@ impl Publisher {
         self.cut += 1;
         let cut = self.cut;
         let streams = &self.streams;
-        for view in self.views.iter_mut().filter(|view| view.failed.is_none()) {
+        for view in self.views.iter_mut().filter(|view| view.is_shown && view.failed.is_none()) {
             let progress = progress(streams, (&view.base, &view.stream), moment);
             if let Err(reason) = view.fire_and_show(cut, progress) {
                 view.fail(reason);
             }
         }
         let tables = self.tables()?;
-        let mut views: BTreeMap<String, Arc<Snapshot>> =
-            self.views.iter_mut().map(|view| (view.name.to_string(), view.published.snapshot())).collect();
+        let mut views = self.snapshots();
+        let mut statuses = self.statuses();
         for view in &mut self.over_results {
-            view.show(cut, &Shown { views: &views, tables: &tables });
-            views.insert(view.published.info().name.clone(), view.published.snapshot());
+            let name = view.published.info().name.clone();
+            let is_behind = |input: &String| {
+                statuses.get(input).is_some_and(|status| status.state == ViewState::CatchingUp)
+            };
+            // What it reads may still have the columns of the definition before.
+            if view.inputs().any(is_behind) {
+                statuses.entry(name.clone()).or_default().state = ViewState::CatchingUp;
+            } else {
+                view.show(cut, &Shown { views: &views, tables: &tables });
+            }
+            if let Some(reason) = &view.failed {
+                let problem = Some(reason.clone());
+                let status = ViewStatus { state: ViewState::Stopped, problem, ..ViewStatus::default() };
+                statuses.insert(name.clone(), status);
+            }
+            views.insert(name, view.published.snapshot());
         }
         Ok(Cut {
             cut,
@@ -130,6 +149,7 @@ impl Publisher {
             offsets: self.streams.iter().map(|(name, stream)| (name.clone(), stream.offsets())).collect(),
             published_at: moment.now_ms,
             views,
+            statuses,
             tables,
         })
     }
@@ -145,6 +165,41 @@ impl Publisher {
             .collect()
     }
 
+    /// The views over streams; one that is filled for the first time is there already, without a row.
+    fn snapshots(&mut self) -> BTreeMap<String, Arc<Snapshot>> {
+        let shown = self.views.iter_mut().filter(|view| view.is_shown);
+        let mut all: BTreeMap<String, Arc<Snapshot>> =
+            shown.map(|view| (view.name.to_string(), view.published.snapshot())).collect();
+        let joining = self.views.iter().filter(|view| !view.is_shown).map(|view| view.published.info());
+        for info in joining.chain(self.pending.values().map(|(info, _)| info)) {
+            all.entry(info.name.clone()).or_insert_with(|| Arc::new(Snapshot::empty(Arc::clone(info))));
+        }
+        all
+    }
+
+    fn statuses(&self) -> BTreeMap<String, ViewStatus> {
+        let mut all = BTreeMap::new();
+        for view in &self.views {
+            let status: &mut ViewStatus = all.entry(view.name.to_string()).or_default();
+            if !view.is_shown {
+                status.state = ViewState::CatchingUp;
+                continue;
+            }
+            status.since = view.since.iter().map(|(partition, since)| (*partition, since.offset)).collect();
+            if let (Some(reason), ViewState::Live) = (&view.failed, status.state) {
+                status.problem = Some(reason.clone());
+                status.state = ViewState::Stopped;
+            }
+        }
+        for (name, (_, filled)) in &self.pending {
+            let status: &mut ViewStatus = all.entry(name.clone()).or_default();
+            status.state = ViewState::CatchingUp;
+            status.problem = filled.problem.clone();
+            status.filled = Some(filled.clone());
+        }
+        all
+    }
+
     fn tables(&mut self) -> Result<BTreeMap<String, RecordBatch>> {
         let mut records: Vec<RecordRow<'_>> = Vec::new();
         let mut views: Vec<ViewRow<'_>> = Vec::new();
@@ -155,19 +210,21 @@ impl Publisher {
                 orders.extend(at.operators.iter().map(|(table, counts)| (table.as_str(), *partition, *counts)));
             }
         }
-        for view in &self.views {
+        for view in self.views.iter().filter(|view| view.is_shown) {
             for (partition, at) in self.streams.get(&*view.base).iter().flat_map(|stream| &stream.partitions) {
                 let counts = at.views.get(&*view.key).map(|fold| fold.counts).unwrap_or_default();
                 views.push((&view.name, *partition, counts));
             }
         }
-        Ok(BTreeMap::from([
+        let mut tables = BTreeMap::from([
             ("records_accounted".to_owned(), records_accounted(&records)?),
             ("views_accounted".to_owned(), views_accounted(&views)?),
             ("lifecycle_accounted".to_owned(), lifecycle_accounted(&orders)?),
             ("late_orders".to_owned(), self.late.table()?),
             ("dead_letters".to_owned(), self.dead_letters.table()?),
-        ]))
+        ]);
+        tables.extend(self.scopes.clone().map(|scopes| ("scopes".to_owned(), scopes)));
+        Ok(tables)
     }
 
     /// Views that were stopped, with their reasons.

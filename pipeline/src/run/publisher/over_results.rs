@@ -12,7 +12,7 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use tokio::runtime::Runtime;
 
 use super::PublisherLimits;
-use super::view::published;
+use super::view::{published, view_key};
 use crate::results::published::NewWindow;
 use crate::results::{Mark, PublishedView, Snapshot};
 use crate::sql::catalog::{Catalog, ViewDefinition, ViewQuery};
@@ -21,6 +21,8 @@ use crate::sql::over_results::OverResults;
 /// One view over results.
 #[derive(Debug)]
 pub(super) struct ResultsView {
+    /// Its name and the beginning of its hash.
+    pub(super) key: Arc<str>,
     over: Arc<OverResults>,
     context: Arc<TaskContext>,
     runtime: Arc<Runtime>,
@@ -70,6 +72,7 @@ impl ResultsView {
     ) -> Option<Self> {
         let ViewQuery::Results(over) = &view.query else { return None };
         Some(Self {
+            key: view_key(view),
             over: Arc::clone(over),
             context: catalog.context.task_ctx(),
             runtime: Arc::clone(runtime),
@@ -77,6 +80,11 @@ impl ResultsView {
             published: published(catalog, view, limits),
             failed: None,
         })
+    }
+
+    /// Names of the views and tables it reads.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &String> {
+        self.over.inputs.iter()
     }
 
     /// Shows the query's rows over what is shown at this cut, if one of its inputs is another than before.

@@ -59,6 +59,7 @@ impl StreamAt {
             watermark: begun(progress.watermark),
             settled: begun(progress.settled),
             idle: idle.map(|(partition, _)| *partition).collect(),
+            added: self.partitions.iter().filter_map(|(number, at)| Some((*number, at.added_at?))).collect(),
         }
     }
 }

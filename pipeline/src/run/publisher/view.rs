@@ -1,16 +1,19 @@
 //! One view: its state, what it shows, and what is known about it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::Result;
 
 use super::PublisherLimits;
-use crate::model::Zone;
+use crate::model::{PartitionId, Zone};
 use crate::results::published::{Keep, NewWindow, schema_with_papers};
-use crate::results::{PublishedView, ViewInfo};
+use crate::results::{Mark, PublishedView, ViewInfo};
 use crate::run::build::ViewToRun;
 use crate::sql::catalog::{Catalog, ViewDefinition, ViewQuery};
 use crate::sql::options::Retention;
+use crate::state::{SavedFold, Since};
+use crate::windows::Drained;
 use crate::windows::fire::{Fired, Progress, ViewState};
 
 /// One view over a stream with its state and its published rows.
@@ -26,12 +29,20 @@ pub struct ViewRuntime {
     pub base: Arc<str>,
     /// SHA-256 of its definition.
     pub hash: String,
+    /// How it folds.
+    pub run: ViewToRun,
     /// The engine's state.
     pub state: ViewState,
     /// What is shown.
     pub published: PublishedView,
     /// Why it was stopped, if it was.
     pub failed: Option<String>,
+    /// Whether it stands at the cut, so that it is part of it.
+    pub is_shown: bool,
+    /// Partitions that have not taken it over yet; it is shown when there are none.
+    pub joining: BTreeSet<PartitionId>,
+    /// Where it began in partitions whose log had been cut.
+    pub since: BTreeMap<PartitionId, Since>,
 }
 
 impl ViewRuntime {
@@ -52,9 +63,34 @@ impl ViewRuntime {
             base: base.into(),
             hash: view.hash.clone(),
             state: run.state(zone)?,
+            run,
             published: published(catalog, view, limits),
             failed: None,
+            is_shown: true,
+            joining: BTreeSet::new(),
+            since: BTreeMap::new(),
         }))
+    }
+
+    /// Adds what one partition folded; `failed` says why it cannot go on there, and `fold` where it began.
+    pub fn absorb(&mut self, partition: PartitionId, drained: Drained, failed: Option<String>, fold: &SavedFold) {
+        self.joining.remove(&partition);
+        if let Some(since) = fold.since {
+            self.since.insert(partition, since);
+        }
+        if let Some(reason) = failed {
+            self.fail(reason);
+        }
+        if self.failed.is_none()
+            && let Err(error) = self.state.absorb(partition, drained)
+        {
+            self.fail(error.strip_backtrace());
+        }
+    }
+
+    /// Windows that begin before this may lack records that had been cut from the log.
+    fn whole_from(&self) -> i64 {
+        self.since.values().map(|since| since.time.unwrap_or(i64::MAX)).max().unwrap_or(i64::MIN)
     }
 
     /// Puts together what changed and shows it at `cut`.
@@ -62,12 +98,17 @@ impl ViewRuntime {
     /// # Errors
     /// Why the view cannot go on.
     pub fn fire_and_show(&mut self, cut: u64, progress: Progress) -> Result<(), String> {
+        let whole_from = self.whole_from();
         let firing = self.state.fire(progress).map_err(|error| error.strip_backtrace())?;
         for (start, end) in firing.withdrawn {
             self.published.withdraw(cut, (start, end));
         }
         for fired in firing.fired {
-            self.published.show(cut, new_window(fired)).map_err(|error| error.to_string())?;
+            let mut window = new_window(fired);
+            if window.window.0 < whole_from {
+                window.mark = Mark::Provisional;
+            }
+            self.published.show(cut, window).map_err(|error| error.to_string())?;
         }
         self.published.trim(cut);
         Ok(())

@@ -1,0 +1,22 @@
+//! Reading the SQL folder again while the server runs. Whoever runs the pipeline implements [`Reload`].
+
+use tidemark_pipeline::run::live::Reloaded;
+
+/// Why everything stays as it was: every reason with its place, a line each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("nothing was changed: {reasons}")]
+pub struct ReloadRefused {
+    /// The reasons.
+    pub reasons: String,
+}
+
+/// What `POST /api/reload` and SIGHUP do.
+///
+/// Calls block until the change has begun, and come from threads that may block.
+pub trait Reload: Send + Sync {
+    /// Reads and plans the SQL folder and hands it to the pipeline.
+    ///
+    /// # Errors
+    /// When the folder has a mistake or the pipeline cannot take it; nothing is changed then.
+    fn reload(&self) -> Result<Reloaded, ReloadRefused>;
+}

@@ -1,0 +1,273 @@
+//! Views that are newer than the checkpoint: a thread reads the log again from its earliest record and
+//! folds them alone, while everything else goes on.
+//!
+//! ```text
+//! main   ──────────────────────────────●───────●──▶          ● publish
+//! fill   first ──▶──▶──▶──▶──▶──▶ near ┤ hand over ├─▶ joined
+//! ```
+//! It never reads past the offsets of the last publish. Once it is a batch away, its readers and folds
+//! go to the folding threads, which read on to exactly where each partition stands and take the folds
+//! over between two batches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+
+use super::catcher::Catcher;
+use super::publish::Event;
+use super::OpenSource;
+use crate::event_time::{PartitionProgress, merged};
+use crate::model::{Offset, PartitionId};
+use crate::results::{Filled, ViewInfo};
+use crate::run::build::{ViewToRun, partition_run};
+use crate::run::partition::Place;
+use crate::run::publisher::ViewRuntime;
+use crate::source::SourceError;
+use crate::sql::StreamPlan;
+use crate::windows::fire::Progress;
+
+/// How often what was folded is merged, which bounds what waits in accumulators.
+const MERGE_EVERY: Duration = Duration::from_millis(200);
+/// Wait where nothing is left to read for the moment.
+const IDLE_WAIT: Duration = Duration::from_millis(5);
+/// Wait before a log that cannot be opened is tried again.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+
+/// Offsets by partition.
+pub(super) type Offsets = BTreeMap<PartitionId, Offset>;
+
+/// What a fill needs from outside.
+pub(super) struct FillTask {
+    /// Tells it apart from other fills.
+    pub(super) number: u64,
+    /// The stream.
+    pub(super) plan: Arc<StreamPlan>,
+    /// The tables derived from it that the views read.
+    pub(super) derived: Vec<Arc<StreamPlan>>,
+    /// Opens a second source of its log.
+    pub(super) open: OpenSource,
+    /// Its partitions.
+    pub(super) partitions: Vec<PartitionId>,
+    /// The views, as they fold.
+    pub(super) folds: Vec<ViewToRun>,
+    /// The views, as they show.
+    pub(super) views: Vec<ViewRuntime>,
+    /// Records read from one partition before the next has its turn.
+    pub(super) records_max: usize,
+}
+
+/// A fill as the publishing thread sees it.
+pub(super) struct Fill {
+    /// Tells it apart from other fills.
+    pub(super) number: u64,
+    /// The stream.
+    pub(super) stream: String,
+    /// Keys and infos of the views it fills.
+    pub(super) views: Vec<(Arc<str>, Arc<ViewInfo>)>,
+    shared: Arc<Shared>,
+}
+
+/// Between a fill and the publishing thread.
+#[derive(Default)]
+struct Shared {
+    /// Where the partitions stood at the last publish.
+    bounds: Mutex<Offsets>,
+    told: Mutex<Filled>,
+    stop: AtomicBool,
+}
+
+/// A fill that is a batch away from the rest.
+pub(super) struct Near {
+    /// Which fill it was.
+    pub(super) number: u64,
+    /// Its views with everything that has been folded.
+    pub(super) views: Vec<ViewRuntime>,
+    /// Its readings, to be gone on with.
+    pub(super) catchers: Vec<Catcher>,
+}
+
+impl Fill {
+    /// Starts a fill, which tells `events` when it is near.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(task: FillTask, bounds: Offsets, events: Sender<Event>) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { bounds: Mutex::new(bounds), ..Shared::default() });
+        let fill = Self {
+            number: task.number,
+            stream: task.plan.definition.name.clone(),
+            views: task.views.iter().map(|view| (Arc::clone(&view.key), Arc::clone(view.published.info()))).collect(),
+            shared: Arc::clone(&shared),
+        };
+        let name = format!("tidemark-fill-{}", task.number);
+        let _detached = std::thread::Builder::new().name(name).spawn(move || {
+            if let Some(near) = (Filling { task, shared, merged: Instant::now(), began: Instant::now() }).run() {
+                // Nobody listens any more once the pipeline stops.
+                let _sent = events.send(Event::Near(near));
+            }
+        })?;
+        Ok(fill)
+    }
+
+    /// Says how far the partitions have come.
+    pub(super) fn set_bounds(&self, bounds: Offsets) {
+        *self.shared.bounds.lock() = bounds;
+    }
+
+    /// How far it is.
+    pub(super) fn told(&self) -> Filled {
+        self.shared.told.lock().clone()
+    }
+}
+
+impl Drop for Fill {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Filling {
+    task: FillTask,
+    shared: Arc<Shared>,
+    merged: Instant,
+    began: Instant,
+}
+
+impl Filling {
+    /// `None` when it was stopped before it was near.
+    fn run(mut self) -> Option<Near> {
+        let mut catchers = self.catchers()?;
+        while !self.is_stopped() {
+            let bounds = self.shared.bounds.lock().clone();
+            let read = self.read(&mut catchers, &bounds);
+            if self.merged.elapsed() >= MERGE_EVERY {
+                self.merge(&mut catchers);
+                self.tell(&catchers, &bounds);
+            }
+            let near = i64::try_from(self.task.records_max).unwrap_or(i64::MAX);
+            if catchers.iter().all(|one| bound_of(&bounds, one) - one.next() <= near) {
+                self.merge(&mut catchers);
+                self.tell(&catchers, &bounds);
+                return Some(Near { number: self.task.number, views: self.task.views, catchers });
+            }
+            if read == 0 {
+                std::thread::sleep(IDLE_WAIT);
+            }
+        }
+        None
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.shared.stop.load(Ordering::Relaxed)
+    }
+
+    fn problem(&self, problem: Option<String>) {
+        self.shared.told.lock().problem = problem;
+    }
+
+    /// Opens the log, trying until it can.
+    fn catchers(&self) -> Option<Vec<Catcher>> {
+        while !self.is_stopped() {
+            match self.open() {
+                Ok(catchers) => return Some(catchers),
+                Err(error) => {
+                    tracing::warn!(stream = self.task.plan.definition.name, error, "a view cannot be filled: {error}");
+                    self.problem(Some(error));
+                }
+            }
+            std::thread::sleep(REOPEN_AFTER);
+        }
+        None
+    }
+
+    fn open(&self) -> Result<Vec<Catcher>, String> {
+        let failed = |error: SourceError| error.to_string();
+        let mut source = (self.task.open)().map_err(failed)?;
+        let origin = source.origin().to_owned();
+        let mut catchers = Vec::new();
+        for partition in &self.task.partitions {
+            let first = source.bounds(*partition).map_err(failed)?.map_or(0, |bounds| bounds.first);
+            let reader = source.open(*partition, Some(first)).map_err(failed)?;
+            let place = Place { origin: origin.clone(), is_file: false, partition: *partition };
+            let run = partition_run(&self.task.plan, &self.task.derived, place, None, &self.task.folds);
+            let mut run = run.map_err(|error| error.strip_backtrace())?;
+            if first > 0 {
+                run.begins_at(first);
+            }
+            catchers.push(Catcher::new(reader, run, first));
+        }
+        Ok(catchers)
+    }
+
+    fn read(&self, catchers: &mut [Catcher], bounds: &Offsets) -> usize {
+        let mut records = 0;
+        for catcher in catchers {
+            match catcher.read_up_to(bound_of(bounds, catcher), self.task.records_max) {
+                Ok(read) => records += read,
+                Err(error) => self.problem(Some(error)),
+            }
+        }
+        if records > 0 {
+            self.problem(None);
+        }
+        records
+    }
+
+    /// Merges what was folded and closes what the log has passed; nothing of it is shown yet.
+    fn merge(&mut self, catchers: &mut [Catcher]) {
+        self.merged = Instant::now();
+        let mut partitions = Vec::new();
+        let mut as_of = BTreeMap::new();
+        for catcher in catchers {
+            let drain = match catcher.run().drain() {
+                Ok(drain) => drain,
+                Err(error) => {
+                    self.fail_all(&error.strip_backtrace());
+                    return;
+                }
+            };
+            let (at, told) = drain.split();
+            partitions.push(PartitionProgress { watermark: at.watermark, quiet: Duration::ZERO });
+            for (stream, time) in &at.as_of {
+                let newest = as_of.entry(stream.clone()).or_insert(*time);
+                *newest = (*time).max(*newest);
+            }
+            for (key, drained, failed) in told.views {
+                let Some(view) = self.task.views.iter_mut().find(|view| view.key == key) else { continue };
+                let Some(fold) = at.views.get(&*key) else { continue };
+                view.absorb(told.partition, drained, failed, fold);
+            }
+        }
+        let (watermark, settled) = merged(&partitions, Duration::MAX);
+        for view in self.task.views.iter_mut().filter(|view| view.failed.is_none()) {
+            let as_of = as_of.get(&*view.stream).copied();
+            if let Err(reason) = view.fire_and_show(0, Progress { watermark, settled, as_of, ended: false }) {
+                view.fail(reason);
+            }
+        }
+    }
+
+    fn fail_all(&mut self, reason: &str) {
+        for view in &mut self.task.views {
+            view.fail(reason.to_owned());
+        }
+    }
+
+    fn tell(&self, catchers: &[Catcher], bounds: &Offsets) {
+        let read: i64 = catchers.iter().map(|one| one.next() - one.first()).sum();
+        let total: i64 = catchers.iter().map(|one| bound_of(bounds, one) - one.first()).sum();
+        let mut told = self.shared.told.lock();
+        told.records_read = read;
+        told.records_total = total.max(read);
+        told.records_per_second = read as f64 / self.began.elapsed().as_secs_f64().max(0.001);
+    }
+}
+
+/// Where the rest stands in the partition of a reading; a partition without a record stands at its beginning.
+fn bound_of(bounds: &Offsets, catcher: &Catcher) -> Offset {
+    bounds.get(&catcher.partition()).copied().unwrap_or(catcher.first())
+}

@@ -1,0 +1,199 @@
+//! Every version of every scope there has been: a version that has been used must never mean something else.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use serde::{Deserialize, Serialize};
+
+use super::store::CheckpointError;
+use crate::sql::catalog::ScopeDefinition;
+
+/// One version of one scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct KnownScope {
+    /// SHA-256 of its text, in hex.
+    hash: String,
+    /// What it counts.
+    zh: String,
+    /// What it counts.
+    en: String,
+    /// Its statement.
+    text: String,
+}
+
+/// A version of a scope that has another text than it had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{place}: scope {name}@{version} has another text than when it was first used (SHA-256 then {before}, now {now}); \
+     figures have been published under that name, so give the new text a new version"
+)]
+pub struct ScopeConflict {
+    /// File, line and column of the scope.
+    pub place: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// The hash it had.
+    pub before: String,
+    /// The hash it has.
+    pub now: String,
+}
+
+/// The register, a file beside the checkpoints.
+#[derive(Debug)]
+pub struct ScopeRegister {
+    path: PathBuf,
+    known: BTreeMap<String, BTreeMap<u32, KnownScope>>,
+}
+
+impl ScopeRegister {
+    /// Reads the register in `dir`; an empty one if there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read. It is never passed over: it is what keeps a version from changing its meaning.
+    pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
+        let path = dir.join("scopes.json");
+        let known = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| CheckpointError::Damaged { path: path.clone(), detail: error.to_string() })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(source) => return Err(CheckpointError::Io { path, source }),
+        };
+        Ok(Self { path, known })
+    }
+
+    /// Compares scopes with what their versions have said before.
+    ///
+    /// # Errors
+    /// Every scope whose version has another text.
+    pub fn check(&self, scopes: &BTreeMap<String, ScopeDefinition>) -> Result<(), Vec<ScopeConflict>> {
+        let conflict = |scope: &ScopeDefinition| {
+            let before = self.known.get(&scope.name)?.get(&scope.version)?;
+            (before.hash != scope.hash).then(|| ScopeConflict {
+                place: scope.place.clone(),
+                name: scope.name.clone(),
+                version: scope.version,
+                before: before.hash.clone(),
+                now: scope.hash.clone(),
+            })
+        };
+        let conflicts: Vec<ScopeConflict> = scopes.values().filter_map(conflict).collect();
+        if conflicts.is_empty() { Ok(()) } else { Err(conflicts) }
+    }
+
+    /// Remembers scopes that have been checked; when this returns they survive a power cut.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn learn(&mut self, scopes: &BTreeMap<String, ScopeDefinition>) -> Result<(), CheckpointError> {
+        let mut is_new = false;
+        for scope in scopes.values() {
+            let versions = self.known.entry(scope.name.clone()).or_default();
+            versions.entry(scope.version).or_insert_with(|| {
+                is_new = true;
+                let (zh, en) = (scope.definition.zh.clone(), scope.definition.en.clone());
+                KnownScope { hash: scope.hash.clone(), zh, en, text: scope.text.clone() }
+            });
+        }
+        if is_new { self.write() } else { Ok(()) }
+    }
+
+    fn write(&self) -> Result<(), CheckpointError> {
+        let aside = self.path.with_extension("partial");
+        let io = |source| CheckpointError::Io { path: aside.clone(), source };
+        let text = serde_json::to_vec_pretty(&self.known).map_err(|error| io(error.into()))?;
+        let mut file = File::create(&aside).map_err(io)?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)?;
+        fs::rename(&aside, &self.path).map_err(io)
+    }
+
+    /// The table `scopes`: every version there has been, with `is_current` for those in `current`.
+    ///
+    /// # Errors
+    /// Never, unless its schema and its columns disagree.
+    pub fn table(&self, current: &BTreeMap<String, ScopeDefinition>) -> Result<RecordBatch, ArrowError> {
+        let all: Vec<(&String, u32, &KnownScope)> = self
+            .known
+            .iter()
+            .flat_map(|(name, versions)| versions.iter().map(move |(version, scope)| (name, *version, scope)))
+            .collect();
+        let text = |name: &str| Field::new(name, DataType::Utf8, false);
+        let schema = Schema::new(vec![
+            text("name"),
+            Field::new("version", DataType::UInt32, false),
+            Field::new("is_current", DataType::Boolean, false),
+            text("definition_zh"),
+            text("definition_en"),
+            text("sha256"),
+            text("sql"),
+        ]);
+        let texts = |of: fn(&KnownScope) -> &str| -> ArrayRef {
+            Arc::new(all.iter().map(|(.., scope)| Some(of(scope))).collect::<StringArray>())
+        };
+        let is_current = |name: &String, version: u32| current.get(name).is_some_and(|scope| scope.version == version);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(all.iter().map(|(name, ..)| Some(name.as_str())).collect::<StringArray>()),
+            Arc::new(all.iter().map(|(_, version, _)| Some(*version)).collect::<UInt32Array>()),
+            Arc::new(all.iter().map(|(name, version, _)| Some(is_current(name, *version))).collect::<BooleanArray>()),
+            texts(|scope| &scope.zh),
+            texts(|scope| &scope.en),
+            texts(|scope| &scope.hash),
+            texts(|scope| &scope.text),
+        ];
+        RecordBatch::try_new(Arc::new(schema), columns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::snapshot::Bilingual;
+
+    fn scopes(version: u32, text: &str) -> BTreeMap<String, ScopeDefinition> {
+        let scope = ScopeDefinition {
+            name: "paid".to_owned(),
+            version,
+            definition: Bilingual { zh: "已支付".to_owned(), en: "paid".to_owned() },
+            hash: format!("hash of {text}"),
+            text: text.to_owned(),
+            place: "scopes/paid.sql:4:1".to_owned(),
+        };
+        BTreeMap::from([("paid".to_owned(), scope)])
+    }
+
+    #[test]
+    fn a_version_that_says_something_else_is_refused_with_both_hashes_also_after_a_restart() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut register = ScopeRegister::open(dir.path()).expect("opens");
+        register.check(&scopes(1, "a")).expect("is new");
+        register.learn(&scopes(1, "a")).expect("is written");
+        let again = ScopeRegister::open(dir.path()).expect("opens");
+        again.check(&scopes(1, "a")).expect("is the same");
+        again.check(&scopes(2, "b")).expect("is another version");
+        let [conflict] = &again.check(&scopes(1, "b")).expect_err("has changed")[..] else { panic!("one conflict") };
+        let told = conflict.to_string();
+        for word in ["scopes/paid.sql:4:1", "paid@1", "hash of a", "hash of b"] {
+            assert!(told.contains(word), "{word} not in: {told}");
+        }
+    }
+
+    #[test]
+    fn old_versions_stay_in_the_table_with_their_text() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut register = ScopeRegister::open(dir.path()).expect("opens");
+        register.learn(&scopes(1, "a")).expect("is written");
+        register.learn(&scopes(2, "b")).expect("is written");
+        let table = register.table(&scopes(2, "b")).expect("a table");
+        let told = arrow::util::pretty::pretty_format_batches(&[table.project(&[1, 2, 6]).expect("columns")]);
+        let told = told.expect("prints").to_string();
+        assert!(told.contains("| 1       | false      | a   |"), "{told}");
+        assert!(told.contains("| 2       | true       | b   |"), "{told}");
+    }
+}
