@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 import traceback
+import urllib.error
+import urllib.request
 
 import life_cycle
 from process import BINARY, ROOT, Server
@@ -605,7 +607,202 @@ def a_life_cycle_with_mistakes(ground):
         assert words in said, f"{words}\nnot in\n{said}"
 
 
+# --- several streams, days that are closed, views that come and go ------------------------------
+
+SHOP_STREAM = """CREATE TABLE {name} (
+  id STRING NOT NULL,
+  shop STRING,
+  amount DECIMAL(12, 2),
+  event_time TIMESTAMP(3) NOT NULL,
+  WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
+) WITH ('connector' = 'embedded', 'format' = 'json', 'partitions' = '2', 'time-zone' = 'Asia/Shanghai',
+        'dedup.key' = 'id', 'dedup.horizon' = '3 h', 'partition.key' = 'id');
+"""
+DAY_VIEW = """CREATE MATERIALIZED VIEW {name} AS
+SELECT window_start, window_end, COUNT(*) AS records, {measure} AS amount
+FROM TUMBLE({stream}, event_time, INTERVAL '1' DAY)
+GROUP BY window_start, window_end;
+"""
+DAY = datetime.datetime(2020, 11, 11, tzinfo=datetime.timezone(datetime.timedelta(hours=8)))
+
+
+def milliseconds(time_of):
+    return int(time_of.timestamp() * 1000)
+
+
+def shop_sql(folder, streams):
+    """A folder with these streams and one view of a day over each."""
+    for name in streams:
+        for path, text in ((f"streams/{name}.sql", SHOP_STREAM.format(name=name)),
+                           (f"views/{name}_day.sql", DAY_VIEW.format(name=f"{name}_day", stream=name, measure="SUM(amount)"))):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+    return folder
+
+
+def ingest(server, stream, numbers, minutes=0):
+    """Sends records of one yuan each, a second apart; answers after they are durable."""
+    start = DAY + datetime.timedelta(minutes=minutes)
+    lines = "".join(json.dumps({"id": f"{stream}-{number}", "shop": "a", "amount": "1.00",
+                                "event_time": (start + datetime.timedelta(seconds=number)).isoformat()}) + "\n"
+                    for number in numbers)
+    ask = urllib.request.Request(f"{server.url}/api/ingest/{stream}", lines.encode())
+    with urllib.request.urlopen(ask, timeout=30) as answer:
+        return json.load(answer)
+
+
+def day_of(server, view):
+    rows = server.view(view)["rows"]
+    assert len(rows) <= 1, rows
+    return (int(rows[0]["records"]), rows[0]["_mark"]) if rows else (0, None)
+
+
+def several_streams(ground):
+    """Two streams run side by side: each with its own as-of and marks, both in one cut, also after a kill -9"""
+    folder = ground.fresh()
+    sql = shop_sql(folder / "sql", ["orders", "parcels"])
+    with Server(["serve"], folder, sql) as server:
+        assert all("offset" in line for line in ingest(server, "orders", range(300)))
+        ingest(server, "parcels", range(50), minutes=60)
+        try:
+            ingest(server, "letters", range(1))
+            raise AssertionError("a stream that is not declared was taken")
+        except urllib.error.HTTPError as error:
+            assert error.code == 404, error
+        server.wait(lambda: day_of(server, "orders_day")[0] == 300, 20, "300 orders")
+        server.wait(lambda: day_of(server, "parcels_day")[0] == 50, 20, "50 parcels")
+        orders, parcels = server.view("orders_day"), server.view("parcels_day")
+        assert orders["asOf"] == milliseconds(DAY) + 299_000, orders
+        assert parcels["asOf"] == milliseconds(DAY) + 3_600_000 + 49_000, parcels
+        told = {row["stream"]: row for row in server.sql("SELECT * FROM current_streams")}
+        assert told.keys() == {"orders", "parcels"}, told
+        closed, _ = tidemark("close-day", "--sql-dir", sql, "--date", "2020-11-11", "--stream", "orders", "--yes",
+                             "--server", server.url)
+        assert "2 control records" in closed, closed
+        server.wait(lambda: day_of(server, "orders_day") == (300, "final"), 20, "the closed day")
+        assert day_of(server, "parcels_day") == (50, "provisional")
+        time.sleep(1.5)
+        server.stop(signal.SIGKILL)
+    with Server(["serve"], folder, sql) as server:
+        server.wait(lambda: day_of(server, "orders_day") == (300, "final"), 20, "the closed day again")
+        ingest(server, "parcels", range(50, 60), minutes=60)
+        server.wait(lambda: day_of(server, "parcels_day")[0] == 60, 20, "60 parcels")
+        ends_well(server)
+
+
+def a_day_is_not_closed_by_mistake(ground):
+    """`close-day` says what it will close and asks; a day to come, a wrong stream or nobody to ask stop it"""
+    folder = ground.fresh()
+    sql = shop_sql(folder / "sql", ["orders", "parcels"])
+    refused = [
+        (["--date", "2020-11-11"], ["several streams", "orders, parcels"]),
+        (["--date", "2020-11-11", "--stream", "letters"], ["no such stream", "orders, parcels"]),
+        (["--date", "2020-13-01", "--stream", "orders"], ["2020-13-01"]),
+        (["--until", "noon", "--stream", "orders"], ["--until noon", "2020-11-12T00:00:00+08:00"]),
+        (["--date", "2999-01-01", "--stream", "orders"], ["still to come", "--ahead"]),
+        (["--date", "2020-11-11", "--stream", "orders"], ["nobody to ask", "--yes"]),
+        (["--date", "2020-11-11", "--stream", "orders", "--yes", "--server", "http://127.0.0.1:1"], ["cannot reach"]),
+    ]
+    for arguments, words in refused:
+        done = subprocess.run([BINARY, "close-day", "--sql-dir", str(sql), *arguments], capture_output=True, text=True,
+                              cwd=ROOT, timeout=60, stdin=subprocess.DEVNULL)
+        assert done.returncode != 0, f"{arguments} was taken: {done.stdout}"
+        missing = [word for word in words if word not in done.stderr]
+        assert not missing, f"{arguments}: {missing} not in: {done.stderr}"
+
+
+def views_change_on_a_running_server(ground):
+    """A view added, changed and removed by reload or SIGHUP fills from the log while the others go on; a mistake changes nothing"""
+    folder = ground.fresh()
+    sql = shop_sql(folder / "sql", ["orders"])
+    with Server(["serve"], folder, sql) as server:
+        ingest(server, "orders", range(3000))
+        server.wait(lambda: day_of(server, "orders_day")[0] == 3000, 30, "3,000 orders")
+        epoch = server.view("orders_day")["epoch"]
+        double = DAY_VIEW.format(name="double_day", stream="orders", measure="SUM(amount) * 2")
+        (sql / "views/double_day.sql").write_text(double)
+        out, _ = tidemark("reload", "--server", server.url)
+        assert "added: double_day" in out and "unchanged: 1" in out, out
+        ingest(server, "orders", range(3000, 3100))
+        for view, amount in (("orders_day", "3100.00"), ("double_day", "6200.00")):
+            server.wait(lambda: [row["amount"] for row in server.view(view)["rows"]] == [amount], 20, view)
+        assert server.view("orders_day")["epoch"] == epoch, "it was restarted"
+        states = {view["name"]: view["state"] for view in server.get("/api/views")}
+        assert states["double_day"] == states["orders_day"] == "live", states
+        # A mistake is told with its place, and everything stays.
+        (sql / "views/double_day.sql").write_text(double.replace("SUM(amount) * 2", "SUM(amuont) * 2"))
+        _, err = tidemark("reload", "--server", server.url, expect=1)
+        assert "double_day.sql:2:" in err and "amuont" in err, err
+        assert [row["amount"] for row in server.view("double_day")["rows"]] == ["6200.00"]
+        # SIGHUP is the same.
+        (sql / "views/double_day.sql").write_text(double.replace("* 2", "* 3"))
+        server.process.send_signal(signal.SIGHUP)
+        server.wait(lambda: [row["amount"] for row in server.view("double_day")["rows"]] == ["9300.00"], 20, "SIGHUP")
+        (sql / "views/orders_day.sql").unlink()
+        out, _ = tidemark("reload", "--server", server.url)
+        assert "removed: orders_day" in out, out
+        server.wait(lambda: "orders_day" not in {view["name"] for view in server.get("/api/views")}, 20, "its end")
+        time.sleep(1.5)
+        server.stop(signal.SIGKILL)
+    # Over a restart only what is new is computed.
+    shop_sql(sql, ["orders"])
+    with Server(["serve"], folder, sql) as server:
+        server.wait(lambda: [row["amount"] for row in server.view("double_day")["rows"]] == ["9300.00"], 20, "what was kept")
+        server.wait(lambda: day_of(server, "orders_day")[0] == 3100, 20, "what is new again")
+        accounted_rows = server.sql("SELECT SUM(read) AS read FROM records_accounted")
+        assert int(accounted_rows[0]["read"]) == 3100, accounted_rows
+        ends_well(server)
+
+
+def a_topic_that_grows(ground):
+    """A topic with more partitions stops a running server and a start, unless the stream accepts it; then the cut says since when"""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    if not KAFKA_LIBS.exists():
+        raise Skip(f"no Kafka tools at {KAFKA_LIBS} to change the topic with")
+    topic = ground.topic("grows")
+    kafka("TopicCommand", "--create", "--topic", topic, "--partitions", "2", bootstrap=bootstrap)
+    config = config_for(folder, "orders", topic, bootstrap)
+    config.write_text(config.read_text() + "[pipeline]\npartitions-every-ms = 500\n")
+    with Server(["serve"], folder, config=config) as server:
+        kafka("ConsoleProducer", "--topic", topic, bootstrap=bootstrap, lines=order(0) + "\n")
+        accounted(server, read=1)
+        time.sleep(1.5)
+        kafka("TopicCommand", "--alter", "--topic", topic, "--partitions", "3", bootstrap=bootstrap)
+
+        def is_stopped():
+            try:
+                server.get("/readyz")
+            except urllib.error.HTTPError as error:
+                return error.code == 503 and "had 2 partitions and has 3" in error.read().decode()
+            return False
+
+        server.wait(is_stopped, 30, "the stop")
+        ends_well(server)
+    _, err = tidemark("serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--data-dir", folder / "data",
+                      "--config", config, expect=None)
+    assert "had 2 partitions" in err and "on-partition-added" in err, err
+    config.write_text(config.read_text().replace("[pipeline]", '"on-partition-added" = "accept"\n[pipeline]'))
+    with Server(["serve"], folder, config=config) as server:
+        accounted(server, read=1)
+        kafka("TopicCommand", "--alter", "--topic", topic, "--partitions", "4", bootstrap=bootstrap)
+
+        def partitions():
+            return {int(row["partition"]) for row in server.sql("SELECT partition FROM records_accounted")}
+
+        server.wait(lambda: partitions() == {0, 1, 2, 3}, 30, "the fourth partition")
+        kafka("ConsoleProducer", "--topic", topic, bootstrap=bootstrap,
+              lines="".join(order(number) + "\n" for number in range(1, 40)))
+        accounted(server, read=40, accepted=40)
+        papers = server.get("/api/headline/gmv_day?column=gmv")
+        assert papers["partitionsAdded"].keys() == {"2", "3"}, papers
+        ends_well(server)
+
+
 CHECKS = [
+    several_streams,
+    a_day_is_not_closed_by_mistake,
+    views_change_on_a_running_server,
+    a_topic_that_grows,
     orders_in_any_order_of_a_file,
     orders_through_kills,
     a_life_cycle_with_mistakes,
