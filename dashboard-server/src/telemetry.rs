@@ -1,21 +1,26 @@
 //! Logs and metrics, set up once for the whole process.
 
+use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging to stderr. `RUST_LOG` chooses what; `quiet` leaves only warnings without it.
+/// Starts logging to stderr. `RUST_LOG` chooses what; [`Verbosity::Quiet`] leaves only
+/// warnings without it.
 ///
 /// Calling it again changes nothing.
-pub fn install_logs(quiet: Verbosity) {
-    let default = match quiet {
+pub fn install_logs(verbosity: Verbosity) {
+    let default = match verbosity {
         Verbosity::Normal => "info",
         Verbosity::Quiet => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let _already =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _already = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// How much is logged where `RUST_LOG` says nothing.

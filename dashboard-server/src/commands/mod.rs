@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Overrides, RawConfig, read};
-use crate::telemetry::Verbosity;
+use crate::telemetry::{Verbosity, install_logs};
 
 /// The number on the wall, live, exact and provable: Kafka orders to GMV in SQL.
 #[derive(Debug, Parser)]
@@ -115,11 +115,24 @@ impl ConfigArgs {
     }
 }
 
+impl Command {
+    /// A command that serves tells what an operator wants to see once; one that ends by itself
+    /// answers with its output and its exit code, and logs only what needs someone.
+    fn verbosity(&self) -> Verbosity {
+        match self {
+            Self::Demo(args) => args.config.verbosity(),
+            Self::Serve(args) => args.config.verbosity(),
+            _ => Verbosity::Quiet,
+        }
+    }
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
 /// What went wrong, ready to be shown.
 pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
+    install_logs(line.command.verbosity());
     match line.command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
