@@ -121,9 +121,10 @@ impl PartitionReader for KafkaReader {
             Err(error) if records > 0 => self.failure = Some(error),
             Err(error) => return Err(self.client.read_failed(self.partition, error)),
         }
-        if records == 0
-            && let Some(detail) = self.client.consumer.context().take_all_down()
-        {
+        let Client { consumer, options } = &*self.client;
+        if records > 0 {
+            consumer.context().is_reached();
+        } else if let Some(detail) = consumer.context().still_down(consumer, &options.topic) {
             return Err(self.client.unreachable(detail));
         }
         Ok(ReadOutcome { records, ended: false })

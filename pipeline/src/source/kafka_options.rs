@@ -168,8 +168,20 @@ pub(super) type Consumer = BaseConsumer<KafkaContext>;
 pub(super) struct KafkaContext {
     client: &'static str,
     last: Mutex<Option<String>>,
-    all_down: Mutex<Option<String>>,
+    all_down: Mutex<Option<Down>>,
 }
+
+/// That no broker could be reached, and when one was last asked for.
+#[derive(Debug)]
+struct Down {
+    detail: String,
+    asked: Instant,
+}
+
+/// How often a broker is asked for while none can be reached.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How long one may take to answer then; nothing else can be read meanwhile.
+const ASK_WAIT: Duration = Duration::from_millis(300);
 
 impl KafkaContext {
     /// The newest background error.
@@ -177,9 +189,26 @@ impl KafkaContext {
         self.last.lock().clone()
     }
 
-    /// The report that no broker can be reached, once for each time it was made.
-    pub(super) fn take_all_down(&self) -> Option<String> {
-        self.all_down.lock().take()
+    /// A record has come, so a broker can be reached.
+    pub(super) fn is_reached(&self) {
+        *self.all_down.lock() = None;
+    }
+
+    /// Why no broker can be reached, as long as none answers; librdkafka tells it only once, and
+    /// silence says nothing: a topic may simply have no new records.
+    pub(super) fn still_down(&self, consumer: &Consumer, topic: &str) -> Option<String> {
+        {
+            let mut down = self.all_down.lock();
+            let known = down.as_mut()?;
+            if known.asked.elapsed() < ASK_EVERY {
+                return Some(known.detail.clone());
+            }
+            known.asked = Instant::now();
+        }
+        if consumer.fetch_metadata(Some(topic), ASK_WAIT).is_ok() {
+            self.is_reached();
+        }
+        self.all_down.lock().as_ref().map(|down| down.detail.clone())
     }
 }
 
@@ -191,7 +220,8 @@ impl ClientContext for KafkaContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.all_down.lock() = Some(self.last_error().unwrap_or_else(|| reason.to_owned()));
+            let detail = self.last_error().unwrap_or_else(|| reason.to_owned());
+            *self.all_down.lock() = Some(Down { detail, asked: Instant::now() });
         } else {
             *self.last.lock() = Some(reason.to_owned());
         }
