@@ -1,9 +1,12 @@
 //! A stream, ready to run: fields to decode, computed columns, watermark and checks as expressions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{AsArray as _, RecordBatch, RecordBatchOptions, UInt32Array};
-use arrow::compute::cast;
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+};
+use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::execution::SessionState;
@@ -28,7 +31,7 @@ pub struct StreamPlan {
     columns: Vec<ColumnSource>,
     watermark: Option<Arc<dyn PhysicalExpr>>,
     /// `CHECK` conditions with their text.
-    pub checks: Vec<(Arc<dyn PhysicalExpr>, String)>,
+    checks: Vec<(Arc<dyn PhysicalExpr>, String)>,
 }
 
 #[derive(Debug)]
@@ -111,19 +114,19 @@ impl StreamPlan {
         Arc::new(Schema::new(fields.map(|column| column.field.clone()).collect::<Vec<_>>()))
     }
 
-    /// Adds the computed columns and the row number to decoded rows.
+    /// Adds the computed columns and the row number to decoded rows. A row on which an expression
+    /// fails goes into `refused` and has NULL there.
     ///
     /// # Errors
-    /// When an expression fails on a row.
-    pub fn complete(&self, decoded: &RecordBatch) -> Result<RecordBatch> {
+    /// When the columns do not make up a batch, which is a fault of this module.
+    pub fn complete(&self, decoded: &RecordBatch, refused: &mut RefusedRows) -> Result<RecordBatch> {
         let count = decoded.num_rows();
         let mut columns = Vec::with_capacity(self.columns.len() + 1);
-        for source in &self.columns {
+        for (source, field) in self.columns.iter().zip(self.schema.fields()) {
             columns.push(match source {
                 ColumnSource::Decoded(at) => Arc::clone(decoded.column(*at)),
                 ColumnSource::Computed(expr, data_type) => {
-                    let column = expr.evaluate(decoded)?.into_array(count)?;
-                    if column.data_type() == data_type { column } else { cast(&column, data_type)? }
+                    evaluated((expr, data_type), decoded, &format!("`{}`", field.name()), refused)?
                 }
             });
         }
@@ -141,15 +144,64 @@ impl StreamPlan {
         milliseconds(rows.column(at)).map(Some)
     }
 
-    /// The watermark each row asks for, in epoch milliseconds.
+    /// The watermark each row asks for, in epoch milliseconds; rows on which the expression fails go
+    /// into `refused`.
     ///
     /// # Errors
-    /// When the expression fails on a row.
-    pub fn watermarks(&self, rows: &RecordBatch) -> Result<Option<Vec<Option<i64>>>> {
+    /// When it cannot be read as milliseconds.
+    pub fn watermarks(&self, rows: &RecordBatch, refused: &mut RefusedRows) -> Result<Option<Vec<Option<i64>>>> {
         let Some(watermark) = &self.watermark else { return Ok(None) };
-        let column = watermark.evaluate(rows)?.into_array(rows.num_rows())?;
+        let data_type = watermark.data_type(&self.schema)?;
+        let column = evaluated((watermark, &data_type), rows, "the watermark", refused)?;
         milliseconds(&column).map(Some)
     }
+
+    /// Whether each row passes each `CHECK`, with the text of the condition; rows on which one fails
+    /// go into `refused`.
+    ///
+    /// # Errors
+    /// When a condition is not of the type it was planned with, which is a fault of this module.
+    pub fn checked(&self, rows: &RecordBatch, refused: &mut RefusedRows) -> Result<Vec<(BooleanArray, &str)>> {
+        let one = |(expr, text): &'_ (Arc<dyn PhysicalExpr>, String), refused: &mut RefusedRows| {
+            evaluated((expr, &DataType::Boolean), rows, &format!("CHECK ({text})"), refused)
+        };
+        self.checks
+            .iter()
+            .map(|check| Ok((one(check, refused)?.as_boolean().clone(), check.1.as_str())))
+            .collect()
+    }
+}
+
+/// Rows on which an expression of the stream fails, by their number in the batch, with what failed.
+pub type RefusedRows = BTreeMap<usize, String>;
+
+/// The column an expression gives. When it fails it is asked row by row, so that a row with, say, a
+/// division by zero costs that row and no other.
+fn evaluated(
+    (expr, data_type): (&Arc<dyn PhysicalExpr>, &DataType),
+    rows: &RecordBatch,
+    what: &str,
+    refused: &mut RefusedRows,
+) -> Result<ArrayRef> {
+    let of = |rows: &RecordBatch| -> Result<ArrayRef> {
+        let column = expr.evaluate(rows)?.into_array(rows.num_rows())?;
+        Ok(if column.data_type() == data_type { column } else { cast(&column, data_type)? })
+    };
+    if let Ok(column) = of(rows) {
+        return Ok(column);
+    }
+    let mut parts = Vec::with_capacity(rows.num_rows());
+    for row in 0..rows.num_rows() {
+        parts.push(match of(&rows.slice(row, 1)) {
+            Ok(value) => value,
+            Err(error) => {
+                refused.entry(row).or_insert_with(|| format!("{what} fails: {}", message_of(&error)));
+                new_null_array(data_type, 1)
+            }
+        });
+    }
+    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+    if parts.is_empty() { Ok(new_null_array(data_type, 0)) } else { Ok(concat(&parts)?) }
 }
 
 fn milliseconds(column: &arrow::array::ArrayRef) -> Result<Vec<Option<i64>>> {

@@ -15,6 +15,7 @@ use super::intake::Batch;
 use crate::admit::{Bounds, Duplicates, RecordCounts, Seen};
 use crate::model::{DeadLetter, Offset, Position, RejectReason};
 use crate::sql::StreamPlan;
+use crate::sql::stream_plan::RefusedRows;
 
 /// Raw bytes of a dead letter or late record that are kept.
 const RAW_BYTES_MAX: usize = 4_096;
@@ -41,16 +42,18 @@ enum Judged {
 }
 
 /// What the stream says of the rows of a batch, before any of them is judged.
-struct Said {
+struct Said<'a> {
+    /// Rows on which an expression of the stream fails.
+    refused: RefusedRows,
     /// Event times; `None` for a stream without a watermark.
     times: Option<Vec<Option<i64>>>,
     watermarks: Option<Vec<Option<i64>>>,
-    checks: Vec<(BooleanArray, String)>,
+    checks: Vec<(BooleanArray, &'a str)>,
     shadow: Option<BooleanArray>,
     keys: Option<Vec<Option<u128>>>,
 }
 
-impl Said {
+impl Said<'_> {
     fn is_shadow(&self, row: usize) -> bool {
         self.shadow.as_ref().is_some_and(|shadow| !shadow.is_null(row) && shadow.value(row))
     }
@@ -128,7 +131,8 @@ impl Admission {
     /// # Errors
     /// When an expression of the stream fails on a row.
     pub fn admit(&mut self, batch: &Batch) -> Result<AcceptedRows> {
-        let said = self.said(&batch.rows)?;
+        let plan = Arc::clone(&self.plan);
+        let said = self.said(&plan, batch)?;
         let controls = &batch.read.controls;
         let mut next_control = 0;
         let mut mask = Vec::with_capacity(batch.rows.num_rows());
@@ -172,17 +176,23 @@ impl Admission {
         Ok(accepted)
     }
 
-    fn said(&self, rows: &RecordBatch) -> Result<Said> {
+    fn said<'a>(&self, plan: &'a StreamPlan, batch: &Batch) -> Result<Said<'a>> {
+        let rows = &batch.rows;
+        let mut refused = batch.refused.clone();
         Ok(Said {
-            times: self.plan.event_times(rows)?,
-            watermarks: self.plan.watermarks(rows)?,
-            checks: self.checks(rows)?,
+            times: plan.event_times(rows)?,
+            watermarks: plan.watermarks(rows, &mut refused)?,
+            checks: plan.checked(rows, &mut refused)?,
+            refused,
             shadow: self.shadow_rows(rows),
             keys: self.dedup_keys(rows)?,
         })
     }
 
-    fn judge(&mut self, row: usize, time: Option<Option<i64>>, said: &Said, batch: &Batch) -> Judged {
+    fn judge(&mut self, row: usize, time: Option<Option<i64>>, said: &Said<'_>, batch: &Batch) -> Judged {
+        if let Some(detail) = said.refused.get(&row) {
+            return Judged::Rejected(RejectReason::Refused { detail: detail.clone() });
+        }
         for (holds, text) in &said.checks {
             if !holds.is_null(row) && !holds.value(row) {
                 return Judged::Rejected(RejectReason::Refused { detail: format!("CHECK ({text}) does not hold") });
@@ -214,14 +224,6 @@ impl Admission {
         let definition = &self.plan.definition;
         let column = definition.event_time.and_then(|at| definition.columns.get(at));
         column.map(|column| column.field.name().clone()).unwrap_or_default()
-    }
-
-    fn checks(&self, rows: &RecordBatch) -> Result<Vec<(BooleanArray, String)>> {
-        let one = |(expr, text): &(Arc<dyn datafusion::physical_expr::PhysicalExpr>, String)| {
-            let holds = expr.evaluate(rows)?.into_array(rows.num_rows())?;
-            Ok((holds.as_boolean().clone(), text.clone()))
-        };
-        self.plan.checks.iter().map(one).collect()
     }
 
     fn shadow_rows(&self, rows: &RecordBatch) -> Option<BooleanArray> {

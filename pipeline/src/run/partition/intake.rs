@@ -8,8 +8,15 @@ use datafusion::common::Result;
 
 use crate::decode::{Columns, Decoder};
 use crate::model::record::WATERMARK_HEADER;
-use crate::model::{Offset, PartitionId, Record, RejectReason};
+use crate::model::{EventTime, Offset, PartitionId, Record, RejectReason};
 use crate::sql::StreamPlan;
+use crate::sql::stream_plan::RefusedRows;
+
+/// How far ahead of its own timestamp a control record may move the watermark: to the end of a day
+/// that has just begun, in any zone.
+const CONTROL_AHEAD_MAX_MS: i64 = 2 * 86_400_000;
+/// The latest watermark where the log has no timestamps: 2200-01-01.
+const CONTROL_LATEST_MS: i64 = 7_258_118_400_000;
 
 /// What a record turned out to be when it was taken in.
 #[derive(Debug)]
@@ -38,6 +45,8 @@ pub struct Intake {
 pub struct Batch {
     /// The stream's columns and, last, the row number.
     pub rows: RecordBatch,
+    /// Rows on which a computed column fails; they are rejected.
+    pub refused: RefusedRows,
     /// What is known of the rows and between them.
     pub read: Read,
 }
@@ -126,8 +135,10 @@ impl Intake {
         self.read.last_offset = record.offset;
         if !record.headers.is_empty() {
             if let Some(watermark) = record.header(WATERMARK_HEADER) {
-                self.control(watermark, &record);
-                return Taken::Control;
+                return match self.control(watermark, &record) {
+                    Ok(()) => Taken::Control,
+                    Err(detail) => Taken::Rejected(RejectReason::Refused { detail }),
+                };
             }
             if record.header(&self.plan.definition.shadow_header).is_some() {
                 return Taken::Shadow;
@@ -150,30 +161,40 @@ impl Intake {
         }
     }
 
-    fn control(&mut self, watermark: &[u8], record: &Record<'_>) {
-        match std::str::from_utf8(watermark).ok().and_then(|text| text.parse().ok()) {
-            Some(watermark) => self.read.controls.push((self.read.offsets.len(), watermark)),
-            None => tracing::warn!(
-                stream = self.plan.definition.name,
-                partition = record.partition,
-                offset = record.offset,
-                "control record without a time in epoch milliseconds"
-            ),
+    /// Takes note of the watermark a control record asks for.
+    ///
+    /// A control record stands in the log for good, so one that asks for the end of all days would
+    /// make every later order late, today and at every replay: it is refused.
+    fn control(&mut self, watermark: &[u8], record: &Record<'_>) -> Result<(), String> {
+        let text = String::from_utf8_lossy(watermark);
+        let Ok(time) = text.parse() else {
+            return Err(format!("{WATERMARK_HEADER} is {text:?}, not a time in epoch milliseconds"));
+        };
+        let latest = match record.timestamp_ms {
+            Some(log_time) => log_time.saturating_add(CONTROL_AHEAD_MAX_MS),
+            None => CONTROL_LATEST_MS,
+        };
+        if time > latest {
+            let (time, latest) = (EventTime(time), EventTime(latest));
+            return Err(format!("{WATERMARK_HEADER} {time} is later than {latest}, two days after the record itself"));
         }
+        self.read.controls.push((self.read.offsets.len(), time));
+        Ok(())
     }
 
     /// The rows taken in since the last call, with their computed columns; nothing when there is
     /// neither a row nor a control record.
     ///
     /// # Errors
-    /// When an expression of the stream fails on a row.
+    /// When the decoded columns do not make up a batch, which is a fault of the decoder.
     pub fn batch(&mut self) -> Result<Option<Batch>> {
         if self.read.offsets.is_empty() && self.read.controls.is_empty() {
             return Ok(None);
         }
         let read = std::mem::take(&mut self.read);
         let decoded = self.columns.take()?;
-        Ok(Some(Batch { rows: self.plan.complete(&decoded)?, read }))
+        let mut refused = RefusedRows::new();
+        Ok(Some(Batch { rows: self.plan.complete(&decoded, &mut refused)?, refused, read }))
     }
 
     /// Takes the memory of a batch back that is done with.
