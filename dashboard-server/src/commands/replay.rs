@@ -3,17 +3,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use chrono::DateTime;
 use clap::Args;
 use tidemark_pipeline::model::EventTime;
-use tidemark_pipeline::run::replay::MappedRecords;
+use tidemark_pipeline::run::replay::{MappedRecords, Told};
 use tidemark_pipeline::source::pace::SystemClock;
 use tidemark_pipeline::source::player::Stage;
 use tidemark_pipeline::source::progress::Progress;
-use tidemark_pipeline::source::replay::{ReplayOptions, replay};
+use tidemark_pipeline::source::replay::{Close, ReplayOptions, replay};
 
 use super::destination::{self, DestinationArgs};
 use super::{ConfigArgs, DoorArgs, serving};
@@ -26,7 +26,8 @@ use super::{ConfigArgs, DoorArgs, serving};
     tidemark replay day.sql --to local --data-dir data --speed 60    an hour each minute\n\n\
     The script declares the recorded file (CREATE TABLE … WITH ('connector' = 'filesystem', …)) and\n\
     maps it: INSERT INTO stream SELECT …, one column for each of the stream's, in order. The column\n\
-    __offset holds the line. At the end the day is closed: a control record on every partition.")]
+    __offset holds the line. At the end the day of the newest record is closed: a control record on\n    \
+    every partition. A recorded row that cannot be read is named, and all others are written.")]
 pub struct ReplayArgs {
     /// The script that maps the recorded file to the stream
     #[arg(value_name = "SCRIPT")]
@@ -43,16 +44,13 @@ pub struct ReplayArgs {
     /// Recorded seconds per second of the wall clock; as fast as it goes if not given
     #[arg(long, value_name = "FACTOR")]
     pub speed: Option<f64>,
-    /// Moves the watermark here at the end (RFC 3339), in place of past everything recorded
+    /// Moves the watermark here at the end (RFC 3339), in place of the end of the newest record's day
     #[arg(long, value_name = "TIME")]
     pub close_at: Option<String>,
     /// Leaves the last day open
     #[arg(long, conflicts_with = "close_at")]
     pub no_close: bool,
 }
-
-/// The end of all days, where nothing else is said: 2100-01-01, later than any recorded order.
-const END_MS: i64 = 4_102_444_800_000;
 
 /// Plays the recording to its end.
 ///
@@ -67,22 +65,36 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let catalog = serving::load_catalog(&config)?;
     let plan = serving::chosen_stream(&catalog, args.stream.as_deref())?;
     let mut writer = destination::open(&args.destination, &config, &plan.definition)?;
-    let progress = Progress::new("orders", None, args.config.quiet);
+    let close = match (args.no_close, close_at) {
+        (true, _) => Close::Nothing,
+        (false, Some(time)) => Close::At(time),
+        (false, None) => Close::Day(plan.definition.zone),
+    };
+    let progress = Arc::new(Progress::by_share("orders", args.config.quiet));
     let stop = AtomicBool::new(false);
     let stage =
         Stage { writer: writer.as_mut(), clock: &SystemClock::start(), progress: &progress, stop: &stop };
-    let records = MappedRecords::start(args.script, text, Arc::clone(plan));
-    let summary = replay(records, &ReplayOptions { speed, close_at }, stage)?;
+    let dead_letters = Arc::new(AtomicU64::new(0));
+    let (bar, dead) = (Arc::clone(&progress), Arc::clone(&dead_letters));
+    let records = MappedRecords::start(args.script, text, Arc::clone(plan), move |event| match event {
+        Told::DeadLetter(what) => {
+            dead.fetch_add(1, Ordering::Relaxed);
+            bar.say(&format!("dead letter: {what}"));
+        }
+        Told::Read(read, all) => bar.show_share((read, all)),
+    });
+    let summary = replay(records, &ReplayOptions { speed, close }, stage)?;
     progress.finish();
     told(summary.records, writer.origin());
+    let dead_letters = dead_letters.load(Ordering::Relaxed);
+    if dead_letters > 0 {
+        eprintln!("dead letters: {dead_letters}; these recorded rows were not written, all others were");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
 fn close_at(args: &ReplayArgs) -> anyhow::Result<Option<EventTime>> {
-    if args.no_close {
-        return Ok(None);
-    }
-    let Some(text) = &args.close_at else { return Ok(Some(EventTime(END_MS))) };
+    let Some(text) = &args.close_at else { return Ok(None) };
     let time = DateTime::parse_from_rfc3339(text)
         .with_context(|| format!("--close-at {text}: write a time as 2020-11-12T00:00:00+08:00"))?;
     Ok(Some(EventTime(time.timestamp_millis())))

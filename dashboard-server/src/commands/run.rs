@@ -77,10 +77,13 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut broken = None;
     let outcome = job::run_script(&args.script, &text, &options, &mut |event| {
         if let (None, Err(error)) = (&broken, printer.event(event)) {
+            end_if_unread(&error);
             broken = Some(error);
         }
     });
-    printer.finish()?;
+    if broken.is_none() {
+        broken = printer.finish().err();
+    }
     if let Some(error) = broken {
         return Err(error);
     }
@@ -97,16 +100,18 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         );
     }
     if !args.quiet {
-        tracing::info!(
-            read = records.read,
-            accepted = records.accepted,
-            duplicate = records.duplicate,
-            rejected = records.rejected,
-            "{} statements ran",
-            summary.statements
-        );
+        let (read, accepted, duplicate) = (records.read, records.accepted, records.duplicate);
+        eprintln!("{read} records read, {accepted} accepted, {duplicate} duplicate");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the program, content, when whoever reads the rows has seen enough (`tidemark run … | head`).
+fn end_if_unread(error: &anyhow::Error) {
+    let io = error.downcast_ref::<std::io::Error>();
+    if io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) {
+        std::process::exit(0);
+    }
 }
 
 /// Prints the rows of one query after another.
@@ -147,6 +152,8 @@ impl Printer {
                     Ok(())
                 }
             },
+            // What has been printed is to be seen while more is waited for.
+            JobEvent::Read { .. } => Ok(self.out.flush()?),
             JobEvent::DeadLetter(letter) => {
                 eprintln!("dead letter: {}: {}", letter.position, letter.reason);
                 Ok(())

@@ -61,6 +61,11 @@ pub enum JobEvent<'a> {
     },
     /// A record that does not count.
     DeadLetter(&'a DeadLetter),
+    /// A batch has been read and its rows handed on.
+    Read {
+        /// Bytes read and bytes there are; `None` for a log or a pipe.
+        bytes: Option<(u64, u64)>,
+    },
 }
 
 /// What a job did.
@@ -329,6 +334,8 @@ impl QueryRun {
             self.absorb(on_event)?;
             let progress = self.progress();
             self.fire(progress, on_event)?;
+            let bytes = self.partitions.first().and_then(|(reader, ..)| reader.bytes_read());
+            on_event(JobEvent::Read { bytes })?;
         }
         let progress = Progress { ended: true, ..self.progress() };
         self.fire(progress, on_event)

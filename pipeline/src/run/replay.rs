@@ -15,7 +15,8 @@ use crate::model::Record;
 use crate::results::json::write_row;
 use crate::source::SourceError;
 use crate::source::replay::ReplayRecord;
-use crate::sql::StreamPlan;
+use crate::sql::stream_plan::RefusedRows;
+use crate::sql::{StreamDefinition, StreamPlan};
 
 /// Batches of mapped rows that wait to be written.
 const WAITING_MAX: usize = 4;
@@ -23,6 +24,15 @@ const WAITING_MAX: usize = 4;
 const BATCH_RECORDS: usize = 8_192;
 
 type Batch = Result<Vec<ReplayRecord>, SourceError>;
+
+/// What is to be told while a recording is mapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// A recorded row that is not written, with its place and reason; the others are.
+    DeadLetter(String),
+    /// Bytes read of the recording, and all there are.
+    Read(u64, u64),
+}
 
 /// The records of a script's `INSERT INTO stream SELECT …`, mapped on a thread of its own.
 #[derive(Debug)]
@@ -33,11 +43,17 @@ pub struct MappedRecords {
 }
 
 impl MappedRecords {
-    /// Begins to map. Mistakes of the script come as the first error of the records.
+    /// Begins to map. Mistakes of the script come as the first error of the records; `tell` is
+    /// called on the mapping thread.
     #[must_use]
-    pub fn start(script: PathBuf, text: String, stream: Arc<StreamPlan>) -> Self {
+    pub fn start(
+        script: PathBuf,
+        text: String,
+        stream: Arc<StreamPlan>,
+        tell: impl FnMut(Told) + Send + 'static,
+    ) -> Self {
         let (sender, batches) = bounded(WAITING_MAX);
-        let thread = std::thread::spawn(move || map(&script, &text, &stream, &sender));
+        let thread = std::thread::spawn(move || map(&script, &text, &stream, (&sender, tell)));
         Self { batches, current: Vec::new().into_iter(), thread: Some(thread) }
     }
 }
@@ -66,12 +82,16 @@ fn failed(detail: String) -> SourceError {
     SourceError::Read { place: "the replay script".to_owned(), detail }
 }
 
-fn map(script: &std::path::Path, text: &str, stream: &Arc<StreamPlan>, sender: &Sender<Batch>) {
+fn map(
+    script: &std::path::Path,
+    text: &str,
+    stream: &Arc<StreamPlan>,
+    (sender, mut tell): (&Sender<Batch>, impl FnMut(Told)),
+) {
     let options = JobOptions { emit: Emit::Changes, batch_records: BATCH_RECORDS };
     let mut problem = None;
-    let mut dead = 0_u64;
     let outcome = run_script_for(script, text, &options, Some(&stream.definition), &mut |event| match event {
-        JobEvent::Rows { rows, .. } if problem.is_none() => match records(stream, rows) {
+        JobEvent::Rows { rows, .. } if problem.is_none() => match records(stream, rows, &mut tell) {
             Ok(batch) => {
                 // Nobody listens any more once playing has been stopped.
                 let _sent = sender.send(Ok(batch));
@@ -79,17 +99,14 @@ fn map(script: &std::path::Path, text: &str, stream: &Arc<StreamPlan>, sender: &
             Err(error) => problem = Some(error),
         },
         JobEvent::DeadLetter(letter) => {
-            dead += 1;
-            tracing::warn!("dead letter: {}: {}", letter.position, letter.reason);
+            tell(Told::DeadLetter(format!("{}: {}", letter.position, letter.reason)));
         }
+        JobEvent::Read { bytes: Some((read, all)) } => tell(Told::Read(read, all)),
         _ => {}
     });
     let error = match (problem, outcome) {
         (Some(error), _) => Some(error),
         (None, Err(error)) => Some(failed(error.to_string())),
-        (None, Ok(_)) if dead > 0 => {
-            Some(failed(format!("{dead} recorded rows could not be read; they are named above")))
-        }
         (None, Ok(_)) => None,
     };
     if let Some(error) = error {
@@ -98,7 +115,12 @@ fn map(script: &std::path::Path, text: &str, stream: &Arc<StreamPlan>, sender: &
 }
 
 /// Rows as the JSON records of the stream, with key and event time as the stream will read them.
-fn records(stream: &Arc<StreamPlan>, rows: &RecordBatch) -> Result<Vec<ReplayRecord>, SourceError> {
+/// A row the stream would refuse is told and left out.
+fn records(
+    stream: &Arc<StreamPlan>,
+    rows: &RecordBatch,
+    tell: &mut impl FnMut(Told),
+) -> Result<Vec<ReplayRecord>, SourceError> {
     let definition = &stream.definition;
     let named: Vec<Field> = stream
         .fields()
@@ -125,13 +147,14 @@ fn records(stream: &Arc<StreamPlan>, rows: &RecordBatch) -> Result<Vec<ReplayRec
             key: None,
             payload: text.as_bytes(),
         };
-        decoder
-            .decode(&record, &mut decoded)
-            .map_err(|reason| failed(format!("the stream {} would refuse {text}: {reason}", definition.name)))?;
-        payloads.push(text);
+        match decoder.decode(&record, &mut decoded) {
+            Ok(()) => payloads.push(text),
+            Err(reason) => tell(refused(definition, &text, &reason.to_string())),
+        }
     }
     let executing = |error: datafusion::common::DataFusionError| failed(error.strip_backtrace());
-    let complete = stream.complete(&decoded.take().map_err(arrow)?).map_err(executing)?;
+    let mut failing = RefusedRows::new();
+    let complete = stream.complete(&decoded.take().map_err(arrow)?, &mut failing).map_err(executing)?;
     let times = stream.event_times(&complete).map_err(executing)?.unwrap_or_default();
     let keys = match definition.partition_key {
         Some(at) => Some(arrow::compute::cast(complete.column(at), &arrow::datatypes::DataType::Utf8).map_err(arrow)?),
@@ -139,8 +162,11 @@ fn records(stream: &Arc<StreamPlan>, rows: &RecordBatch) -> Result<Vec<ReplayRec
     };
     let mut all = Vec::with_capacity(payloads.len());
     for (row, payload) in payloads.into_iter().enumerate() {
-        let Some(event_time_ms) = times.get(row).copied().flatten() else {
-            return Err(failed(format!("{payload} has no event time")));
+        let time = times.get(row).copied().flatten();
+        let Some(event_time_ms) = time.filter(|_| !failing.contains_key(&row)) else {
+            let reason = failing.get(&row).map_or("it has no event time", String::as_str);
+            tell(refused(definition, &payload, reason));
+            continue;
         };
         let key = keys.as_ref().map_or(String::new(), |keys| {
             use arrow::array::{Array as _, AsArray as _};
@@ -150,4 +176,8 @@ fn records(stream: &Arc<StreamPlan>, rows: &RecordBatch) -> Result<Vec<ReplayRec
         all.push(ReplayRecord { event_time_ms, key: key.into_bytes(), payload: payload.into_bytes() });
     }
     Ok(all)
+}
+
+fn refused(definition: &StreamDefinition, text: &str, reason: &str) -> Told {
+    Told::DeadLetter(format!("the stream {} would refuse {text}: {reason}", definition.name))
 }

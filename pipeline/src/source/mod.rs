@@ -200,6 +200,11 @@ pub trait PartitionReader: Send {
     /// The offset after the last record in the log, if known; `None` for files.
     fn end_offset(&mut self) -> Option<Offset>;
 
+    /// Bytes read and bytes there are, of a source whose end is known; `None` for a log or a pipe.
+    fn bytes_read(&self) -> Option<(u64, u64)> {
+        None
+    }
+
     /// The place of the record at `offset`, for messages: topic and offset, or file and line.
     ///
     /// Right for every offset this reader has visited.

@@ -8,7 +8,7 @@ use super::SourceError;
 use super::pace::Speed;
 use super::player::{Player, Stage};
 use super::writer::NewRecord;
-use crate::model::EventTime;
+use crate::model::{EventTime, Zone};
 
 /// One record to be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +26,36 @@ pub struct ReplayRecord {
 pub struct ReplayOptions {
     /// The pace of event time.
     pub speed: Speed,
-    /// Watermark every partition is moved to at the end; `None` leaves the day open.
-    pub close_at: Option<EventTime>,
+    /// Where the watermark of every partition is moved to at the end.
+    pub close: Close,
 }
+
+/// What is closed at the end of a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Close {
+    /// The day, in this zone, that the newest record lies in; the day after it can be replayed next.
+    Day(Zone),
+    /// Everything before this.
+    At(EventTime),
+    /// Nothing.
+    Nothing,
+}
+
+impl Close {
+    /// The watermark, given the newest event time.
+    fn watermark(self, newest_ms: i64) -> Option<EventTime> {
+        match self {
+            Self::Nothing => None,
+            Self::At(time) => Some(time),
+            Self::Day(zone) => {
+                let days = zone.wall_ms(newest_ms).div_euclid(DAY_MS) + 1;
+                Some(EventTime(zone.utc_ms(days * DAY_MS)))
+            }
+        }
+    }
+}
+
+const DAY_MS: i64 = 86_400_000;
 
 /// What a replay did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,7 +95,7 @@ pub fn replay(
         player.write(&record, event_time_ms)?;
         newest_ms = newest_ms.max(event_time_ms);
     }
-    match options.close_at {
+    match options.close.watermark(newest_ms).filter(|_| player.records() > 0) {
         // Its log timestamp is the newest record's: brokers refuse times far ahead of their clock.
         Some(watermark) => player.writer().close(watermark, newest_ms.max(0))?,
         None => player.writer().flush()?,
@@ -117,7 +144,7 @@ mod tests {
             progress: &Progress::hidden(),
             stop: &AtomicBool::new(stop),
         };
-        let options = ReplayOptions { speed, close_at: Some(EventTime(86_400_000)) };
+        let options = ReplayOptions { speed, close: Close::Day(Zone::UTC) };
         let summary = replay((0..=60).map(record), &options, stage).unwrap();
         (summary, clock.now(), log.bounds("orders", 0).unwrap().end)
     }
@@ -128,6 +155,15 @@ mod tests {
         assert_eq!(summary, ReplaySummary { records: 61, ended: true });
         assert_eq!(end, 62, "the records and the control record");
         assert!(took >= Duration::from_secs(5) && took < Duration::from_millis(5_100), "{took:?}");
+    }
+
+    #[test]
+    fn the_day_that_is_closed_is_the_newest_records_own() {
+        let shanghai = Zone::named("Asia/Shanghai").unwrap();
+        // 2020-11-11T23:59:59+08:00 and the first instant of the day after.
+        let (late, next) = (1_605_110_399_000, 1_605_110_400_000);
+        assert_eq!(Close::Day(shanghai).watermark(late), Some(EventTime(next)));
+        assert_eq!(Close::Day(shanghai).watermark(next), Some(EventTime(next + DAY_MS)));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
@@ -25,10 +27,24 @@ pub(super) enum Filled {
     End,
 }
 
+/// A file that counts what is read of it.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        self.read.fetch_add(u64::try_from(length).unwrap_or(0), Ordering::Relaxed);
+        Ok(length)
+    }
+}
+
 /// Where bytes come from.
 pub(super) enum Input {
-    /// A file, read where it is asked for.
-    File(Box<dyn Read + Send>),
+    /// A file, read where it is asked for; how much of it has been read, packed as it lies.
+    File(Box<dyn Read + Send>, Arc<AtomicU64>),
     /// A pipe, read by a thread of its own so that a silent one does not hold up the reader.
     Pipe(Receiver<std::io::Result<Vec<u8>>>),
 }
@@ -39,13 +55,23 @@ impl Input {
     /// # Errors
     /// When it cannot be opened.
     pub(super) fn open(path: &Path) -> std::io::Result<Self> {
-        let file = File::open(path)?;
+        let read = Arc::new(AtomicU64::new(0));
+        let file = Counted { file: File::open(path)?, read: Arc::clone(&read) };
         let is_packed =
             path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
-        Ok(Self::File(match is_packed {
+        let file: Box<dyn Read + Send> = match is_packed {
             true => Box::new(MultiGzDecoder::new(BufReader::new(file))),
             false => Box::new(file),
-        }))
+        };
+        Ok(Self::File(file, read))
+    }
+
+    /// Bytes read of a file; 0 of a pipe.
+    pub(super) fn bytes_read(&self) -> u64 {
+        match self {
+            Self::File(_, read) => read.load(Ordering::Relaxed),
+            Self::Pipe(_) => 0,
+        }
     }
 
     /// Reads `pipe` in a thread, which ends with the pipe or with this input.
@@ -77,7 +103,7 @@ impl Input {
     /// When reading or unpacking fails.
     pub(super) fn fill(&mut self, chunk: &mut Vec<u8>, wait: Duration) -> std::io::Result<Filled> {
         let length = match self {
-            Self::File(file) => {
+            Self::File(file, _) => {
                 chunk.resize(CHUNK_BYTES, 0);
                 let length = retry(|| file.read(chunk))?;
                 chunk.truncate(length);

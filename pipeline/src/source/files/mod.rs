@@ -9,6 +9,7 @@ mod paths;
 mod reader;
 mod rows;
 mod splitter;
+mod mending;
 
 use std::io::Read;
 use std::path::PathBuf;

@@ -22,6 +22,8 @@ pub struct FilesReader {
     place: Place,
     format: FileFormat,
     record_bytes_max: usize,
+    /// Bytes of all files, and of those read to their end.
+    bytes: (u64, u64),
     /// The first file's header, which every other must repeat.
     header: Option<Vec<String>>,
     rows: Option<Rows>,
@@ -42,7 +44,10 @@ impl FilesReader {
         record_bytes_max: usize,
         header: Option<Vec<String>>,
     ) -> Self {
+        let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |found| found.len());
+        let bytes = place.files.iter().map(size).sum();
         Self {
+            bytes: (bytes, 0),
             place,
             format,
             record_bytes_max,
@@ -200,6 +205,7 @@ impl PartitionReader for FilesReader {
                 return Err(SourceError::Read { place, detail });
             }
             self.rows = None;
+            self.bytes.1 = 0;
             self.bases.clear();
             self.last = 0;
             self.is_ended = false;
@@ -210,6 +216,12 @@ impl PartitionReader for FilesReader {
 
     fn end_offset(&mut self) -> Option<Offset> {
         None
+    }
+
+    fn bytes_read(&self) -> Option<(u64, u64)> {
+        let (all, ended) = self.bytes;
+        let current = self.rows.as_ref().and_then(Rows::bytes_read).unwrap_or(0);
+        (all > 0).then(|| ((ended + current).min(all), all))
     }
 
     fn position(&self, offset: Offset) -> Position {
@@ -223,6 +235,8 @@ impl PartitionReader for FilesReader {
 
 impl FilesReader {
     fn end_file(&mut self) {
+        let path = self.bases.len().checked_sub(1).and_then(|at| self.place.files.get(at));
+        self.bytes.1 += path.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |found| found.len());
         let lines = self.rows.take().map_or(0, |rows| rows.lines());
         self.last = self.last.max(self.bases.last().copied().unwrap_or(0) + lines);
         self.is_ended = self.bases.len() >= self.place.files.len();

@@ -8,6 +8,7 @@ use arrow::json::LineDelimitedWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use super::input::{Filled, Input};
+use super::mending::Mending;
 use super::splitter::{RawRecord, Shape, Splitter};
 
 /// Rows of Parquet turned to JSON at a time.
@@ -48,6 +49,14 @@ impl Rows {
         }
     }
 
+    /// Bytes read of the file; `None` where the format is not read from front to back.
+    pub(super) fn bytes_read(&self) -> Option<u64> {
+        match self {
+            Self::Text(rows) => Some(rows.input.bytes_read()),
+            Self::Parquet(_) => None,
+        }
+    }
+
     /// Lines or rows of the file; final at its end.
     pub(super) fn lines(&self) -> i64 {
         match self {
@@ -61,6 +70,7 @@ impl Rows {
 pub(super) struct TextRows {
     input: Input,
     splitter: Splitter,
+    mending: Mending,
     chunk: Vec<u8>,
     at: usize,
     is_ended: bool,
@@ -69,7 +79,7 @@ pub(super) struct TextRows {
 impl TextRows {
     pub(super) fn new(input: Input, shape: Shape, bytes_max: usize) -> Self {
         let splitter = Splitter::new(shape, bytes_max);
-        Self { input, splitter, chunk: Vec::new(), at: 0, is_ended: false }
+        Self { input, splitter, mending: Mending::new(shape, bytes_max), chunk: Vec::new(), at: 0, is_ended: false }
     }
 
     fn next(
@@ -77,8 +87,17 @@ impl TextRows {
         wait: Duration,
         visit: &mut dyn FnMut(RawRecord<'_>),
     ) -> Result<Step, String> {
-        while !self.is_ended {
+        loop {
+            if self.mending.next(visit) {
+                return Ok(Step::Record);
+            }
+            if self.is_ended {
+                break;
+            }
             if let Some(record) = self.splitter.next(&self.chunk, &mut self.at) {
+                if self.mending.takes(record) {
+                    continue;
+                }
                 visit(record);
                 return Ok(Step::Record);
             }
@@ -96,6 +115,10 @@ impl TextRows {
         }
         self.chunk.clear();
         match self.splitter.finish() {
+            Some(record) if self.mending.takes(record) => {
+                self.mending.next(visit);
+                Ok(Step::Record)
+            }
             Some(record) => {
                 visit(record);
                 Ok(Step::Record)
