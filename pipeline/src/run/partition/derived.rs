@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::{DataFusionError, Result, plan_err};
 
 use super::branch::{AcceptedRows, Branch};
 use super::drain::BranchDrain;
@@ -17,6 +17,7 @@ use crate::model::Offset;
 use crate::lifecycle::operator::{OperatorDrain, Output, Papers, Taken};
 use crate::lifecycle::{Counts, Operator};
 use crate::sql::StreamPlan;
+use crate::sql::stream_plan::RefusedRows;
 use crate::state::SavedPartition;
 
 /// One operator of one partition.
@@ -144,6 +145,10 @@ fn accepted(reading: &Reading, taken: &Taken, from: &AcceptedRows) -> Result<Acc
         let origin = from.origins.get(at).copied().unwrap_or(usize::MAX);
         rows.note(Some(*time), of(&from.watermarks), arrival, origin);
     }
-    rows.batch = reading.plan.complete(&taken.batch)?;
-    Ok(rows)
+    let mut refused = RefusedRows::new();
+    rows.batch = reading.plan.complete(&taken.batch, &mut refused)?;
+    match refused.into_values().next() {
+        Some(detail) => plan_err!("table {}: {detail}", reading.plan.definition.name),
+        None => Ok(rows),
+    }
 }
