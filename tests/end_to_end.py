@@ -586,6 +586,32 @@ def orders_add_up(server, told):
         assert int(row["accepted"]) == int(row["counted"]) + int(row["filtered"]) + int(row["late"]), row
 
 
+def the_scorecard_of_sources(ground):
+    """A source's lag and the gaps in its numbers are those it was made with, whatever order they came in"""
+    folder = ground.fresh()
+    config = folder / "tidemark.toml"
+    config.write_text('[streams.orders]\nconnector = "embedded"\npartitions = "1"\n')
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def made(source, seq, seconds_ago, **changes):
+        time_ = (now - datetime.timedelta(seconds=seconds_ago)).isoformat(timespec="milliseconds")
+        return {"event_id": f"{source}-{seq}", "order_id": f"{source}-{seq}", "event_type": "placed", "event_time": time_,
+                "amount": "1.00", "source": source, "source_seq": seq, **changes}
+
+    till = [made("till-001", seq, 3) for seq in range(1, 51) if seq not in (7, 8, 30)]
+    till = till[::2][::-1] + till[1::2]
+    with Server(["serve"], folder, config=config) as server:
+        life_cycle.ingest(server, "orders", till)
+        def counted():
+            rows = {row["source"]: row for row in server.view("source_quality")["rows"]}
+            return rows if "till-001" in rows and int(rows["till-001"]["records"]) == len(till) else None
+        row = server.wait(counted, 30, "all records")["till-001"]
+        ago = (datetime.datetime.now(datetime.timezone.utc) - now).total_seconds() * 1000
+        assert int(row["missing"]) == 3, row
+        for name in ("lag_ms_mean", "lag_ms_max"):
+            assert 3000 <= int(row[name]) <= 3000 + ago, row
+
+
 def a_life_cycle_with_mistakes(ground):
     """A life cycle declared with mistakes is refused: file, line and column of each, all together, with a hint"""
     folder = ground.fresh()
@@ -806,6 +832,7 @@ CHECKS = [
     orders_in_any_order_of_a_file,
     orders_through_kills,
     a_life_cycle_with_mistakes,
+    the_scorecard_of_sources,
     totals_of_the_extract,
     totals_of_the_recording,
     bad_lines_of_a_file,
