@@ -1,10 +1,14 @@
 //! What the tests of the whole system share: random order logs, a slow reference, a driver.
 //!
 //! [`orders`] makes a log and says what each record is; [`reference`] computes from it what must come
-//! out, by sorting, looping and adding; [`engine`] runs the real pipeline over it in memory, with
-//! batches, publishes and restarts wherever the dice put them.
+//! out, by sorting, looping and adding. [`engine`] runs it as `tidemark run` does, [`served`] as `serve`
+//! does, with checkpoints on files; batches, publishes and crashes come wherever the dice put them.
 
 pub mod orders;
 pub mod queries;
 pub mod reference;
 pub mod engine;
+pub mod system;
+pub mod served;
+pub mod live;
+

@@ -11,7 +11,7 @@ pub const EVENT_TIME_MIN_MS: i64 = 946_684_800_000;
 pub const RECORD_BYTES_MAX: usize = 400;
 
 /// What all records of one log have in common.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Shape {
     /// The unit of every window and delay: a second or an hour, in milliseconds.
     pub unit_ms: i64,
@@ -111,7 +111,8 @@ pub fn random_log(dice: &mut ChaCha8Rng) -> Log {
         unit_ms,
         zone_ms: if dice.random_bool(0.5) { 0 } else { 8 * 3_600_000 },
         delay_ms: dice.random_range(0..4) * unit_ms,
-        horizon_ms: dice.random_range(10..60) * unit_ms,
+        // Few, so that many logs share one planned catalogue.
+        horizon_ms: [10, 25, 60][dice.random_range(0..3)] * unit_ms,
         skew_ms: 20 * unit_ms,
         is_keyed: dice.random_bool(0.5),
     };
@@ -124,6 +125,7 @@ pub fn random_log(dice: &mut ChaCha8Rng) -> Log {
     for id in 0..count {
         let base = MIDNIGHT_MS - span / 3 + span * i64::from(id) / i64::from(count.max(1));
         let time = base - dice.random_range(0..jitter);
+        let time = on_an_edge(dice, time, unit_ms);
         let order = random_order(dice, id, time);
         let partition = match order.shop {
             Some(shop) if shape.is_keyed => usize::from(shop) % partitions,
@@ -161,8 +163,17 @@ fn random_order(dice: &mut ChaCha8Rng, id: u32, time: i64) -> Order {
         buyer: dice.random_bool(0.9).then(|| dice.random_range(0..12)),
         amount: dice.random_bool(0.9).then(|| dice.random_range(-20_000..1_000_000_000)),
         quantity: dice.random_bool(0.9).then(|| dice.random_range(-3..12)),
-        // Edges of windows matter most.
-        time: if dice.random_bool(0.3) { time - time.rem_euclid(1_000) } else { time },
+        time,
+    }
+}
+
+/// Edges of windows matter most: their first millisecond and their last, which watermarks then reach too.
+fn on_an_edge(dice: &mut ChaCha8Rng, time: i64, unit_ms: i64) -> i64 {
+    let edge = time - time.rem_euclid(unit_ms);
+    match dice.random_range(0..10) {
+        0..3 => edge,
+        3..5 => edge - 1,
+        _ => time,
     }
 }
 

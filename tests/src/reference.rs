@@ -30,20 +30,92 @@ struct Accepted<'a> {
     watermark: i64,
 }
 
-/// The accounting of every partition and the results of every query.
-#[must_use]
-pub fn expected(log: &Log, queries: &[Query]) -> (Vec<Records>, BTreeMap<&'static str, Expected>) {
-    let mut accepted = Vec::new();
-    let mut records = Vec::new();
-    for (partition, entries) in (0..).zip(&log.partitions) {
-        records.push(admit(partition, entries, log.shape, &mut accepted));
-    }
-    let results =
-        queries.iter().map(|query| (query.name, of_query(query, log, &accepted))).collect();
-    (records, results)
+/// What became of the records of a log.
+pub struct Judged<'a> {
+    accepted: Vec<Accepted<'a>>,
+    /// By partition.
+    pub records: Vec<Records>,
+    /// Rejected records: partition, offset, and words their reason must hold.
+    pub rejected: Vec<(u32, i64, &'static str)>,
+    /// Watermark of each partition at the end.
+    watermarks: Vec<i64>,
 }
 
-fn admit<'a>(partition: u32, entries: &'a [Entry], shape: Shape, accepted: &mut Vec<Accepted<'a>>) -> Records {
+impl Judged<'_> {
+    /// Event time of an accepted record and its partition's watermark before it.
+    #[must_use]
+    pub fn times(&self, partition: u32, offset: i64) -> Option<(i64, i64)> {
+        let is_it = |record: &&Accepted<'_>| (record.partition, record.offset) == (partition, offset);
+        self.accepted.iter().find(is_it).map(|record| (record.order.time, record.watermark))
+    }
+}
+
+/// Judges every record of a log.
+#[must_use]
+pub fn judge(log: &Log) -> Judged<'_> {
+    let mut judged =
+        Judged { accepted: Vec::new(), records: Vec::new(), rejected: Vec::new(), watermarks: Vec::new() };
+    for (partition, entries) in (0..).zip(&log.partitions) {
+        admit(partition, entries, log.shape, &mut judged);
+    }
+    judged
+}
+
+/// The accounting of every partition and the results of every query, all windows closed.
+#[must_use]
+pub fn expected(log: &Log, queries: &[Query]) -> (Vec<Records>, BTreeMap<&'static str, Expected>) {
+    let judged = judge(log);
+    let results = queries
+        .iter()
+        .map(|query| {
+            let (mut expected, windows) = of_query(query, log, &judged.accepted);
+            for (window, held) in &windows {
+                rows_of(query, *window, held, &mut expected.rows);
+            }
+            expected.rows.sort();
+            (query.name, expected)
+        })
+        .collect();
+    (judged.records, results)
+}
+
+/// The rows a view shows when exactly this log has been read, with their marks and revisions, sorted; and
+/// its accounting and late records in the rest of the answer.
+#[must_use]
+pub fn shown(query: &Query, log: &Log, judged: &Judged<'_>) -> (Vec<String>, Expected) {
+    let (expected, windows) = of_query(query, log, &judged.accepted);
+    let watermark = judged.watermarks.iter().copied().min().unwrap_or(i64::MIN);
+    let is_closed = |end: i64| end != i64::MAX && end - 1 <= watermark.saturating_sub(query.allowed_ms);
+    let newest = judged.accepted.iter().map(|record| record.order.time).max().unwrap_or(i64::MIN);
+    let mut all = Vec::new();
+    for ((start, end), held) in &windows {
+        if let Kind::Cumulate { step, size } = query.kind
+            && !is_closed(*end)
+        {
+            // Of the steps that are open and hold something, the one shown is the earliest that ends after the
+            // newest order.
+            let mut shown = start + step;
+            let holds = |end: i64| windows.contains_key(&(*start, end));
+            while shown < start + size && (is_closed(shown) || shown <= newest || !holds(shown)) {
+                shown += step;
+            }
+            if *end != shown {
+                continue;
+            }
+        }
+        let mark = if is_closed(*end) { "final" } else { "provisional" };
+        let mut rows = Vec::new();
+        rows_of(query, (*start, *end), held, &mut rows);
+        let with_papers = |(row, revision): (String, u64)| {
+            format!("{},\"_mark\":\"{mark}\",\"_revision\":{revision}}}", row.trim_end_matches('}'))
+        };
+        all.extend(rows.into_iter().map(with_papers));
+    }
+    all.sort();
+    (all, expected)
+}
+
+fn admit<'a>(partition: u32, entries: &'a [Entry], shape: Shape, judged: &mut Judged<'a>) {
     let mut watermark = i64::MIN;
     let mut seen: BTreeMap<u32, i64> = BTreeMap::new();
     let mut counts = Records::default();
@@ -61,16 +133,24 @@ fn admit<'a>(partition: u32, entries: &'a [Entry], shape: Shape, accepted: &mut 
             }
             Body::Broken(_) => {
                 counts[3] += 1;
+                judged.rejected.push((partition, offset, ""));
                 continue;
             }
             Body::Order(order) => order,
         };
         let is_forgotten = |time: i64| time + shape.horizon_ms <= watermark;
-        if order.time < EVENT_TIME_MIN_MS
-            || order.time - entry.log_time > shape.skew_ms
-            || is_forgotten(order.time)
-        {
+        let reason = if order.time < EVENT_TIME_MIN_MS {
+            Some("before event-time.min")
+        } else if order.time - entry.log_time > shape.skew_ms {
+            Some("ahead of the log's")
+        } else if is_forgotten(order.time) {
+            Some("older than the dedup horizon")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
             counts[3] += 1;
+            judged.rejected.push((partition, offset, reason));
             continue;
         }
         if seen.get(&order.id).is_some_and(|time| !is_forgotten(*time)) {
@@ -79,10 +159,11 @@ fn admit<'a>(partition: u32, entries: &'a [Entry], shape: Shape, accepted: &mut 
         }
         seen.insert(order.id, order.time);
         counts[1] += 1;
-        accepted.push(Accepted { partition, offset, order, watermark });
+        judged.accepted.push(Accepted { partition, offset, order, watermark });
         watermark = watermark.max(order.time - shape.delay_ms);
     }
-    counts
+    judged.records.push(counts);
+    judged.watermarks.push(watermark);
 }
 
 /// Start and end as instants, and the orders with those that came after the end.
@@ -92,10 +173,13 @@ struct Held<'a> {
     revision: u64,
 }
 
-fn of_query(query: &Query, log: &Log, accepted: &[Accepted<'_>]) -> Expected {
+/// Windows by start and end, with what they hold.
+type Windows<'a> = BTreeMap<(i64, i64), Held<'a>>;
+
+fn of_query<'a>(query: &Query, log: &Log, accepted: &[Accepted<'a>]) -> (Expected, Windows<'a>) {
     let mut expected = Expected { counts: vec![Views::default(); log.partitions.len()], ..Expected::default() };
-    let mut windows: BTreeMap<(i64, i64), Held<'_>> = BTreeMap::new();
-    let mut sessions: Vec<Session<'_>> = Vec::new();
+    let mut windows: Windows<'a> = BTreeMap::new();
+    let mut sessions: Vec<Session<'a>> = Vec::new();
     for record in accepted {
         let counts = &mut expected.counts[record.partition as usize];
         counts[0] += 1;
@@ -117,17 +201,13 @@ fn of_query(query: &Query, log: &Log, accepted: &[Accepted<'_>]) -> Expected {
     for session in sessions {
         windows.entry((session.start, session.end)).or_default().orders.extend(session.orders);
     }
-    for (window, held) in &windows {
-        rows_of(query, *window, held, &mut expected.rows);
-    }
-    expected.rows.sort();
     expected.late.sort_unstable();
-    expected
+    (expected, windows)
 }
 
 /// Puts a record into the windows that are open to it; how many were not.
 fn enter<'a>(
-    windows: &mut BTreeMap<(i64, i64), Held<'a>>,
+    windows: &mut Windows<'a>,
     should: Vec<(i64, i64)>,
     record: &Accepted<'a>,
     allowed_ms: i64,

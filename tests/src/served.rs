@@ -1,0 +1,350 @@
+//! Random logs through the pipeline as `serve` wires it, compared with the slow reference on the way and
+//! at the end: what is shown, marks, revisions, ledgers and accounting, after crashes too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, ensure};
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use tidemark_pipeline::model::record::{SHADOW_HEADER, WATERMARK_HEADER};
+use tidemark_pipeline::model::{Header, Record};
+use tidemark_pipeline::results::Cut;
+use tidemark_pipeline::sql::Catalog;
+
+use crate::engine::catalog;
+use crate::orders::{Body, Entry, Log, MIDNIGHT_MS, Shape};
+use crate::queries::Query;
+use crate::reference::{judge, shown};
+use crate::system::{Letter, System};
+
+/// How a log is served; none of it may change what comes out.
+#[derive(Debug, Clone, Copy)]
+pub struct Serving {
+    /// Records of one batch, at most.
+    pub batch_records_max: usize,
+    /// Chance of a publish after a batch.
+    pub publish: f64,
+    /// Chance of a checkpoint after a publish.
+    pub save: f64,
+    /// Chance of a crash after a batch.
+    pub crash: f64,
+    /// Chance that a publish is compared with the reference over what has been read by then.
+    pub compare: f64,
+}
+
+/// How much was compared, to be printed.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Compared {
+    /// Records read, those read again after a crash included.
+    pub records: u64,
+    /// Cuts compared row by row with the reference.
+    pub cuts: u64,
+    /// Crashes.
+    pub crashes: u64,
+    /// Rows compared.
+    pub rows: u64,
+}
+
+impl Compared {
+    /// Adds another run's numbers.
+    pub fn add(&mut self, other: Self) {
+        self.records += other.records;
+        self.cuts += other.cuts;
+        self.crashes += other.crashes;
+        self.rows += other.rows;
+    }
+}
+
+/// Crashes of one log, at most: a run must end.
+const CRASHES_MAX: u64 = 6;
+/// Later than every window of every query.
+const END_MS: i64 = MIDNIGHT_MS + 40 * 86_400_000;
+
+/// Catalogues by shape; planning one takes longer than running a log.
+#[derive(Default)]
+pub struct Catalogues {
+    by_shape: Mutex<BTreeMap<Shape, Arc<Catalog>>>,
+}
+
+impl Catalogues {
+    /// The catalogue for logs like this.
+    ///
+    /// # Errors
+    /// When a statement is refused.
+    pub fn of(&self, log: &Log, queries: &[Query]) -> Result<Arc<Catalog>> {
+        let mut known = self.by_shape.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(catalogue) = known.get(&log.shape) {
+            return Ok(Arc::clone(catalogue));
+        }
+        let planned = Arc::new(catalog(log, queries)?);
+        known.insert(log.shape, Arc::clone(&planned));
+        Ok(planned)
+    }
+}
+
+/// A late record of a view: view, partition, offset.
+type LateName = (String, u32, i64);
+
+struct Run<'a> {
+    log: &'a Log,
+    queries: &'a [Query],
+    system: System,
+    next: Vec<usize>,
+    /// What the ledger said of late records at all cuts: windows missed, event time, watermark.
+    late: BTreeMap<LateName, (i64, i64, i64)>,
+    letters: BTreeSet<Letter>,
+    compared: Compared,
+}
+
+/// Serves a log and compares it with the reference.
+///
+/// # Errors
+/// When anything differs.
+pub fn serve(
+    log: &Log,
+    queries: &[Query],
+    catalogue: Arc<Catalog>,
+    serving: Serving,
+    dice: &mut ChaCha8Rng,
+) -> Result<Compared> {
+    let partitions = u32::try_from(log.partitions.len())?;
+    let mut run = Run {
+        log,
+        queries,
+        system: System::open(catalogue, partitions)?,
+        next: vec![0; log.partitions.len()],
+        late: BTreeMap::new(),
+        letters: BTreeSet::new(),
+        compared: Compared::default(),
+    };
+    while let Some(partition) = run.waiting(dice) {
+        run.read(partition, dice.random_range(1..=serving.batch_records_max))?;
+        if dice.random_bool(serving.publish) {
+            run.publish(dice.random_bool(serving.compare))?;
+            if dice.random_bool(serving.save) {
+                run.system.save()?;
+            }
+        }
+        if run.compared.crashes < CRASHES_MAX && dice.random_bool(serving.crash) {
+            run.crash()?;
+        }
+    }
+    run.publish(true)?;
+    run.close()?;
+    Ok(run.compared)
+}
+
+impl Run<'_> {
+    fn waiting(&self, dice: &mut ChaCha8Rng) -> Option<usize> {
+        let left: Vec<usize> =
+            (0..self.next.len()).filter(|at| self.next[*at] < self.log.partitions[*at].len()).collect();
+        (!left.is_empty()).then(|| left[dice.random_range(0..left.len())])
+    }
+
+    fn read(&mut self, partition: usize, count: usize) -> Result<()> {
+        let from = self.next[partition];
+        let to = (from + count).min(self.log.partitions[partition].len());
+        read(&mut self.system, partition, from, &self.log.partitions[partition][from..to])?;
+        self.compared.records += u64::try_from(to - from)?;
+        self.next[partition] = to;
+        Ok(())
+    }
+
+    fn crash(&mut self) -> Result<()> {
+        self.system.crash()?;
+        self.compared.crashes += 1;
+        for (partition, next) in (0..).zip(&mut self.next) {
+            let from = usize::try_from(self.system.next_offset("orders", partition))?;
+            ensure!(from <= *next, "partition {partition} goes on at {from}, {next} had been read");
+            *next = from;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, compare: bool) -> Result<()> {
+        let cut = self.system.publish()?;
+        ensure!(self.system.failures().is_empty(), "{:?}", self.system.failures());
+        self.letters.extend(self.system.take_letters());
+        self.note_late(&cut)?;
+        if compare {
+            let partitions = self.log.partitions.iter().zip(&self.next);
+            let read = Log {
+                shape: self.log.shape,
+                partitions: partitions.map(|(entries, next)| entries[..*next].to_vec()).collect(),
+            };
+            self.compare(&cut, &read).with_context(|| format!("at offsets {:?}", self.next))?;
+        }
+        Ok(())
+    }
+
+    /// Closes everything by control records, as `close-day` does, and compares what is final.
+    fn close(&mut self) -> Result<()> {
+        let closed = closed(self.log);
+        for (partition, entries) in closed.partitions.iter().enumerate() {
+            let at = entries.len() - 1;
+            read(&mut self.system, partition, at, &entries[at..])?;
+        }
+        let cut = self.system.publish()?;
+        self.note_late(&cut)?;
+        self.compare(&cut, &closed).context("after closing")?;
+        self.letters.extend(self.system.take_letters());
+        self.compare_ledgers()
+    }
+
+    fn compare(&mut self, cut: &Cut, read: &Log) -> Result<()> {
+        self.compared.rows += compare(cut, read, self.queries)?;
+        self.compared.cuts += 1;
+        Ok(())
+    }
+
+    fn note_late(&mut self, cut: &Cut) -> Result<()> {
+        let table = cut.tables.get("late_orders").context("no table late_orders")?;
+        let (partitions, offsets) = (column32(table, "partition")?, column64(table, "offset")?);
+        let missed = column64(table, "windows_missed")?;
+        let (times, watermarks) = (instants(table, "event_time")?, instants(table, "watermark")?);
+        let views = table.column_by_name("view").context("no column view")?.as_string::<i32>();
+        for row in 0..table.num_rows() {
+            let name = (views.value(row).to_owned(), u32::try_from(partitions[row])?, offsets[row]);
+            let said = (missed[row], times[row], watermarks[row]);
+            let before = self.late.insert(name.clone(), said);
+            ensure!(before.is_none_or(|before| before == said), "{name:?}: {before:?}, and now {said:?}");
+        }
+        Ok(())
+    }
+
+    fn compare_ledgers(&self) -> Result<()> {
+        let judged = judge(self.log);
+        let rejected: Vec<(u32, i64)> = judged.rejected.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
+        let got: Vec<(u32, i64)> = self.letters.iter().map(|letter| (letter.partition, letter.offset)).collect();
+        ensure!(rejected == got, "dead letters\nwant {rejected:?}\ngot  {got:?}");
+        for ((.., words), letter) in judged.rejected.iter().zip(&self.letters) {
+            ensure!(letter.reason.contains(words) && !letter.reason.is_empty(), "{letter:?} lacks '{words}'");
+        }
+        let mut want = BTreeMap::new();
+        for query in self.queries {
+            for (partition, offset, missed) in shown(query, self.log, &judged).1.late {
+                let (time, watermark) = judged.times(partition, offset).context("a late record is accepted")?;
+                want.insert((query.name.to_owned(), partition, offset), (i64::from(missed), time, watermark));
+            }
+        }
+        let missing = want.iter().find(|(name, said)| self.late.get(*name) != Some(said));
+        let extra = self.late.iter().find(|(name, _)| !want.contains_key(*name));
+        ensure!(
+            missing.is_none() && extra.is_none(),
+            "late records: want {missing:?}, got {:?}; too many {extra:?}",
+            missing.and_then(|(name, _)| self.late.get(name))
+        );
+        Ok(())
+    }
+}
+
+/// Holds every view and the accounting of a cut against the reference over what had been read by then;
+/// how many rows there were.
+///
+/// # Errors
+/// When anything differs.
+pub fn compare(cut: &Cut, read: &Log, queries: &[Query]) -> Result<u64> {
+    let judged = judge(read);
+    let records = counts(cut, "records_accounted", "stream", "orders")?;
+    let want: Vec<Vec<i64>> = judged.records.iter().map(|counts| signed(counts)).collect();
+    ensure!(records == want, "records\nwant {want:?}\ngot  {records:?}");
+    let mut compared = 0;
+    for query in queries {
+        let (rows, expected) = shown(query, read, &judged);
+        let snapshot = cut.views.get(query.name).with_context(|| format!("no view {}", query.name))?;
+        let mut got: Vec<String> = snapshot.rows(None).map(|row| row.json.to_string()).collect();
+        got.sort();
+        let missing: Vec<_> = rows.iter().filter(|row| !got.contains(row)).take(3).collect();
+        let extra: Vec<_> = got.iter().filter(|row| !rows.contains(row)).take(3).collect();
+        ensure!(
+            rows == got,
+            "{}: {} rows for {}\nmissing {missing:#?}\nextra {extra:#?}",
+            query.name,
+            got.len(),
+            rows.len()
+        );
+        let want: Vec<Vec<i64>> = expected.counts.iter().map(|counts| signed(counts)).collect();
+        let counted = counts(cut, "views_accounted", "view", query.name)?;
+        ensure!(counted == want, "{}: counts\nwant {want:?}\ngot  {counted:?}", query.name);
+        compared += u64::try_from(rows.len())?;
+    }
+    Ok(compared)
+}
+
+/// The log with every partition's watermark moved past all windows, as `close-day` does it.
+#[must_use]
+pub fn closed(log: &Log) -> Log {
+    let mut closed = log.clone();
+    for entries in &mut closed.partitions {
+        entries.push(Entry { body: Body::Control(END_MS), log_time: END_MS });
+    }
+    closed
+}
+
+/// Hands entries to the system as one batch.
+fn read(system: &mut System, partition: usize, from: usize, entries: &[Entry]) -> Result<()> {
+    let partition = u32::try_from(partition)?;
+    let owned: Vec<(Vec<u8>, Option<(&str, String)>)> = entries.iter().map(|entry| encoded(&entry.body)).collect();
+    let headers: Vec<Vec<Header<'_>>> = owned
+        .iter()
+        .map(|(_, header)| header.iter().map(|(name, value)| (*name, value.as_bytes())).collect())
+        .collect();
+    let records = entries.iter().zip(&owned).zip(&headers).enumerate();
+    let records = records.map(|(at, ((entry, (payload, _)), headers))| Record {
+        partition,
+        offset: i64::try_from(from + at).unwrap_or(i64::MAX),
+        timestamp_ms: Some(entry.log_time),
+        headers,
+        key: None,
+        payload,
+    });
+    system.read("orders", partition, records)
+}
+
+/// The bytes of a record, and its header.
+#[must_use]
+pub fn encoded(body: &Body) -> (Vec<u8>, Option<(&'static str, String)>) {
+    match body {
+        Body::Order(order) => (order.json().into_bytes(), None),
+        Body::Broken(bytes) => (bytes.clone(), None),
+        Body::Shadow(order) => (order.json().into_bytes(), Some((SHADOW_HEADER, "1".to_owned()))),
+        Body::Control(time) => (Vec::new(), Some((WATERMARK_HEADER, time.to_string()))),
+    }
+}
+
+fn signed(counts: &[u64]) -> Vec<i64> {
+    counts.iter().map(|count| i64::try_from(*count).unwrap_or(i64::MAX)).collect()
+}
+
+/// The counts of one stream or view by partition, from an accounting table.
+fn counts(cut: &Cut, table: &str, column: &str, name: &str) -> Result<Vec<Vec<i64>>> {
+    let table = cut.tables.get(table).with_context(|| format!("no table {table}"))?;
+    let names = table.column_by_name(column).with_context(|| format!("no column {column}"))?.as_string::<i32>();
+    let partitions = column32(table, "partition")?;
+    let mut found = BTreeMap::new();
+    for row in (0..table.num_rows()).filter(|row| names.value(*row) == name) {
+        let counts = table.columns()[2..].iter().map(|column| column.as_primitive::<Int64Type>().value(row));
+        found.insert(partitions[row], counts.collect());
+    }
+    Ok(found.into_values().collect())
+}
+
+fn column32(table: &RecordBatch, name: &str) -> Result<Vec<i32>> {
+    let column = table.column_by_name(name).with_context(|| format!("no column {name}"))?;
+    Ok(column.as_primitive::<Int32Type>().values().to_vec())
+}
+
+fn column64(table: &RecordBatch, name: &str) -> Result<Vec<i64>> {
+    let column = table.column_by_name(name).with_context(|| format!("no column {name}"))?;
+    Ok(column.as_primitive::<Int64Type>().values().to_vec())
+}
+
+/// Instants in epoch milliseconds; NULL is before everything.
+fn instants(table: &RecordBatch, name: &str) -> Result<Vec<i64>> {
+    let column = table.column_by_name(name).with_context(|| format!("no column {name}"))?;
+    let column = column.as_primitive::<TimestampMillisecondType>();
+    Ok((0..column.len()).map(|row| if column.is_null(row) { i64::MIN } else { column.value(row) }).collect())
+}

@@ -1,0 +1,238 @@
+//! The pipeline as `serve` wires it, without sources, threads and clock: records go in by hand, and
+//! publishes, checkpoints and crashes happen when a test says so.
+//!
+//! Everything between is the engine's own: [`partition_run`], [`Publisher`], [`Saving`] with its files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use arrow::array::RecordBatch;
+use tempfile::TempDir;
+use tidemark_pipeline::model::{Offset, PartitionId, Record};
+use tidemark_pipeline::results::Cut;
+use tidemark_pipeline::run::build::partition_run;
+use tidemark_pipeline::run::partition::{PartitionRun, Place};
+use tidemark_pipeline::run::publisher::{Moment, Publisher, PublisherLimits, views_to_run};
+use tidemark_pipeline::run::saving::{Saving, StreamToRead};
+use tidemark_pipeline::sql::Catalog;
+
+/// More than any test's ledgers and deletions.
+const LIMITS: PublisherLimits = PublisherLimits { ledger_rows_max: 2_000_000, tombstones_max: 1_000 };
+/// After how long a silent partition is idle; silence is a test's word here, not time.
+const IDLE_AFTER: Duration = Duration::from_secs(30);
+
+type PartitionName = (String, PartitionId);
+
+/// A rejected record as the engine told it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Letter {
+    /// Partition.
+    pub partition: PartitionId,
+    /// Offset.
+    pub offset: Offset,
+    /// Reason.
+    pub reason: String,
+}
+
+/// A pipeline in a test's hands.
+pub struct System {
+    catalog: Arc<Catalog>,
+    streams: Vec<StreamToRead>,
+    publisher: Publisher,
+    saving: Saving,
+    runs: BTreeMap<PartitionName, PartitionRun>,
+    idle: BTreeSet<PartitionName>,
+    letters: Vec<Letter>,
+    cut: Arc<Cut>,
+    folder: TempDir,
+}
+
+impl System {
+    /// All streams of a catalogue, each with this many partitions, at their beginning.
+    ///
+    /// # Errors
+    /// When the engine cannot be set up.
+    pub fn open(catalog: Arc<Catalog>, partitions: u32) -> Result<Self> {
+        let folder = memory_folder()?;
+        let streams: Vec<StreamToRead> = catalog
+            .streams
+            .iter()
+            .filter(|(_, plan)| plan.definition.derived.is_none())
+            .map(|(name, plan)| StreamToRead {
+                name: name.clone(),
+                hash: catalog.stream_hash(plan),
+                dedup_horizon_ms: plan.definition.dedup_horizon_ms,
+                accepts_partitions: false,
+                partitions: (0..partitions).collect(),
+            })
+            .collect();
+        let (publisher, saving, runs) = start(&catalog, &streams, folder.path())?;
+        Ok(Self {
+            catalog,
+            streams,
+            publisher,
+            saving,
+            runs,
+            idle: BTreeSet::new(),
+            letters: Vec::new(),
+            cut: Arc::default(),
+            folder,
+        })
+    }
+
+    /// Takes records of one partition in and folds them, as one batch.
+    ///
+    /// # Errors
+    /// When there is no such partition or the stream's own expression fails.
+    pub fn read<'a>(
+        &mut self,
+        stream: &str,
+        partition: PartitionId,
+        records: impl IntoIterator<Item = Record<'a>>,
+    ) -> Result<()> {
+        let run = self
+            .runs
+            .get_mut(&(stream.to_owned(), partition))
+            .with_context(|| format!("there is no partition {partition} of stream {stream}"))?;
+        records.into_iter().for_each(|record| run.take(record));
+        Ok(run.process()?)
+    }
+
+    /// Offset of the next record of a partition; 0 before the first.
+    #[must_use]
+    pub fn next_offset(&self, stream: &str, partition: PartitionId) -> Offset {
+        self.runs.get(&(stream.to_owned(), partition)).and_then(PartitionRun::next_offset).unwrap_or(0)
+    }
+
+    /// Says that a partition has been silent for long.
+    pub fn idle(&mut self, stream: &str, partition: PartitionId) {
+        self.idle.insert((stream.to_owned(), partition));
+    }
+
+    /// One cut over everything read so far.
+    ///
+    /// # Errors
+    /// When the engine fails, a view is stopped, or an identity does not hold.
+    pub fn publish(&mut self) -> Result<Arc<Cut>> {
+        for ((stream, partition), run) in &mut self.runs {
+            let mut drain = run.drain()?;
+            ensure!(drain.counts.balances(), "records have disappeared: {:?}", drain.counts);
+            self.letters.extend(drain.dead_letters.iter().map(|letter| Letter {
+                partition: letter.position.partition,
+                offset: letter.position.offset,
+                reason: letter.reason.to_string(),
+            }));
+            self.saving.note(stream, *partition, std::mem::take(&mut drain.dedup_keys));
+            self.saving.note_orders(stream, *partition, &mut drain.operators);
+            self.publisher.absorb(stream, drain);
+        }
+        let mut quiet: BTreeMap<String, BTreeMap<PartitionId, Duration>> = BTreeMap::new();
+        for (stream, partition) in &self.idle {
+            quiet.entry(stream.clone()).or_default().insert(*partition, 2 * IDLE_AFTER);
+        }
+        let cut = Arc::new(self.publisher.publish(&Moment { now_ms: 0, quiet, idle_after: IDLE_AFTER })?);
+        balances(&cut)?;
+        self.cut = Arc::clone(&cut);
+        Ok(cut)
+    }
+
+    /// Views that were stopped, with their reasons.
+    #[must_use]
+    pub fn failures(&self) -> Vec<String> {
+        self.publisher.failures().map(|(view, reason)| format!("{view}: {reason}")).collect()
+    }
+
+    /// Writes a checkpoint of the last cut.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&mut self) -> Result<()> {
+        Ok(self.saving.save(&self.publisher)?)
+    }
+
+    /// Loses everything but the files, and goes on from the newest checkpoint in them.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be taken up.
+    pub fn crash(&mut self) -> Result<()> {
+        self.runs.clear();
+        (self.publisher, self.saving, self.runs) = start(&self.catalog, &self.streams, self.folder.path())?;
+        Ok(())
+    }
+
+    /// The last cut.
+    #[must_use]
+    pub fn cut(&self) -> &Arc<Cut> {
+        &self.cut
+    }
+
+    /// The records rejected since the last call, in the order in which they were drained.
+    pub fn take_letters(&mut self) -> Vec<Letter> {
+        std::mem::take(&mut self.letters)
+    }
+}
+
+fn start(
+    catalog: &Catalog,
+    streams: &[StreamToRead],
+    folder: &Path,
+) -> Result<(Publisher, Saving, BTreeMap<PartitionName, PartitionRun>)> {
+    let mut publisher = Publisher::new(catalog, LIMITS)?;
+    let (saving, mut resumed) = Saving::open(folder, 2, streams, &mut publisher)?;
+    ensure!(resumed.unfilled.is_empty(), "views that the checkpoint lacks: {:?}", resumed.unfilled);
+    let mut runs = BTreeMap::new();
+    for stream in streams {
+        let plan = catalog.streams.get(&stream.name).context("a stream of the catalogue")?;
+        let views = views_to_run(catalog, &stream.name);
+        let derived = catalog.derived_from(&stream.name);
+        for partition in &stream.partitions {
+            publisher.expect_partition(&stream.name, *partition);
+            let place = Place { origin: stream.name.clone(), is_file: false, partition: *partition };
+            let mut run = partition_run(plan, &derived, place, None, &views)?;
+            let name = (stream.name.clone(), *partition);
+            if let Some(start) = resumed.partitions.remove(&name) {
+                run.restore(start)?;
+            }
+            runs.insert(name, run);
+        }
+    }
+    Ok((publisher, saving, runs))
+}
+
+/// The identities, for every partition of every stream, view and life cycle, from the tables people can query.
+fn balances(cut: &Cut) -> Result<()> {
+    for (table, whole, parts) in [
+        ("records_accounted", "read", &["accepted", "duplicate", "rejected", "shadow", "control"][..]),
+        ("views_accounted", "accepted", &["counted", "filtered", "late"]),
+        (
+            "lifecycle_accounted",
+            "taken",
+            &["applied", "capped", "repeated", "waiting", "expired", "refused", "ignored"],
+        ),
+    ] {
+        let rows = cut.tables.get(table).with_context(|| format!("the cut has no table {table}"))?;
+        let whole = column(rows, whole)?;
+        let parts = parts.iter().map(|part| column(rows, part)).collect::<Result<Vec<_>>>()?;
+        for row in 0..rows.num_rows() {
+            let sum: i64 = parts.iter().map(|part| part[row]).sum();
+            ensure!(whole[row] == sum, "{table} row {row}: {} is not the sum {sum} of its parts", whole[row]);
+        }
+    }
+    Ok(())
+}
+
+fn column(rows: &RecordBatch, name: &str) -> Result<Vec<i64>> {
+    use arrow::array::AsArray as _;
+    use arrow::datatypes::Int64Type;
+    let column = rows.column_by_name(name).with_context(|| format!("no column {name}"))?;
+    Ok(column.as_primitive::<Int64Type>().values().to_vec())
+}
+
+/// A folder that costs no disk where the system has one: thousands of checkpoints are written to it.
+fn memory_folder() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    Ok(if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? })
+}

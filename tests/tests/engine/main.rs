@@ -1,0 +1,5 @@
+//! The engine as a whole, in one binary: linking DataFusion twice would cost a minute each time.
+
+mod live_logs;
+mod random_logs;
+mod served_logs;
