@@ -3,6 +3,7 @@
 //! [`orders`] makes a log and says what each record is; [`reference`] computes from it what must come
 //! out, by sorting, looping and adding. [`engine`] runs it as `tidemark run` does, [`served`] as `serve`
 //! does, with checkpoints on files; batches, publishes and crashes come wherever the dice put them.
+//! [`sql_logic`] does the same for a person's small files.
 
 pub mod orders;
 pub mod queries;
@@ -12,3 +13,4 @@ pub mod system;
 pub mod served;
 pub mod live;
 
+pub mod sql_logic;

@@ -3,3 +3,4 @@
 mod live_logs;
 mod random_logs;
 mod served_logs;
+mod sql_logic;

@@ -1,0 +1,250 @@
+//! Runs a `.slt` file against the engine: SQL declares streams, scopes and views, records are appended by
+//! hand, and queries read the views and ledgers of the last cut.
+//!
+//! ```text
+//! LOAD sql                                  the shipped folder, instead of CREATE statements
+//! CREATE TABLE … / CREATE VIEW … / CREATE MATERIALIZED VIEW …
+//! PARTITIONS 2                              before the first record; 1 unless said
+//! APPEND orders PARTITION 0 OFFSET 0        then one record a line, at this offset and the next ones:
+//! {"id":"a","amount":"1.00"}                  a record
+//! [log-time 1605024000000] {"id":"a"}         with the log's own timestamp
+//! [tidemark-shadow 1] {"id":"a"}              with a header
+//! [tidemark-watermark 1605024000000]          a control record
+//! IDLE orders PARTITION 1                   this partition has been silent for long
+//! PUBLISH                                   a cut; every query before it sees the last one
+//! CRASH                                     everything but the files is lost; goes on from the last SAVE
+//! SAVE                                      a checkpoint of the last cut
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::datasource::MemTable;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use sqllogictest::{DB, DBOutput, DefaultColumnType};
+use tempfile::TempDir;
+use tidemark_pipeline::model::{Header, Record};
+use tidemark_pipeline::sql::Catalog;
+
+use crate::system::System;
+
+/// Why a statement failed, in the engine's own words.
+#[derive(Debug)]
+pub struct StatementError(anyhow::Error);
+
+impl std::fmt::Display for StatementError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:#}", self.0)
+    }
+}
+
+impl std::error::Error for StatementError {}
+
+impl From<anyhow::Error> for StatementError {
+    fn from(error: anyhow::Error) -> Self {
+        Self(error)
+    }
+}
+
+/// One engine for one file.
+pub struct Engine {
+    runtime: tokio::runtime::Runtime,
+    folder: TempDir,
+    /// Statements that declare something, by the folder they belong to.
+    declared: Vec<(&'static str, String)>,
+    shipped: Option<PathBuf>,
+    partitions: u32,
+    system: Option<System>,
+}
+
+impl Engine {
+    /// An engine with nothing declared.
+    ///
+    /// # Errors
+    /// When the system gives no folder or thread.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            runtime: tokio::runtime::Builder::new_current_thread().build()?,
+            folder: tempfile::tempdir()?,
+            declared: Vec::new(),
+            shipped: None,
+            partitions: 1,
+            system: None,
+        })
+    }
+
+    fn statement(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>> {
+        let words: Vec<&str> = sql.lines().next().unwrap_or("").split_whitespace().collect();
+        match words.as_slice() {
+            ["LOAD", folder] => {
+                self.shipped = Some(root().join(folder));
+                self.system()?;
+            }
+            ["PARTITIONS", count] => self.partitions = count.parse()?,
+            ["APPEND", stream, "PARTITION", partition, "OFFSET", offset] => {
+                let lines: Vec<&str> = sql.lines().skip(1).collect();
+                self.append(stream, partition.parse()?, offset.parse()?, &lines)?;
+            }
+            ["IDLE", stream, "PARTITION", partition] => self.system()?.idle(stream, partition.parse()?),
+            ["PUBLISH"] => {
+                self.system()?.publish()?;
+                let failures = self.system()?.failures();
+                ensure!(failures.is_empty(), "{}", failures.join("\n"));
+            }
+            ["SAVE"] => self.system()?.save()?,
+            ["CRASH"] => self.system()?.crash()?,
+            ["CREATE", "TABLE", ..] => self.declare("streams", sql)?,
+            ["CREATE", "VIEW", ..] => self.declare("scopes", sql)?,
+            ["CREATE", "MATERIALIZED", "VIEW", ..] => self.declare("views", sql)?,
+            ["SELECT" | "WITH", ..] => return self.query(sql),
+            _ => bail!("no such statement: {}", words.join(" ")),
+        }
+        Ok(DBOutput::StatementComplete(0))
+    }
+
+    /// Adds a statement if the catalogue with it can be planned.
+    fn declare(&mut self, kind: &'static str, sql: &str) -> Result<()> {
+        ensure!(self.system.is_none(), "declare everything before the first record");
+        self.declared.push((kind, sql.to_owned()));
+        let planned = self.catalog();
+        if planned.is_err() {
+            self.declared.pop();
+        }
+        planned.map(|_| ())
+    }
+
+    fn catalog(&self) -> Result<Catalog> {
+        let folder = match &self.shipped {
+            Some(shipped) => shipped.clone(),
+            None => {
+                for (number, (kind, sql)) in self.declared.iter().enumerate() {
+                    let folder = self.folder.path().join(kind);
+                    std::fs::create_dir_all(&folder)?;
+                    // The order of the files is the order of the statements.
+                    std::fs::write(folder.join(format!("{number:03}.sql")), sql_file(kind, number, sql))?;
+                }
+                // What was taken back must not stay.
+                for kind in ["streams", "scopes", "views"] {
+                    let next = self.folder.path().join(kind).join(format!("{:03}.sql", self.declared.len()));
+                    if next.exists() {
+                        std::fs::remove_file(next)?;
+                    }
+                }
+                self.folder.path().to_owned()
+            }
+        };
+        Catalog::load(&folder, &BTreeMap::new()).map_err(|errors| {
+            let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            anyhow!(all.join("\n"))
+        })
+    }
+
+    fn system(&mut self) -> Result<&mut System> {
+        if self.system.is_none() {
+            self.system = Some(System::open(Arc::new(self.catalog()?), self.partitions)?);
+        }
+        self.system.as_mut().context("it was just made")
+    }
+
+    fn append(&mut self, stream: &str, partition: u32, offset: i64, lines: &[&str]) -> Result<()> {
+        let system = self.system()?;
+        let next = system.next_offset(stream, partition);
+        ensure!(next <= offset, "partition {partition} has been read up to offset {next}");
+        for (at, line) in (offset..).zip(lines) {
+            let (marks, payload) = marks(line)?;
+            let log_time = marks.iter().find(|(name, _)| *name == "log-time");
+            let headers: Vec<Header<'_>> = marks
+                .iter()
+                .filter(|(name, _)| *name != "log-time")
+                .map(|(name, value)| (*name, value.as_bytes()))
+                .collect();
+            let record = Record {
+                partition,
+                offset: at,
+                timestamp_ms: log_time.map(|(_, time)| time.parse()).transpose()?,
+                headers: &headers,
+                key: None,
+                payload: payload.as_bytes(),
+            };
+            system.read(stream, partition, [record])?;
+        }
+        Ok(())
+    }
+
+    /// A query over the views and tables of the last cut.
+    fn query(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>> {
+        let cut = Arc::clone(self.system()?.cut());
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+        for (name, view) in &cut.views {
+            let table = MemTable::try_new(Arc::clone(&view.info.schema), vec![view.batches()])?;
+            context.register_table(name, Arc::new(table))?;
+        }
+        for (name, rows) in &cut.tables {
+            let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?;
+            context.register_table(name, Arc::new(table))?;
+        }
+        let batches = self.runtime.block_on(async { context.sql(sql).await?.collect().await })?;
+        let columns = batches.first().map_or(0, RecordBatch::num_columns);
+        let mut rows = Vec::new();
+        for batch in &batches {
+            rows.append(&mut texts(batch)?);
+        }
+        Ok(DBOutput::Rows { types: vec![DefaultColumnType::Text; columns], rows })
+    }
+}
+
+impl DB for Engine {
+    type Error = StatementError;
+    type ColumnType = DefaultColumnType;
+
+    fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, StatementError> {
+        // The runner blocks on a future, and so does planning; a thread may only do one of them.
+        let statement = std::thread::scope(|scope| scope.spawn(|| self.statement(sql)).join());
+        statement.unwrap_or_else(|_| Err(anyhow!("the engine panicked"))).map_err(StatementError)
+    }
+}
+
+/// Scopes have a head with their version; the tests' scopes need none of its words.
+fn sql_file(kind: &str, number: usize, sql: &str) -> String {
+    let sql = sql.trim_end().trim_end_matches(';');
+    let head = if kind == "scopes" && !sql.contains("scope:") { scope_head(number, sql) } else { String::new() };
+    format!("{head}{sql};\n")
+}
+
+fn scope_head(number: usize, sql: &str) -> String {
+    let name = sql.split_whitespace().nth(2).map_or_else(|| format!("scope{number}"), str::to_owned);
+    format!("-- scope: {name}@1\n-- zh: 测试\n-- en: test\n")
+}
+
+/// `[name value] [name value] payload`.
+fn marks(line: &str) -> Result<(Vec<(&str, &str)>, &str)> {
+    let mut rest = line;
+    let mut marks = Vec::new();
+    while let Some(inner) = rest.strip_prefix('[') {
+        let (mark, after) = inner.split_once(']').context("a mark ends with ]")?;
+        marks.push(mark.split_once(' ').with_context(|| format!("[{mark}]: a name and a value"))?);
+        rest = after.trim_start();
+    }
+    Ok((marks, rest))
+}
+
+fn texts(batch: &RecordBatch) -> Result<Vec<Vec<String>>> {
+    let options = FormatOptions::default().with_null("NULL");
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
+        .collect::<Result<Vec<_>, _>>()?;
+    let row = |row: usize| columns.iter().map(|column| column.value(row).to_string()).collect();
+    Ok((0..batch.num_rows()).map(row).collect())
+}
+
+/// The top folder of the project.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
