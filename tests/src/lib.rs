@@ -12,5 +12,6 @@ pub mod engine;
 pub mod system;
 pub mod served;
 pub mod live;
+pub mod conformance;
 
 pub mod sql_logic;
