@@ -2,6 +2,7 @@
 
 mod conformance;
 mod live_logs;
+mod malformed;
 mod random_logs;
 mod served_logs;
 mod sql_logic;
