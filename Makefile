@@ -1,6 +1,6 @@
 # Every target is one plain command that works typed by hand as well.
 
-.PHONY: demo test check bench screenshot
+.PHONY: demo test soak accounting check bench screenshot
 
 # Builds what is needed and runs a generated Double 11; prints the address. OPTIONS="--rate 20000"
 demo:
@@ -9,6 +9,14 @@ demo:
 # Everything: page, workspace, conformance, Kafka end to end, the wall in a browser.
 test:
 	@scripts/test.sh
+
+# The random suites at length: a million malformed records, fifty thousand logs. LOGS=n MALFORMED=n
+soak:
+	@scripts/soak.sh
+
+# What became of every record of a day with every kind of record, printed.
+accounting:
+	@bash -c '. scripts/environment.sh && cargo test --release --workspace --locked --test engine accounting -- --nocapture'
 
 # The quick half: formatting, lints and types; no release build.
 check:

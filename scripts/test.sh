@@ -76,7 +76,7 @@ if includes page; then
 fi
 suite "build binary" 3000 count_none bash -c build_binary
 if includes cargo; then
-    suite "rust" 2400 count_cargo cargo test --release --workspace --locked --no-fail-fast
+    suite "rust" 2400 count_cargo cargo test --release --workspace --locked --no-fail-fast -- --show-output
 fi
 if includes conformance; then
     suite "conformance" 600 count_plain python3 tests/conformance.py

@@ -4,6 +4,7 @@
 //! out, by sorting, looping and adding. [`engine`] runs it as `tidemark run` does, [`served`] as `serve`
 //! does, with checkpoints on files; batches, publishes and crashes come wherever the dice put them.
 //! [`sql_logic`] does the same for a person's small files.
+
 pub mod orders;
 pub mod queries;
 pub mod reference;
@@ -14,6 +15,7 @@ pub mod live;
 pub mod conformance;
 pub mod malformed;
 pub mod feed;
+
 // As the pipeline's own files see them, so that the fuzz target can compile `feed` beside those.
 use tidemark_pipeline::{decode, model};
 pub mod sql_logic;

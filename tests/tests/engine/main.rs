@@ -1,5 +1,6 @@
 //! The engine as a whole, in one binary: linking DataFusion twice would cost a minute each time.
 
+mod accounting;
 mod conformance;
 mod live_logs;
 mod malformed;

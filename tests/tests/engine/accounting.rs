@@ -1,0 +1,164 @@
+//! A day with every kind of record through the shipped SQL, and what became of each: both identities, of
+//! streams and of views, the ledgers by reason. `make accounting` prints it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::Int64Type;
+use tidemark_pipeline::generator::{Generator, GeneratorOptions, Shares};
+use tidemark_pipeline::model::record::WATERMARK_HEADER;
+use tidemark_pipeline::model::{Header, Record};
+use tidemark_pipeline::results::Cut;
+use tidemark_pipeline::sql::Catalog;
+use tidemark_tests::sql_logic::root;
+use tidemark_tests::system::System;
+
+const PARTITIONS: u32 = 4;
+const ORDERS: u64 = 20_000;
+/// Records between two publishes.
+const PUBLISH_EVERY: i64 = 2_000;
+/// Publishes between two crashes.
+const CRASH_EVERY: i64 = 7;
+
+/// One record of the log, kept so that it can be read again after a crash.
+struct Kept {
+    headers: Vec<(String, Vec<u8>)>,
+    timestamp_ms: i64,
+    payload: Vec<u8>,
+}
+
+/// The generated day by partition, closed at its end.
+fn log() -> Result<Vec<Vec<Kept>>> {
+    let options = GeneratorOptions {
+        orders_a_day: ORDERS,
+        shares: Shares { duplicate: 0.02, late: 0.02, malformed: 0.01, shadow: 0.05, ..Shares::default() },
+        ..GeneratorOptions::default()
+    };
+    let mut generator = Generator::new(options).map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
+    let mut log: Vec<Vec<Kept>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
+    while let Some(generated) = generator.next_record() {
+        let record = generated.record;
+        let headers = record.headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+        let at = usize::try_from(record.partition_among(PARTITIONS))?;
+        log[at].push(Kept { headers, timestamp_ms: record.timestamp_ms, payload: record.payload.to_vec() });
+    }
+    let end = generator.end_ms().context("the day ends")? + 2 * 86_400_000;
+    for partition in &mut log {
+        let headers = vec![(WATERMARK_HEADER.to_owned(), end.to_string().into_bytes())];
+        partition.push(Kept { headers, timestamp_ms: end, payload: Vec::new() });
+    }
+    Ok(log)
+}
+
+/// Serves the log, with a crash now and then, and answers the last cut.
+fn served(log: &[Vec<Kept>]) -> Result<Arc<Cut>> {
+    let catalog = Catalog::load(&root().join("sql"), &BTreeMap::new());
+    let catalog = catalog.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
+    let mut system = System::open(Arc::new(catalog), PARTITIONS)?;
+    for publish in 1_i64.. {
+        let mut is_over = true;
+        for (partition, kept) in (0..).zip(log) {
+            let from = usize::try_from(system.next_offset("orders", partition))?;
+            let to = (from + usize::try_from(PUBLISH_EVERY)?).min(kept.len());
+            is_over &= to == kept.len();
+            read(&mut system, partition, from, &kept[from..to])?;
+        }
+        let cut = system.publish()?;
+        ensure!(system.failures().is_empty(), "{:?}", system.failures());
+        if is_over {
+            return Ok(cut);
+        }
+        if publish % 2 == 0 {
+            system.save()?;
+        }
+        if publish % CRASH_EVERY == 0 {
+            system.crash()?;
+        }
+    }
+    anyhow::bail!("the log has no end")
+}
+
+fn read(system: &mut System, partition: u32, from: usize, kept: &[Kept]) -> Result<()> {
+    let headers: Vec<Vec<Header<'_>>> = kept
+        .iter()
+        .map(|kept| kept.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect())
+        .collect();
+    let records = kept.iter().zip(&headers).enumerate().map(|(at, (kept, headers))| Record {
+        partition,
+        offset: i64::try_from(from + at).unwrap_or(i64::MAX),
+        timestamp_ms: Some(kept.timestamp_ms),
+        headers,
+        key: None,
+        payload: &kept.payload,
+    });
+    system.read("orders", partition, records)
+}
+
+/// Prints the rows of an accounting table with their sum, and answers the sum.
+fn print(cut: &Cut, name: &str) -> Result<BTreeMap<String, i64>> {
+    let table = cut.tables.get(name).with_context(|| format!("no table {name}"))?;
+    let counts: Vec<String> = table.schema().fields().iter().skip(2).map(|field| field.name().clone()).collect();
+    println!("\n{name}\n{:<28}{:>10}{}", table.schema().field(0).name(), "partition", heads(&counts));
+    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    let names = table.column(0).as_string::<i32>();
+    for row in 0..table.num_rows() {
+        let values: Vec<i64> = numbers(table, row);
+        for (count, value) in counts.iter().zip(&values) {
+            *sums.entry(count.clone()).or_default() += value;
+        }
+        let partition = table.column(1).as_primitive::<arrow::datatypes::Int32Type>().value(row);
+        println!("{:<28}{partition:>10}{}", names.value(row), cells(&values));
+    }
+    let all: Vec<i64> = counts.iter().map(|count| sums[count]).collect();
+    println!("{:<38}{}", "all", cells(&all));
+    Ok(sums)
+}
+
+fn numbers(table: &RecordBatch, row: usize) -> Vec<i64> {
+    table.columns().iter().skip(2).map(|column| column.as_primitive::<Int64Type>().value(row)).collect()
+}
+
+fn heads(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name:>11}")).collect()
+}
+
+fn cells(values: &[i64]) -> String {
+    values.iter().map(|value| format!("{value:>11}")).collect()
+}
+
+/// Prints how many rows of a ledger have each value of a column, without what is of one record only.
+fn print_by(cut: &Cut, ledger: &str, column: &str) -> Result<usize> {
+    let table = cut.tables.get(ledger).with_context(|| format!("no table {ledger}"))?;
+    let values = table.column_by_name(column).with_context(|| format!("no column {column}"))?.as_string::<i32>();
+    let mut by: BTreeMap<String, usize> = BTreeMap::new();
+    for value in values.iter().flatten() {
+        let general: String = value.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
+        *by.entry(general.chars().take(60).collect()).or_default() += 1;
+    }
+    println!("\n{ledger} by {column}");
+    for (value, count) in &by {
+        println!("{count:>8}  {value}");
+    }
+    Ok(table.num_rows())
+}
+
+#[test]
+fn a_day_with_every_kind_of_record_is_accounted_for() -> Result<()> {
+    let log = log()?;
+    let cut = served(&log)?;
+    let records = print(&cut, "records_accounted")?;
+    println!("read = accepted + duplicate + rejected + shadow + control");
+    let views = print(&cut, "views_accounted")?;
+    println!("accepted = counted + filtered + late");
+    print_by(&cut, "dead_letters", "reason")?;
+    print_by(&cut, "late_orders", "view")?;
+    let written: usize = log.iter().map(Vec::len).sum();
+    ensure!(records["read"] == i64::try_from(written)?, "{written} were written");
+    for kind in ["accepted", "duplicate", "rejected", "shadow", "control"] {
+        ensure!(records[kind] > 0, "no record was {kind}");
+    }
+    ensure!(views["late"] > 0 && views["filtered"] > 0 && views["counted"] > 0);
+    Ok(())
+}
