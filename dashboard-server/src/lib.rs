@@ -7,6 +7,7 @@
 pub mod config;
 pub mod clock;
 pub mod closing;
+pub mod pulse;
 pub mod telemetry;
 pub mod ingest;
 pub mod reload;

@@ -31,9 +31,10 @@ use crate::http::access::Tickets;
 use crate::http::router::router;
 use crate::http::state::AppState;
 use crate::ingest::IngestSink;
+use crate::pulse::Pulse;
 use crate::reload::Reload;
 use crate::screens::SharedScreens;
-use crate::sql::{PostgresDoor, PostgresError, SqlService};
+use crate::sql::{PostgresDoor, PostgresError, STACK_BYTES, SqlService};
 use crate::websocket::hub::Hub;
 
 /// Time for everyone to leave after shutdown was asked for.
@@ -149,7 +150,11 @@ pub async fn serve(
         postgres: postgres.as_ref().and_then(|listener| listener.local_addr().ok()),
     });
     let hub = Hub::new(Arc::clone(&parts.results), parts.clock.clone());
+    // A publisher that is told to publish every minute is well for three.
+    let silence_max = server.stalled_after.max(parts.config.pipeline.publish_every * 3);
+    let pulse = Pulse::new(silence_max);
     let helpers = [
+        tokio::spawn(Arc::clone(&pulse).listen(Arc::clone(&parts.results))),
         tokio::spawn(keep_status(Arc::clone(&hub))),
         tokio::spawn(keep_metrics(parts.metrics.clone())),
     ];
@@ -157,7 +162,7 @@ pub async fn serve(
         // On the threads for queries: encoding rows is part of the query.
         queries.handle().spawn(door.serve(postgres, keeper.closing()));
     }
-    let served = serve_http(http, state(parts, hub, sql, &keeper), keeper, shutdown).await;
+    let served = serve_http(http, state(parts, hub, sql, pulse, &keeper), keeper, shutdown).await;
     helpers.iter().for_each(tokio::task::JoinHandle::abort);
     served
 }
@@ -174,11 +179,18 @@ async fn keep_metrics(metrics: PrometheusHandle) {
     }
 }
 
-fn state(parts: ServerParts, hub: Arc<Hub>, sql: SqlService, keeper: &Doorkeeper) -> AppState {
+fn state(
+    parts: ServerParts,
+    hub: Arc<Hub>,
+    sql: SqlService,
+    pulse: Arc<Pulse>,
+    keeper: &Doorkeeper,
+) -> AppState {
     AppState {
         results: parts.results,
         hub,
         sql,
+        pulse,
         ingest: parts.ingest,
         reload: parts.reload,
         ingest_turns: Arc::new(Semaphore::new(parts.config.server.ingest_in_flight_max)),
@@ -248,6 +260,7 @@ impl QueryThreads {
             .worker_threads(threads + 1)
             .max_blocking_threads(threads.max(2))
             .thread_name("tidemark-sql")
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))

@@ -54,6 +54,8 @@ pub struct ServerConfig {
     pub ping_every: Duration,
     /// See [`RawServerConfig::write_timeout_ms`].
     pub write_timeout: Duration,
+    /// See [`RawServerConfig::stalled_after_ms`].
+    pub stalled_after: Duration,
 }
 
 /// The SHA-256 of a token. The token itself is never kept.
@@ -71,6 +73,16 @@ pub struct SqlConfig {
     pub memory_bytes_max: usize,
     /// See [`RawSqlConfig::concurrent_max`].
     pub concurrent_max: usize,
+    /// See [`RawSqlConfig::row_bytes_max`].
+    pub row_bytes_max: usize,
+    /// See [`RawSqlConfig::statement_bytes_max`].
+    pub statement_bytes_max: usize,
+    /// See [`RawSqlConfig::nesting_max`].
+    pub nesting_max: usize,
+    /// See [`RawSqlConfig::operators_max`].
+    pub operators_max: usize,
+    /// See [`RawSqlConfig::tables_max`].
+    pub tables_max: usize,
     /// See [`RawSqlConfig::threads`]; at least 1.
     pub threads: usize,
 }
@@ -118,6 +130,7 @@ impl ServerConfig {
         within(mistakes, "server.ingest-in-flight-max", wide(raw.ingest_in_flight_max), 1, 1_000);
         within(mistakes, "server.ping-every-ms", raw.ping_every_ms, 100, 60_000);
         within(mistakes, "server.write-timeout-ms", raw.write_timeout_ms, 100, 600_000);
+        within(mistakes, "server.stalled-after-ms", raw.stalled_after_ms, 100, 3_600_000);
         let listen = address(mistakes, "server.listen", &raw.listen);
         let postgres = match raw.postgres.as_str() {
             "" => None,
@@ -138,6 +151,7 @@ impl ServerConfig {
             ingest_in_flight_max: raw.ingest_in_flight_max,
             ping_every: Duration::from_millis(raw.ping_every_ms),
             write_timeout: Duration::from_millis(raw.write_timeout_ms),
+            stalled_after: Duration::from_millis(raw.stalled_after_ms),
         })
     }
 }
@@ -148,6 +162,13 @@ impl SqlConfig {
         within(mistakes, "sql.seconds-max", raw.seconds_max, 1, 86_400);
         within(mistakes, "sql.memory-bytes-max", wide(raw.memory_bytes_max), 1_048_576, 1 << 40);
         within(mistakes, "sql.concurrent-max", wide(raw.concurrent_max), 1, 1_000);
+        within(mistakes, "sql.row-bytes-max", wide(raw.row_bytes_max), 1_024, 16_777_216);
+        let statement_bytes = wide(raw.statement_bytes_max);
+        within(mistakes, "sql.statement-bytes-max", statement_bytes, 1_024, 1_048_576);
+        // Beyond these the stack of a query thread would no longer do.
+        within(mistakes, "sql.nesting-max", wide(raw.nesting_max), 1, 48);
+        within(mistakes, "sql.operators-max", wide(raw.operators_max), 1, 4_000);
+        within(mistakes, "sql.tables-max", wide(raw.tables_max), 1, 2_000);
         within(mistakes, "sql.threads", wide(raw.threads), 0, 256);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
@@ -155,6 +176,11 @@ impl SqlConfig {
             time_max: Duration::from_secs(raw.seconds_max),
             memory_bytes_max: raw.memory_bytes_max,
             concurrent_max: raw.concurrent_max,
+            row_bytes_max: raw.row_bytes_max,
+            statement_bytes_max: raw.statement_bytes_max,
+            nesting_max: raw.nesting_max,
+            operators_max: raw.operators_max,
+            tables_max: raw.tables_max,
             threads: if raw.threads == 0 { (cores / 2).max(1) } else { raw.threads },
         }
     }

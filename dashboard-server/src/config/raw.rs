@@ -72,6 +72,8 @@ pub struct RawServerConfig {
     pub ping_every_ms: u64,
     /// Milliseconds one frame may take to leave; then the viewer's socket is closed.
     pub write_timeout_ms: u64,
+    /// Milliseconds without a cut after which the publisher is said to have stalled.
+    pub stalled_after_ms: u64,
 }
 
 impl Default for RawServerConfig {
@@ -86,6 +88,7 @@ impl Default for RawServerConfig {
             ingest_in_flight_max: 8,
             ping_every_ms: 5_000,
             write_timeout_ms: 10_000,
+            stalled_after_ms: 10_000,
         }
     }
 }
@@ -102,6 +105,16 @@ pub struct RawSqlConfig {
     pub memory_bytes_max: usize,
     /// Queries at one time, all doors together; more are refused.
     pub concurrent_max: usize,
+    /// Bytes of one row, and of one value that a function makes; a query that passes it fails.
+    pub row_bytes_max: usize,
+    /// Bytes of one statement's text; a longer one is refused.
+    pub statement_bytes_max: usize,
+    /// Parentheses, `CASE`s and subqueries within one another; a deeper statement is refused.
+    pub nesting_max: usize,
+    /// Operators and function calls of one statement; one with more is refused.
+    pub operators_max: usize,
+    /// Tables one statement names once every `WITH` is written out; one with more is refused.
+    pub tables_max: usize,
     /// Threads that run queries, apart from those that serve people. 0 takes half the cores.
     pub threads: usize,
 }
@@ -113,6 +126,11 @@ impl Default for RawSqlConfig {
             seconds_max: 60,
             memory_bytes_max: 268_435_456,
             concurrent_max: 4,
+            row_bytes_max: 131_072,
+            statement_bytes_max: 524_288,
+            nesting_max: 40,
+            operators_max: 2_000,
+            tables_max: 500,
             threads: 0,
         }
     }

@@ -43,6 +43,12 @@ pub enum ApiError {
         /// Why, with every place.
         message: String,
     },
+    /// The view was stopped; its last figure is no longer true.
+    #[error("{message}")]
+    Stopped {
+        /// Which, and why.
+        message: String,
+    },
     /// A token is needed and none, or a wrong one, was shown.
     #[error("this needs a token: send `Authorization: Bearer TOKEN`")]
     Unauthorized,
@@ -115,7 +121,7 @@ impl ApiError {
         match self {
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::BadRequest { .. } | Self::Ambiguous { .. } => StatusCode::BAD_REQUEST,
-            Self::NoFigure { .. } | Self::Refused { .. } => StatusCode::CONFLICT,
+            Self::NoFigure { .. } | Self::Refused { .. } | Self::Stopped { .. } => StatusCode::CONFLICT,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ForeignHost { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
@@ -136,6 +142,7 @@ impl ApiError {
             Self::Ambiguous { .. } => "ambiguous",
             Self::NoFigure { .. } => "no_figure",
             Self::Refused { .. } => "refused",
+            Self::Stopped { .. } => "view_stopped",
             Self::Unauthorized => "unauthorized",
             Self::ForeignHost { .. } => "foreign_host",
             Self::ForeignOrigin { .. } => "foreign_origin",
@@ -168,13 +175,15 @@ impl ApiError {
 fn sql_status(error: &SqlError) -> StatusCode {
     match error {
         SqlError::Refused { .. } => StatusCode::FORBIDDEN,
-        SqlError::Syntax { .. } | SqlError::Plan { .. } | SqlError::Params { .. } => {
-            StatusCode::BAD_REQUEST
-        }
+        SqlError::Syntax { .. }
+        | SqlError::TooLarge { .. }
+        | SqlError::Plan { .. }
+        | SqlError::Params { .. } => StatusCode::BAD_REQUEST,
         SqlError::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
-        SqlError::Timeout { .. } | SqlError::Memory { .. } | SqlError::Run { .. } => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        SqlError::Timeout { .. }
+        | SqlError::Memory { .. }
+        | SqlError::Row { .. }
+        | SqlError::Run { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         SqlError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -81,6 +81,12 @@ pub async fn get_headline(
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let choice = choice(wanted)?;
     let cut = state.results.latest();
+    if let Some(why) = state.results.status().stopped.get(&name) {
+        let message = format!(
+            "view {name} is stopped, and its last figure is no longer true: {why}; see /readyz"
+        );
+        return Err(ApiError::Stopped { message });
+    }
     let figure = choose(&cut, find_view(&cut, &name)?, &choice).map_err(refused)?;
     papers(&figure, &cut, state.results.epoch())
 }

@@ -10,37 +10,58 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tidemark_pipeline::lifecycle::Counts;
-use tidemark_pipeline::results::{Results, State as Freshness};
+use tidemark_pipeline::results::State as Freshness;
 
 use super::state::AppState;
 
-/// `GET /healthz`: the process answers. Says nothing about figures.
-pub async fn get_health() -> Response {
-    Json(json!({"status": "ok", "version": crate::VERSION})).into_response()
+/// `GET /healthz`: 200 while the process answers and its publisher publishes, 503 with the reason when
+/// only a restart helps. Says nothing about the brokers: restarting does not mend those.
+pub async fn get_health(State(state): State<Arc<AppState>>) -> Response {
+    match state.pulse.stalled() {
+        None => Json(json!({"status": "ok", "version": crate::VERSION})).into_response(),
+        Some(reason) => {
+            let body = json!({"status": "failed", "version": crate::VERSION, "reason": reason});
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
+    }
 }
 
-/// `GET /readyz`: 200 when there are fresh figures to show, 503 with the reason when not.
+/// `GET /readyz`: 200 when there are fresh figures to show, 503 with the reason when not. While only
+/// single views are stopped the others are fit to be shown: 200, and the stopped ones are named.
 pub async fn get_readiness(State(state): State<Arc<AppState>>) -> Response {
-    let cut = state.results.latest();
-    match unready(&state.results) {
-        None => Json(json!({"status": "ready", "cut": cut.cut})).into_response(),
+    let cut = state.results.latest().cut;
+    let status = state.results.status();
+    let reason = unready(&state);
+    let word = if reason.is_none() { "ready" } else { "not_ready" };
+    let mut body = json!({"status": word, "cut": cut, "state": status.state});
+    if !status.stopped.is_empty() {
+        body["stoppedViews"] = json!(status.stopped);
+    }
+    match reason {
+        None => Json(body).into_response(),
         Some(reason) => {
-            let body = json!({"status": "not_ready", "cut": cut.cut, "reason": reason});
+            body["reason"] = json!(reason);
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }
 }
 
 /// Why the figures are not fit to be shown, if they are not.
-fn unready(results: &Results) -> Option<String> {
-    if results.latest().cut == 0 {
+fn unready(state: &AppState) -> Option<String> {
+    let cut = state.results.latest();
+    if cut.cut == 0 {
         return Some("no cut has been published yet".to_owned());
     }
-    let status = results.status();
-    (status.state == Freshness::Stale).then(|| {
+    let status = state.results.status();
+    if status.state == Freshness::Stale {
         let problem = status.problem.as_deref().unwrap_or("the log cannot be read");
-        format!("the figures are stale: {problem}")
-    })
+        return Some(format!("the figures are stale: {problem}"));
+    }
+    if !cut.views.is_empty() && cut.views.keys().all(|view| status.stopped.contains_key(view)) {
+        let problem = status.problem.as_deref().unwrap_or("all views");
+        return Some(format!("every view is stopped: {problem}"));
+    }
+    state.pulse.stalled()
 }
 
 /// `GET /metrics`: for Prometheus.

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::closing::{Closing, Guest};
 use crate::config::ServerConfig;
 use crate::ingest::IngestSink;
+use crate::pulse::Pulse;
 use crate::reload::Reload;
 use crate::screens::SharedScreens;
 use crate::sql::SqlService;
@@ -24,6 +25,8 @@ pub struct AppState {
     pub hub: Arc<Hub>,
     /// Answers queries.
     pub sql: SqlService,
+    /// Whether the publisher publishes.
+    pub pulse: Arc<Pulse>,
     /// The embedded log, where there is one.
     pub ingest: Option<Arc<dyn IngestSink>>,
     /// Reads the SQL folder again, where there is a pipeline.

@@ -3,26 +3,22 @@
 //! Both list what is allowed, so that a statement or node a later engine adds is refused until
 //! someone has thought about it.
 
-use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::scalar::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 
 use super::error::{Place, SqlError};
-
-/// Functions that make a text as long as a number says.
-const PADDING: [&str; 2] = ["lpad", "rpad"];
-/// Letters they may make of one value; a column in a report is a tenth of it.
-const PADDING_WIDTH_MAX: i64 = 1_000;
+use super::size::{check_tables, check_text};
+use crate::config::SqlConfig;
 
 /// The one statement in `text`, if it is of a kind that only reads.
 ///
 /// # Errors
-/// When the text is not SQL, is empty, holds several statements or one that is not listed.
-pub(super) fn parse_reading(text: &str) -> Result<Statement, SqlError> {
+/// When the text is too large, is not SQL, is empty, holds several statements or one that is not listed.
+pub(super) fn parse_reading(text: &str, limits: &SqlConfig) -> Result<Statement, SqlError> {
+    check_text(text, limits)?;
     let mut statements = DFParser::parse_sql_with_dialect(text, &PostgreSqlDialect {})
         .map_err(|error| at_the_end(SqlError::of_planning(&error), text))?;
     let Some(statement) = statements.pop_front() else {
@@ -32,6 +28,9 @@ pub(super) fn parse_reading(text: &str) -> Result<Statement, SqlError> {
         return Err(SqlError::Refused { what: "more than one statement".to_owned() });
     }
     check_statement(&statement)?;
+    if let Some(sql) = innermost(&statement) {
+        check_tables(sql, limits)?;
+    }
     Ok(statement)
 }
 
@@ -45,6 +44,14 @@ fn at_the_end(error: SqlError, text: &str) -> SqlError {
             SqlError::Syntax { message, place: Some(Place { line, column }) }
         }
         other => other,
+    }
+}
+
+fn innermost(statement: &Statement) -> Option<&SqlStatement> {
+    match statement {
+        Statement::Statement(sql) => Some(sql),
+        Statement::Explain(explain) => innermost(&explain.statement),
+        _ => None,
     }
 }
 
@@ -80,11 +87,7 @@ pub(super) fn check_sql_statement(statement: &SqlStatement) -> Result<(), SqlErr
 pub(super) fn check_plan(plan: &LogicalPlan) -> Result<(), SqlError> {
     let mut refused = None;
     let walked = plan.apply_with_subqueries(|node| {
-        refused = if only_reads(node) {
-            node.expressions().iter().find_map(unbounded_padding)
-        } else {
-            Some(first_words(&node.display().to_string()))
-        };
+        refused = (!only_reads(node)).then(|| first_words(&node.display().to_string()));
         let go_on = refused.is_none();
         Ok(if go_on { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });
@@ -120,29 +123,6 @@ fn only_reads(node: &LogicalPlan) -> bool {
     )
 }
 
-/// `lpad` and `rpad` to a width that is not a small number written out: a short query with one
-/// could fill the memory of the process, past the memory pool.
-fn unbounded_padding(expression: &Expr) -> Option<String> {
-    let mut found = None;
-    let walked = expression.apply(|part| {
-        if let Expr::ScalarFunction(call) = part
-            && PADDING.contains(&call.name())
-            && !call.args.get(1).is_some_and(is_small)
-        {
-            found = Some(format!("{} to more than {PADDING_WIDTH_MAX} letters", call.name()));
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    walked.ok().and(found)
-}
-
-fn is_small(width: &Expr) -> bool {
-    let Expr::Literal(width, _) = width else { return false };
-    let width = width.cast_to(&DataType::Int64);
-    matches!(width, Ok(ScalarValue::Int64(Some(width))) if width <= PADDING_WIDTH_MAX)
-}
-
 /// The first two words, which name the kind of a statement and never its data.
 fn first_words(text: &str) -> String {
     let words: Vec<&str> =
@@ -153,9 +133,15 @@ fn first_words(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Overrides, RawConfig};
+
+    fn parse(text: &str) -> Result<Statement, SqlError> {
+        let config = Config::check(RawConfig::default(), Overrides::default()).expect("valid");
+        parse_reading(text, &config.sql)
+    }
 
     fn refused(text: &str) -> String {
-        match parse_reading(text) {
+        match parse(text) {
             Err(SqlError::Refused { what }) => what,
             other => panic!("{text}: {other:?}"),
         }
@@ -193,7 +179,7 @@ mod tests {
             "VALUES (1)",
             "DESCRIBE gmv",
         ] {
-            parse_reading(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         }
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 
+use super::growth::Overrun;
+
 /// Where in the query's text, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -31,6 +33,18 @@ pub enum SqlError {
     Refused {
         /// The statement's first words, or the plan node.
         what: String,
+    },
+    /// The statement is larger than a statement may be.
+    #[error("the statement has {has} {what}, and {most} may be; write it shorter, or raise {key}")]
+    TooLarge {
+        /// How many it has.
+        has: usize,
+        /// Of what.
+        what: &'static str,
+        /// The bound.
+        most: usize,
+        /// Its key.
+        key: &'static str,
     },
     /// The query names something that does not exist or does not fit together.
     #[error("{message}")]
@@ -66,6 +80,12 @@ pub enum SqlError {
         /// The bound.
         bytes: usize,
     },
+    /// A value, or a row, is larger than it may be.
+    #[error("{message}; ask for less, or raise sql.row-bytes-max")]
+    Row {
+        /// What makes it, its size and the bound.
+        message: String,
+    },
     /// The query failed while it ran.
     #[error("{message}")]
     Run {
@@ -84,11 +104,13 @@ impl SqlError {
         match self {
             Self::Syntax { .. } => "sql_syntax",
             Self::Refused { .. } => "sql_refused",
+            Self::TooLarge { .. } => "sql_too_large",
             Self::Plan { .. } => "sql_plan",
             Self::Params { .. } => "sql_params",
             Self::Busy { .. } => "sql_busy",
             Self::Timeout { .. } => "sql_timeout",
             Self::Memory { .. } => "sql_memory",
+            Self::Row { .. } => "sql_row_too_large",
             Self::Run { .. } => "sql_failed",
             Self::Stopped => "stopped",
         }
@@ -114,6 +136,7 @@ impl SqlError {
                 Self::Syntax { message: without_place(&message), place }
             }
             DataFusionError::ResourcesExhausted(message) => Self::Run { message: message.clone() },
+            DataFusionError::External(cause) if cause.is::<Overrun>() => Self::of_overrun(cause.as_ref()),
             root => Self::Plan { message: plain(root), place },
         }
     }
@@ -123,7 +146,16 @@ impl SqlError {
     pub fn of_running(error: &DataFusionError, memory_bytes_max: usize) -> Self {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { bytes: memory_bytes_max },
+            DataFusionError::External(cause) if cause.is::<Overrun>() => Self::of_overrun(cause.as_ref()),
             root => Self::Run { message: plain(root) },
+        }
+    }
+
+    fn of_overrun(cause: &(dyn std::error::Error + 'static)) -> Self {
+        match cause.downcast_ref() {
+            Some(Overrun::Stopped { after: Some(after) }) => Self::Timeout { after: *after },
+            Some(row @ Overrun::Row { .. }) => Self::Row { message: row.to_string() },
+            _ => Self::Stopped,
         }
     }
 }

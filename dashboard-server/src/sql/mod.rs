@@ -5,11 +5,13 @@
 
 mod allow;
 mod error;
+mod growth;
 mod limits;
 mod output;
 mod params;
 mod postgres;
 mod session;
+mod size;
 mod stopping;
 mod tables;
 
@@ -17,3 +19,4 @@ pub use error::{Place, SqlError};
 pub use output::{Answer, RowShape, sql_type, write_arrow, write_csv, write_json};
 pub use postgres::{PostgresDoor, PostgresError};
 pub use session::SqlService;
+pub use size::STACK_BYTES;

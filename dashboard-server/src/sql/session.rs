@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin as FuturePin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use datafusion::catalog::{
 };
 use datafusion::config::Dialect;
 use datafusion::error::DataFusionError;
+use datafusion::execution::FunctionRegistry as _;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -25,6 +27,7 @@ use tokio::task::JoinHandle;
 
 use super::allow;
 use super::error::SqlError;
+use super::growth::{BoundFunctions, Budget};
 use super::limits::Limits;
 use super::output::Answer;
 use super::params;
@@ -39,6 +42,10 @@ pub(super) const SCHEMA: &str = "public";
 
 /// How long after its time limit a query may take to notice.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Rows of a batch. A row has at most `sql.row-bytes-max` bytes, so this many have what one query
+/// may hold anyway.
+const BATCH_ROWS: usize = 1_024;
 
 /// Functions that make much out of little: a short query with one of them could take all memory of
 /// the process without passing the memory pool.
@@ -78,7 +85,7 @@ impl SqlService {
         runtime: Handle,
     ) -> Self {
         let reference = Arc::new(reference.into_iter().collect::<BTreeMap<_, _>>());
-        let template = template(config.threads);
+        let template = template(&config);
         let limits = Limits::new(config);
         Self { inner: Arc::new(Inner { results, reference, limits, runtime, template }) }
     }
@@ -91,21 +98,31 @@ impl SqlService {
         let permit = self.inner.limits.turn().await?;
         let service = self.clone();
         let after = self.inner.limits.config.time_max;
-        let running = self.inner.runtime.spawn(async move {
+        let is_left = Arc::new(AtomicBool::new(false));
+        let left = Arc::clone(&is_left);
+        let task = self.inner.runtime.spawn(async move {
             let _permit = permit;
-            let answered = tokio::time::timeout(after, service.run(&text, &params)).await;
+            let answered = tokio::time::timeout(after, service.run(&text, &params, left)).await;
             answered.unwrap_or(Err(SqlError::Timeout { after }))
         });
+        let running = StopOnDrop { task, is_left };
         // Whoever asked has an answer in time, even while an operator has not paused yet; the turn
         // is taken until it does.
-        let answered = tokio::time::timeout(after + PAUSE_MAX, StopOnDrop(running)).await;
+        let answered = tokio::time::timeout(after + PAUSE_MAX, running).await;
         answered.unwrap_or(Err(SqlError::Timeout { after }))
     }
 
-    async fn run(&self, text: &str, params: &[Value]) -> Result<Answer, SqlError> {
-        let statement = allow::parse_reading(text)?;
+    async fn run(
+        &self,
+        text: &str,
+        params: &[Value],
+        is_left: Arc<AtomicBool>,
+    ) -> Result<Answer, SqlError> {
+        let statement = allow::parse_reading(text, &self.inner.limits.config)?;
         let pin = Pin::new(Arc::clone(&self.inner.results));
-        let session = self.session(&pin).map_err(|error| SqlError::of_planning(&error))?;
+        let opened = self.session(&pin).map_err(|error| SqlError::of_planning(&error))?;
+        let Session { context: session, budget } = opened;
+        let _running = budget.begin(self.inner.limits.config.time_max, is_left);
         let plan = session.state().statement_to_plan(statement).await;
         let plan = plan.map_err(|error| SqlError::of_planning(&error))?;
         allow::check_plan(&plan)?;
@@ -147,17 +164,21 @@ impl SqlService {
     }
 
     /// A session whose tables are those of `pin`.
-    pub(super) fn session(&self, pin: &Arc<Pin>) -> Result<SessionContext, DataFusionError> {
+    pub(super) fn session(&self, pin: &Arc<Pin>) -> Result<Session, DataFusionError> {
         let tables = CutSchema::new(Arc::clone(pin), Arc::clone(&self.inner.reference));
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::new(tables))?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
-        let state = SessionStateBuilder::new_from_existing(self.inner.template.clone())
-            .with_runtime_env(self.inner.limits.memory()?)
+        let memory = self.inner.limits.memory()?;
+        let row_bytes_max = self.inner.limits.config.row_bytes_max;
+        let budget = Budget::new(Arc::clone(&memory.memory_pool), row_bytes_max);
+        let mut state = SessionStateBuilder::new_from_existing(self.inner.template.clone())
+            .with_runtime_env(memory)
             .with_catalog_list(Arc::new(catalogs))
             .build();
-        Ok(SessionContext::new_with_state(state))
+        state.register_function_rewrite(Arc::new(BoundFunctions::new(Arc::clone(&budget))))?;
+        Ok(Session { context: SessionContext::new_with_state(state), budget })
     }
 
     /// The newest cut, pinned.
@@ -177,13 +198,22 @@ impl SqlService {
     }
 }
 
+/// A session, and what its queries may use.
+pub(super) struct Session {
+    /// Its catalogue, functions and rules.
+    pub(super) context: SessionContext,
+    /// Begun for every query.
+    pub(super) budget: Arc<Budget>,
+}
+
 /// The part of a session that is the same for all: settings and functions.
-fn template(threads: usize) -> SessionState {
+fn template(limits: &SqlConfig) -> SessionState {
     let mut config = SessionConfig::new()
         .with_information_schema(true)
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
-        .with_target_partitions(threads);
+        .with_target_partitions(limits.threads)
+        .with_batch_size(BATCH_ROWS);
     let options = config.options_mut();
     options.sql_parser.dialect = Dialect::PostgreSQL;
     options.sql_parser.collect_spans = true;
@@ -194,22 +224,28 @@ fn template(threads: usize) -> SessionState {
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
-        .with_physical_optimizer_rule(Arc::new(PauseAtJoins))
+        // A function that is given a function could do anything a thousand times.
+        .with_higher_order_functions(Vec::new())
+        .with_physical_optimizer_rule(Arc::new(PauseAtJoins::new(limits.row_bytes_max)))
         .build();
     for name in REMOVED_FUNCTIONS {
-        let _absent = datafusion::execution::FunctionRegistry::deregister_udf(&mut state, name);
+        let _absent = state.deregister_udf(name);
     }
     state
 }
 
 /// A running query that stops when nobody waits for it any more.
-struct StopOnDrop(JoinHandle<Result<Answer, SqlError>>);
+struct StopOnDrop {
+    task: JoinHandle<Result<Answer, SqlError>>,
+    /// Heard by a function that works on a batch; the engine itself hears only between batches.
+    is_left: Arc<AtomicBool>,
+}
 
 impl Future for StopOnDrop {
     type Output = Result<Answer, SqlError>;
 
     fn poll(mut self: FuturePin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        FuturePin::new(&mut self.0).poll(context).map(|joined| match joined {
+        FuturePin::new(&mut self.task).poll(context).map(|joined| match joined {
             Ok(answer) => answer,
             Err(error) if error.is_cancelled() => Err(SqlError::Stopped),
             Err(error) => {
@@ -222,6 +258,7 @@ impl Future for StopOnDrop {
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        self.is_left.store(true, Ordering::Relaxed);
+        self.task.abort();
     }
 }

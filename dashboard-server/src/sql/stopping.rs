@@ -3,12 +3,16 @@
 //! The engine pauses at the leaves of a plan, and there only now and then. A join makes a million
 //! rows of a thousand without asking a leaf, so without this a cross join runs on for hours after
 //! its client has gone.
+//!
+//! The same places hold rows to their bound. A join or a list taken apart copies a value into every
+//! row it makes, and no pool counts that; so what goes in and comes out must be narrow rows.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
@@ -16,6 +20,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursio
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{InListExpr, Literal};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
 use datafusion::physical_plan::{
@@ -23,11 +28,26 @@ use datafusion::physical_plan::{
 };
 use futures::Stream;
 
+use super::growth::{Overrun, lengths};
+
 /// The last rule of planning: a pause below and above every operator that multiplies rows.
 ///
 /// Above, because it may make rows for hours; below, because it may look for hours and find none.
 #[derive(Debug)]
-pub(super) struct PauseAtJoins;
+pub(super) struct PauseAtJoins {
+    row_bytes_max: usize,
+}
+
+impl PauseAtJoins {
+    /// Rows that pass a pause have at most so many bytes.
+    pub(super) fn new(row_bytes_max: usize) -> Self {
+        Self { row_bytes_max }
+    }
+
+    fn paused(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Arc::new(PauseExec { input, row_bytes_max: self.row_bytes_max })
+    }
+}
 
 impl PhysicalOptimizerRule for PauseAtJoins {
     fn optimize(
@@ -36,12 +56,16 @@ impl PhysicalOptimizerRule for PauseAtJoins {
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let paused = plan.transform_up(|node| {
+            self.check_constants(node.as_ref())?;
+            if gathers(node.as_ref()) {
+                return Ok(Transformed::yes(self.paused(node)));
+            }
             if !multiplies(node.as_ref()) {
                 return Ok(Transformed::no(node));
             }
-            let inputs = node.children().into_iter().map(|input| paused(Arc::clone(input)));
+            let inputs = node.children().into_iter().map(|input| self.paused(Arc::clone(input)));
             let inputs = inputs.collect();
-            Ok(Transformed::yes(paused(node.replace_children(inputs, AS_NEW)?)))
+            Ok(Transformed::yes(self.paused(node.replace_children(inputs, AS_NEW)?)))
         })?;
         Ok(paused.data)
     }
@@ -59,8 +83,46 @@ fn multiplies(node: &dyn ExecutionPlan) -> bool {
     node.name().ends_with("JoinExec") || node.name() == "UnnestExec"
 }
 
-fn paused(input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-    Arc::new(PauseExec { input })
+/// One value may hold what a whole group had.
+fn gathers(node: &dyn ExecutionPlan) -> bool {
+    node.name().ends_with("AggregateExec") || node.name().ends_with("WindowAggExec")
+}
+
+impl PauseAtJoins {
+    /// What is constant is written into every row of a batch.
+    fn check_constants(&self, node: &dyn ExecutionPlan) -> Result<()> {
+        let mut bytes = 0_usize;
+        node.apply_expressions(&mut |expression| {
+            bytes = bytes.saturating_add(constant_bytes(expression));
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        check_row("the constants of one step", bytes, self.row_bytes_max)
+    }
+}
+
+/// Bytes of the constants in an expression; those of an `IN` list stay a list.
+fn constant_bytes(expression: &Arc<dyn PhysicalExpr>) -> usize {
+    if expression.downcast_ref::<InListExpr>().is_some() {
+        return 0;
+    }
+    if let Some(constant) = expression.downcast_ref::<Literal>() {
+        return constant.value().size();
+    }
+    let children = expression.children();
+    children.into_iter().fold(0, |sum, child| sum.saturating_add(constant_bytes(child)))
+}
+
+fn check_row(what: &str, bytes: usize, most: usize) -> Result<()> {
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(Overrun::Row { what: what.to_owned(), bytes, most }.into())
+}
+
+/// The widest row is no wider than the widest values of its columns together.
+fn widest_row(batch: &RecordBatch) -> usize {
+    let widest = |column: &ArrayRef| lengths(column.as_ref()).into_iter().max().unwrap_or(0);
+    batch.columns().iter().fold(0, |sum, column| sum.saturating_add(widest(column)))
 }
 
 /// Its inputs are others now, so it has to look at them again.
@@ -71,6 +133,7 @@ const AS_NEW: ReplaceChildrenOptions =
 #[derive(Debug)]
 struct PauseExec {
     input: Arc<dyn ExecutionPlan>,
+    row_bytes_max: usize,
 }
 
 impl DisplayAs for PauseExec {
@@ -112,7 +175,7 @@ impl ExecutionPlan for PauseExec {
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match <[Arc<dyn ExecutionPlan>; 1]>::try_from(children) {
-            Ok([input]) => Ok(paused(input)),
+            Ok([input]) => Ok(Arc::new(Self { input, row_bytes_max: self.row_bytes_max })),
             Err(_) => Err(DataFusionError::Internal("a pause has one input".to_owned())),
         }
     }
@@ -123,7 +186,7 @@ impl ExecutionPlan for PauseExec {
         task: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, task)?;
-        Ok(Box::pin(PauseStream { input, is_due: false }))
+        Ok(Box::pin(PauseStream { input, is_due: false, row_bytes_max: self.row_bytes_max }))
     }
 }
 
@@ -131,6 +194,7 @@ struct PauseStream {
     input: SendableRecordBatchStream,
     /// Whether a batch has passed since the last pause.
     is_due: bool,
+    row_bytes_max: usize,
 }
 
 impl Stream for PauseStream {
@@ -143,7 +207,13 @@ impl Stream for PauseStream {
         }
         let next = self.input.as_mut().poll_next(context);
         self.is_due = matches!(next, Poll::Ready(Some(_)));
-        next
+        next.map(|next| next.map(|batch| self.narrow(batch?)))
+    }
+}
+
+impl PauseStream {
+    fn narrow(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        check_row("one row", widest_row(&batch), self.row_bytes_max).map(|()| batch)
     }
 }
 

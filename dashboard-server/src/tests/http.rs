@@ -79,6 +79,58 @@ async fn ready_only_with_a_cut_and_fresh_figures() {
     let stale = get(at, "/readyz").await;
     assert_eq!(stale.status, 503);
     assert_eq!(stale.json()["reason"], "the figures are stale: cannot reach kafka:9092");
+    assert_eq!(get(at, "/healthz").await.status, 200, "a restart mends no broker");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_no_longer_publishes_is_neither_ready_nor_well() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(1).publish();
+    let mut wishes = Wishes::default();
+    (wishes.raw.server.stalled_after_ms, wishes.raw.pipeline.publish_every_ms) = (300, 10);
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    let at = server.bound.http;
+    let begun = std::time::Instant::now();
+    let stalled = loop {
+        let reply = get(at, "/readyz").await;
+        if reply.status == 503 {
+            break reply;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}", reply.text());
+    };
+    assert!(begun.elapsed().as_millis() >= 200);
+    assert!(stalled.text().contains("the publisher has stalled"), "{}", stalled.text());
+    assert_eq!(get(at, "/healthz").await.status, 503);
+    publisher.day(2).publish();
+    while get(at, "/readyz").await.status != 200 {
+        assert!(begun.elapsed() < PATIENCE, "it has come back");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_view_is_named_and_its_headline_refused() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(1).province("浙江", 1).publish();
+    let server = TestServer::start(&publisher.results).await;
+    let at = server.bound.http;
+    let stop = |views: &[&str]| {
+        let why = "sum of gmv has over 38 digits".to_owned();
+        let stopped = views.iter().map(|view| ((*view).to_owned(), why.clone())).collect();
+        let state = State::Live;
+        publisher.results.set_status(Status { state, stopped, ..Status::default() });
+    };
+    assert_eq!(get(at, "/api/headline/gmv_day").await.status, 200);
+    stop(&[DAY]);
+    let ready = get(at, "/readyz").await;
+    assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("ready")));
+    assert_eq!(ready.json()["stoppedViews"], json!({DAY: "sum of gmv has over 38 digits"}));
+    let refused = get(at, "/api/headline/gmv_day").await;
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (409, &json!("view_stopped")));
+    assert!(refused.text().contains("over 38 digits"), "{}", refused.text());
+    let other = get(at, &format!("/api/headline/{PROVINCE}?key.province=%E6%B5%99%E6%B1%9F")).await;
+    assert_eq!(other.status, 200, "{}", other.text());
+    stop(&[DAY, PROVINCE]);
+    assert_eq!(get(at, "/readyz").await.status, 503, "there is nothing left to show");
 }
 
 #[tokio::test(flavor = "multi_thread")]

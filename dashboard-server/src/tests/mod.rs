@@ -10,3 +10,4 @@ mod ingest;
 mod access;
 mod sql;
 mod postgres;
+mod bounds;

@@ -161,10 +161,10 @@ async fn what_may_not_run_may_not_be_prepared() {
 }
 
 /// As much of a driver as it takes to prepare a statement: psql of this age cannot.
-struct Driver(tokio::net::TcpStream);
+pub(super) struct Driver(tokio::net::TcpStream);
 
 impl Driver {
-    async fn connect(server: &TestServer) -> Self {
+    pub(super) async fn connect(server: &TestServer) -> Self {
         let door = server.bound.postgres.expect("the door is open");
         let mut driver = Self(tokio::net::TcpStream::connect(door).await.expect("connects"));
         let words = b"\x00\x03\x00\x00user\0analyst\0database\0tidemark\0\0";
@@ -174,10 +174,16 @@ impl Driver {
         driver
     }
 
-    async fn prepare(&mut self, sql: &str) -> Result<(), String> {
+    pub(super) async fn prepare(&mut self, sql: &str) -> Result<(), String> {
         self.say(b'P', format!("s\0{sql}\0\0\0").as_bytes()).await;
         self.say(b'S', b"").await;
         self.until_ready().await.map(|_| ())
+    }
+
+    /// What psql does: one query without preparing it.
+    pub(super) async fn simple(&mut self, sql: &str) -> Result<Vec<Vec<String>>, String> {
+        self.say(b'Q', format!("{sql}\0").as_bytes()).await;
+        self.until_ready().await
     }
 
     async fn execute(&mut self) -> Result<Vec<Vec<String>>, String> {

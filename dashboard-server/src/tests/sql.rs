@@ -106,11 +106,6 @@ async fn what_does_not_read_is_refused() {
             reply.text()
         );
     }
-    for sql in ["SELECT lpad('x', 2000000000)", "SELECT rpad('x', orders * 1000000) FROM gmv_day"] {
-        let reply = ask(&server, sql).await;
-        assert_eq!(reply.json()["error"]["code"], "sql_refused", "{sql}: {}", reply.text());
-    }
-    assert_eq!(ask(&server, "SELECT lpad('7', 2, '0')").await.json()["rows"], json!([["07"]]));
     // Files are not tables, and functions that make much out of little are not there.
     for sql in [
         "SELECT * FROM '/etc/passwd'",

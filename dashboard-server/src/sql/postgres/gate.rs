@@ -19,8 +19,10 @@ use datafusion_postgres::pgwire::api::results::{Response, Tag};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 
+use crate::config::SqlConfig;
 use crate::sql::allow::{check_plan, check_sql_statement};
 use crate::sql::error::SqlError;
+use crate::sql::size::check_tables;
 use crate::sql::tables::Pin;
 
 /// Settings a client may change: how values are written, and nothing about the engine.
@@ -49,12 +51,38 @@ const SHOWN: [&str; 3] = ["server_version", "transaction_isolation", "client_enc
 /// The first hook: whatever reaches the library has passed here.
 pub(super) struct Gate {
     pin: Arc<Pin>,
+    limits: SqlConfig,
 }
 
 impl Gate {
     /// Queries see the cut of `pin`, which is renewed before each of them.
-    pub(super) fn new(pin: Arc<Pin>) -> Self {
-        Self { pin }
+    pub(super) fn new(pin: Arc<Pin>, limits: SqlConfig) -> Self {
+        Self { pin, limits }
+    }
+
+    async fn checked_plan(
+        &self,
+        statement: &Statement,
+        session: &SessionContext,
+    ) -> PgWireResult<LogicalPlan> {
+        check_tables(statement, &self.limits).map_err(|error| pg_error(&error))?;
+        let engine = EngineStatement::Statement(Box::new(statement.clone()));
+        let plan = session.state().statement_to_plan(engine).await;
+        let plan = plan.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
+        check_plan(&plan).map_err(|error| pg_error(&error))?;
+        Ok(plan)
+    }
+
+    async fn query(
+        &self,
+        statement: &Statement,
+        session: &SessionContext,
+        format: Arc<FormatOptions>,
+    ) -> PgWireResult<Response> {
+        let plan = self.checked_plan(statement, session).await?;
+        let frame = session.execute_logical_plan(plan).await;
+        let frame = frame.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
+        Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(format)).await?))
     }
 }
 
@@ -112,17 +140,6 @@ fn refused(statement: &Statement) -> SqlError {
     SqlError::Refused { what: words.join(" ") }
 }
 
-async fn checked_plan(
-    statement: &Statement,
-    session: &SessionContext,
-) -> PgWireResult<LogicalPlan> {
-    let engine = EngineStatement::Statement(Box::new(statement.clone()));
-    let plan = session.state().statement_to_plan(engine).await;
-    let plan = plan.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
-    check_plan(&plan).map_err(|error| pg_error(&error))?;
-    Ok(plan)
-}
-
 fn nothing_plan() -> LogicalPlan {
     let schema = Arc::new(DFSchema::empty());
     LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })
@@ -142,7 +159,7 @@ impl QueryHook for Gate {
             Ok(Passage::Query) => {
                 self.pin.renew();
                 let format = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
-                Some(query(statement, session, format).await)
+                Some(self.query(statement, session, format).await)
             }
             Err(error) => Some(Err(pg_error(&error))),
         }
@@ -157,7 +174,7 @@ impl QueryHook for Gate {
         match passage(statement) {
             Ok(Passage::SmallTalk) => None,
             Ok(Passage::Nothing(_)) => Some(Ok(nothing_plan())),
-            Ok(Passage::Query) => Some(checked_plan(statement, session).await),
+            Ok(Passage::Query) => Some(self.checked_plan(statement, session).await),
             Err(error) => Some(Err(pg_error(&error))),
         }
     }
@@ -186,27 +203,18 @@ impl QueryHook for Gate {
     }
 }
 
-async fn query(
-    statement: &Statement,
-    session: &SessionContext,
-    format: Arc<FormatOptions>,
-) -> PgWireResult<Response> {
-    let plan = checked_plan(statement, session).await?;
-    let frame = session.execute_logical_plan(plan).await;
-    let frame = frame.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
-    Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(format)).await?))
-}
-
 /// A SQL error with its SQLSTATE, and its place where it is known.
 pub(super) fn pg_error(error: &SqlError) -> PgWireError {
     let code = match error {
         SqlError::Syntax { .. } => "42601",
         SqlError::Refused { .. } => "42501",
+        SqlError::TooLarge { .. } => "54001",
         SqlError::Plan { .. } => "42000",
         SqlError::Params { .. } => "22023",
         SqlError::Busy { .. } => "53300",
         SqlError::Timeout { .. } => "57014",
         SqlError::Memory { .. } => "53200",
+        SqlError::Row { .. } => "54000",
         SqlError::Run { .. } => "22000",
         SqlError::Stopped => "57P01",
     };

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datafusion::prelude::SessionContext;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::pgwire::api::portal::Portal;
@@ -17,13 +16,17 @@ use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
-use datafusion_postgres::{DfSessionService, Parser, QueryHook};
+use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::{Sink, StreamExt as _};
 
 use super::gate::{Gate, pg_error};
+use super::parser::SizedParser;
 use crate::config::SqlConfig;
 use crate::sql::SqlService;
 use crate::sql::error::SqlError;
+use crate::sql::growth::Budget;
+use crate::sql::session::Session;
+use crate::sql::size::check_text;
 use crate::sql::tables::Pin;
 
 /// Where the library keeps what a client set with `SET statement_timeout`, in milliseconds.
@@ -32,18 +35,23 @@ const STATEMENT_TIMEOUT: &str = "statement_timeout_ms";
 /// One connection's queries.
 pub(super) struct LimitedService {
     library: DfSessionService,
+    parser: Arc<SizedParser>,
     service: SqlService,
+    budget: Arc<Budget>,
 }
 
 impl LimitedService {
     /// Queries run in `session`, whose tables are those of `pin`.
-    pub(super) fn new(service: SqlService, session: SessionContext, pin: Arc<Pin>) -> Self {
+    pub(super) fn new(service: SqlService, session: Session, pin: Arc<Pin>) -> Self {
         let hooks: Vec<Arc<dyn QueryHook>> = vec![
-            Arc::new(Gate::new(pin)),
+            Arc::new(Gate::new(pin, service.limits().config.clone())),
             Arc::new(SetShowHook),
             Arc::new(TransactionStatementHook),
         ];
-        Self { library: DfSessionService::new_with_hooks(Arc::new(session), hooks), service }
+        let limits = service.limits().config.clone();
+        let library = DfSessionService::new_with_hooks(Arc::new(session.context), hooks);
+        let parser = Arc::new(SizedParser::new(library.query_parser(), limits));
+        Self { library, parser, service, budget: session.budget }
     }
 
     fn config(&self) -> &SqlConfig {
@@ -60,6 +68,8 @@ impl LimitedService {
         metrics::counter!("tidemark_sql_queries_total", "door" => "postgres").increment(1);
         let most = self.config().time_max;
         let after = asked.map_or(most, |asked| asked.min(most));
+        // Between batches the engine stops by itself; within one the functions ask.
+        let _running = self.budget.begin(after, Arc::default());
         let timed = tokio::time::timeout(after, running).await;
         timed.unwrap_or_else(|_| Err(pg_error(&SqlError::Timeout { after })))
     }
@@ -108,6 +118,7 @@ impl SimpleQueryHandler for LimitedService {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        check_text(query, self.config()).map_err(|error| pg_error(&error))?;
         let asked = statement_timeout(client);
         let running = async {
             let responses = SimpleQueryHandler::do_query(&self.library, client, query).await?;
@@ -124,10 +135,10 @@ impl SimpleQueryHandler for LimitedService {
 #[async_trait]
 impl ExtendedQueryHandler for LimitedService {
     type Statement = <DfSessionService as ExtendedQueryHandler>::Statement;
-    type QueryParser = Parser;
+    type QueryParser = SizedParser;
 
     fn query_parser(&self) -> Arc<Self::QueryParser> {
-        self.library.query_parser()
+        Arc::clone(&self.parser)
     }
 
     async fn do_query<C>(

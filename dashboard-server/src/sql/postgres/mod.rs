@@ -6,6 +6,7 @@
 mod door;
 mod gate;
 mod limited;
+mod parser;
 mod startup;
 
 pub use door::{PostgresDoor, PostgresError};

@@ -1,0 +1,58 @@
+//! The library's parser behind our bounds: a prepared statement is counted before it is parsed.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion_postgres::Parser;
+use datafusion_postgres::pgwire::api::portal::Format;
+use datafusion_postgres::pgwire::api::results::FieldInfo;
+use datafusion_postgres::pgwire::api::stmt::QueryParser;
+use datafusion_postgres::pgwire::api::{ClientInfo, Type};
+use datafusion_postgres::pgwire::error::PgWireResult;
+
+use super::gate::pg_error;
+use crate::config::SqlConfig;
+use crate::sql::size::check_text;
+
+/// Refuses what is too large, and leaves the rest to the library.
+pub(super) struct SizedParser {
+    library: Arc<Parser>,
+    limits: SqlConfig,
+}
+
+impl SizedParser {
+    /// The parser of one connection.
+    pub(super) fn new(library: Arc<Parser>, limits: SqlConfig) -> Self {
+        Self { library, limits }
+    }
+}
+
+#[async_trait]
+impl QueryParser for SizedParser {
+    type Statement = <Parser as QueryParser>::Statement;
+
+    async fn parse_sql<C>(
+        &self,
+        client: &C,
+        sql: &str,
+        types: &[Option<Type>],
+    ) -> PgWireResult<Option<Self::Statement>>
+    where
+        C: ClientInfo + Unpin + Send + Sync,
+    {
+        check_text(sql, &self.limits).map_err(|error| pg_error(&error))?;
+        self.library.parse_sql(client, sql, types).await
+    }
+
+    fn get_parameter_types(&self, statement: &Self::Statement) -> PgWireResult<Vec<Type>> {
+        self.library.get_parameter_types(statement)
+    }
+
+    fn get_result_schema(
+        &self,
+        statement: &Self::Statement,
+        column_format: Option<&Format>,
+    ) -> PgWireResult<Vec<FieldInfo>> {
+        self.library.get_result_schema(statement, column_format)
+    }
+}
