@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::closing::{Closing, Doorkeeper};
 use crate::config::Config;
 use crate::http::access::Tickets;
+use crate::http::login::Sessions;
 use crate::http::router::router;
 use crate::http::state::AppState;
 use crate::ingest::IngestSink;
@@ -186,6 +187,7 @@ fn state(
     pulse: Arc<Pulse>,
     keeper: &Doorkeeper,
 ) -> AppState {
+    let session_life = parts.config.server.session_life;
     AppState {
         results: parts.results,
         hub,
@@ -198,6 +200,7 @@ fn state(
         config: parts.config.server,
         metrics: parts.metrics,
         tickets: Arc::new(Tickets::new(parts.clock.clone())),
+        sessions: Sessions::new(parts.clock.clone(), session_life),
         clock: parts.clock,
         closing: keeper.closing(),
         guest: keeper.guest(),

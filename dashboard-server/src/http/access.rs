@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::error::ApiError;
+use super::login::is_let_in;
 use super::state::AppState;
 use crate::clock::Clock;
 use crate::config::{ServerConfig, TokenHash};
@@ -44,7 +45,7 @@ pub async fn check_access(
     }
     check_origin(request.headers(), &host, &state.config)?;
     let open = is_open(request.uri().path()) || state.config.tokens.is_empty();
-    if !open && !bears_token(request.headers(), &state.config.tokens) {
+    if !open && !is_let_in(&state, request.headers()) {
         return Err(ApiError::Unauthorized);
     }
     Ok(next.run(request).await)
@@ -94,10 +95,11 @@ fn check_origin(
     }
 }
 
-/// What holds no figure: the page itself, and what probes ask. The WebSocket has its ticket.
+/// What holds no figure: the page itself, its way in, and what probes ask. The WebSocket has its ticket.
 fn is_open(path: &str) -> bool {
+    let open = ["/api/ws", "/api/session", "/api/login", "/api/logout"];
     let guarded = ["/api/", "/metrics", "/lite"];
-    path == "/api/ws" || !guarded.iter().any(|prefix| path.starts_with(prefix))
+    open.contains(&path) || !guarded.iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// Whether the request shows one of `tokens`.
@@ -162,7 +164,11 @@ impl Tickets {
     }
 }
 
-fn random_text() -> Result<String, ApiError> {
+/// 256 random bits as text.
+///
+/// # Errors
+/// When the system has none to give.
+pub(super) fn random_text() -> Result<String, ApiError> {
     use std::io::Read as _;
     let mut bytes = [0_u8; 32];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));

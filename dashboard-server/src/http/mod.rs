@@ -4,6 +4,7 @@ pub mod router;
 pub mod state;
 pub mod error;
 pub mod access;
+pub mod login;
 pub mod headers;
 pub mod pages;
 mod reload;

@@ -3,15 +3,22 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tower_http::compression::CompressionLayer;
 
 use super::state::AppState;
 use super::{
-    access, error, events, headers, headline, health, ingest, lite, pages, reload, screens, sql, views,
+    access, error, events, headers, headline, health, ingest, lite, login, pages, reload, screens, sql,
+    views,
 };
 use crate::websocket::upgrade;
+
+/// A token is a line of text.
+fn login_limit() -> DefaultBodyLimit {
+    DefaultBodyLimit::max(4_096)
+}
 
 /// The whole outside of the server.
 pub fn router(state: Arc<AppState>) -> Router {
@@ -33,6 +40,9 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/api/headline/{view}", get(headline::get_headline))
         .route("/api/ws", get(upgrade::upgrade_viewer))
         .route("/api/ws-ticket", post(access::create_ticket))
+        .route("/api/session", get(login::get_session))
+        .route("/api/login", post(login::log_in).layer(login_limit()))
+        .route("/api/logout", post(login::log_out))
         .route("/api/events", get(events::stream_events))
         // Analysts
         .route("/api/sql", post(sql::run_query).layer(sql::body_limit()))

@@ -7,6 +7,7 @@ use tidemark_pipeline::results::Results;
 use tokio::sync::Semaphore;
 
 use super::access::Tickets;
+use super::login::Sessions;
 use crate::clock::Clock;
 use crate::closing::{Closing, Guest};
 use crate::config::ServerConfig;
@@ -43,6 +44,8 @@ pub struct AppState {
     pub clock: Clock,
     /// Tickets for WebSockets.
     pub tickets: Arc<Tickets>,
+    /// Who is logged in.
+    pub sessions: Sessions,
     /// Says when the server goes away.
     pub closing: Closing,
     /// Cloned for every open socket; shutdown waits until all are dropped.

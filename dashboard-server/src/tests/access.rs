@@ -108,3 +108,60 @@ async fn with_tokens_a_socket_needs_a_ticket_that_opens_once() {
         Socket::open_as(at, &[("authorization", "Bearer sesame")]).await.expect("is let in");
     bearer.expect("hello").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_logs_in_with_a_token_and_stays_in_by_a_cookie_that_script_cannot_read() {
+    let server = with_token("sesame").await;
+    let at = server.bound.http;
+    assert_eq!(get(at, "/api/session").await.json(), json!({"needsLogin": true, "isOpen": false}));
+    let wrong = post(at, "/api/login", &[], "{\"token\":\"sesam\"}").await;
+    assert_eq!((wrong.status, wrong.header("set-cookie")), (401, None));
+    let secret = post(at, "/api/login", &[], "\"sesame\"").await;
+    assert!(secret.status == 400 && !secret.text().contains("sesame"), "{}", secret.text());
+
+    let own = format!("http://{at}");
+    let login = post(at, "/api/login", &[("Origin", &own)], "{\"token\":\"sesame\"}").await;
+    assert_eq!(login.status, 204, "{}", login.text());
+    let set = login.header("set-cookie").expect("a cookie");
+    assert!(set.contains("; HttpOnly") && set.contains("; SameSite=Strict"), "{set}");
+    assert!(!set.contains("Secure") && !set.contains("sesame"), "{set}");
+    let cookie = set.split(';').next().expect("a pair").to_owned();
+    let carried = [("Cookie", cookie.as_str())];
+    for path in ["/api/screens/none", "/api/views", "/lite"] {
+        assert_ne!(send(at, &format!("GET {path}"), &carried, b"").await.status, 401, "{path}");
+    }
+    let session = send(at, "GET /api/session", &carried, b"").await;
+    assert_eq!(session.json(), json!({"needsLogin": true, "isOpen": true}));
+
+    // The cookie alone opens no socket: its ticket does, as the first message.
+    let mut bare = Socket::open_as(at, &[("cookie", cookie.as_str())]).await.expect("is let in");
+    bare.say("{\"type\":\"ping\"}").await;
+    assert_eq!(bare.expect("error").await["code"], "unauthorized");
+    let ticket = post(at, "/api/ws-ticket", &carried, "").await.json()["ticket"].clone();
+    let mut socket = Socket::open_as(at, &[("cookie", cookie.as_str())]).await.expect("is let in");
+    socket.say(&json!({"type": "auth", "ticket": ticket}).to_string()).await;
+    socket.expect("hello").await;
+
+    let foreign = [("Origin", "http://evil.example.com"), carried[0]];
+    assert_eq!(post(at, "/api/ws-ticket", &foreign, "").await.status, 403);
+    assert_eq!(post(at, "/api/logout", &carried, "").await.status, 204);
+    assert_eq!(send(at, "GET /api/views", &carried, b"").await.status, 401);
+    assert_eq!(send(at, "GET /api/views", &[("Cookie", "tidemark_session=guess")], b"").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_tls_the_cookie_never_leaves_it_and_without_tokens_there_is_nothing_to_log_in_to() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(1).publish();
+    let mut wishes = Wishes::default();
+    wishes.raw.server.tokens = vec![Sha256::digest("sesame").iter().map(|byte| format!("{byte:02x}")).collect()];
+    wishes.raw.server.origins = vec!["https://wall.example.com".to_owned()];
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    let headers = [("Origin", "https://wall.example.com"), ("Host", "wall.example.com")];
+    let login = post(server.bound.http, "/api/login", &headers, "{\"token\":\"sesame\"}").await;
+    assert!(login.header("set-cookie").expect("a cookie").ends_with("; Secure"), "{}", login.head);
+
+    let open = TestServer::start(&publisher.results).await;
+    let session = get(open.bound.http, "/api/session").await.json();
+    assert_eq!(session, json!({"needsLogin": false, "isOpen": true}));
+}

@@ -9,13 +9,15 @@ class Bench {
   states: (readonly [boolean, number])[] = [];
   private timers: { id: number; at: number; run: () => void }[] = [];
   private nextId = 1;
-  readonly live = new LiveSocket(
-    'ws://test/api/ws',
-    {
-      frame: (frame) => this.frames.push(frame.type),
-      state: (open, attempt) => this.states.push([open, attempt]),
-    },
-    {
+
+  readonly live: LiveSocket;
+
+  constructor(ticket?: () => Promise<string>) {
+    const events = {
+      frame: (frame: { type: string }) => this.frames.push(frame.type),
+      state: (open: boolean, attempt: number) => this.states.push([open, attempt]),
+    };
+    this.live = new LiveSocket('ws://test/api/ws', events, {
       open: () => this.newSocket(),
       now: () => this.now,
       random: () => 1,
@@ -26,8 +28,9 @@ class Bench {
       clearTimer: (id) => {
         this.timers = this.timers.filter((timer) => timer.id !== id);
       },
-    },
-  );
+      ticket,
+    });
+  }
 
   /** Lets `ms` pass, running what comes due in order. */
   pass(ms: number): void {
@@ -157,6 +160,29 @@ describe('LiveSocket', () => {
     bench.live.connect();
     bench.live.connect();
     bench.pass(1000);
+    expect(bench.sockets).toHaveLength(2);
+  });
+
+  it('shows a ticket first and is open only then', async () => {
+    const bench = new Bench(() => Promise.resolve('once'));
+    bench.live.connect();
+    bench.socket.opens();
+    expect(bench.states).toEqual([]);
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(bench.socket.sent).toEqual(['{"type":"auth","ticket":"once"}']);
+    expect(bench.states).toEqual([[true, 0]]);
+  });
+
+  it('tries again when it gets no ticket', async () => {
+    const bench = new Bench(() => Promise.reject(new Error('not now')));
+    bench.live.connect();
+    bench.socket.opens();
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(bench.socket.sent).toEqual([]);
+    expect(bench.states).toEqual([[false, 1]]);
+    bench.pass(250);
     expect(bench.sockets).toHaveLength(2);
   });
 

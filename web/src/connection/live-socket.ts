@@ -2,6 +2,7 @@
  * One WebSocket that is kept up for as long as the page lives.
  *
  *   connecting ──open──▶ open ──close, error, 7.5 s of silence, bye──▶ waiting ──▶ connecting
+ *                 └─ where a token is needed: ask for a ticket, show it first ─┘
  *
  * It queues nothing and knows no views: it says when it is open and hands over decoded frames.
  * Time, chance and the socket itself are passed in, so that tests need no network and no sleep.
@@ -28,6 +29,8 @@ export interface Surroundings {
   readonly random: () => number;
   readonly setTimer: (run: () => void, ms: number) => number;
   readonly clearTimer: (id: number) => void;
+  /** Gives what the first message shows, where the server wants to see a ticket. */
+  readonly ticket?: (() => Promise<string>) | undefined;
 }
 
 export interface SocketEvents {
@@ -74,6 +77,26 @@ export class LiveSocket {
   }
 
   private opened(): void {
+    if (this.around.ticket === undefined) this.ready();
+    else void this.showTicket(this.socket, this.around.ticket);
+  }
+
+  private async showTicket(
+    socket: SocketLike | undefined,
+    ticket: () => Promise<string>,
+  ): Promise<void> {
+    try {
+      const auth = JSON.stringify({ type: 'auth', ticket: await ticket() });
+      // Another socket may have taken its place while the ticket was on its way.
+      if (socket === undefined || socket !== this.socket) return;
+      socket.send(auth);
+      this.ready();
+    } catch {
+      this.lost(socket, undefined);
+    }
+  }
+
+  private ready(): void {
     this.openedAt = this.around.now();
     this.events.state(true, 0);
     this.keepPinging();
@@ -134,8 +157,9 @@ export class LiveSocket {
 }
 
 /** The real browser around a socket. */
-export function browserSurroundings(): Surroundings {
+export function browserSurroundings(ticket?: () => Promise<string>): Surroundings {
   return {
+    ticket,
     open: (url) => new WebSocket(url),
     now: () => performance.now(),
     random: () => Math.random(),

@@ -94,6 +94,7 @@ export class Wall {
     readonly maps: ReadonlyMap<string, MapPack>,
     catalogue: Catalogue,
     url: string,
+    ticket?: () => Promise<string>,
   ) {
     this.views = viewsOf(screen);
     this.shapes = new Map();
@@ -107,7 +108,7 @@ export class Wall {
       frame: (frame: ServerFrame) => this.received(frame),
       state: (open: boolean, attempt: number) => this.connectionChanged(open, attempt),
     };
-    this.socket = new LiveSocket(url, events, browserSurroundings());
+    this.socket = new LiveSocket(url, events, browserSurroundings(ticket));
   }
 
   start(): void {
