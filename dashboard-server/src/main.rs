@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tidemark::commands::{CommandLine, run};
+use tidemark::commands::{CommandLine, run, told};
 
 fn main() -> ExitCode {
     match run(CommandLine::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("tidemark: {error:#}");
+            eprintln!("tidemark: {}", told(&error));
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,6 @@
 //! `tidemark demo`: a generated Double 11 on an embedded log.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,13 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use tidemark_pipeline::generator::{Generator, GeneratorOptions, play};
-use tidemark_pipeline::results::Mode;
+use tidemark_pipeline::results::{Mode, ViewInfo};
 use tidemark_pipeline::source::local_log::LocalLogWriter;
 use tidemark_pipeline::source::pace::{Speed, SystemClock};
 use tidemark_pipeline::source::player::Stage;
 use tidemark_pipeline::source::progress::Progress;
 use tidemark_pipeline::sql::Catalog;
 
+use super::prepared::prepared;
 use super::serve::Embedded;
 use super::serving::{self, Input};
 use super::{ConfigArgs, DoorArgs};
@@ -61,14 +63,19 @@ const ORDERS: &str = "orders";
 /// # Errors
 /// When it cannot start, or stops by itself.
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let mut config = args.config.load(&args.doors)?;
+    let (mut config, _) = prepared(&args.config, &args.doors, |_| None)?;
     config.pipeline.data_dir = config.pipeline.data_dir.join("demo");
     begin_anew(&config.pipeline.data_dir)?;
     // The demo needs no Kafka, whatever the stream says.
     set_for_all(&mut config, "connector", "embedded")?;
     let catalog = serving::load_catalog(&config)?;
     let played = played(&catalog, args.stream.as_deref())?;
-    let generator = Generator::new(options(&args)?).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
+    let generator = || {
+        let options = options(&args)?;
+        Generator::new(options).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))
+    };
+    refuse_another_schema(&mut generator()?, &catalog, &played)?;
+    let generator = generator()?;
     let mut embedded = Embedded::default();
     let streams = catalog.logs().map(|plan| embedded.add(&config, &plan.definition));
     let streams = streams.collect::<anyhow::Result<_>>()?;
@@ -77,10 +84,10 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     let playing = start_playing(generator, writer, args.speed, Arc::clone(&stop))?;
     let is_quiet = args.config.quiet;
-    let served = serving::run(config, catalog, input, |bound, _| {
+    let served = serving::run(config, catalog, input, |bound, results| {
         serving::print_addresses(bound);
         if !is_quiet {
-            welcome(bound);
+            welcome(bound, &results.views());
         }
     });
     stop.store(true, Ordering::Relaxed);
@@ -95,6 +102,37 @@ fn played(catalog: &Catalog, wanted: Option<&str>) -> anyhow::Result<String> {
     let orders = catalog.streams.contains_key(ORDERS).then_some(ORDERS);
     let wanted = wanted.or(orders.filter(|_| catalog.logs().count() > 1));
     Ok(serving::chosen_stream(catalog, wanted)?.definition.name.clone())
+}
+
+/// Records that are looked at to see whether a stream takes what the generator makes.
+const LOOKED_AT: usize = 200;
+
+/// A stream of another schema would reject every record, and the wall would stay empty without a word.
+fn refuse_another_schema(
+    generator: &mut Generator,
+    catalog: &Catalog,
+    stream: &str,
+) -> anyhow::Result<()> {
+    let Some(plan) = catalog.streams.get(stream) else { return Ok(()) };
+    let mut made = BTreeSet::new();
+    for _ in 0..LOOKED_AT {
+        let Some(generated) = generator.next_record() else { break };
+        let record: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(generated.record.payload).unwrap_or_default();
+        made.extend(record.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name));
+    }
+    let needed = plan.definition.columns.iter().filter(|column| column.is_field());
+    let needed = needed.filter(|column| !column.field.is_nullable()).map(|column| column.field.name());
+    let missing: Vec<&str> = needed.filter(|name| !made.contains(*name)).map(String::as_str).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "stream {stream} needs columns the demo's generated orders do not have: {}. Every record would be \
+         rejected. Play your own records: `tidemark serve` with 'connector' = 'embedded' and POST \
+         /api/ingest/{stream} or `tidemark replay`",
+        missing.join(", ")
+    )
 }
 
 /// Every demo begins with an empty folder of its own.
@@ -153,11 +191,46 @@ fn start_playing(
 }
 
 #[expect(clippy::print_stderr, reason = "a word to the person who started it, apart from the addresses")]
-fn welcome(bound: Bound) {
+fn welcome(bound: Bound, views: &[Arc<ViewInfo>]) {
     eprintln!("\n  A generated Double 11 is playing. Open  http://{}\n", bound.http);
-    if let Some(postgres) = bound.postgres {
-        eprintln!("  psql:      psql -h {} -p {} -c 'SELECT * FROM gmv_by_province'", postgres.ip(), postgres.port());
+    if let (Some(postgres), Some(view)) = (bound.postgres, views.first()) {
+        let (ip, port, name) = (postgres.ip(), postgres.port(), &view.name);
+        eprintln!("  psql:      psql -h {ip} -p {port} -c 'SELECT * FROM {name}'");
     }
-    eprintln!("  a figure:  curl http://{}/api/headline/gmv_day", bound.http);
+    if let Some(view) = views.iter().find(|view| is_one_figure(view)) {
+        eprintln!("  a figure:  curl http://{}/api/headline/{}", bound.http, view.name);
+    }
     eprintln!("  stop:      Ctrl-C\n");
+}
+
+/// Whether a view has one row a window, so that its headline needs no key.
+fn is_one_figure(view: &ViewInfo) -> bool {
+    let window = [view.window_start, view.window_end];
+    let window = window.into_iter().flatten().filter_map(|at| view.schema.fields().get(at));
+    let window: Vec<&String> = window.map(|field| field.name()).collect();
+    view.scope.is_some() && view.keys.iter().all(|key| window.contains(&key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(sql_dir: &std::path::Path, stream: &str) -> anyhow::Result<()> {
+        let catalog = Catalog::load(sql_dir, &std::collections::BTreeMap::new()).map_err(serving::together)?;
+        let mut generator = Generator::new(GeneratorOptions::default()).expect("valid");
+        refuse_another_schema(&mut generator, &catalog, stream)
+    }
+
+    #[test]
+    fn the_shipped_stream_takes_what_the_demo_makes_and_another_schema_is_refused() {
+        let shipped = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../sql"));
+        check(shipped, ORDERS).expect("fits");
+        let folder = tempfile::tempdir().expect("folder");
+        std::fs::create_dir(folder.path().join("streams")).expect("folder");
+        let sql = "CREATE TABLE parcels (parcel STRING NOT NULL, weighed_at TIMESTAMP(3) NOT NULL, note STRING,\n\
+                   WATERMARK FOR weighed_at AS weighed_at - INTERVAL '5' SECOND) WITH ('connector' = 'embedded');";
+        std::fs::write(folder.path().join("streams/parcels.sql"), sql).expect("writes");
+        let refused = check(folder.path(), "parcels").expect_err("fits nothing").to_string();
+        assert!(refused.contains("parcel, weighed_at") && !refused.contains("note"), "{refused}");
+    }
 }

@@ -11,6 +11,7 @@ pub mod sql;
 mod client;
 mod destination;
 mod local_ingest;
+mod prepared;
 mod serving;
 mod table;
 
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, Overrides, RawConfig, read};
+use crate::config::{Config, ConfigError, Overrides, RawConfig, read_all};
 use crate::telemetry::{Verbosity, install_logs};
 
 /// The number on the wall, live, exact and provable: Kafka orders to GMV in SQL.
@@ -91,21 +92,32 @@ impl ConfigArgs {
     /// # Errors
     /// When the file cannot be read, with its name; or all mistakes in it.
     pub fn load(&self, doors: &DoorArgs) -> anyhow::Result<Config> {
-        let raw = match &self.config {
-            None => RawConfig::default(),
-            Some(file) => {
-                let text = std::fs::read_to_string(file)
-                    .with_context(|| format!("cannot read the configuration {}", file.display()))?;
-                read(&text, file)?
+        let (raw, mut mistakes) = self.read()?;
+        match Config::check(raw, self.overrides(doors)) {
+            Ok(config) if mistakes.is_empty() => Ok(config),
+            Ok(_) => Err(ConfigError { mistakes }.into()),
+            Err(more) => {
+                mistakes.extend(more.mistakes);
+                Err(ConfigError { mistakes }.into())
             }
-        };
-        let overrides = Overrides {
+        }
+    }
+
+    /// The file as written, with the mistakes in it.
+    fn read(&self) -> anyhow::Result<(RawConfig, Vec<String>)> {
+        let Some(file) = &self.config else { return Ok((RawConfig::default(), Vec::new())) };
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the configuration {}", file.display()))?;
+        Ok(read_all(&text, file)?)
+    }
+
+    fn overrides(&self, doors: &DoorArgs) -> Overrides {
+        Overrides {
             listen: doors.listen.clone(),
             postgres: doors.postgres.clone(),
             data_dir: self.data_dir.clone(),
             sql_dir: self.sql_dir.clone(),
-        };
-        Ok(Config::check(raw, overrides)?)
+        }
     }
 
     /// How much is logged.
@@ -127,6 +139,23 @@ impl Command {
     }
 }
 
+/// An error with its causes in one line, for a person. A cause that the error has told already is left
+/// out, and so are the names the engine gives its own catalogue.
+#[must_use]
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&cause);
+    }
+    text.replace("datafusion.public.", "")
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -142,5 +171,23 @@ pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Reload(args) => reload::run(args),
         Command::CloseDay(args) => close_day::run(args),
         Command::Sql(args) => sql::run(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("stream orders: {source}")]
+    struct Outer {
+        source: std::io::Error,
+    }
+
+    #[test]
+    fn a_cause_is_told_once_and_the_engines_own_names_never() {
+        let source = std::io::Error::other("no table datafusion.public.orders");
+        let error = anyhow::Error::new(Outer { source }).context("cannot start");
+        assert_eq!(told(&error), "cannot start: stream orders: no table orders");
     }
 }

@@ -9,11 +9,13 @@ use anyhow::bail;
 use clap::Args;
 use tidemark_pipeline::results::Mode;
 use tidemark_pipeline::run::live::{OpenSource, StreamInput};
+use tidemark_pipeline::source::SourceError;
 use tidemark_pipeline::source::kafka::KafkaSource;
 use tidemark_pipeline::source::local_log::{LocalLog, LocalLogWriter, Retention};
 use tidemark_pipeline::sql::{Catalog, StreamDefinition, options};
 
 use super::local_ingest::LocalIngest;
+use super::prepared::{SourceMistake, prepared};
 use super::serving::{self, Input};
 use super::{ConfigArgs, DoorArgs};
 use crate::clock::Clock;
@@ -45,10 +47,33 @@ pub struct ServeArgs {
 /// # Errors
 /// When it cannot start, or stops by itself.
 pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    let config = args.config.load(&args.doors)?;
-    let catalog = serving::load_catalog(&config)?;
+    let (config, catalog) = prepared(&args.config, &args.doors, check_source)?;
     let input = input(&config, &catalog)?;
     serving::run(config, catalog, input, |bound, _| serving::print_addresses(bound))
+}
+
+/// What keeps a server from reading a stream, as far as that can be said without asking its brokers.
+pub(super) fn check_source(definition: &StreamDefinition) -> Option<SourceMistake> {
+    match definition.connector.as_str() {
+        "embedded" => None,
+        "kafka" => match KafkaSource::new(&definition.options) {
+            Ok(_) => None,
+            Err(error) => {
+                let option = match &error {
+                    SourceError::BadOption { option, .. } => Some(option.clone()),
+                    _ => None,
+                };
+                Some(SourceMistake { option, message: error.to_string() })
+            }
+        },
+        other => Some(SourceMistake {
+            option: Some("connector".to_owned()),
+            message: format!(
+                "'connector' = '{other}': a server reads 'kafka' or 'embedded' (files are for \
+                 `tidemark run` and `tidemark replay`)"
+            ),
+        }),
+    }
 }
 
 fn input(config: &Config, catalog: &Catalog) -> anyhow::Result<Input> {

@@ -44,6 +44,8 @@ pub struct ServerConfig {
     pub origins: Vec<String>,
     /// Hashes of the tokens; empty means loopback only.
     pub tokens: Vec<TokenHash>,
+    /// See [`RawServerConfig::session_hours`].
+    pub session_life: Duration,
     /// See [`RawServerConfig::connections_max`].
     pub connections_max: usize,
     /// See [`RawServerConfig::postgres_connections_max`].
@@ -130,6 +132,7 @@ impl ServerConfig {
         within(mistakes, "server.ingest-in-flight-max", wide(raw.ingest_in_flight_max), 1, 1_000);
         within(mistakes, "server.ping-every-ms", raw.ping_every_ms, 100, 60_000);
         within(mistakes, "server.write-timeout-ms", raw.write_timeout_ms, 100, 600_000);
+        within(mistakes, "server.session-hours", raw.session_hours, 1, 8_760);
         within(mistakes, "server.stalled-after-ms", raw.stalled_after_ms, 100, 3_600_000);
         let listen = address(mistakes, "server.listen", &raw.listen);
         let postgres = match raw.postgres.as_str() {
@@ -146,6 +149,7 @@ impl ServerConfig {
             postgres,
             origins,
             tokens,
+            session_life: Duration::from_secs(raw.session_hours.saturating_mul(3_600)),
             connections_max: raw.connections_max,
             postgres_connections_max: raw.postgres_connections_max,
             ingest_in_flight_max: raw.ingest_in_flight_max,

@@ -37,6 +37,18 @@ impl fmt::Display for ConfigError {
 /// # Errors
 /// Every syntax error, unknown key and value of the wrong type in the text.
 pub fn read(text: &str, file: &Path) -> Result<RawConfig, ConfigError> {
+    match read_all(text, file)? {
+        (config, mistakes) if mistakes.is_empty() => Ok(config),
+        (_, mistakes) => Err(ConfigError { mistakes }),
+    }
+}
+
+/// The configuration in `text` with the mistakes in it: what is wrong keeps its default, so that the
+/// rest can be checked too.
+///
+/// # Errors
+/// Every syntax error: then nothing can be said of the rest.
+pub fn read_all(text: &str, file: &Path) -> Result<(RawConfig, Vec<String>), ConfigError> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut reader = Reader { text, file, mistakes: Vec::new() };
     for error in &errors {
@@ -46,11 +58,7 @@ pub fn read(text: &str, file: &Path) -> Result<RawConfig, ConfigError> {
         return Err(ConfigError { mistakes: reader.mistakes });
     }
     let config = reader.whole(table.get_ref());
-    if reader.mistakes.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigError { mistakes: reader.mistakes })
-    }
+    Ok((config, reader.mistakes))
 }
 
 const SECTIONS: [&str; 4] = ["server", "sql", "pipeline", "streams"];
@@ -134,7 +142,10 @@ impl Reader<'_> {
                 continue;
             };
             let stream = config.streams.entry(name.get_ref().to_string()).or_default();
-            for (option, text) in self.options("", options) {
+            let places = config.stream_places.entry(name.get_ref().to_string()).or_default();
+            places.place = self.named_place(&name.span());
+            for (option, text, span) in self.options("", options) {
+                places.options.insert(option.clone(), self.named_place(&span));
                 stream.insert(option, text);
             }
         }
@@ -142,15 +153,23 @@ impl Reader<'_> {
 
     /// The options of a stream; `properties.bootstrap.servers` without quotes is a table in a
     /// table to TOML, and one name to everyone else.
-    fn options(&mut self, prefix: &str, table: &DeTable<'_>) -> Vec<(String, String)> {
+    fn options(
+        &mut self,
+        prefix: &str,
+        table: &DeTable<'_>,
+    ) -> Vec<(String, String, Range<usize>)> {
         let mut found = Vec::new();
         for (key, value) in table {
             let name = format!("{prefix}{}", key.get_ref());
+            // A dotted key begins where its line does.
+            let first = line_start(self.text, key.span().start)..key.span().end;
             match value.get_ref() {
-                DeValue::Table(inner) => found.extend(self.options(&format!("{name}."), inner)),
-                DeValue::String(text) => found.push((name, text.to_string())),
-                DeValue::Boolean(on) => found.push((name, on.to_string())),
-                DeValue::Integer(number) => found.push((name, number.to_string())),
+                DeValue::Table(inner) => {
+                    found.extend(self.options(&format!("{name}."), inner));
+                }
+                DeValue::String(text) => found.push((name, text.to_string(), first.clone())),
+                DeValue::Boolean(on) => found.push((name, on.to_string(), first.clone())),
+                DeValue::Integer(number) => found.push((name, number.to_string(), first.clone())),
                 other => self.mistake(
                     &value.span(),
                     &format!("`{name}` must be text in quotes, not {}", other.type_str()),
@@ -169,8 +188,13 @@ impl Reader<'_> {
     }
 
     fn mistake(&mut self, span: &Range<usize>, what: &str) {
+        let place = self.named_place(span);
+        self.mistakes.push(format!("{place}: {what}"));
+    }
+
+    fn named_place(&self, span: &Range<usize>) -> String {
         let (line, column) = place(self.text, span.start);
-        self.mistakes.push(format!("{}:{line}:{column}: {what}", self.file.display()));
+        format!("{}:{line}:{column}", self.file.display())
     }
 }
 
@@ -213,6 +237,14 @@ fn distance(left: &str, right: &str) -> usize {
         }
     }
     row.last().copied().unwrap_or(0)
+}
+
+/// Where the text of a line begins, after its indentation.
+fn line_start(text: &str, offset: usize) -> usize {
+    let before = text.get(..offset).unwrap_or("");
+    let line = before.rfind('\n').map_or(0, |end| end + 1);
+    let indented = text.get(line..offset).unwrap_or("");
+    line + (indented.len() - indented.trim_start().len())
 }
 
 /// Line and column, both from 1; a column counts letters, not bytes.

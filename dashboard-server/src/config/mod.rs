@@ -9,5 +9,5 @@ mod checked;
 
 pub use checked::{Config, Overrides, ServerConfig, SqlConfig, TokenHash};
 pub(crate) use file::{nearest, place};
-pub use file::{ConfigError, read};
-pub use raw::{RawConfig, RawServerConfig, RawSqlConfig};
+pub use file::{ConfigError, read, read_all};
+pub use raw::{RawConfig, RawServerConfig, RawSqlConfig, StreamPlace};

@@ -1,5 +1,7 @@
 //! The configuration as written, before anything is checked. `config/default.toml` is its manual.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use tidemark_pipeline::config::{RawPipelineConfig, StreamOverrides};
 
@@ -18,6 +20,17 @@ pub struct RawConfig {
     pub pipeline: RawPipelineConfig,
     /// `[streams.NAME]`.
     pub streams: StreamOverrides,
+    /// Where each of those stands in the file, for messages.
+    pub stream_places: BTreeMap<String, StreamPlace>,
+}
+
+/// Where a section `[streams.NAME]` stands, and each of its options, as `file:line:column`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamPlace {
+    /// Of the section's name.
+    pub place: String,
+    /// Of each option.
+    pub options: BTreeMap<String, String>,
 }
 
 impl Default for RawConfig {
@@ -30,6 +43,7 @@ impl Default for RawConfig {
             sql: RawSqlConfig::default(),
             pipeline: RawPipelineConfig::default(),
             streams: StreamOverrides::new(),
+            stream_places: BTreeMap::new(),
         }
     }
 }
@@ -62,6 +76,8 @@ pub struct RawServerConfig {
     pub origins: Vec<String>,
     /// SHA-256 hashes of the tokens that open the doors, 64 hexadecimal digits each.
     pub tokens: Vec<String>,
+    /// Hours a page stays logged in.
+    pub session_hours: u64,
     /// Connections at one time; more wait in the system's queue until one ends.
     pub connections_max: usize,
     /// Connections of the PostgreSQL door at one time; more are closed at once.
@@ -83,6 +99,7 @@ impl Default for RawServerConfig {
             postgres: "127.0.0.1:5433".to_owned(),
             origins: Vec::new(),
             tokens: Vec::new(),
+            session_hours: 72,
             connections_max: 12_000,
             postgres_connections_max: 64,
             ingest_in_flight_max: 8,

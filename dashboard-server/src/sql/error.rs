@@ -5,6 +5,7 @@ use std::time::Duration;
 use datafusion::error::DataFusionError;
 
 use super::growth::Overrun;
+use super::session::{CATALOG, SCHEMA};
 
 /// Where in the query's text, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,7 +184,9 @@ fn without_place(message: &str) -> String {
 fn plain(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     let known = ["Error during planning: ", "Schema error: ", "Execution error: ", "SQL error: "];
-    known.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(&text).to_owned()
+    let text = known.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(&text);
+    // The names of our one catalogue and schema say nothing to who wrote the query without them.
+    text.replace(&format!("{CATALOG}.{SCHEMA}."), "")
 }
 
 #[cfg(test)]

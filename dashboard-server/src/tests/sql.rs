@@ -135,6 +135,7 @@ async fn mistakes_carry_line_and_column() {
     );
     let table = ask(&server, "SELECT 1 FROM nowhere").await.json();
     assert!(table["error"]["message"].as_str().expect("a message").contains("nowhere"), "{table}");
+    assert!(!table.to_string().contains("public."), "only names the author wrote: {table}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
