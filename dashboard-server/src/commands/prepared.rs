@@ -38,9 +38,8 @@ pub(super) fn prepared(
     let (raw, mut mistakes) = args.read()?;
     let overrides = args.overrides(doors);
     let sql_dir = overrides.sql_dir.clone().unwrap_or_else(|| PathBuf::from(&raw.sql_dir));
-    let config = Config::check(raw.clone(), overrides)
-        .map_err(|error| mistakes.extend(error.mistakes))
-        .ok();
+    let config =
+        Config::check(raw.clone(), overrides).map_err(|error| mistakes.extend(error.mistakes)).ok();
     let catalog = Catalog::load(&sql_dir, &raw.streams)
         .map_err(|errors| mistakes.extend(blamed(&sql_dir, &raw, &errors)))
         .ok();
@@ -73,7 +72,10 @@ fn of_source(raw: &RawConfig, stream: &StreamDefinition, found: &SourceMistake) 
         Some(place) => format!("{place}: {}", found.message),
         None => {
             let file = stream.statement.file.display();
-            format!("{file}:{}: stream {}: {}", stream.statement.place.line, stream.name, found.message)
+            format!(
+                "{file}:{}: stream {}: {}",
+                stream.statement.place.line, stream.name, found.message
+            )
         }
     }
 }
@@ -148,11 +150,16 @@ mod tests {
 
     #[test]
     fn a_wrong_key_of_a_stream_is_blamed_on_its_line_and_on_nothing_else() {
-        let found = mistakes("[streams.orders]\nconnector = \"embedded\"\ndedup.horizn = \"1 d\"\n");
+        let found =
+            mistakes("[streams.orders]\nconnector = \"embedded\"\ndedup.horizn = \"1 d\"\n");
         assert_eq!(found.len(), 1, "{found:#?}");
         assert!(found[0].starts_with("tidemark.toml:3:1: "), "{found:#?}");
-        assert!(found[0].contains("dedup.horizn") && found[0].contains("dedup.horizon"), "{found:#?}");
-        let found = mistakes("[streams.orders]\nconnector = \"embedded\"\n\n  dedup.horizon = \"soon\"\n");
+        assert!(
+            found[0].contains("dedup.horizn") && found[0].contains("dedup.horizon"),
+            "{found:#?}"
+        );
+        let found =
+            mistakes("[streams.orders]\nconnector = \"embedded\"\n\n  dedup.horizon = \"soon\"\n");
         assert_eq!(found.len(), 1, "{found:#?}");
         assert!(found[0].starts_with("tidemark.toml:4:3: "), "{found:#?}");
         assert!(found[0].contains("'soon' is not a duration"), "{found:#?}");
@@ -163,7 +170,10 @@ mod tests {
         let found = mistakes("[streams.ordres]\nconnector = \"embedded\"\ntopic = \"x\"\n");
         assert_eq!(found.len(), 1, "{found:#?}");
         assert!(found[0].starts_with("tidemark.toml:1:"), "{found:#?}");
-        assert!(found[0].contains("declares a stream ordres; it has ") && found[0].contains("orders"), "{found:#?}");
+        assert!(
+            found[0].contains("declares a stream ordres; it has ") && found[0].contains("orders"),
+            "{found:#?}"
+        );
     }
 
     #[test]
@@ -172,7 +182,9 @@ mod tests {
             "sql-dri = \"x\"\n[server]\npostgres = \"x\"\n[sql]\nrows-max = \"many\"\n[pipeline]\n\
              publish-every-ms = 0\n[streams.orders]\ntopc = \"orders\"\n",
         );
-        for part in ["sql-dri", "server.postgres", "rows-max", "pipeline.publish-every-ms = 0", "topc"] {
+        for part in
+            ["sql-dri", "server.postgres", "rows-max", "pipeline.publish-every-ms = 0", "topc"]
+        {
             assert!(found.iter().any(|line| line.contains(part)), "{part}: {found:#?}");
         }
         assert_eq!(found.len(), 5, "{found:#?}");

@@ -54,7 +54,12 @@ pub(super) fn check_text(text: &str, limits: &SqlConfig) -> Result<(), SqlError>
     let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize() else { return Ok(()) };
     let size = Size::of(&tokens);
     within("levels of nesting", size.nesting, limits.nesting_max, "sql.nesting-max")?;
-    within("operators and function calls", size.operators, limits.operators_max, "sql.operators-max")
+    within(
+        "operators and function calls",
+        size.operators,
+        limits.operators_max,
+        "sql.operators-max",
+    )
 }
 
 /// Refuses a statement that names more tables than it may once every `WITH` is written out: each
@@ -311,7 +316,10 @@ mod tests {
         assert_eq!(size("SELECT a || b || c, a AND b OR c"), (0, 4));
         assert_eq!(size("SELECT ((1))"), (2, 0));
         assert_eq!(size("SELECT sqrt(abs(x))"), (2, 2));
-        assert_eq!(size("SELECT CASE WHEN a THEN b WHEN c THEN CASE WHEN d THEN e END END"), (2, 3));
+        assert_eq!(
+            size("SELECT CASE WHEN a THEN b WHEN c THEN CASE WHEN d THEN e END END"),
+            (2, 3)
+        );
         assert_eq!(size("SELECT 1 FROM a, b, (SELECT 1, 2 FROM c) WHERE x IN (1, 2, 3)"), (1, 3));
         assert_eq!(size("SELECT 1 UNION ALL SELECT 2"), (0, 2));
         assert!(size("SELECT NOT NOT NOT NOT a").0 >= 3);
@@ -349,7 +357,8 @@ mod tests {
             check_tables(&parse(&text), &limits()),
             Err(SqlError::TooLarge { key: "sql.tables-max", .. })
         ));
-        let plain = "WITH a AS (SELECT * FROM t), b AS (SELECT * FROM a, a x) SELECT * FROM b, b y, u";
+        let plain =
+            "WITH a AS (SELECT * FROM t), b AS (SELECT * FROM a, a x) SELECT * FROM b, b y, u";
         let mut counted = Tables::default();
         let _whole = parse(plain).visit(&mut counted);
         assert_eq!(counted.outside, 5);

@@ -146,7 +146,10 @@ async fn a_page_logs_in_with_a_token_and_stays_in_by_a_cookie_that_script_cannot
     assert_eq!(post(at, "/api/ws-ticket", &foreign, "").await.status, 403);
     assert_eq!(post(at, "/api/logout", &carried, "").await.status, 204);
     assert_eq!(send(at, "GET /api/views", &carried, b"").await.status, 401);
-    assert_eq!(send(at, "GET /api/views", &[("Cookie", "tidemark_session=guess")], b"").await.status, 401);
+    assert_eq!(
+        send(at, "GET /api/views", &[("Cookie", "tidemark_session=guess")], b"").await.status,
+        401
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +157,8 @@ async fn behind_tls_the_cookie_never_leaves_it_and_without_tokens_there_is_nothi
     let mut publisher = Publisher::new("e1");
     publisher.day(1).publish();
     let mut wishes = Wishes::default();
-    wishes.raw.server.tokens = vec![Sha256::digest("sesame").iter().map(|byte| format!("{byte:02x}")).collect()];
+    wishes.raw.server.tokens =
+        vec![Sha256::digest("sesame").iter().map(|byte| format!("{byte:02x}")).collect()];
     wishes.raw.server.origins = vec!["https://wall.example.com".to_owned()];
     let server = TestServer::start_with(&publisher.results, wishes).await;
     let headers = [("Origin", "https://wall.example.com"), ("Host", "wall.example.com")];

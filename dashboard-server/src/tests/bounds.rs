@@ -32,7 +32,10 @@ fn shapes(n: usize) -> Vec<(&'static str, String)> {
         ("AND", format!("SELECT 1 FROM gmv_day WHERE {}", chain("true", " AND "))),
         ("OR", format!("SELECT 1 FROM gmv_day WHERE {}", chain("_revision > 1", " OR "))),
         ("||", format!("SELECT {} FROM gmv_day", chain("_mark", "||"))),
-        ("CASE", format!("SELECT CASE {} END FROM gmv_day", "WHEN orders = 1 THEN 2 ".repeat(n / 2))),
+        (
+            "CASE",
+            format!("SELECT CASE {} END FROM gmv_day", "WHEN orders = 1 THEN 2 ".repeat(n / 2)),
+        ),
         ("UNION", chain("SELECT 1", " UNION ALL ")),
     ]
 }
@@ -75,13 +78,21 @@ async fn what_is_just_within_the_bounds_has_an_answer() {
         let reply = ask(&server, &sql).await;
         let refused_by_the_row = code_if_refused(&reply) == Some(json!("sql_row_too_large"));
         let fine = reply.status == 200 || (name == "||" && refused_by_the_row);
-        assert!(fine, "{name}: {} {}", reply.status, reply.text().chars().take(300).collect::<String>());
+        assert!(
+            fine,
+            "{name}: {} {}",
+            reply.status,
+            reply.text().chars().take(300).collect::<String>()
+        );
         assert!(begun.elapsed() < Duration::from_secs(20), "{name}: {:?}", begun.elapsed());
     }
     let plus = vec!["1"; 2_000].join("+");
     assert_eq!(ask(&server, &format!("SELECT {plus}")).await.json()["rows"], json!([[2_000]]));
     let values: Vec<String> = (0..10_000).map(|n| format!("'customer-{n}'")).collect();
-    let list = format!("SELECT count(*) FROM gmv_by_province WHERE province NOT IN ({})", values.join(","));
+    let list = format!(
+        "SELECT count(*) FROM gmv_by_province WHERE province NOT IN ({})",
+        values.join(",")
+    );
     assert_eq!(ask(&server, &list).await.json()["rows"], json!([[2]]));
 }
 
@@ -162,7 +173,8 @@ async fn functions_that_make_much_out_of_little_are_refused_before_they_work() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_functions_make_counts_as_the_memory_of_the_query() {
     let server = server().await;
-    let wide: Vec<String> = (0..40).map(|n| format!("lpad(value::text, {}, 'x') AS c{n}", 20_000 + n)).collect();
+    let wide: Vec<String> =
+        (0..40).map(|n| format!("lpad(value::text, {}, 'x') AS c{n}", 20_000 + n)).collect();
     let sql = format!("SELECT {} FROM generate_series(1, 100000)", wide.join(", "));
     let reply = ask(&server, &sql).await;
     assert_eq!((reply.status, code(&reply)), (422, json!("sql_memory")), "{}", reply.text());
@@ -175,14 +187,35 @@ async fn what_functions_make_counts_as_the_memory_of_the_query() {
 async fn functions_within_the_bounds_say_what_they_always_said() {
     let server = server().await;
     for (sql, rows) in [
-        ("SELECT 'a' || 'b', 'a' || NULL, 1 || 'x', concat('a', NULL, 1)", json!([["ab", null, "1x", "a1"]])),
+        (
+            "SELECT 'a' || 'b', 'a' || NULL, 1 || 'x', concat('a', NULL, 1)",
+            json!([["ab", null, "1x", "a1"]]),
+        ),
         ("SELECT province || '!' FROM gmv_by_province ORDER BY 1", json!([["广东!"], ["浙江!"]])),
-        ("SELECT lpad('7', 3, '0'), rpad('ab', 1), replace('aXbX', 'X', '--')", json!([["007", "a", "a--b--"]])),
-        ("SELECT regexp_replace('2020-11-11', '-', '', 'g'), upper('straße')", json!([["20201111", "STRASSE"]])),
-        ("SELECT array_to_string(make_array(1, 2, 3), '+'), levenshtein('kitten', 'sitting')", json!([["1+2+3", 3]])),
-        ("SELECT string_agg(province, ',' ORDER BY province) FROM gmv_by_province", json!([["广东,浙江"]])),
-        ("SELECT concat_ws('-', 'a', 'b'), split_part('a-b', '-', 2), translate('abc', 'b', 'x')", json!([["a-b", "b", "axc"]])),
-        ("SELECT substring('abcdef' FROM 2 FOR 3), overlay('abc' PLACING 'X' FROM 2)", json!([["bcd", "aXc"]])),
+        (
+            "SELECT lpad('7', 3, '0'), rpad('ab', 1), replace('aXbX', 'X', '--')",
+            json!([["007", "a", "a--b--"]]),
+        ),
+        (
+            "SELECT regexp_replace('2020-11-11', '-', '', 'g'), upper('straße')",
+            json!([["20201111", "STRASSE"]]),
+        ),
+        (
+            "SELECT array_to_string(make_array(1, 2, 3), '+'), levenshtein('kitten', 'sitting')",
+            json!([["1+2+3", 3]]),
+        ),
+        (
+            "SELECT string_agg(province, ',' ORDER BY province) FROM gmv_by_province",
+            json!([["广东,浙江"]]),
+        ),
+        (
+            "SELECT concat_ws('-', 'a', 'b'), split_part('a-b', '-', 2), translate('abc', 'b', 'x')",
+            json!([["a-b", "b", "axc"]]),
+        ),
+        (
+            "SELECT substring('abcdef' FROM 2 FOR 3), overlay('abc' PLACING 'X' FROM 2)",
+            json!([["bcd", "aXc"]]),
+        ),
     ] {
         let reply = ask(&server, sql).await;
         assert_eq!(reply.status, 200, "{sql}: {}", reply.text());

@@ -1,4 +1,5 @@
-//! The PostgreSQL door, asked by the real psql where the machine has one.
+//! The PostgreSQL door, asked over its own protocol, and by the real psql where the machine has one:
+//! only what psql itself asks for (`\d`) needs it.
 
 use std::process::Output;
 
@@ -60,6 +61,12 @@ async fn psql_reads_views_and_describes_them() {
     let publisher = publisher();
     let server = TestServer::start(&publisher.results).await;
     let ask = "SELECT province, gmv FROM gmv_by_province ORDER BY gmv DESC";
+    let mut driver = Driver::connect(&server).await;
+    assert_eq!(driver.simple(ask).await.expect("runs"), [["广东", "2.50"], ["浙江", "1.50"]]);
+    let tables = driver.simple("SELECT relname FROM pg_catalog.pg_class").await.expect("runs");
+    for name in ["gmv_by_province", "gmv_day", "late_orders", "current_cut"] {
+        assert!(tables.iter().any(|row| row[0] == name), "{name}: {tables:?}");
+    }
     let Some(rows) = psql(&server, &[ask], &[]).await else { return };
     assert!(
         told(&rows).contains(" 广东     | 2.50\n 浙江     | 1.50\n(2 rows)"),
@@ -85,9 +92,10 @@ async fn psql_reads_views_and_describes_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn psql_may_not_change_anything() {
+async fn nobody_may_change_anything() {
     let publisher = publisher();
     let server = TestServer::start(&publisher.results).await;
+    let mut driver = Driver::connect(&server).await;
     for command in [
         "CREATE TABLE t (a INT)",
         "CREATE VIEW v AS SELECT 1",
@@ -101,12 +109,11 @@ async fn psql_may_not_change_anything() {
         "DECLARE c CURSOR FOR SELECT 1",
         "EXPLAIN INSERT INTO gmv_day VALUES (1)",
     ] {
-        let Some(refused) = psql(&server, &[command], &[]).await else { return };
-        assert!(!refused.status.success(), "{command}: {}", told(&refused));
-        assert!(told(&refused).contains("is not allowed here"), "{command}: {}", told(&refused));
+        let refused = driver.simple(command).await.expect_err(command);
+        assert!(refused.contains("is not allowed here"), "{command}: {refused}");
     }
-    let still = psql(&server, &["SELECT count(*) FROM gmv_day"], &[]).await.expect("has psql");
-    assert!(told(&still).contains(" 1\n"), "{}", told(&still));
+    let still = driver.simple("SELECT count(*) FROM gmv_day").await;
+    assert_eq!(still.expect("still answers"), [["1"]]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,9 +132,12 @@ async fn what_drivers_say_when_they_connect_is_answered() {
         "DISCARD ALL",
         "SELECT current_database(), current_schema()",
     ];
-    let Some(output) = psql(&server, &commands, &[]).await else { return };
-    assert!(output.status.success(), "{}", told(&output));
-    assert!(told(&output).contains("tidemark"), "{}", told(&output));
+    let mut driver = Driver::connect(&server).await;
+    let mut last = Vec::new();
+    for command in commands {
+        last = driver.simple(command).await.unwrap_or_else(|error| panic!("{command}: {error}"));
+    }
+    assert_eq!(last[0][0], "tidemark");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,12 +175,34 @@ pub(super) struct Driver(tokio::net::TcpStream);
 
 impl Driver {
     pub(super) async fn connect(server: &TestServer) -> Self {
+        let mut driver = Self::begin(server).await;
+        driver.until_ready().await.expect("is let in");
+        driver
+    }
+
+    /// Shows a password when it is asked for one; `None` when it is not let in.
+    async fn connect_with(server: &TestServer, password: &str) -> Option<Self> {
+        let mut driver = Self::begin(server).await;
+        assert_eq!(driver.0.read_u8().await.expect("speaks"), b'R');
+        assert_eq!(driver.0.read_u32().await.expect("speaks"), 8);
+        assert_eq!(driver.0.read_u32().await.expect("speaks"), 3, "asks for a password");
+        driver.say(b'p', format!("{password}\0").as_bytes()).await;
+        let is_let_in = driver.0.read_u8().await.is_ok_and(|kind| kind == b'R');
+        if !is_let_in {
+            return None;
+        }
+        let mut rest = [0; 8];
+        driver.0.read_exact(&mut rest).await.expect("speaks");
+        driver.until_ready().await.expect("is let in");
+        Some(driver)
+    }
+
+    async fn begin(server: &TestServer) -> Self {
         let door = server.bound.postgres.expect("the door is open");
         let mut driver = Self(tokio::net::TcpStream::connect(door).await.expect("connects"));
         let words = b"\x00\x03\x00\x00user\0analyst\0database\0tidemark\0\0";
         let length = u32::try_from(words.len() + 4).expect("short").to_be_bytes();
         driver.0.write_all(&[&length[..], words].concat()).await.expect("writes");
-        driver.until_ready().await.expect("is let in");
         driver
     }
 
@@ -235,15 +267,16 @@ async fn mistakes_have_words_and_a_long_query_its_end() {
     wishes.raw.sql.seconds_max = 1;
     wishes.raw.sql.rows_max = 10;
     let server = TestServer::start_with(&publisher.results, wishes).await;
-    let Some(unknown) = psql(&server, &["SELECT gvm FROM gmv_day"], &[]).await else { return };
-    assert!(told(&unknown).contains("gvm") && !unknown.status.success(), "{}", told(&unknown));
+    let mut driver = Driver::connect(&server).await;
+    let unknown = driver.simple("SELECT gvm FROM gmv_day").await.expect_err("no such column");
+    assert!(unknown.contains("gvm"), "{unknown}");
     let endless = "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a(value), \
                    generate_series(1, 1000000) b(value)";
-    let stopped = psql(&server, &[endless], &[]).await.expect("has psql");
-    assert!(told(&stopped).contains("stopped after 1 s"), "{}", told(&stopped));
-    let many =
-        psql(&server, &["SELECT value FROM generate_series(1, 11)"], &[]).await.expect("has psql");
-    assert!(told(&many).contains("over 10 rows"), "{}", told(&many));
+    let stopped = driver.simple(endless).await.expect_err("is stopped");
+    assert!(stopped.contains("stopped after 1 s"), "{stopped}");
+    let many = driver.simple("SELECT value FROM generate_series(1, 11)").await;
+    let many = many.expect_err("are too many");
+    assert!(many.contains("over 10 rows"), "{many}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,10 +286,9 @@ async fn where_there_are_tokens_one_is_the_password() {
     let digest = <sha2::Sha256 as sha2::Digest>::digest(b"sesame");
     wishes.raw.server.tokens = vec![digest.iter().map(|byte| format!("{byte:02x}")).collect()];
     let server = TestServer::start_with(&publisher.results, wishes).await;
-    let Some(without) = psql(&server, &["SELECT 1"], &[]).await else { return };
-    assert!(!without.status.success());
-    let wrong = psql(&server, &["SELECT 1"], &[("PGPASSWORD", "sesam")]).await.expect("has psql");
-    assert!(!wrong.status.success());
-    let right = psql(&server, &["SELECT 1"], &[("PGPASSWORD", "sesame")]).await.expect("has psql");
-    assert!(right.status.success(), "{}", told(&right));
+    for wrong in ["", "sesam"] {
+        assert!(Driver::connect_with(&server, wrong).await.is_none(), "{wrong:?}");
+    }
+    let mut driver = Driver::connect_with(&server, "sesame").await.expect("is let in");
+    assert_eq!(driver.simple("SELECT 1").await.expect("runs"), [["1"]]);
 }

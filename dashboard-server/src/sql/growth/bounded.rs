@@ -152,7 +152,9 @@ impl ScalarUDFImpl for Bounded {
         if is_constant || stride >= rows {
             let reservation = self.budget.reserve(worst.all)?;
             return match self.inner.invoke_with_args(args)? {
-                ColumnarValue::Array(array) => Ok(ColumnarValue::Array(claimed(array, reservation)?)),
+                ColumnarValue::Array(array) => {
+                    Ok(ColumnarValue::Array(claimed(array, reservation)?))
+                }
                 scalar @ ColumnarValue::Scalar(_) => Ok(scalar),
             };
         }

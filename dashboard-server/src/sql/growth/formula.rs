@@ -48,20 +48,25 @@ pub(super) fn growth(name: &str) -> Option<Growth> {
         "array_to_string" | "list_to_string" | "array_join" | "list_join" => Growth::Listed,
         "levenshtein" => Growth::Compared,
         // Strings as long as their arguments, or as all of them together.
-        "||" | "concat" | "overlay" | "substr" | "substr_index" | "left" | "right" | "btrim" | "trim"
-        | "ltrim" | "rtrim" | "split_part" | "reverse" | "decode" | "md5" | "sha224" | "sha256" | "sha384"
-        | "sha512" | "digest" | "chr" | "to_hex" | "regexp_like" | "regexp_count" | "regexp_instr"
-        | "find_in_set" | "strpos" | "contains" => Growth::Times(1),
-        "lower" | "upper" | "initcap" | "casefold" | "quote_ident" | "quote_literal" | "quote_nullable" => {
-            Growth::Times(3)
+        "||" | "concat" | "overlay" | "substr" | "substr_index" | "left" | "right" | "btrim"
+        | "trim" | "ltrim" | "rtrim" | "split_part" | "reverse" | "decode" | "md5" | "sha224"
+        | "sha256" | "sha384" | "sha512" | "digest" | "chr" | "to_hex" | "regexp_like"
+        | "regexp_count" | "regexp_instr" | "find_in_set" | "strpos" | "contains" => {
+            Growth::Times(1)
         }
+        "lower" | "upper" | "initcap" | "casefold" | "quote_ident" | "quote_literal"
+        | "quote_nullable" => Growth::Times(3),
         "translate" | "encode" | "normalize" | "unistr" => Growth::Times(LETTER_BYTES),
-        "string_to_array" | "string_to_list" | "parse_ident" | "regexp_split_to_array" => Growth::Times(16),
+        "string_to_array" | "string_to_list" | "parse_ident" | "regexp_split_to_array" => {
+            Growth::Times(16)
+        }
         // A format of two letters, as `%c`, becomes two dozen.
         "to_char" | "date_format" => Growth::Times(24),
-        name if name.starts_with("array_replace") || name.starts_with("list_replace") => Growth::Exchanged,
-        "make_array" | "make_list" | "struct" | "row" | "named_struct" | "map" | "make_map" | "flatten"
-        | "arrays_zip" | "list_zip" => Growth::Times(2),
+        name if name.starts_with("array_replace") || name.starts_with("list_replace") => {
+            Growth::Exchanged
+        }
+        "make_array" | "make_list" | "struct" | "row" | "named_struct" | "map" | "make_map"
+        | "flatten" | "arrays_zip" | "list_zip" => Growth::Times(2),
         // Asking a list for a number costs nothing but time, and that is asked between rows.
         name if name.starts_with("array_") || name.starts_with("list_") => Growth::Times(2),
         _ => return None,
@@ -101,10 +106,15 @@ pub(super) fn worst(growth: Growth, args: &ScalarFunctionArgs) -> Result<Worst> 
         let given = Given { sizes: &sizes, row };
         let value = match growth {
             Growth::Times(times) => given.sum().saturating_mul(times),
-            Growth::Separated => given.sum().saturating_add(given.at(0).saturating_mul(sizes.len())),
+            Growth::Separated => {
+                given.sum().saturating_add(given.at(0).saturating_mul(sizes.len()))
+            }
             Growth::Listed => {
                 let between = given.at(1).saturating_add(given.at(2));
-                given.at(0).saturating_mul(4).saturating_add(entries.at(row).saturating_mul(between))
+                given
+                    .at(0)
+                    .saturating_mul(4)
+                    .saturating_add(entries.at(row).saturating_mul(between))
             }
             Growth::Replaced => replaced(given.at(0), given.at(1), given.at(2)),
             Growth::Matched => matched(given.at(0), given.at(2), is_global),
@@ -156,9 +166,9 @@ fn matched(text: usize, to: usize, is_global: bool) -> usize {
 
 fn may_be_global(flags: &ColumnarValue) -> bool {
     match flags {
-        ColumnarValue::Scalar(ScalarValue::Utf8(flags) | ScalarValue::LargeUtf8(flags) | ScalarValue::Utf8View(flags)) => {
-            flags.as_ref().is_some_and(|flags| flags.contains('g'))
-        }
+        ColumnarValue::Scalar(
+            ScalarValue::Utf8(flags) | ScalarValue::LargeUtf8(flags) | ScalarValue::Utf8View(flags),
+        ) => flags.as_ref().is_some_and(|flags| flags.contains('g')),
         _ => true,
     }
 }

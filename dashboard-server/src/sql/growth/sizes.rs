@@ -33,7 +33,9 @@ impl Sizes {
         Self::by(value, |array| match array.data_type() {
             DataType::List(_) => spans(array.as_list::<i32>().offsets().as_ref()),
             DataType::LargeList(_) => spans(array.as_list::<i64>().offsets().as_ref()),
-            DataType::FixedSizeList(_, entries) => vec![usize::try_from(*entries).unwrap_or(0); array.len()],
+            DataType::FixedSizeList(_, entries) => {
+                vec![usize::try_from(*entries).unwrap_or(0); array.len()]
+            }
             _ => vec![1; array.len()],
         })
     }
