@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(size("SELECT 1 UNION ALL SELECT 2"), (0, 2));
         assert!(size("SELECT NOT NOT NOT NOT a").0 >= 3);
         assert!(size("SELECT - - - - 1").0 >= 3);
-        assert!(size("SELECT NOT (NOT (NOT (a)))").0 >= 5);
+        assert!(size("SELECT NOT (NOT (NOT (a)))").0 >= 4);
     }
 
     #[test]

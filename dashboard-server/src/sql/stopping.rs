@@ -22,10 +22,12 @@ use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskCo
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{InListExpr, Literal};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
+use datafusion::scalar::ScalarValue;
 use futures::Stream;
 
 use super::growth::{Overrun, lengths};
@@ -83,9 +85,12 @@ fn multiplies(node: &dyn ExecutionPlan) -> bool {
     node.name().ends_with("JoinExec") || node.name() == "UnnestExec"
 }
 
-/// One value may hold what a whole group had.
+/// One value may hold what a whole group had. Half-made aggregates do too, and are the pool's to count.
 fn gathers(node: &dyn ExecutionPlan) -> bool {
-    node.name().ends_with("AggregateExec") || node.name().ends_with("WindowAggExec")
+    if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
+        return !matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::PartialReduce);
+    }
+    node.name().ends_with("WindowAggExec")
 }
 
 impl PauseAtJoins {
@@ -106,7 +111,8 @@ fn constant_bytes(expression: &Arc<dyn PhysicalExpr>) -> usize {
         return 0;
     }
     if let Some(constant) = expression.downcast_ref::<Literal>() {
-        return constant.value().size();
+        // What a value has beside its own fixed place, and a word for it.
+        return constant.value().size().saturating_sub(size_of::<ScalarValue>()) + size_of::<u64>();
     }
     let children = expression.children();
     children.into_iter().fold(0, |sum, child| sum.saturating_add(constant_bytes(child)))

@@ -149,8 +149,10 @@ impl ScalarUDFImpl for Bounded {
         let rows = args.number_rows;
         let stride = rows.saturating_mul(STRIDE_BYTES) / worst.read.max(worst.all).max(1);
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        // The worst of a comparison is work and not bytes.
+        let bytes = if self.growth == Growth::Compared { rows * size_of::<u64>() } else { worst.all };
         if is_constant || stride >= rows {
-            let reservation = self.budget.reserve(worst.all)?;
+            let reservation = self.budget.reserve(bytes)?;
             return match self.inner.invoke_with_args(args)? {
                 ColumnarValue::Array(array) => {
                     Ok(ColumnarValue::Array(claimed(array, reservation)?))
@@ -159,7 +161,7 @@ impl ScalarUDFImpl for Bounded {
             };
         }
         // The parts, and the whole they are put together to.
-        let reservation = self.budget.reserve(worst.all.saturating_mul(2))?;
+        let reservation = self.budget.reserve(bytes.saturating_mul(2))?;
         let whole = self.in_strides(&args, stride.max(1))?;
         Ok(ColumnarValue::Array(claimed(whole, reservation)?))
     }
