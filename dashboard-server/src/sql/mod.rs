@@ -5,6 +5,7 @@
 
 mod allow;
 mod error;
+mod expansion;
 mod growth;
 mod limits;
 mod output;

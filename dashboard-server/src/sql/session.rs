@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 
 use super::allow;
 use super::error::SqlError;
+use super::expansion::check_expansion;
 use super::growth::{BoundFunctions, Budget};
 use super::limits::Limits;
 use super::output::Answer;
@@ -126,6 +127,7 @@ impl SqlService {
         let plan = session.state().statement_to_plan(statement).await;
         let plan = plan.map_err(|error| SqlError::of_planning(&error))?;
         allow::check_plan(&plan)?;
+        check_expansion(&plan, self.inner.limits.config.operators_max)?;
         let plan = params::bind(plan, params)?;
         let (schema, batches, truncated) = self.collect(&session, plan).await?;
         metrics::counter!("tidemark_sql_queries_total", "door" => "http").increment(1);

@@ -20,11 +20,9 @@ use crate::config::SqlConfig;
 /// in every shape that was tried; only pages that are touched take memory.
 pub const STACK_BYTES: usize = 256 * 1_048_576;
 
-/// Words that make an expression, a join or a set operation one level deeper.
-const OPERATORS: [Keyword; 20] = [
+/// Words that make an expression, a join, a set operation or a query one level deeper.
+const OPERATORS: [Keyword; 19] = [
     Keyword::AND,
-    Keyword::ANY,
-    Keyword::ALL,
     Keyword::AT,
     Keyword::BETWEEN,
     Keyword::COLLATE,
@@ -38,6 +36,7 @@ const OPERATORS: [Keyword; 20] = [
     Keyword::LIKE,
     Keyword::NOT,
     Keyword::OR,
+    Keyword::SELECT,
     Keyword::SIMILAR,
     Keyword::UNION,
     Keyword::WHEN,
@@ -312,16 +311,16 @@ mod tests {
 
     #[test]
     fn what_makes_a_tree_deeper_is_counted() {
-        assert_eq!(size("SELECT 1 + 2 + 3"), (0, 2));
-        assert_eq!(size("SELECT a || b || c, a AND b OR c"), (0, 4));
-        assert_eq!(size("SELECT ((1))"), (2, 0));
-        assert_eq!(size("SELECT sqrt(abs(x))"), (2, 2));
+        assert_eq!(size("SELECT 1 + 2 + 3"), (0, 3));
+        assert_eq!(size("SELECT a || b || c, a AND b OR c"), (0, 5));
+        assert_eq!(size("SELECT ((1))"), (2, 1));
+        assert_eq!(size("SELECT sqrt(abs(x))"), (2, 3));
         assert_eq!(
             size("SELECT CASE WHEN a THEN b WHEN c THEN CASE WHEN d THEN e END END"),
-            (2, 3)
+            (2, 4)
         );
-        assert_eq!(size("SELECT 1 FROM a, b, (SELECT 1, 2 FROM c) WHERE x IN (1, 2, 3)"), (1, 3));
-        assert_eq!(size("SELECT 1 UNION ALL SELECT 2"), (0, 2));
+        assert_eq!(size("SELECT 1 FROM a, b, (SELECT 1, 2 FROM c) WHERE x IN (1, 2, 3)"), (1, 5));
+        assert_eq!(size("SELECT 1 UNION ALL SELECT 2"), (0, 3));
         assert!(size("SELECT NOT NOT NOT NOT a").0 >= 3);
         assert!(size("SELECT - - - - 1").0 >= 3);
         assert!(size("SELECT NOT (NOT (NOT (a)))").0 >= 4);
@@ -331,14 +330,14 @@ mod tests {
     fn a_long_list_of_values_is_not_deep() {
         let values: Vec<String> = (0..10_000).map(|n| format!("-{n}")).collect();
         let values = values.join(", ");
-        assert_eq!(size(&format!("SELECT 1 FROM t WHERE x IN ({values})")), (1, 1));
+        assert_eq!(size(&format!("SELECT 1 FROM t WHERE x IN ({values})")), (1, 2));
         let text = format!("SELECT 1 FROM t WHERE x NOT IN ({})", values.replace('-', ""));
         assert!(check_text(&text, &limits()).is_ok());
     }
 
     #[test]
     fn words_in_text_and_names_are_not_operators() {
-        assert_eq!(size("SELECT 'a AND b + (c', \"or\" FROM t -- AND (("), (0, 0));
+        assert_eq!(size("SELECT 'a AND b + (c', \"or\" FROM t -- AND (("), (0, 1));
     }
 
     #[test]

@@ -136,6 +136,24 @@ async fn a_chain_of_with_that_doubles_is_refused_at_both_doors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_columns_that_doubles_is_refused_at_both_doors() {
+    let server = server().await;
+    let mut text = "WITH c0 AS (SELECT orders AS a FROM gmv_day)".to_owned();
+    for n in 1..40 {
+        text += &format!(", c{n} AS (SELECT a + a AS a FROM c{})", n - 1);
+    }
+    text += " SELECT a FROM c39 WHERE a > 0";
+    let reply = ask(&server, &text).await;
+    assert_eq!(code(&reply), "sql_too_large", "{}", reply.text());
+    let mut driver = Driver::connect(&server).await;
+    assert!(driver.simple(&text).await.expect_err("doubles").contains("54001"));
+    assert!(driver.prepare(&text).await.expect_err("doubles").contains("54001"));
+    let short = "WITH a AS (SELECT orders + 1 AS n FROM gmv_day), b AS (SELECT n + n AS n FROM a) \
+                 SELECT n FROM b WHERE n > 0";
+    assert_eq!(ask(&server, short).await.json()["rows"], json!([[16]]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn functions_that_make_much_out_of_little_are_refused_before_they_work() {
     let server = server().await;
     let a = "lpad('a',20000,'a')";

@@ -150,7 +150,8 @@ impl ScalarUDFImpl for Bounded {
         let stride = rows.saturating_mul(STRIDE_BYTES) / worst.read.max(worst.all).max(1);
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         // The worst of a comparison is work and not bytes.
-        let bytes = if self.growth == Growth::Compared { rows * size_of::<u64>() } else { worst.all };
+        let bytes =
+            if self.growth == Growth::Compared { rows * size_of::<u64>() } else { worst.all };
         if is_constant || stride >= rows {
             let reservation = self.budget.reserve(bytes)?;
             return match self.inner.invoke_with_args(args)? {

@@ -22,6 +22,7 @@ use datafusion_postgres::pgwire::types::format::FormatOptions;
 use crate::config::SqlConfig;
 use crate::sql::allow::{check_plan, check_sql_statement};
 use crate::sql::error::SqlError;
+use crate::sql::expansion::check_expansion;
 use crate::sql::size::check_tables;
 use crate::sql::tables::Pin;
 
@@ -70,6 +71,7 @@ impl Gate {
         let plan = session.state().statement_to_plan(engine).await;
         let plan = plan.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
         check_plan(&plan).map_err(|error| pg_error(&error))?;
+        check_expansion(&plan, self.limits.operators_max).map_err(|error| pg_error(&error))?;
         Ok(plan)
     }
 
