@@ -15,6 +15,7 @@ use tidemark_pipeline::results::Cut;
 use tidemark_pipeline::results::snapshot::Bilingual;
 
 use super::error::ApiError;
+use super::health::stopped;
 use super::state::AppState;
 use super::views::find_view;
 use crate::headlines::figure::{Choice, ChoiceError, Figure, choose};
@@ -81,7 +82,7 @@ pub async fn get_headline(
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let choice = choice(wanted)?;
     let cut = state.results.latest();
-    if let Some(why) = state.results.status().stopped.get(&name) {
+    if let Some(why) = stopped(&cut, &name) {
         let message = format!(
             "view {name} is stopped, and its last figure is no longer true: {why}; see /readyz"
         );

@@ -1,5 +1,6 @@
 //! What probes and Prometheus ask.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray as _, RecordBatch};
@@ -10,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tidemark_pipeline::lifecycle::Counts;
-use tidemark_pipeline::results::State as Freshness;
+use tidemark_pipeline::results::{Cut, State as Freshness, ViewState};
 
 use super::state::AppState;
 
@@ -29,13 +30,15 @@ pub async fn get_health(State(state): State<Arc<AppState>>) -> Response {
 /// `GET /readyz`: 200 when there are fresh figures to show, 503 with the reason when not. While only
 /// single views are stopped the others are fit to be shown: 200, and the stopped ones are named.
 pub async fn get_readiness(State(state): State<Arc<AppState>>) -> Response {
-    let cut = state.results.latest().cut;
-    let status = state.results.status();
+    let cut = state.results.latest();
     let reason = unready(&state);
     let word = if reason.is_none() { "ready" } else { "not_ready" };
-    let mut body = json!({"status": word, "cut": cut, "state": status.state});
-    if !status.stopped.is_empty() {
-        body["stoppedViews"] = json!(status.stopped);
+    let freshness = state.results.status().state;
+    let mut body = json!({"status": word, "cut": cut.cut, "state": freshness});
+    let stopped: BTreeMap<&str, &str> =
+        cut.views.keys().filter_map(|view| Some((view.as_str(), stopped(&cut, view)?))).collect();
+    if !stopped.is_empty() {
+        body["stoppedViews"] = json!(stopped);
     }
     match reason {
         None => Json(body).into_response(),
@@ -44,6 +47,12 @@ pub async fn get_readiness(State(state): State<Arc<AppState>>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }
+}
+
+/// Why a view is stopped, if it is.
+pub(super) fn stopped<'a>(cut: &'a Cut, view: &str) -> Option<&'a str> {
+    let status = cut.statuses.get(view).filter(|status| status.state == ViewState::Stopped)?;
+    Some(status.problem.as_deref().unwrap_or("the log says why"))
 }
 
 /// Why the figures are not fit to be shown, if they are not.
@@ -57,9 +66,8 @@ fn unready(state: &AppState) -> Option<String> {
         let problem = status.problem.as_deref().unwrap_or("the log cannot be read");
         return Some(format!("the figures are stale: {problem}"));
     }
-    if !cut.views.is_empty() && cut.views.keys().all(|view| status.stopped.contains_key(view)) {
-        let problem = status.problem.as_deref().unwrap_or("all views");
-        return Some(format!("every view is stopped: {problem}"));
+    if !cut.views.is_empty() && cut.views.keys().all(|view| stopped(&cut, view).is_some()) {
+        return Some("every view is stopped".to_owned());
     }
     state.pulse.stalled()
 }

@@ -1,7 +1,7 @@
 //! Pages, probes and figures over HTTP.
 
 use serde_json::json;
-use tidemark_pipeline::results::{State, Status};
+use tidemark_pipeline::results::{State, Status, ViewState, ViewStatus};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::client::{PATIENCE, get, send};
@@ -113,11 +113,12 @@ async fn a_stopped_view_is_named_and_its_headline_refused() {
     publisher.day(1).province("浙江", 1).publish();
     let server = TestServer::start(&publisher.results).await;
     let at = server.bound.http;
-    let stop = |views: &[&str]| {
-        let why = "sum of gmv has over 38 digits".to_owned();
-        let stopped = views.iter().map(|view| ((*view).to_owned(), why.clone())).collect();
-        let state = State::Live;
-        publisher.results.set_status(Status { state, stopped, ..Status::default() });
+    let mut stop = |views: &[&str]| {
+        let why = Some("sum of gmv has over 38 digits".to_owned());
+        let state = ViewState::Stopped;
+        let status = || ViewStatus { state, problem: why.clone(), ..ViewStatus::default() };
+        publisher.statuses = views.iter().map(|view| ((*view).to_owned(), status())).collect();
+        publisher.publish();
     };
     assert_eq!(get(at, "/api/headline/gmv_day").await.status, 200);
     stop(&[DAY]);
