@@ -42,6 +42,17 @@ impl BoundFunctions {
     }
 }
 
+impl BoundFunctions {
+    /// The parts of a chain of `||` so far: one call with many arguments is planned in no time, and
+    /// many calls within one another are not.
+    fn joined_before(&self, left: Expr) -> Vec<Expr> {
+        match left {
+            Expr::ScalarFunction(call) if call.func == self.concat => call.args,
+            other => vec![other],
+        }
+    }
+}
+
 impl FunctionRewrite for BoundFunctions {
     fn name(&self) -> &str {
         "bound_functions"
@@ -55,7 +66,8 @@ impl FunctionRewrite for BoundFunctions {
     ) -> Result<Transformed<Expr>> {
         match expression {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
-                let args = vec![*left, *right];
+                let mut args = self.joined_before(*left);
+                args.push(*right);
                 let call = ScalarFunction { func: Arc::clone(&self.concat), args };
                 Ok(Transformed::yes(Expr::ScalarFunction(call)))
             }

@@ -1,11 +1,12 @@
-//! `||` as a function, so that it can be wrapped like the others; it computes as the operator does.
+//! `||` as a function of two texts or more, so that it can be wrapped like the others; it computes as the
+//! operator does.
 
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
-use datafusion::common::utils::take_function_args;
+use datafusion::common::plan_err;
 use datafusion::error::Result;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
@@ -40,28 +41,36 @@ impl ScalarUDFImpl for ConcatOperator {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let [left, right] = take_function_args(NAME, types)?;
-        let (left, right) =
-            BinaryTypeCoercer::new(left, &Operator::StringConcat, right).get_input_types()?;
-        Ok(vec![left, right])
+        Ok(vec![joined_type(types)?; types.len()])
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        let [left, right] = take_function_args(NAME, types)?;
-        BinaryTypeCoercer::new(left, &Operator::StringConcat, right).get_result_type()
+        joined_type(types)
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if is_constant { 1 } else { args.number_rows };
-        let sides = args.args.into_iter().map(|side| side.into_array(rows));
-        let [left, right] = take_function_args(NAME, sides)?;
-        let joined = joined(left?, right?)?;
+        let mut sides = args.args.into_iter().map(|side| side.into_array(rows));
+        let Some(first) = sides.next() else {
+            return plan_err!("{NAME} joins at least one text");
+        };
+        let joined = sides.try_fold(first?, |left, right| joined(left, right?))?;
         if is_constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&joined, 0)?));
         }
         Ok(ColumnarValue::Array(joined))
     }
+}
+
+/// The type of a chain of `||`, as the operator has it from left to right.
+fn joined_type(types: &[DataType]) -> Result<DataType> {
+    let Some((first, rest)) = types.split_first() else {
+        return plan_err!("{NAME} joins at least one text");
+    };
+    rest.iter().try_fold(first.clone(), |left, right| {
+        BinaryTypeCoercer::new(&left, &Operator::StringConcat, right).get_result_type()
+    })
 }
 
 fn joined(left: ArrayRef, right: ArrayRef) -> Result<ArrayRef> {
