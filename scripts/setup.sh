@@ -3,7 +3,7 @@
 # Debian as root: through apt-get. Rust and Node must be there; their versions are checked.
 #
 #   scripts/setup.sh            for building, running and the page's tests
-#   scripts/setup.sh --test     also the browser and the fonts of the page tests
+#   scripts/setup.sh --test     also what the tests need: a browser, fonts, Java, Maven, psql
 #   scripts/setup.sh --rust     only Rust and Node are checked, nothing is installed
 set -u
 . "$(dirname "$0")/environment.sh"
@@ -42,6 +42,10 @@ if [ "${1:-}" != --rust ]; then
 fi
 if [ "${1:-}" = --test ]; then
     need "command -v chromium" chromium
+    # A real Kafka comes from Maven Central; psql knocks at the PostgreSQL door as analysts do.
+    need "command -v java" openjdk-17-jre-headless
+    need "command -v mvn" maven
+    need "command -v psql" postgresql-client
     need "ls /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc" fonts-noto-cjk
 fi
 

@@ -42,14 +42,14 @@ report() {
 }
 
 need_java() {
-    command -v java >/dev/null 2>&1 || skip "no java on the PATH; Kafka $version needs Java 17"
+    command -v java >/dev/null 2>&1 || skip "no java on the PATH; Kafka $version needs Java 17: apt-get install openjdk-17-jre-headless"
     major=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
     [ "${major:-0}" -ge 17 ] || skip "java is version ${major:-unknown}; Kafka $version needs 17"
 }
 
 fetch() {
     [ -f "$libs/.complete" ] && return
-    command -v mvn >/dev/null 2>&1 || skip "no mvn on the PATH to fetch Kafka $version with"
+    command -v mvn >/dev/null 2>&1 || skip "no mvn on the PATH to fetch Kafka $version with: apt-get install maven"
     mkdir -p "$cache"
     rm -rf "$libs"
     cat >"$cache/pom.xml" <<POM
