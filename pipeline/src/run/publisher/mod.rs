@@ -89,11 +89,13 @@ impl Publisher {
     /// Adds what one partition of a stream did since its last drain.
     pub fn absorb(&mut self, stream: &str, drain: PartitionDrain) {
         let (mut at, told) = drain.split();
+        let before = self.streams.get(stream).and_then(|known| known.partitions.get(&told.partition)?.next_offset);
+        let offsets = (before.unwrap_or(0), at.next_offset.map_or(0, |next| next - 1));
         for (key, drained, failed) in told.views {
             // A view that has been taken out may still be told once.
             let view = self.views.iter_mut().find(|view| view.key == key);
             if let (Some(view), Some(fold)) = (view, at.views.get(&*key)) {
-                view.absorb(told.partition, drained, failed, fold);
+                view.absorb((told.partition, offsets), drained, failed, fold);
             }
         }
         for late in told.late {
@@ -119,7 +121,9 @@ impl Publisher {
         for view in self.views.iter_mut().filter(|view| view.is_shown && view.failed.is_none()) {
             let progress = progress(streams, (&view.base, &view.stream), moment);
             if let Err(reason) = view.fire_and_show(cut, progress) {
-                view.fail(reason);
+                let read = streams.get(&*view.base).map(StreamAt::offsets).unwrap_or_default();
+                let read: Vec<String> = read.iter().map(|(partition, next)| format!("partition {partition} to offset {}", next - 1)).collect();
+                view.fail(format!("{reason} (stream {}, {})", view.stream, read.join(", ")));
             }
         }
         let tables = self.tables()?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 
 use super::PublisherLimits;
-use crate::model::{PartitionId, Zone};
+use crate::model::{Offset, PartitionId, Zone};
 use crate::results::published::{Keep, NewWindow, schema_with_papers};
 use crate::results::{Mark, PublishedView, ViewInfo};
 use crate::run::build::ViewToRun;
@@ -73,7 +73,13 @@ impl ViewRuntime {
     }
 
     /// Adds what one partition folded; `failed` says why it cannot go on there, and `fold` where it began.
-    pub fn absorb(&mut self, partition: PartitionId, drained: Drained, failed: Option<String>, fold: &SavedFold) {
+    pub fn absorb(
+        &mut self,
+        (partition, offsets): (PartitionId, (Offset, Offset)),
+        drained: Drained,
+        failed: Option<String>,
+        fold: &SavedFold,
+    ) {
         self.joining.remove(&partition);
         if let Some(since) = fold.since {
             self.since.insert(partition, since);
@@ -84,7 +90,9 @@ impl ViewRuntime {
         if self.failed.is_none()
             && let Err(error) = self.state.absorb(partition, drained)
         {
-            self.fail(error.strip_backtrace());
+            let (first, last) = offsets;
+            let place = format!("stream {}, partition {partition}, offsets {first} to {last}", self.base);
+            self.fail(format!("{} ({place})", error.strip_backtrace()));
         }
     }
 
