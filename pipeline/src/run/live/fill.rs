@@ -231,6 +231,7 @@ impl Filling {
                 }
             };
             let (at, told) = drain.split();
+            let offsets = (0, at.next_offset.map_or(0, |next| next - 1));
             partitions.push(PartitionProgress { watermark: at.watermark, quiet: Duration::ZERO });
             for (stream, time) in &at.as_of {
                 let newest = as_of.entry(stream.clone()).or_insert(*time);
@@ -239,7 +240,7 @@ impl Filling {
             for (key, drained, failed) in told.views {
                 let Some(view) = self.task.views.iter_mut().find(|view| view.key == key) else { continue };
                 let Some(fold) = at.views.get(&*key) else { continue };
-                view.absorb(told.partition, drained, failed, fold);
+                view.absorb((told.partition, offsets), drained, failed, fold);
             }
         }
         let (watermark, settled) = merged(&partitions, Duration::MAX);
