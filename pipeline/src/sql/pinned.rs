@@ -38,7 +38,7 @@ fn reads_tables(plan: &LogicalPlan) -> bool {
         subqueries = true;
         Ok(TreeNodeRecursion::Stop)
     });
-    subqueries || matches!(plan, LogicalPlan::TableScan(_)) || plan.inputs().into_iter().any(reads_tables)
+    subqueries || matches!(plan, LogicalPlan::TableScan(_) | LogicalPlan::Values(_)) || plan.inputs().into_iter().any(reads_tables)
 }
 
 fn pin_tables(hash: &mut Sha256, state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
