@@ -28,7 +28,7 @@ pub struct StateBounds {
 
 impl Default for StateBounds {
     fn default() -> Self {
-        Self { bytes_max: 256 << 20, groups: 10_000, values: 20_000, partitions: 8 }
+        Self { bytes_max: 512 << 20, groups: 10_000, values: 20_000, partitions: 8 }
     }
 }
 

