@@ -132,7 +132,7 @@ impl Reload for SqlFolder {
             tracing::error!(reasons, "the SQL folder was not taken: {reasons}");
             ReloadRefused { reasons }
         };
-        let catalog = Catalog::load(&self.config.sql_dir, &self.config.streams)
+        let catalog = reference::catalog(&self.config.sql_dir, &self.config.streams, self.config.state_bounds)
             .map_err(|errors| refused(together(errors).to_string()))?;
         let screens = load_screens(&self.config, &catalog).map_err(|error| refused(error.to_string()))?;
         let reloaded = self.reloader.reload(catalog).map_err(|error| refused(error.to_string()))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidemark_pipeline::results::ViewInfo;
 use tidemark_pipeline::run::publisher::view_info;
-use tidemark_pipeline::sql::Catalog;
+use tidemark_pipeline::run::reference;
 
 use super::shape::{KINDS, Of, PANEL, SCREEN, Shape};
 use super::walk::{Known, read};
@@ -17,7 +17,7 @@ fn views() -> Vec<Arc<ViewInfo>> {
 }
 
 fn views_of(folder: &str) -> Vec<Arc<ViewInfo>> {
-    let catalog = Catalog::load(Path::new(folder), &Default::default()).expect("plans");
+    let catalog = reference::catalog(Path::new(folder), &Default::default(), Default::default()).expect("plans");
     catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect()
 }
 
