@@ -336,7 +336,7 @@ impl QueryRun {
             self.absorb(on_event)?;
             let progress = self.progress();
             self.fire(progress, on_event)?;
-            let bytes = self.partitions.first().and_then(|(reader, ..)| reader.bytes_read());
+            let bytes = self.partitions.first().and_then(|reading| reading.reader.bytes_read());
             on_event(JobEvent::Read { bytes })?;
         }
         let progress = Progress { ended: true, ..self.progress() };

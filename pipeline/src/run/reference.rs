@@ -1,5 +1,6 @@
 //! Reference tables: small files that are read once at start, for views and for analysts' queries.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +87,12 @@ pub fn read(plan: &StreamPlan) -> Result<RecordBatch, Vec<SqlError>> {
         return Err(told.flatten().collect());
     }
     let rows = columns.take().map_err(|error| wrong(error.to_string()))?;
-    let rows = plan.complete(&rows).map_err(|error| wrong(error.strip_backtrace()))?;
+    let mut failing = BTreeMap::new();
+    let rows = plan.complete(&rows, &mut failing).map_err(|error| wrong(error.strip_backtrace()))?;
+    if !failing.is_empty() {
+        let told = failing.into_iter().map(|(row, reason)| wrong(format!("row {}: {reason}", row + 1)));
+        return Err(told.flatten().collect());
+    }
     // The row number at the end is for streams.
     let own: Vec<usize> = (0..rows.num_columns() - 1).collect();
     rows.project(&own).map_err(|error| wrong(error.to_string()))
