@@ -164,15 +164,12 @@ impl Catalog {
         }
     }
 
-    /// Reads and plans a folder without reference tables, within the default bounds.
+    /// Reads and plans a folder within the default bounds.
     ///
     /// # Errors
-    /// As [`Catalog::load_with`], and when there are reference tables.
+    /// As [`Catalog::load_with`].
     pub fn load(dir: &Path, overrides: &StreamOverrides) -> Result<Self, Vec<SqlError>> {
-        Self::load_with(dir, overrides, StateBounds::default(), &|plan| {
-            let statement = &plan.definition.statement;
-            Err(vec![SqlError::at(&statement.file, statement.place, "no one is here to read reference tables")])
-        })
+        Self::load_with(dir, overrides, StateBounds::default(), &crate::run::reference::read)
     }
 
     /// Reads and plans a folder; `read_rows` reads its reference tables.
