@@ -92,14 +92,15 @@ pub fn shown(query: &Query, log: &Log, judged: &Judged<'_>) -> (Vec<String>, Exp
         if let Kind::Cumulate { step, size } = query.kind
             && !is_closed(*end)
         {
-            // Of the steps that are open and hold something, the one shown is the earliest that ends after the
-            // newest order.
-            let mut shown = start + step;
+            // Steps the watermark has passed are shown while they may be revised. Of the others that hold
+            // something, the one shown is the earliest that ends after the newest order.
+            let is_passed = |end: i64| end - 1 <= watermark;
             let holds = |end: i64| windows.contains_key(&(*start, end));
-            while shown < start + size && (is_closed(shown) || shown <= newest || !holds(shown)) {
+            let mut shown = start + step;
+            while shown < start + size && (is_passed(shown) || shown <= newest || !holds(shown)) {
                 shown += step;
             }
-            if *end != shown {
+            if *end != shown && !is_passed(*end) {
                 continue;
             }
         }
