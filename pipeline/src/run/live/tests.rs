@@ -132,7 +132,8 @@ impl Ground {
     /// Closes everything there is of a stream and waits for it.
     fn closed(&self, pipeline: &Pipeline, stream: &str) -> Arc<Cut> {
         self.close(stream, END_MS);
-        wait(pipeline, "closed windows", |cut| cut.streams[stream].watermark == Some(END_MS) && at_end(self, cut, stream))
+        let is_closed = |cut: &Cut| cut.streams.get(stream).is_some_and(|at| at.watermark == Some(END_MS));
+        wait(pipeline, "closed windows", |cut| is_closed(cut) && at_end(self, cut, stream))
     }
 }
 
