@@ -11,6 +11,7 @@ use crate::admit::Bounds;
 use crate::decode::{Columns, Decoder};
 use crate::model::{Record, RejectReason};
 use crate::sql::StreamPlan;
+use crate::sql::stream_plan::RefusedRows;
 
 /// Judges corrected records of one stream one by one. Whether a record is a duplicate or too old for its
 /// dedup horizon only the running pipeline knows.
@@ -46,13 +47,15 @@ impl CorrectedRecords {
         self.decoder.decode(&record, &mut self.columns).map_err(refused)?;
         let decoded = self.columns.take().map_err(|error| error.to_string())?;
         let told = |error: datafusion::common::DataFusionError| error.strip_backtrace();
-        let rows = self.plan.complete(&decoded).map_err(told)?;
-        for (check, text) in &self.plan.checks {
-            let holds = check.evaluate(&rows).and_then(|value| value.into_array(1)).map_err(told)?;
-            let holds = holds.as_boolean();
+        let mut refused_rows = RefusedRows::new();
+        let rows = self.plan.complete(&decoded, &mut refused_rows).map_err(told)?;
+        for (holds, text) in self.plan.checked(&rows, &mut refused_rows).map_err(told)? {
             if !holds.is_null(0) && !holds.value(0) {
                 return Err(format!("CHECK ({text}) does not hold"));
             }
+        }
+        if let Some(detail) = refused_rows.remove(&0) {
+            return Err(detail);
         }
         let definition = &self.plan.definition;
         let bounds =
