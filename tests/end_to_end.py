@@ -26,6 +26,7 @@ import traceback
 import urllib.error
 import urllib.request
 
+import admission
 import life_cycle
 from process import BINARY, ROOT, Server
 
@@ -826,6 +827,7 @@ def a_topic_that_grows(ground):
 
 
 CHECKS = [
+    *admission.CHECKS,
     several_streams,
     a_day_is_not_closed_by_mistake,
     views_change_on_a_running_server,

@@ -27,6 +27,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use sqllogictest::{DB, DBOutput, DefaultColumnType};
 use tempfile::TempDir;
+use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::model::{Header, Record};
 use tidemark_pipeline::sql::Catalog;
 
@@ -186,6 +187,10 @@ impl Engine {
         for (name, rows) in &cut.tables {
             let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?;
             context.register_table(name, Arc::new(table))?;
+        }
+        for ledger in LedgerKind::ALL {
+            let rows = self.system()?.ledger(ledger)?;
+            context.register_table(ledger.table(), Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))?;
         }
         let batches = self.runtime.block_on(async { context.sql(sql).await?.collect().await })?;
         let columns = batches.first().map_or(0, RecordBatch::num_columns);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use arrow::array::RecordBatch;
 use tempfile::TempDir;
+use tidemark_pipeline::ledger::{Entry, LedgerKind, LedgerStore, LedgerWriter, Limits, table};
 use tidemark_pipeline::model::{Offset, PartitionId, Record};
 use tidemark_pipeline::results::Cut;
 use tidemark_pipeline::run::build::partition_run;
@@ -18,9 +19,14 @@ use tidemark_pipeline::run::partition::{PartitionRun, Place};
 use tidemark_pipeline::run::publisher::{Moment, Publisher, PublisherLimits, views_to_run};
 use tidemark_pipeline::run::saving::{Saving, StreamToRead};
 use tidemark_pipeline::sql::Catalog;
+use tidemark_pipeline::state::dedup_store::DedupStore;
 
 /// More than any test's ledgers and deletions.
-const LIMITS: PublisherLimits = PublisherLimits { ledger_rows_max: 2_000_000, tombstones_max: 1_000 };
+const LIMITS: PublisherLimits = PublisherLimits { tombstones_max: 1_000 };
+/// Name of the space of real orders.
+const LIVE: &str = "live";
+/// Dedup keys of a partition in memory: so few that most are looked up on disk.
+const KEYS_MAX: usize = 64;
 /// After how long a silent partition is idle; silence is a test's word here, not time.
 const IDLE_AFTER: Duration = Duration::from_secs(30);
 
@@ -47,7 +53,14 @@ pub struct System {
     idle: BTreeSet<PartitionName>,
     letters: Vec<Letter>,
     cut: Arc<Cut>,
+    disk: Disk,
     folder: TempDir,
+}
+
+/// What outlives a crash beside the checkpoints, opened once because one process has it at a time.
+struct Disk {
+    ledgers: Arc<LedgerStore>,
+    keys: Arc<DedupStore>,
 }
 
 impl System {
@@ -69,7 +82,11 @@ impl System {
                 partitions: (0..partitions).collect(),
             })
             .collect();
-        let (publisher, saving, runs) = start(&catalog, &streams, folder.path())?;
+        let disk = Disk {
+            ledgers: LedgerStore::open(&folder.path().join("ledgers"))?,
+            keys: DedupStore::new(&folder.path().join("dedup"), 1 << 20),
+        };
+        let (publisher, saving, runs) = start(&catalog, &streams, &disk, folder.path())?;
         Ok(Self {
             catalog,
             streams,
@@ -79,6 +96,7 @@ impl System {
             idle: BTreeSet::new(),
             letters: Vec::new(),
             cut: Arc::default(),
+            disk,
             folder,
         })
     }
@@ -125,7 +143,7 @@ impl System {
                 offset: letter.position.offset,
                 reason: letter.reason.to_string(),
             }));
-            self.saving.note(stream, *partition, std::mem::take(&mut drain.dedup_keys));
+            self.saving.note(stream, *partition, std::mem::take(&mut drain.dedup));
             self.saving.note_orders(stream, *partition, &mut drain.operators);
             self.publisher.absorb(stream, drain);
         }
@@ -150,7 +168,10 @@ impl System {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&mut self) -> Result<()> {
-        Ok(self.saving.save(&self.publisher)?)
+        self.publisher.ledgers.persist()?;
+        self.saving.save(&self.publisher)?;
+        let offsets = self.publisher.streams.iter().map(|(name, stream)| (name.clone(), stream.offsets()));
+        Ok(self.publisher.ledgers.checkpoint_written(offsets.collect())?)
     }
 
     /// Loses everything but the files, and goes on from the newest checkpoint in them.
@@ -159,7 +180,8 @@ impl System {
     /// When the checkpoint cannot be taken up.
     pub fn crash(&mut self) -> Result<()> {
         self.runs.clear();
-        (self.publisher, self.saving, self.runs) = start(&self.catalog, &self.streams, self.folder.path())?;
+        (self.publisher, self.saving, self.runs) =
+            start(&self.catalog, &self.streams, &self.disk, self.folder.path())?;
         Ok(())
     }
 
@@ -167,6 +189,20 @@ impl System {
     #[must_use]
     pub fn cut(&self) -> &Arc<Cut> {
         &self.cut
+    }
+
+    /// A ledger as SQL shows it at the last cut.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn ledger(&self, ledger: LedgerKind) -> Result<RecordBatch> {
+        let stands = |entry: &Entry| {
+            let next = self.cut.offsets.get(&entry.id.stream).and_then(|stream| stream.get(&entry.id.partition));
+            next.is_some_and(|next| entry.stands_at(*next))
+        };
+        let all = self.disk.ledgers.scan(LIVE, ledger)?.collect::<Result<Vec<Entry>, _>>()?;
+        let shown: Vec<Entry> = all.into_iter().filter(stands).collect();
+        Ok(table::rows(ledger, &shown)?)
     }
 
     /// The records rejected since the last call, in the order in which they were drained.
@@ -178,10 +214,14 @@ impl System {
 fn start(
     catalog: &Catalog,
     streams: &[StreamToRead],
+    disk: &Disk,
     folder: &Path,
 ) -> Result<(Publisher, Saving, BTreeMap<PartitionName, PartitionRun>)> {
-    let mut publisher = Publisher::new(catalog, LIMITS)?;
-    let (saving, mut resumed) = Saving::open(folder, 2, streams, &mut publisher)?;
+    let limits = Limits { bytes_max: 1 << 40, checkpoints_kept: 2, partitions: 1 };
+    let ledgers = LedgerWriter::new(Arc::clone(&disk.ledgers), LIVE, limits);
+    let mut publisher = Publisher::new(catalog, LIMITS, ledgers)?;
+    let keys = (Arc::clone(&disk.keys), KEYS_MAX);
+    let (saving, mut resumed) = Saving::open((folder, 2), keys, streams, &mut publisher)?;
     ensure!(resumed.unfilled.is_empty(), "views that the checkpoint lacks: {:?}", resumed.unfilled);
     let mut runs = BTreeMap::new();
     for stream in streams {
@@ -190,12 +230,16 @@ fn start(
         let derived = catalog.derived_from(&stream.name);
         for partition in &stream.partitions {
             publisher.expect_partition(&stream.name, *partition);
-            let place = Place { origin: stream.name.clone(), is_file: false, partition: *partition };
+            let place =
+                Place { origin: stream.name.clone(), is_file: false, partition: *partition, partitions: None };
             let mut run = partition_run(plan, &derived, place, None, &views)?;
+            run.overflow_to(saving.overflow(&stream.name, *partition))?;
             let name = (stream.name.clone(), *partition);
             if let Some(start) = resumed.partitions.remove(&name) {
                 run.restore(start)?;
             }
+            let next_offset = run.next_offset().unwrap_or(0);
+            disk.ledgers.rewind(LIVE, (&stream.name, *partition), next_offset)?;
             runs.insert(name, run);
         }
     }

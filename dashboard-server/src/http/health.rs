@@ -13,15 +13,19 @@ use serde_json::json;
 use tidemark_pipeline::lifecycle::Counts;
 use tidemark_pipeline::results::{Cut, State as Freshness, ViewState};
 
+use super::accounting;
 use super::state::AppState;
 
 /// `GET /healthz`: 200 while the process answers and its publisher publishes, 503 with the reason when
-/// only a restart helps. Says nothing about the brokers: restarting does not mend those.
+/// only a restart helps. Says nothing about the brokers: restarting does not mend those. `alarms` are
+/// what someone must look at although the figures go on.
 pub async fn get_health(State(state): State<Arc<AppState>>) -> Response {
+    let alarms = &state.results.status().alarms;
     match state.pulse.stalled() {
-        None => Json(json!({"status": "ok", "version": crate::VERSION})).into_response(),
+        None => Json(json!({"status": "ok", "version": crate::VERSION, "alarms": alarms})).into_response(),
         Some(reason) => {
-            let body = json!({"status": "failed", "version": crate::VERSION, "reason": reason});
+            let body =
+                json!({"status": "failed", "version": crate::VERSION, "reason": reason, "alarms": alarms});
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }
@@ -34,7 +38,8 @@ pub async fn get_readiness(State(state): State<Arc<AppState>>) -> Response {
     let reason = unready(&state);
     let word = if reason.is_none() { "ready" } else { "not_ready" };
     let freshness = state.results.status().state;
-    let mut body = json!({"status": word, "cut": cut.cut, "state": freshness});
+    let alarms = &state.results.status().alarms;
+    let mut body = json!({"status": word, "cut": cut.cut, "state": freshness, "alarms": alarms});
     let stopped: BTreeMap<&str, &str> =
         cut.views.keys().filter_map(|view| Some((view.as_str(), stopped(&cut, view)?))).collect();
     if !stopped.is_empty() {
@@ -92,6 +97,7 @@ pub async fn get_metrics(State(state): State<Arc<AppState>>) -> Response {
             tell_life_cycles(table);
         }
     }
+    accounting::tell(&cut);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, state.metrics.render()).into_response()
 }

@@ -7,6 +7,7 @@ mod allow;
 mod error;
 mod expansion;
 mod growth;
+mod ledgers;
 mod limits;
 mod output;
 mod params;

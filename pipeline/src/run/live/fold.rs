@@ -8,12 +8,17 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::catcher::Catcher;
+use crate::ledger::{Gauge, LedgerKind};
 use crate::model::{Offset, PartitionId};
+use crate::run::partition::space::Waiting;
 use crate::run::partition::{PartitionDrain, PartitionRun};
 use crate::source::PartitionReader;
 
 /// How long an idle folding thread waits for a command before it reads again.
 const IDLE_WAIT: Duration = Duration::from_millis(2);
+/// Bytes of raw records on their way to the ledgers at which a partition waits for the next drain, so
+/// that a topic of nothing but broken records does not fill the memory.
+const WAITING_BYTES_MAX: u64 = 8 * 1_024 * 1_024;
 /// How long a failing reader is left alone.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -28,6 +33,10 @@ pub(super) struct Owned {
     /// Why no record may be read any more.
     broken: Option<String>,
     retry_at: Option<Instant>,
+    /// Which ledgers have no room.
+    gauge: Arc<Gauge>,
+    /// The full ledger its last batch wrote into; it is read again when there is room.
+    waits_for: Option<LedgerKind>,
 }
 
 /// What a folding thread is asked for.
@@ -61,6 +70,8 @@ pub(super) struct Drained {
     pub(super) end_offset: Option<Offset>,
     /// Why reading fails, while it does.
     pub(super) problem: Option<String>,
+    /// The full ledger it waits for, while it does.
+    pub(super) waits_for: Option<LedgerKind>,
 }
 
 /// The folding threads as the publisher sees them.
@@ -192,13 +203,23 @@ fn fold_loop(mut partitions: Vec<Owned>, inbox: &Receiver<Command>, records_max:
 
 impl Owned {
     /// A partition of `stream` with its reader, which stands where the run goes on.
-    pub(super) fn new(stream: String, reader: Box<dyn PartitionReader>, run: PartitionRun) -> Self {
-        Self { stream, reader, run, joining: Vec::new(), problem: None, broken: None, retry_at: None }
+    pub(super) fn new(
+        stream: String,
+        reader: Box<dyn PartitionReader>,
+        run: PartitionRun,
+        gauge: Arc<Gauge>,
+    ) -> Self {
+        let joining = Vec::new();
+        Self { stream, reader, run, joining, gauge, problem: None, retry_at: None, waits_for: None, broken: None }
     }
 
     /// Reads and folds one batch; how many records it was.
     fn read(&mut self, records_max: usize) -> usize {
         if self.broken.is_some() || self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return 0;
+        }
+        let before = self.run.for_ledgers();
+        if self.has_its_share(before) || self.waits_for.is_some_and(|ledger| self.gauge.is_full(ledger)) {
             return 0;
         }
         self.take_over(records_max);
@@ -209,6 +230,8 @@ impl Owned {
             self.broken = Some(error.strip_backtrace());
             return 0;
         }
+        let now = self.run.for_ledgers();
+        self.waits_for = now.since(before).find(|ledger| self.gauge.is_full(*ledger));
         match outcome {
             Ok(outcome) => {
                 self.problem = None;
@@ -247,6 +270,15 @@ impl Owned {
         self.joining.iter_mut().for_each(|catcher| catcher.run().remove(keys));
     }
 
+    /// Whether it has given the ledgers as much as it may before the next drain.
+    fn has_its_share(&self, waiting: Waiting) -> bool {
+        waiting.each().any(|(ledger, rows, bytes)| {
+            let is_full = self.gauge.is_full(ledger);
+            // Into a full one it may write once, so that it is known to have more.
+            rows > 0 && (is_full || bytes >= self.gauge.share(ledger).min(WAITING_BYTES_MAX))
+        })
+    }
+
     fn fails(&mut self, problem: String) -> usize {
         if self.problem.as_ref() != Some(&problem) {
             let (stream, partition) = (&self.stream, self.run.partition());
@@ -267,6 +299,7 @@ impl Owned {
             },
             end_offset: if with_end { self.reader.end_offset() } else { None },
             problem: self.problem.clone(),
+            waits_for: self.waits_for.filter(|ledger| self.gauge.is_full(*ledger)),
         }
     }
 }

@@ -32,10 +32,16 @@ use super::partition::Place;
 use super::publisher::{Publisher, PublisherLimits, view_info, views_to_run};
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
 use crate::config::PipelineConfig;
+use crate::admit::Overflow;
+use crate::ledger::{LedgerError, LedgerStore, LedgerWriter, Limits};
 use crate::results::{Mode, Results};
+use crate::state::dedup_store::DedupStore;
 use crate::source::{Source, SourceError};
 use crate::sql::Catalog;
 use crate::state::scopes::ScopeConflict;
+
+/// Name of the space of real orders.
+pub const LIVE: &str = "live";
 
 /// Makes a stream's source; called again where a second reader of the same log is needed.
 pub type OpenSource = Arc<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send + Sync>;
@@ -64,6 +70,9 @@ pub enum StartError {
     /// The saved state.
     #[error(transparent)]
     Saving(#[from] SavingError),
+    /// The ledgers.
+    #[error(transparent)]
+    Ledgers(#[from] LedgerError),
     /// A view.
     #[error("the views cannot be set up: {0}")]
     Views(String),
@@ -122,20 +131,34 @@ pub fn start(
     mode: Mode,
     inputs: Vec<StreamInput>,
 ) -> Result<Pipeline, StartError> {
-    let mut publisher = Publisher::new(&catalog, limits(config)).map_err(views_error)?;
+    let store = LedgerStore::open(&config.data_dir.join("ledgers"))?;
     let mut opened = inputs.iter().map(|input| open(&catalog, input)).collect::<Result<Vec<_>, _>>()?;
     let to_read: Vec<StreamToRead> = opened.iter().map(|one| one.to_read.clone()).collect();
+    let partition_count: usize = to_read.iter().map(|stream| stream.partitions.len()).sum();
+    let limits = Limits {
+        bytes_max: config.ledger_bytes_max,
+        checkpoints_kept: config.checkpoints_kept,
+        partitions: partition_count,
+    };
+    let ledgers = LedgerWriter::new(Arc::clone(&store), LIVE, limits);
+    let mut publisher = Publisher::new(&catalog, self::limits(config), ledgers).map_err(views_error)?;
     let dir = config.data_dir.join("checkpoints");
-    let (mut saving, mut resumed) = Saving::open(&dir, config.checkpoints_kept, &to_read, &mut publisher)?;
+    // A quarter of the memory for dedup keys holds the filters of those on disk.
+    let cache_bytes = u64::try_from(config.dedup_memory_bytes_max / 4).unwrap_or(u64::MAX);
+    let keys = DedupStore::new(&config.data_dir.join("dedup"), cache_bytes);
+    let keys_max = Overflow::keys_within(config.dedup_memory_bytes_max / 4 * 3 / partition_count.max(1));
+    let (mut saving, mut resumed) =
+        Saving::open((&dir, config.checkpoints_kept), (keys, keys_max), &to_read, &mut publisher)?;
     saving.scopes().check(&catalog.scopes).map_err(StartError::Scopes)?;
     saving.learn_scopes(&catalog.scopes).map_err(SavingError::from)?;
     let unfilled = publisher.remove(&resumed.unfilled);
     let mut partitions = Vec::new();
     for one in &mut opened {
-        partitions.extend(owned(&catalog, one, &mut resumed, &mut publisher)?);
+        partitions.extend(owned(&catalog, one, (&mut resumed, &saving), &mut publisher)?);
     }
     let infos = catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
     let results = Results::new(epoch(), mode, infos);
+    results.set_ledgers(store);
     let folds =
         Folds::spawn(partitions, config.fold_threads, config.batch_records_max).map_err(StartError::Threads)?;
     let (events, inbox) = unbounded();
@@ -168,7 +191,7 @@ pub fn start(
 }
 
 fn limits(config: &PipelineConfig) -> PublisherLimits {
-    PublisherLimits { ledger_rows_max: config.ledger_rows_max, tombstones_max: config.tombstones_max }
+    PublisherLimits { tombstones_max: config.tombstones_max }
 }
 
 fn watch(
@@ -210,7 +233,7 @@ fn open(catalog: &Catalog, input: &StreamInput) -> Result<Opened, StartError> {
 fn owned(
     catalog: &Catalog,
     opened: &mut Opened,
-    resumed: &mut Resumed,
+    (resumed, saving): (&mut Resumed, &Saving),
     publisher: &mut Publisher,
 ) -> Result<Vec<Owned>, StartError> {
     let Opened { to_read, source } = opened;
@@ -225,8 +248,14 @@ fn owned(
     let is_known = publisher.streams.get(stream).is_some_and(|at| !at.partitions.is_empty());
     let mut all = Vec::new();
     for partition in &to_read.partitions {
-        let place = Place { origin: source.origin().to_owned(), is_file: false, partition: *partition };
+        let place = Place {
+            origin: source.origin().to_owned(),
+            is_file: false,
+            partition: *partition,
+            partitions: u32::try_from(to_read.partitions.len()).ok(),
+        };
         let mut run = partition_run(plan, &derived, place, None, &views).map_err(views_error)?;
+        run.overflow_to(saving.overflow(stream, *partition)).map_err(SavingError::from)?;
         let mut from = None;
         match resumed.partitions.remove(&(stream.clone(), *partition)) {
             Some(start) => {
@@ -242,9 +271,12 @@ fn owned(
         {
             run.begins_at(bounds.first);
         }
+        // Entries of records that are about to be read again are about to be written again.
+        publisher.ledgers.store().rewind(LIVE, (stream, *partition), from.unwrap_or(0))?;
         let reader = source.open(*partition, from).map_err(failed)?;
-        all.push(Owned::new(stream.clone(), reader, run));
+        all.push(Owned::new(stream.clone(), reader, run, publisher.ledgers.gauge()));
     }
+    publisher.streams.entry(stream.clone()).or_default().topic = source.origin().to_owned();
     Ok(all)
 }
 

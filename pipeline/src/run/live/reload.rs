@@ -179,14 +179,22 @@ impl PublishLoop {
         // As they fold now: a changed view that is being filled still does by its old definition.
         let of_stream = self.publisher.views.iter().filter(|view| *view.base == *grown.stream);
         let views: Vec<_> = of_stream.map(|view| view.run.clone()).collect();
-        let place = Place { origin: grown.origin, is_file: false, partition: grown.partition };
+        let before = self.publisher.streams.get(&grown.stream).map_or(0, |at| at.partitions.len());
+        let place = Place {
+            origin: grown.origin,
+            is_file: false,
+            partition: grown.partition,
+            partitions: u32::try_from(before + 1).ok(),
+        };
         let derived = self.catalog.derived_from(&grown.stream);
         let mut run = partition_run(plan, &derived, place, None, &views).map_err(|error| error.strip_backtrace())?;
+        let overflow = self.saving.overflow(&grown.stream, grown.partition);
+        run.overflow_to(overflow).map_err(|error| error.to_string())?;
         if grown.first > 0 {
             run.begins_at(grown.first);
         }
         self.publisher.add_partition(&grown.stream, grown.partition, now_ms());
-        self.folds.own(Owned::new(grown.stream, grown.reader, run));
+        self.folds.own(Owned::new(grown.stream, grown.reader, run, self.publisher.ledgers.gauge()));
         Ok(())
     }
 

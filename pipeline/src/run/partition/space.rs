@@ -1,5 +1,6 @@
 //! One result space of a partition: its own watermark, dedup keys, accounting and views.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::Result;
@@ -10,8 +11,36 @@ use super::branch::Branch;
 use super::derived::DerivedRun;
 use super::drain::PartitionDrain;
 use super::intake::Batch;
+use crate::ledger::LedgerKind;
 use crate::model::Offset;
 use crate::sql::StreamPlan;
+
+/// What of a partition is on its way to the ledgers since the last drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// Late rows, dead letters and events that stand otherwise than before: how many, and their bytes.
+    amounts: [(usize, u64); 3],
+}
+
+impl Waiting {
+    /// Every ledger with how many entries wait for it, and their bytes.
+    pub fn each(&self) -> impl Iterator<Item = (LedgerKind, usize, u64)> {
+        LedgerKind::ALL.into_iter().zip(self.amounts).map(|(ledger, (rows, bytes))| (ledger, rows, bytes))
+    }
+
+    /// The ledgers that have more to come than at `before`.
+    pub fn since(&self, before: Self) -> impl Iterator<Item = LedgerKind> {
+        self.each().zip(before.amounts).filter(|((_, rows, _), before)| *rows > before.0).map(|(now, _)| now.0)
+    }
+}
+
+/// Bytes of an entry beside its raw record, roughly.
+const ENTRY_BYTES: usize = 200;
+
+fn amount(lengths: impl Iterator<Item = usize>) -> (usize, u64) {
+    let (rows, bytes) = lengths.fold((0, 0), |(rows, bytes), length| (rows + 1, bytes + length + ENTRY_BYTES));
+    (rows, u64::try_from(bytes).unwrap_or(u64::MAX))
+}
 
 /// Everything one partition has in one result space.
 #[derive(Debug)]
@@ -40,7 +69,8 @@ impl SpaceRun {
     pub fn restore(&mut self, start: PartitionStart) -> Result<()> {
         self.admission.watermark = start.at.watermark;
         self.admission.counts = start.at.counts;
-        self.admission.restore_keys(start.dedup_keys);
+        self.admission.by_value.restore(start.at.by_value.clone());
+        self.admission.restore_keys(start.dedup);
         self.branch.restore(&start.at);
         for derived in &mut self.derived {
             let orders = start.orders.get(&**derived.name()).map_or(&[][..], Vec::as_slice);
@@ -55,11 +85,28 @@ impl SpaceRun {
     /// When an expression of the stream fails; a view's failure stops only that view.
     pub fn process(&mut self, batch: &Batch) -> Result<()> {
         let accepted = self.admission.admit(batch)?;
+        let late_before: Vec<usize> = self.branches().map(|branch| branch.late().len()).collect();
         self.branch.fold(&accepted, &batch.read);
         for derived in &mut self.derived {
             derived.process(&accepted, &batch.read, self.admission.watermark)?;
         }
+        let late = self.branches().zip(late_before).flat_map(|(branch, before)| branch.late().iter().skip(before));
+        let late: BTreeSet<Offset> = late.map(|late| late.offset).collect();
+        self.admission.note_late(&late, batch);
         Ok(())
+    }
+
+    /// What is on its way to the ledgers since the last drain.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        let late = amount(self.branches().flat_map(Branch::late).map(|late| late.raw.len()));
+        let letters = amount(self.admission.dead_letters().iter().map(|letter| letter.raw.len()));
+        let unmatched = self.derived.iter().map(DerivedRun::notices).sum();
+        Waiting { amounts: [late, letters, amount(std::iter::repeat_n(ENTRY_BYTES, unmatched))] }
+    }
+
+    fn branches(&self) -> impl Iterator<Item = &Branch> {
+        std::iter::once(&self.branch).chain(self.derived.iter().flat_map(DerivedRun::branches))
     }
 
     /// Takes over the views of a space that has read the same records.
@@ -102,10 +149,11 @@ impl SpaceRun {
             next_offset,
             watermark,
             counts: self.admission.counts,
+            by_value: self.admission.by_value.counts().clone(),
             branches,
             operators,
             dead_letters: self.admission.take_dead_letters(),
-            dedup_keys: self.admission.take_keys(),
+            dedup: self.admission.take_keys(),
         })
     }
 }

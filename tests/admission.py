@@ -1,0 +1,157 @@
+"""Duplicates beyond memory, ledgers and corrected records, through the real binary and through kills."""
+import datetime
+import json
+import signal
+import subprocess
+import urllib.request
+
+from process import BINARY, ROOT, Server
+
+
+def order(number, **changes):
+    """A paid order of now, some fields replaced; None leaves a field out."""
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    fields = {"event_id": f"e{number}", "order_id": f"o{number}", "event_type": "paid", "event_time": now,
+              "amount": "10.00", "source": f"till-{number % 3}", **changes}
+    return json.dumps({name: value for name, value in fields.items() if value is not None})
+
+
+def config(folder, **pipeline):
+    """A config with an embedded log and these keys of [pipeline], `_` for `-`."""
+    file = folder / "tidemark.toml"
+    keys = "".join(f"{name.replace('_', '-')} = {value}\n" for name, value in pipeline.items())
+    file.write_text(f'[pipeline]\n{keys}\n[streams.orders]\nconnector = "embedded"\n')
+    return file
+
+
+def ingest(server, lines):
+    for begin in range(0, len(lines), 2_000):
+        body = "\n".join(lines[begin:begin + 2_000]).encode()
+        with urllib.request.urlopen(urllib.request.Request(server.url + "/api/ingest/orders", body), timeout=60) as answer:
+            refused = [line for line in json.load(answer) if "error" in line]
+        assert not refused, refused[:3]
+
+
+def counts(server):
+    """The records accounted for, over all partitions; every identity holds at every look."""
+    server.wait(lambda: server.view("gmv_day")["cut"] > 0, 20, "a first cut")
+    rows = server.sql("SELECT * FROM records_accounted")
+    for row in rows:
+        parts = sum(row[name] for name in ("accepted", "duplicate", "rejected", "shadow", "control"))
+        assert row["read"] == parts, f"records have disappeared: {row}"
+    lost = server.sql("SELECT * FROM views_accounted WHERE accepted <> counted + filtered + late")
+    assert not lost, lost
+    alarms = [alarm for alarm in server.get("/healthz")["alarms"] if "add up" in alarm]
+    assert not alarms, alarms
+    return {name: sum(row[name] for row in rows) for name in rows[0] if name not in ("stream", "partition")} if rows else {}
+
+
+def wait_for(server, seconds=60, **wanted):
+    found = {}
+
+    def holds():
+        found.update(counts(server))
+        return all(found.get(name) == count for name, count in wanted.items())
+    try:
+        server.wait(holds, seconds, f"accounting of {wanted}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; found {found}") from error
+
+
+def metric(server, name):
+    with urllib.request.urlopen(server.url + "/metrics", timeout=20) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
+def command(*arguments, expect=0):
+    done = subprocess.run([BINARY, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == expect, f"exit {done.returncode}: {done.stdout[-1000:]}{done.stderr[-1500:]}"
+    return done.stdout + done.stderr
+
+
+def keys_on_disk_through_kills(ground):
+    """Dedup keys far beyond the memory bound: every duplicate is known, also after two kills, and no order twice"""
+    folder = ground.fresh()
+    # 1 MiB holds 2,048 keys a partition; a long checkpoint interval leaves many spilled keys after it.
+    file = config(folder, dedup_memory_bytes_max=1_048_576, checkpoint_every_ms=1_500)
+    orders = [order(number) for number in range(60_000)]
+    with Server(["serve"], folder, config=file) as server:
+        ingest(server, orders[:30_000])
+        server.wait(lambda: metric(server, "tidemark_dedup_keys_spilled_total") > 0, 60, "keys on disk")
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    with Server(["serve"], folder, config=file) as server:
+        ingest(server, orders[20_000:50_000])
+        server.wait(lambda: counts(server).get("read", 0) > 40_000, 60, "most of the records")
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    with Server(["serve"], folder, config=file) as server:
+        ingest(server, orders)
+        wait_for(server, 120, read=120_000, accepted=60_000, duplicate=60_000, rejected=0, misplaced=0)
+        by_value = server.sql("SELECT value, SUM(accepted) AS n, SUM(\"read\") AS r FROM sources_accounted GROUP BY value ORDER BY value")
+        assert [(row["value"], int(row["n"]), int(row["r"])) for row in by_value] == [
+            (f"till-{n}", 20_000, 40_000) for n in range(3)], by_value
+        [total] = server.sql("SELECT SUM(counted) AS n FROM views_accounted WHERE view = 'gmv_day'")
+        assert int(total["n"]) == 60_000, total
+
+
+def corrected_records_count_once(ground):
+    """A rejected order is listed, exported, corrected and replayed: it counts once, however often it is sent and killed"""
+    folder = ground.fresh()
+    file = config(folder)
+    bad = [order(1, amount="ten"), order(2, amount="eleven"), order(3, order_id=None)]
+    with Server(["serve"], folder, config=file) as server:
+        ingest(server, [order(0), *bad])
+        wait_for(server, read=4, accepted=1, rejected=3)
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    with Server(["serve"], folder, config=file) as server:
+        wait_for(server, read=4, accepted=1, rejected=3)
+        letters = server.sql("SELECT * FROM dead_letters")
+        assert len(letters) == 3 and {row["topic"] for row in letters} == {"orders"}, letters
+        assert {row["kind"] for row in letters} == {"bad-value", "missing-field"}, letters
+        ask = ["--server", server.url]
+        listed = command("dead-letters", "list", "--reason", "amount", "--format", "csv", *ask)
+        assert len(listed.splitlines()) == 3 and "eleven" in listed, listed
+        exported = folder / "bad.jsonl"
+        command("dead-letters", "export", exported, "--reason", "bad-value", *ask)
+        replay = ["dead-letters", "replay", exported, "--config", file, *ask]
+        said = command(*replay, expect=1)
+        assert "line 1" in said and "amount" in said and "nothing was sent" in said, said
+        wait_for(server, read=4)
+        exported.write_text(exported.read_text().replace("ten", "10.00").replace("eleven", "11.00"))
+        assert "2 records of stream orders would be taken" in command(*replay, "--dry-run")
+        command(*replay)
+        wait_for(server, read=6, accepted=3, rejected=3, duplicate=0)
+        command(*replay)
+        wait_for(server, read=8, accepted=3, rejected=3, duplicate=2)
+        command("dead-letters", "remove", exported, *ask)
+        left = server.wait(lambda: server.sql("SELECT kind FROM dead_letters"), 10, "one letter")
+        assert [row["kind"] for row in left] == ["missing-field"], left
+        wait_for(server, read=8, rejected=3)
+
+
+def a_full_ledger_pauses(ground):
+    """A full ledger drops nothing: it alarms, the partitions wait, and go on once entries are removed"""
+    folder = ground.fresh()
+    file = config(folder, ledger_bytes_max=60_000, batch_records_max=20)
+    lines = [order(number, amount="ten") for number in range(1_000)]
+    with Server(["serve"], folder, config=file) as server:
+        ingest(server, lines)
+        alarms = server.wait(lambda: [alarm for alarm in server.get("/readyz")["alarms"] if "waits for room" in alarm],
+                             30, "an alarm")
+        assert any("dead_letters is full" in alarm for alarm in server.get("/readyz")["alarms"]), alarms
+        assert metric(server, "tidemark_ledger_full") == 1
+        seen = counts(server)
+        assert 0 < seen["read"] < 1_000 and seen["read"] == seen["rejected"], seen
+        removed, ask = 0, ["--server", server.url]
+        for number in range(30):
+            exported = folder / f"letters-{number}.jsonl"
+            command("dead-letters", "export", exported, *ask)
+            removed += int(command("dead-letters", "remove", exported, "--quiet", *ask).split()[0])
+            if removed == 1_000:
+                break
+        wait_for(server, read=1_000, rejected=1_000)
+        assert removed == 1_000, f"{removed} of 1000 letters were found"
+        server.wait(lambda: server.get("/healthz")["alarms"] == [], 10, "no alarm")
+
+
+CHECKS = [keys_on_disk_through_kills, corrected_records_count_once, a_full_ledger_pauses]
