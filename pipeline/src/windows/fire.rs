@@ -1,6 +1,7 @@
 //! Puts windows together from slices and says which are provisional, settled and final.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
@@ -324,7 +325,7 @@ impl ViewState {
             slices.extend(
                 table
                     .slices
-                    .iter()
+                    .range(reach(windows, window))
                     .filter(|(key, _)| holds(*partition, **key))
                     .map(|(_, slice)| slice),
             );
@@ -399,7 +400,7 @@ impl ViewState {
     ) -> Result<Option<RecordBatch>> {
         let mut batches = Vec::new();
         for (partition, table) in self.partitions.iter().filter(|(partition, _)| of_side(**partition)) {
-            let held = table.rows.iter().filter(|(slice, _)| holds(*partition, **slice));
+            let held = table.rows.range(reach(windows, window)).filter(|(slice, _)| holds(*partition, **slice));
             batches.extend(held.flat_map(|(_, rows)| rows.iter().cloned()));
         }
         let Some(first) = batches.first() else { return Ok(None) };
@@ -455,6 +456,16 @@ fn absorb_rows(table: &mut PartitionTable, drained: Drained) -> Vec<SliceKey> {
         table.sessions = super::table::merged_sessions(&table.sessions, sessions);
     }
     touched
+}
+
+/// The slices a window may hold: those that begin in it. A view that catches up puts thousands of windows
+/// together, so each must look at its own slices only. The slices of sessions are numbered, not timed.
+fn reach(windows: Option<&Windows>, window: Window) -> RangeInclusive<SliceKey> {
+    let key = |start, rest| SliceKey { start, open_from: rest, passed: rest };
+    match windows.map(Windows::kind) {
+        None | Some(WindowKind::Session { .. }) => key(i64::MIN, i64::MIN)..=key(i64::MAX, i64::MAX),
+        Some(_) => key(window.start, i64::MIN)..=key(window.end, i64::MIN),
+    }
 }
 
 pub(super) fn holds(windows: &Windows, window: Window, slice: SliceKey) -> bool {
