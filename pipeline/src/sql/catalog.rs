@@ -121,8 +121,8 @@ pub struct Catalog {
 pub type ReadRows<'a> = &'a dyn Fn(&StreamPlan) -> Result<RecordBatch, Vec<SqlError>>;
 
 /// Options of a materialized view.
-const VIEW_OPTIONS: [&str; 5] =
-    ["allowed-lateness", "result.retention", "publish.every", GROUPS_OPTION, VALUES_OPTION];
+const VIEW_OPTIONS: [&str; 4] =
+    ["allowed-lateness", "result.retention", GROUPS_OPTION, VALUES_OPTION];
 /// Rows a view holds when it does not say.
 const DEFAULT_RETENTION: Retention = Retention::Rows(10_000);
 
