@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::splitter::{RawRecord, Shape, Splitter};
+use super::splitter::{RawRecord, Shape, Splitter, ends_in_quotes};
 
 /// Lines and records that wait to be given, from one that was taken apart.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ impl Mending {
     }
 
     fn is_broken(&self, bytes: &[u8], delimiter: u8) -> bool {
-        bytes.contains(&b'\n') && self.fields != Some(fields(bytes, delimiter))
+        bytes.contains(&b'\n')
+            && (self.fields != Some(fields(bytes, delimiter)) || ends_in_quotes(bytes, delimiter))
     }
 
     /// Visits the next waiting record; `false` when none waits.

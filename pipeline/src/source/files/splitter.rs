@@ -156,6 +156,13 @@ impl Splitter {
     }
 }
 
+/// Whether a CSV record ends within a field whose quote is not closed.
+pub(super) fn ends_in_quotes(bytes: &[u8], delimiter: u8) -> bool {
+    let mut splitter = Splitter::new(Shape::Csv { delimiter }, 0);
+    splitter.find_csv_end(bytes, delimiter);
+    splitter.field == Field::Quoted
+}
+
 /// Without the mark at the start of a file and the carriage return at the end, cut to `kept_max`;
 /// `None` when nothing is left.
 fn trimmed(shape: Shape, bytes: &[u8], line: i64, kept_max: usize) -> Option<&[u8]> {
