@@ -181,15 +181,15 @@ impl Duplicates {
         let mut came_again = self.came_again.contains(&key);
         match self.keys.get(&key) {
             Some(before) if !expired(before.event_time) => return Ok(Seen::Duplicate),
-            Some(_) => {}
-            None => {
+            // A checkpoint may give back a sighting past the horizon whose key came again and went to disk.
+            _ => {
                 let found = self.find_on_disk(key)?;
                 // A later offset was written before a crash, by a record that is now read again.
                 let before = || found.iter().filter(|seen| seen.offset < at.offset);
                 if before().any(|seen| !expired(seen.event_time)) {
                     return Ok(Seen::Duplicate);
                 }
-                came_again = before().next().is_some();
+                came_again |= before().next().is_some();
             }
         }
         let entry = KeyEntry { key, at, came_again };

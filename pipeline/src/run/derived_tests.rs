@@ -224,6 +224,7 @@ fn a_crash_between_checkpoints_changes_no_figure_and_no_count() {
             // What was read after the checkpoint is read again, as from a log; each crash comes once.
             if crashes < read / 3 {
                 crashes += 1;
+                drop(bench);
                 bench = Bench::open(dir.path(), 2);
                 read = safe;
             }
@@ -267,6 +268,7 @@ fn another_declaration_of_a_life_cycle_begins_again_from_the_log() {
     bench.read(&["a placed 10 90 s1", "a paid 20 90 s1"]);
     bench.publish();
     bench.save();
+    drop(bench);
     assert_eq!(Bench::open(dir.path(), 1).offsets, [2]);
     write(dir.path(), &[("streams/flow.sql", &FLOW.replace("'2 h'", "'3 h'"))]);
     assert_eq!(Bench::open(dir.path(), 1).offsets, [0]);

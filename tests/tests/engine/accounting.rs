@@ -99,7 +99,7 @@ fn read(system: &mut System, partition: u32, from: usize, kept: &[Kept]) -> Resu
 /// Prints the rows of an accounting table with their sum, and answers the sum.
 fn print(cut: &Cut, name: &str) -> Result<BTreeMap<String, i64>> {
     let table = cut.tables.get(name).with_context(|| format!("no table {name}"))?;
-    let counts: Vec<String> = table.schema().fields().iter().skip(2).map(|field| field.name().clone()).collect();
+    let counts: Vec<String> = table.schema().fields().iter().skip(partition_at(table) + 1).map(|field| field.name().clone()).collect();
     println!("\n{name}\n{:<28}{:>10}{}", table.schema().field(0).name(), "partition", heads(&counts));
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
     let names = table.column(0).as_string::<i32>();
@@ -108,7 +108,7 @@ fn print(cut: &Cut, name: &str) -> Result<BTreeMap<String, i64>> {
         for (count, value) in counts.iter().zip(&values) {
             *sums.entry(count.clone()).or_default() += value;
         }
-        let partition = table.column(1).as_primitive::<arrow::datatypes::Int32Type>().value(row);
+        let partition = table.column(partition_at(table)).as_primitive::<arrow::datatypes::Int32Type>().value(row);
         println!("{:<28}{partition:>10}{}", names.value(row), cells(&values));
     }
     let all: Vec<i64> = counts.iter().map(|count| sums[count]).collect();
@@ -116,8 +116,13 @@ fn print(cut: &Cut, name: &str) -> Result<BTreeMap<String, i64>> {
     Ok(sums)
 }
 
+/// Where a row's names end and its counts begin.
+fn partition_at(table: &RecordBatch) -> usize {
+    table.schema().index_of("partition").expect("accounting is by partition")
+}
+
 fn numbers(table: &RecordBatch, row: usize) -> Vec<i64> {
-    table.columns().iter().skip(2).map(|column| column.as_primitive::<Int64Type>().value(row)).collect()
+    table.columns().iter().skip(partition_at(table) + 1).map(|column| column.as_primitive::<Int64Type>().value(row)).collect()
 }
 
 fn heads(names: &[String]) -> String {
