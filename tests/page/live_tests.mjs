@@ -8,7 +8,7 @@ const WINDOWS = [
   [3840, 2160, 1, 'screen', 2, ['zh']],
   [3840, 1080, 1, 'wide', 1, ['zh', 'en']],
   [3840, 860, 1, 'strip', 1, ['zh', 'en']],
-  [1366, 768, 2, 'screen', 1366 / 1920, ['en']],
+  [1366, 768, 2, 'screen', 768 / 1080, ['en']],
 ];
 const TEXT_UNITS_MIN = 16;
 
