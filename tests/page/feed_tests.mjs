@@ -79,42 +79,6 @@ export const tests = [
     equal((await shown(page)).hero.held, false, 'held');
     await wall.close();
   }],
-  ['a milestone waits for the watermark, then is there at once and lit for a moment', async (context) => {
-    const wall = await fed(context);
-    const { page } = wall;
-    const set = (ahead) =>
-      page.evaluate((by) => {
-        const { __feed: feed } = window;
-        const rows = feed.rows.get('milestones').map((row) => ({ ...row, passed_at: null }));
-        rows[0] = { ...rows[0], level: '7.00', passed_at: feed.asOf - 5000 + by, step_seconds: 1 };
-        feed.snap('milestones', rows);
-        feed.status();
-      }, ahead);
-    const lines = () => page.locator('[data-panel=milestones] li:not(.none)').count();
-    await page.evaluate(() => {
-      const { __feed: feed } = window;
-      feed.snap('milestones', feed.rows.get('milestones').map((row) => ({ ...row, passed_at: null })));
-    });
-    await until('nothing has passed yet', async () => (await lines()) === 0);
-    await set(3000);
-    await page.waitForTimeout(600);
-    equal(await lines(), 0, 'lines before the watermark');
-    // What is lit for four seconds could be missed from here on a slow machine.
-    await page.evaluate(() => {
-      const look = () => (window.__wasLit ||= document.querySelector('[data-panel=milestones] .lit') !== null);
-      new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });
-    });
-    // The view itself rests: only the server's report says that the watermark has moved on.
-    await page.evaluate(() => { window.__feed.asOf += 4000; window.__feed.status(); });
-    const began = Date.now();
-    await until('the milestone', async () => (await lines()) === 1);
-    const took = Date.now() - began;
-    check(await page.evaluate(() => window.__wasLit), 'it was lit');
-    await until('and then rests', async () => (await page.locator('[data-panel=milestones] .lit').count()) === 0);
-    equal(wall.complaints, [], 'complaints');
-    await wall.close();
-    return `${took} ms`;
-  }],
   ['every chip by the rule of freshness, on the page and on each panel', async (context) => {
     const wall = await fed(context);
     const { page } = wall;
