@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::sql::StateBounds;
+
 /// `[pipeline]` of the config file, as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -28,6 +30,14 @@ pub struct RawPipelineConfig {
     pub ledger_rows_max: usize,
     /// Rows of a view that wait as deletions for viewers that are behind; past it they get a snapshot.
     pub tombstones_max: usize,
+    /// Bytes of state one view may keep by its estimate; a view that would keep more is refused.
+    pub state_bytes_max: u64,
+    /// Groups of a window assumed of views that do not say.
+    pub state_groups_assumed: u64,
+    /// Values a window keeps assumed of views that do not say.
+    pub state_values_assumed: u64,
+    /// Partitions of a stream assumed in estimates.
+    pub state_partitions_assumed: u64,
 }
 
 impl Default for RawPipelineConfig {
@@ -41,6 +51,10 @@ impl Default for RawPipelineConfig {
             idle_after_ms: 5_000,
             ledger_rows_max: 10_000,
             tombstones_max: 10_000,
+            state_bytes_max: StateBounds::default().bytes_max,
+            state_groups_assumed: StateBounds::default().groups,
+            state_values_assumed: StateBounds::default().values,
+            state_partitions_assumed: StateBounds::default().partitions,
         }
     }
 }
@@ -73,6 +87,8 @@ pub struct PipelineConfig {
     pub ledger_rows_max: usize,
     /// See [`RawPipelineConfig::tombstones_max`].
     pub tombstones_max: usize,
+    /// How much state a view may need.
+    pub state_bounds: StateBounds,
     /// Overrides by stream.
     pub streams: StreamOverrides,
 }
@@ -104,6 +120,10 @@ impl PipelineConfig {
         within("idle-after-ms", raw.idle_after_ms, 100, 86_400_000);
         within("ledger-rows-max", wide(raw.ledger_rows_max), 1, 10_000_000);
         within("tombstones-max", wide(raw.tombstones_max), 0, 10_000_000);
+        within("state-bytes-max", raw.state_bytes_max, 1 << 20, 1 << 50);
+        within("state-groups-assumed", raw.state_groups_assumed, 1, 1_000_000_000);
+        within("state-values-assumed", raw.state_values_assumed, 1, 1_000_000_000);
+        within("state-partitions-assumed", raw.state_partitions_assumed, 1, 100_000);
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -118,6 +138,12 @@ impl PipelineConfig {
             idle_after: Duration::from_millis(raw.idle_after_ms),
             ledger_rows_max: raw.ledger_rows_max,
             tombstones_max: raw.tombstones_max,
+            state_bounds: StateBounds {
+                bytes_max: raw.state_bytes_max,
+                groups: raw.state_groups_assumed,
+                values: raw.state_values_assumed,
+                partitions: raw.state_partitions_assumed,
+            },
             streams,
         })
     }

@@ -38,7 +38,8 @@ pub(super) struct Input {
 /// # Errors
 /// All mistakes in it, a line each.
 pub(super) fn load_catalog(config: &Config) -> anyhow::Result<Catalog> {
-    Catalog::load(&config.pipeline.sql_dir, &config.pipeline.streams).map_err(together)
+    let pipeline = &config.pipeline;
+    reference::catalog(&pipeline.sql_dir, &pipeline.streams, pipeline.state_bounds).map_err(together)
 }
 
 /// Reads the screens and checks them against the views, before anything is computed.

@@ -99,6 +99,9 @@ impl PublishedView {
     pub fn show(&mut self, cut: u64, new: NewWindow) -> Result<(), ArrowError> {
         let place = (new.window.1, new.window.0);
         let old = self.windows.get(&place).cloned();
+        if old.is_none() && self.is_beyond(place) {
+            return Ok(());
+        }
         let batch = with_papers(&self.info.schema, &new)?;
         let (rows, gone) = self.compared(cut, &batch, old.as_deref());
         if let Some(old) = &old
@@ -130,6 +133,18 @@ impl PublishedView {
             self.bury(cut, gone);
             self.changed(cut);
         }
+    }
+
+    /// Whether a window is older than all that is kept, so that [`PublishedView::trim`] would drop it at
+    /// once: one that is closed for good, or revised, long after it was last shown.
+    fn is_beyond(&self, place: (i64, i64)) -> bool {
+        let Some((oldest, _)) = self.windows.first_key_value() else { return false };
+        let newest = self.windows.last_key_value().map_or(oldest.0, |(newest, _)| newest.0);
+        place < *oldest
+            && match self.keep {
+                Keep::Rows(rows) => self.row_count >= rows,
+                Keep::Time(ms) => place.0 < newest.saturating_sub(ms),
+            }
     }
 
     /// Drops the oldest windows beyond what is kept.
@@ -305,6 +320,22 @@ mod tests {
         view.withdraw(4, (1, 2));
         assert!(view.snapshot().changes_since(1).is_none());
         assert_eq!(view.snapshot().changes_since(3).expect("known").delete.len(), 1);
+    }
+
+    #[test]
+    fn a_window_older_than_what_is_kept_does_not_come_back_when_it_is_closed_for_good() {
+        let mut view = view(10);
+        for end in 1..=4 {
+            view.show(1, window(end, end)).expect("shown");
+        }
+        view.trim(1);
+        view.show(2, window(1, 7)).expect("left out");
+        view.trim(2);
+        assert_eq!(view.windows().keys().map(|(end, _)| *end).collect::<Vec<_>>(), [3, 4]);
+        let changes = view.snapshot().changes_since(1).expect("known");
+        assert!(changes.upsert.is_empty() && changes.delete.is_empty(), "{changes:?}");
+        view.show(3, window(3, 8)).expect("one that is kept is revised");
+        assert_eq!(view.snapshot().changes_since(2).expect("known").upsert.len(), 1);
     }
 
     #[test]

@@ -23,9 +23,10 @@ use crate::source::kafka::KafkaSource;
 use crate::source::{PartitionReader, Source, SourceError};
 use crate::sql::options::{Options, Retention};
 use crate::sql::script::{self, Statement, StatementKind, TableStatement};
-use crate::sql::session::{analyzed, message_of, place_of};
-use crate::sql::{Catalog, SqlError, StreamDefinition, StreamPlan};
-use crate::windows::fire::{Fired, Progress, ViewState};
+use crate::sql::refusal::located;
+use crate::sql::session::{analyzed, message_of};
+use crate::sql::{Catalog, SqlError, StreamDefinition, StreamPlan, ViewPlan};
+use crate::windows::fire::{Fired, Progress, ViewState, right_partition};
 
 /// Which rows a query hands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,26 +234,12 @@ impl Job {
         query: &Query,
         on_event: &mut dyn FnMut(JobEvent<'_>) -> Result<(), JobError>,
     ) -> Result<(), JobError> {
-        let planning = |error: &DataFusionError| {
-            let found = place_of(error);
-            let at = if found.line == 0 { statement.place } else { found };
-            JobError::Script(vec![SqlError::at(&statement.file, at, message_of(error))])
-        };
+        let planning = |error: &DataFusionError| JobError::Script(vec![located(statement, query, error)]);
         let state = self.catalog.context.state();
         let logical = analyzed(&state, query).map_err(|error| planning(&error))?;
         let plan = self.catalog.plan(&logical).map_err(|error| planning(&error))?;
-        let Some(read) = self.catalog.streams.get(&plan.stream).cloned() else { return Ok(()) };
-        let Some(stream) = self.catalog.streams.get(read.definition.base()).cloned() else { return Ok(()) };
-        let view = ViewToRun {
-            key: "query".into(),
-            plan: Arc::new(plan),
-            allowed_lateness: 0,
-            retention: Retention::Time(i64::MAX),
-        };
-        on_event(JobEvent::Columns(Arc::clone(&view.plan.schema)))?;
-        // A query over the stream itself needs no life cycle.
-        let derived: Vec<Arc<StreamPlan>> = read.definition.derived.iter().map(|_| Arc::clone(&read)).collect();
-        let mut run = QueryRun::open((&stream, &derived), &view, place(statement), self.options.clone())?;
+        on_event(JobEvent::Columns(Arc::clone(&plan.schema)))?;
+        let mut run = QueryRun::open(&self.catalog, plan, place(statement), self.options.clone())?;
         run.to_the_end(on_event)?;
         self.summary.life_cycle = self.summary.life_cycle.plus(run.life_cycle());
         let (records, late) = run.accounting();
@@ -279,40 +266,55 @@ fn add(sum: &mut RecordCounts, counts: RecordCounts) {
 struct QueryRun {
     place: String,
     options: JobOptions,
-    partitions: Vec<(Box<dyn PartitionReader>, PartitionRun, bool)>,
+    partitions: Vec<Reading>,
     state: ViewState,
     counts: BTreeMap<PartitionId, (RecordCounts, u64, i64, Option<i64>)>,
     /// What became of the events of orders, by partition.
     life_cycle: BTreeMap<PartitionId, Counts>,
 }
 
+/// One partition of a query's stream, or of the right stream of its join.
+struct Reading {
+    reader: Box<dyn PartitionReader>,
+    run: PartitionRun,
+    has_ended: bool,
+    is_right: bool,
+}
+
 /// How long a read waits for records of a source without an end.
 const READ_WAIT: Duration = Duration::from_millis(100);
 
 impl QueryRun {
-    fn open(
-        (stream, derived): (&Arc<StreamPlan>, &[Arc<StreamPlan>]),
-        view: &ViewToRun,
-        place: String,
-        options: JobOptions,
-    ) -> Result<Self, JobError> {
-        let table = &stream.definition.statement;
-        let at_table = |source: SourceError| JobError::Source { place: self::place(table), source };
-        let failed = |error: DataFusionError| JobError::Execution {
-            place: place.clone(),
-            detail: message_of(&error),
+    fn open(catalog: &Catalog, plan: ViewPlan, place: String, options: JobOptions) -> Result<Self, JobError> {
+        let failed = |error: DataFusionError| JobError::Execution { place: place.clone(), detail: message_of(&error) };
+        let view = |plan: ViewPlan| ViewToRun {
+            key: "query".into(),
+            plan: Arc::new(plan),
+            allowed_lateness: 0,
+            retention: Retention::Time(i64::MAX),
         };
-        let (mut source, header) = open_source(&stream.definition).map_err(at_table)?;
+        let right = plan.right_side().map(view);
+        let left = view(plan);
+        let Some(stream) = catalog.streams.get(&left.plan.stream) else {
+            return Err(failed(DataFusionError::Internal("the query's stream is gone".to_owned())));
+        };
+        let state = left.state(stream.definition.zone).map_err(failed)?;
         let mut partitions = Vec::new();
-        for partition in source.partitions().map_err(at_table)? {
-            let reader = source.open(partition, None).map_err(at_table)?;
-            let origin = source.origin().to_owned();
-            let is_file = !matches!(stream.definition.connector.as_str(), "kafka" | "embedded");
-            let at = Place { origin, is_file, partition };
-            let run = partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view)).map_err(failed)?;
-            partitions.push((reader, run, false));
+        for (view, is_right) in std::iter::once((left, false)).chain(right.map(|view| (view, true))) {
+            let Some(read) = catalog.streams.get(&view.plan.stream) else { continue };
+            let Some(stream) = catalog.streams.get(read.definition.base()) else { continue };
+            // A query over the stream itself needs no life cycle.
+            let derived: Vec<Arc<StreamPlan>> = read.definition.derived.iter().map(|_| Arc::clone(read)).collect();
+            partitions.extend(open_partitions((stream, &derived), &view, is_right, &place)?);
         }
-        let state = view.state(stream.definition.zone).map_err(failed)?;
+        let counted = |is_right: bool| partitions.iter().filter(|reading| reading.is_right == is_right).count();
+        if let Some(join) = &state.plan().join
+            && counted(false) != counted(true)
+        {
+            let (left, right) = (counted(false), counted(true));
+            let detail = format!("{} has {left} partitions and {} has {right}; only streams of the same partitioning can be joined", state.plan().stream, join.stream);
+            return Err(JobError::Execution { place, detail });
+        }
         Ok(Self { place, options, partitions, state, counts: BTreeMap::new(), life_cycle: BTreeMap::new() })
     }
 
@@ -324,7 +326,7 @@ impl QueryRun {
         &mut self,
         on_event: &mut dyn FnMut(JobEvent<'_>) -> Result<(), JobError>,
     ) -> Result<(), JobError> {
-        while self.partitions.iter().any(|(.., ended)| !ended) {
+        while self.partitions.iter().any(|reading| !reading.has_ended) {
             self.read_once()?;
             self.absorb(on_event)?;
             let progress = self.progress();
@@ -336,11 +338,11 @@ impl QueryRun {
 
     fn read_once(&mut self) -> Result<(), JobError> {
         let place = self.place.clone();
-        for (reader, run, ended) in &mut self.partitions {
+        for Reading { reader, run, has_ended, .. } in &mut self.partitions {
             let outcome = reader
                 .read(self.options.batch_records, READ_WAIT, &mut |record| run.take(record))
                 .map_err(|source| JobError::Source { place: place.clone(), source })?;
-            *ended = outcome.ended;
+            *has_ended = outcome.ended;
             run.process()
                 .map_err(|error| JobError::Execution { place: place.clone(), detail: message_of(&error) })?;
         }
@@ -352,7 +354,7 @@ impl QueryRun {
         on_event: &mut dyn FnMut(JobEvent<'_>) -> Result<(), JobError>,
     ) -> Result<(), JobError> {
         let mut drains = Vec::new();
-        for (reader, run, _) in &mut self.partitions {
+        for Reading { reader, run, is_right, .. } in &mut self.partitions {
             let mut drain = run.drain().map_err(|error| JobError::Execution {
                 place: self.place.clone(),
                 detail: message_of(&error),
@@ -360,9 +362,10 @@ impl QueryRun {
             for letter in &mut drain.dead_letters {
                 letter.position = reader.position(letter.position.offset);
             }
-            drains.push(drain);
+            drains.push((drain, *is_right));
         }
-        for drain in drains {
+        for (drain, is_right) in drains {
+            let partition = if is_right { right_partition(drain.partition) } else { drain.partition };
             for letter in &drain.dead_letters {
                 on_event(JobEvent::DeadLetter(letter))?;
             }
@@ -375,8 +378,8 @@ impl QueryRun {
                         return Err(JobError::Execution { place: self.place.clone(), detail });
                     }
                     let at = (drain.counts, view.fold.counts.late, drain.watermark, branch.as_of);
-                    self.counts.insert(drain.partition, at);
-                    self.state.absorb(drain.partition, view.drained).map_err(|error| self.failed(&error))?;
+                    self.counts.insert(partition, at);
+                    self.state.absorb(partition, view.drained).map_err(|error| self.failed(&error))?;
                 }
             }
         }
@@ -421,6 +424,29 @@ impl QueryRun {
         }
         (all, late)
     }
+}
+
+fn open_partitions(
+    (stream, derived): (&Arc<StreamPlan>, &[Arc<StreamPlan>]),
+    view: &ViewToRun,
+    is_right: bool,
+    place: &str,
+) -> Result<Vec<Reading>, JobError> {
+    let table = &stream.definition.statement;
+    let at_table = |source: SourceError| JobError::Source { place: self::place(table), source };
+    let (mut source, header) = open_source(&stream.definition).map_err(at_table)?;
+    let mut partitions = Vec::new();
+    for partition in source.partitions().map_err(at_table)? {
+        let reader = source.open(partition, None).map_err(at_table)?;
+        let origin = source.origin().to_owned();
+        let is_file = !matches!(stream.definition.connector.as_str(), "kafka" | "embedded");
+        let at = Place { origin, is_file, partition };
+        let run = partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view)).map_err(|error| {
+            JobError::Execution { place: place.to_owned(), detail: message_of(&error) }
+        })?;
+        partitions.push(Reading { reader, run, has_ended: false, is_right });
+    }
+    Ok(partitions)
 }
 
 /// The source a stream's connector names, and the header of its CSV files.

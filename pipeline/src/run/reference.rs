@@ -1,18 +1,19 @@
-//! Reference tables: small files that are read once at start, for analysts' queries.
+//! Reference tables: small files that are read once at start, for views and for analysts' queries.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 
 use super::build::decoder;
 use super::job::open_source;
+use crate::config::StreamOverrides;
 use crate::decode::Columns;
-use crate::model::Zone;
-use crate::sql::options::Options;
-use crate::sql::script::{Statement, TableStatement};
-use crate::sql::{Catalog, SqlError, StreamDefinition, StreamPlan};
+use crate::sql::catalog::{ViewDefinition, ViewQuery};
+use crate::sql::{Catalog, SqlError, StateBounds, StreamPlan};
 
 /// A table by name.
 pub type NamedTable = (String, Arc<dyn TableProvider>);
@@ -20,33 +21,51 @@ pub type NamedTable = (String, Arc<dyn TableProvider>);
 /// Records read at a time.
 const BATCH_RECORDS: usize = 8_192;
 
-/// Reads all reference tables of a catalogue.
+/// The folder `sql/`, planned, with the rows of its reference tables.
 ///
 /// # Errors
-/// Every table that cannot be read, and every line that is not of its columns.
-pub fn load(catalog: &Catalog) -> Result<Vec<NamedTable>, Vec<SqlError>> {
-    let mut tables = Vec::new();
-    let mut errors = Vec::new();
-    for (statement, table) in &catalog.reference {
-        match load_one(catalog, statement, table) {
-            Ok(found) => tables.push((table.name.clone(), found)),
-            Err(found) => errors.extend(found),
-        }
-    }
-    if errors.is_empty() { Ok(tables) } else { Err(errors) }
+/// Every mistake in it, in the order of the files.
+pub fn catalog(dir: &Path, overrides: &StreamOverrides, bounds: StateBounds) -> Result<Catalog, Vec<SqlError>> {
+    let catalog = Catalog::load_with(dir, overrides, bounds, &read)?;
+    let errors: Vec<SqlError> = catalog.views.iter().filter_map(two_streams).collect();
+    if errors.is_empty() { Ok(catalog) } else { Err(errors) }
 }
 
-fn load_one(
-    catalog: &Catalog,
-    statement: &Statement,
-    table: &TableStatement,
-) -> Result<Arc<dyn TableProvider>, Vec<SqlError>> {
+/// Why a server cannot keep a view, if it reads two streams.
+fn two_streams(view: &ViewDefinition) -> Option<SqlError> {
+    let ViewQuery::Stream(plan) = &view.query else { return None };
+    let message = format!(
+        "a view over two streams ({} and {}) can be run by `tidemark run`, but no server keeps one yet; keep a view of \
+         each stream and join the views in a query",
+        plan.stream,
+        plan.join.as_ref()?.stream
+    );
+    Some(SqlError::at(&view.statement.file, view.statement.place, message))
+}
+
+/// The reference tables of a catalogue, for queries.
+///
+/// # Errors
+/// Never, unless a table's rows and its schema disagree.
+pub fn load(catalog: &Catalog) -> Result<Vec<NamedTable>, Vec<SqlError>> {
+    let table = |(name, rows): (&String, &RecordBatch)| -> Result<NamedTable, Vec<SqlError>> {
+        let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]);
+        let table = table.map_err(|error| vec![SqlError::of_file(Path::new(name), error.strip_backtrace())])?;
+        Ok((name.clone(), Arc::new(table)))
+    };
+    catalog.reference.iter().map(table).collect()
+}
+
+/// All rows of one table, computed columns included.
+///
+/// # Errors
+/// When it cannot be read, and every line that is not of its columns.
+pub fn read(plan: &StreamPlan) -> Result<RecordBatch, Vec<SqlError>> {
+    let statement = &plan.definition.statement;
     let wrong = |message: String| vec![SqlError::at(&statement.file, statement.place, message)];
-    let definition = StreamDefinition::read(statement, table, Zone::UTC, &Options::new())?;
-    let plan = StreamPlan::new(&catalog.context.state(), definition)?;
     let (mut source, header) = open_source(&plan.definition).map_err(|error| wrong(error.to_string()))?;
     let mut reader = source.open(0, None).map_err(|error| wrong(error.to_string()))?;
-    let mut decoder = decoder(&plan, header);
+    let mut decoder = decoder(plan, header);
     let mut columns =
         Columns::new(Arc::clone(&plan.decoded)).map_err(|error| wrong(error.to_string()))?;
     let mut bad = Vec::new();
@@ -67,6 +86,8 @@ fn load_one(
         return Err(told.flatten().collect());
     }
     let rows = columns.take().map_err(|error| wrong(error.to_string()))?;
-    let rows = MemTable::try_new(rows.schema(), vec![vec![rows]]).map_err(|error| wrong(error.strip_backtrace()))?;
-    Ok(Arc::new(rows))
+    let rows = plan.complete(&rows).map_err(|error| wrong(error.strip_backtrace()))?;
+    // The row number at the end is for streams.
+    let own: Vec<usize> = (0..rows.num_columns() - 1).collect();
+    rows.project(&own).map_err(|error| wrong(error.to_string()))
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
-use datafusion::datasource::ViewTable;
+use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::LogicalPlan;
 use sha2::{Digest as _, Sha256};
@@ -18,7 +19,9 @@ use super::options::{self, Options, Retention};
 use super::over_results::{OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
 use super::script::{self, Statement, StatementKind, TableStatement, ViewStatement};
-use super::session::{ResultTable, StreamTable, analyzed, message_of, new_session, place_of, tables_of};
+use super::refusal::located;
+use super::session::{ResultTable, StreamTable, analyzed, message_of, new_session, tables_of};
+use super::state_estimate::{GROUPS_OPTION, StateBounds, StateEstimate, VALUES_OPTION};
 use super::stream::StreamDefinition;
 use super::stream_plan::StreamPlan;
 use crate::config::StreamOverrides;
@@ -103,12 +106,18 @@ pub struct Catalog {
     pub scopes: BTreeMap<String, ScopeDefinition>,
     /// Views in the order of their names.
     pub views: Vec<ViewDefinition>,
-    /// Tables read once at start.
-    pub reference: Vec<(Statement, TableStatement)>,
+    /// Rows of the tables read once at start, by name.
+    pub reference: BTreeMap<String, RecordBatch>,
+    /// How much state a view may need.
+    bounds: StateBounds,
 }
 
+/// Reads all rows of a reference table; sources are no matter of the planner's.
+pub type ReadRows<'a> = &'a dyn Fn(&StreamPlan) -> Result<RecordBatch, Vec<SqlError>>;
+
 /// Options of a materialized view.
-const VIEW_OPTIONS: [&str; 3] = ["allowed-lateness", "result.retention", "publish.every"];
+const VIEW_OPTIONS: [&str; 5] =
+    ["allowed-lateness", "result.retention", "publish.every", GROUPS_OPTION, VALUES_OPTION];
 /// Rows a view holds when it does not say.
 const DEFAULT_RETENTION: Retention = Retention::Rows(10_000);
 
@@ -145,16 +154,33 @@ impl Catalog {
             streams: BTreeMap::new(),
             scopes: BTreeMap::new(),
             views: Vec::new(),
-            reference: Vec::new(),
+            reference: BTreeMap::new(),
+            bounds: StateBounds::default(),
         }
     }
 
-    /// Reads and plans a folder.
+    /// Reads and plans a folder without reference tables, within the default bounds.
+    ///
+    /// # Errors
+    /// As [`Catalog::load_with`], and when there are reference tables.
+    pub fn load(dir: &Path, overrides: &StreamOverrides) -> Result<Self, Vec<SqlError>> {
+        Self::load_with(dir, overrides, StateBounds::default(), &|plan| {
+            let statement = &plan.definition.statement;
+            Err(vec![SqlError::at(&statement.file, statement.place, "no one is here to read reference tables")])
+        })
+    }
+
+    /// Reads and plans a folder; `read_rows` reads its reference tables.
     ///
     /// # Errors
     /// Every mistake in it, in the order of the files.
-    pub fn load(dir: &Path, overrides: &StreamOverrides) -> Result<Self, Vec<SqlError>> {
-        let mut catalog = Self::empty();
+    pub fn load_with(
+        dir: &Path,
+        overrides: &StreamOverrides,
+        bounds: StateBounds,
+        read_rows: ReadRows<'_>,
+    ) -> Result<Self, Vec<SqlError>> {
+        let mut catalog = Self { bounds, ..Self::empty() };
         let mut errors = Vec::new();
         let zone = Zone::named("Asia/Shanghai").unwrap_or(Zone::UTC);
         for folder in ["streams", "reference", "scopes", "views"] {
@@ -168,7 +194,7 @@ impl Catalog {
                 let (ready, rest) = catalog.ready(statements);
                 statements = rest;
                 for statement in ready {
-                    if let Err(found) = catalog.add(folder, &statement, zone, overrides) {
+                    if let Err(found) = catalog.add(folder, &statement, (zone, overrides), read_rows) {
                         errors.extend(found);
                     }
                 }
@@ -207,8 +233,8 @@ impl Catalog {
         &mut self,
         folder: &str,
         statement: &Statement,
-        zone: Zone,
-        overrides: &StreamOverrides,
+        (zone, overrides): (Zone, &StreamOverrides),
+        read_rows: ReadRows<'_>,
     ) -> Result<(), Vec<SqlError>> {
         match (&statement.kind, folder) {
             (StatementKind::CreateTable(table), "streams") => {
@@ -217,8 +243,7 @@ impl Catalog {
                 self.add_stream(statement, table, zone, overrides).map(drop)
             }
             (StatementKind::CreateTable(table), "reference") => {
-                self.reference.push((statement.clone(), table.clone()));
-                Ok(())
+                self.add_reference(statement, table, read_rows)
             }
             (StatementKind::CreateView(view), "scopes") if !view.materialized => {
                 let scope = scope_of(statement, view).map_err(|error| vec![error])?;
@@ -294,6 +319,28 @@ impl Catalog {
         Ok(plan)
     }
 
+    /// Declares a reference table and reads it.
+    ///
+    /// # Errors
+    /// Every mistake of the statement and of the rows.
+    fn add_reference(
+        &mut self,
+        statement: &Statement,
+        table: &TableStatement,
+        read_rows: ReadRows<'_>,
+    ) -> Result<(), Vec<SqlError>> {
+        self.refuse_second(statement, &table.name)?;
+        let definition = StreamDefinition::read(statement, table, Zone::UTC, &Options::new())?;
+        let rows = read_rows(&StreamPlan::new(&self.context.state(), definition)?)?;
+        let wrong = |error: datafusion::common::DataFusionError| {
+            vec![SqlError::at(&statement.file, statement.place, message_of(&error))]
+        };
+        let provider = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).map_err(wrong)?;
+        self.context.register_table(table.name.as_str(), Arc::new(provider)).map_err(wrong)?;
+        self.reference.insert(table.name.clone(), rows);
+        Ok(())
+    }
+
     /// Declares a plain view.
     ///
     /// # Errors
@@ -301,11 +348,11 @@ impl Catalog {
     pub fn add_view_table(&mut self, statement: &Statement, view: &ViewStatement) -> Result<(), Vec<SqlError>> {
         self.refuse_second(statement, &view.name)?;
         let state = self.context.state();
-        let plan = analyzed(&state, &view.query).map_err(|error| vec![planning(statement, &error)])?;
+        let plan = analyzed(&state, &view.query).map_err(|error| vec![located(statement, &view.query, &error)])?;
         let table = ViewTable::new(plan, Some(statement.text.clone()));
         match self.context.register_table(view.name.as_str(), Arc::new(table)) {
             Ok(_) => Ok(()),
-            Err(error) => Err(vec![planning(statement, &error)]),
+            Err(error) => Err(vec![located(statement, &view.query, &error)]),
         }
     }
 
@@ -333,13 +380,28 @@ impl Catalog {
         });
         let retention =
             read(&view.options, "result.retention", DEFAULT_RETENTION, &mut wrong, options::retention);
+        let bounds = self.bounds.with_hints(&view.options).unwrap_or_else(|message| {
+            wrong(message);
+            self.bounds
+        });
         if !errors.is_empty() {
             return Err(errors);
         }
         let state = self.context.state();
-        let logical = analyzed(&state, &view.query).map_err(|error| vec![planning(statement, &error)])?;
-        let query = self.query(statement, &logical)?;
-        let scope = self.scopes.values().find(|scope| reads(&logical, &scope.name)).cloned();
+        let logical = analyzed(&state, &view.query).map_err(|error| vec![located(statement, &view.query, &error)])?;
+        let query = self.query(statement, view, &logical)?;
+        if let ViewQuery::Stream(plan) = &query {
+            if plan.outer.is_some() && allowed_lateness > 0 {
+                let message = "'allowed-lateness' on windows over windows: a late record is judged by the inner window; keep the inner windows as a view of their own";
+                return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+            }
+            let estimate = StateEstimate::of(plan, allowed_lateness, retention, bounds)
+                .map_err(|error| vec![located(statement, &view.query, &error)])?;
+            if let Some(message) = estimate.refusal(bounds) {
+                return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+            }
+        }
+        let scope = self.scope_of(&logical).cloned();
         let hash = self.view_hash(statement, scope.as_ref(), &query);
         let shown = schema_with_papers(&query.schema());
         register_result(&self.context, &view.name, shown);
@@ -368,9 +430,9 @@ impl Catalog {
         })
     }
 
-    fn query(&self, statement: &Statement, logical: &LogicalPlan) -> Result<ViewQuery, Vec<SqlError>> {
+    fn query(&self, statement: &Statement, view: &ViewStatement, logical: &LogicalPlan) -> Result<ViewQuery, Vec<SqlError>> {
         let state = self.context.state();
-        let failed = |error: &datafusion::common::DataFusionError| vec![planning(statement, error)];
+        let failed = |error: &datafusion::common::DataFusionError| vec![located(statement, &view.query, error)];
         if reads_results(logical) || !reads_stream(logical) {
             let over = OverResults::new(&state, logical, &|name| self.level_of(name));
             return over.map(|over| ViewQuery::Results(Arc::new(over))).map_err(|error| failed(&error));
@@ -397,7 +459,13 @@ impl Catalog {
             .iter()
             .map(|(name, stream)| (name.clone(), stream.definition.clone()))
             .collect();
-        plan_view(&self.context.state(), logical, &definitions)
+        let scope = self.scope_of(logical).map(|scope| scope.name.as_str());
+        plan_view(&self.context.state(), logical, &definitions, scope)
+    }
+
+    /// The scope a query reads, if it reads one.
+    fn scope_of(&self, logical: &LogicalPlan) -> Option<&ScopeDefinition> {
+        self.scopes.values().find(|scope| reads(logical, &scope.name))
     }
 
     fn view_hash(&self, statement: &Statement, scope: Option<&ScopeDefinition>, query: &ViewQuery) -> String {
@@ -409,6 +477,11 @@ impl Catalog {
         hash.update(&statement.text);
         hash.update(scope.map_or("", |scope| scope.hash.as_str()));
         hash.update(stream.map_or(String::new(), |stream| stream.definition.text()));
+        if let ViewQuery::Stream(plan) = query {
+            hash.update(plan.reference_hash);
+            // It was told already when the plan was made, so there is nothing left to fail.
+            hash.update(plan.state_layout().unwrap_or_default());
+        }
         hex(&hash.finalize())
     }
 }
@@ -518,12 +591,6 @@ fn reads(plan: &LogicalPlan, name: &str) -> bool {
         Ok(TreeNodeRecursion::Continue)
     });
     found
-}
-
-fn planning(statement: &Statement, error: &datafusion::common::DataFusionError) -> SqlError {
-    let place = place_of(error);
-    let place = if place.line == 0 { statement.place } else { place };
-    SqlError::at(&statement.file, place, message_of(error))
 }
 
 fn hex(bytes: &[u8]) -> String {

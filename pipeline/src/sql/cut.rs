@@ -18,8 +18,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{Column, DFSchema, Result, TableReference, plan_err};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
 
+use super::refusal::refuse;
 use super::session::StreamTable;
 use super::slot::SlotNode;
 use super::stream::StreamDefinition;
@@ -43,8 +44,19 @@ pub struct CutQuery {
     pub below: LogicalPlan,
     /// The aggregate; `None` when rows are kept.
     pub aggregate: Option<Aggregate>,
+    /// A window function over the aggregate's `window_time`, and what stands between the two.
+    pub outer: Option<OuterCut>,
     /// From a slot with the aggregate's (or the rows') columns up to the result.
     pub above: LogicalPlan,
+}
+
+/// A window function over another's windows.
+#[derive(Debug)]
+pub struct OuterCut {
+    /// Its windows.
+    pub window: WindowSpec,
+    /// From a slot with the aggregate's columns up to the rows that the outer windows hold.
+    pub middle: LogicalPlan,
 }
 
 /// Cuts an analyzed plan.
@@ -54,15 +66,20 @@ pub struct CutQuery {
 /// that cannot run per batch; the message says what.
 pub fn cut(plan: &LogicalPlan, streams: &HashMap<String, StreamDefinition>) -> Result<CutQuery> {
     let chain = chain_to_stream(plan)?;
-    let window_at = chain.iter().position(|node| window_node(node).is_some());
-    if chain.iter().filter(|node| window_node(node).is_some()).count() > 1 {
-        return plan_err!("a window function over another window function is not supported");
-    }
+    let windows: Vec<usize> = (0..chain.len()).filter(|at| window_node(chain[*at]).is_some()).collect();
+    let (outer_at, window_at) = match windows.as_slice() {
+        [] => (None, None),
+        [one] => (None, Some(*one)),
+        [outer, inner] => (Some(*outer), Some(*inner)),
+        _ => return plan_err!("windows can stand over windows once, not twice"),
+    };
     let aggregate_at = chain
         .iter()
         .enumerate()
         .filter(|(at, node)| {
-            matches!(node, LogicalPlan::Aggregate(_)) && window_at.is_none_or(|window| *at < window)
+            matches!(node, LogicalPlan::Aggregate(_))
+                && window_at.is_none_or(|window| *at < window)
+                && outer_at.is_none_or(|outer| *at > outer)
         })
         .map(|(at, _)| at)
         .next_back();
@@ -101,19 +118,61 @@ pub fn cut(plan: &LogicalPlan, streams: &HashMap<String, StreamDefinition>) -> R
                 window_filters: Vec::new(),
                 below,
                 aggregate: None,
+                outer: None,
                 above,
             });
         }
     };
-    let above = replace_at(plan, cut_at, &SlotNode::plan(kept, 1))?;
+    let kept = SlotNode::plan(kept, 1);
+    let (outer, above) = match outer_at.map(|at| (at, window_node(chain[at]))) {
+        Some((at, Some(node))) => {
+            if aggregate.is_none() {
+                return plan_err!("a window function over another needs a GROUP BY window_start, window_end, window_time between them");
+            }
+            check_outer_time(node)?;
+            let middle = replace_at(&node.input, cut_at - at - 1, &kept)?;
+            let slot = SlotNode::plan(Arc::clone(chain[at].schema()), 1);
+            (Some(OuterCut { window: node.spec.clone(), middle }), replace_at(plan, at, &slot)?)
+        }
+        _ => (None, replace_at(plan, cut_at, &kept)?),
+    };
     Ok(CutQuery {
         stream,
         window: window.map(|node| node.spec.clone()),
         window_filters: rebuild.window_filters,
         below,
         aggregate,
+        outer,
         above,
     })
+}
+
+/// The outer windows are over the time at which the inner ones end: `window_time`, by whatever name.
+fn check_outer_time(outer: &WindowNode) -> Result<()> {
+    let name = &outer.spec.time_column;
+    let time = outer.input.schema().columns().into_iter().find(|column| column.name == *name);
+    if let Some(time) = time
+        && is_window_time(&outer.input, &time)
+    {
+        return Ok(());
+    }
+    plan_err!("'{name}' is not the inner window's time; select and group by window_time, and window over that")
+}
+
+fn is_window_time(plan: &LogicalPlan, column: &Column) -> bool {
+    let Some(at) = plan.schema().maybe_index_of_column(column) else { return false };
+    let of = |expr: Option<&Expr>, input: &LogicalPlan| match expr.map(|expr| expr.clone().unalias()) {
+        Some(Expr::Column(inner)) => is_window_time(input, &inner) || window_column(input, &inner) == Some(2),
+        _ => false,
+    };
+    match plan {
+        LogicalPlan::Projection(projection) => of(projection.expr.get(at), &projection.input),
+        LogicalPlan::Aggregate(aggregate) => of(aggregate.group_expr.get(at), &aggregate.input),
+        LogicalPlan::SubqueryAlias(alias) => {
+            is_window_time(&alias.input, &Column::from(alias.input.schema().qualified_field(at)))
+        }
+        other => other.inputs().into_iter().any(|input| is_window_time(input, column)),
+    }
 }
 
 /// The nodes from the root to the one stream.
@@ -127,12 +186,38 @@ fn chain_to_stream(plan: &LogicalPlan) -> Result<Vec<&LogicalPlan>> {
         let bearing: Vec<&LogicalPlan> = node.inputs().into_iter().filter(|input| reads_stream(input)).collect();
         match bearing.as_slice() {
             [one] => {
+                if let LogicalPlan::Join(join) = node {
+                    check_reference_join(join)?;
+                }
                 chain.push(one);
                 node = one;
             }
             [] => return plan_err!("the query reads no stream"),
             _ => return plan_err!("a continuous query reads one stream; this one reads {}", bearing.len()),
         }
+    }
+}
+
+/// A join with a reference table keeps to the stream's rows: one that also gave the table's rows without
+/// a partner would give them once a batch.
+fn check_reference_join(join: &Join) -> Result<()> {
+    let is_left = reads_stream(&join.left);
+    let keeps = match join.join_type {
+        JoinType::Inner => true,
+        JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => is_left,
+        JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => !is_left,
+        JoinType::Full => false,
+    };
+    if keeps {
+        return Ok(());
+    }
+    let message = format!(
+        "a {} join would give rows of the reference table that no record has; put the stream on the side that is kept",
+        join.join_type
+    );
+    match join.filter.as_ref().or(join.on.first().map(|(left, _)| left)) {
+        Some(expr) => refuse(expr, message),
+        None => plan_err!("{message}"),
     }
 }
 
@@ -145,12 +230,14 @@ pub fn reads_stream(plan: &LogicalPlan) -> bool {
     }
 }
 
-fn stream_of(scan: &datafusion::logical_expr::TableScan) -> Option<String> {
+/// The stream that a scan reads.
+pub(super) fn stream_of(scan: &datafusion::logical_expr::TableScan) -> Option<String> {
     let provider = source_as_provider(&scan.source).ok()?;
     provider.downcast_ref::<StreamTable>().map(|stream| stream.name.clone())
 }
 
-fn window_node(plan: &LogicalPlan) -> Option<&WindowNode> {
+/// The window function that a node is.
+pub(super) fn window_node(plan: &LogicalPlan) -> Option<&WindowNode> {
     match plan {
         LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref(),
         _ => None,
@@ -169,7 +256,8 @@ fn replace_at(plan: &LogicalPlan, depth: usize, leaf: &LogicalPlan) -> Result<Lo
     plan.with_new_exprs(plan.expressions(), inputs)
 }
 
-fn with_column(
+/// The schema with one more column that is never NULL.
+pub(super) fn with_column(
     schema: &DFSchema,
     qualifier: Option<TableReference>,
     name: &str,
@@ -206,6 +294,11 @@ pub fn window_column(plan: &LogicalPlan, column: &Column) -> Option<usize> {
     }
 }
 
+/// What is below a window function, without its filters on window columns and with the row number.
+pub(super) fn below_of(input: &LogicalPlan) -> Result<LogicalPlan> {
+    Rebuild { window_filters: Vec::new() }.plan(input)
+}
+
 /// Rebuilds what is below the aggregate without the window function and with the row number.
 struct Rebuild {
     window_filters: Vec<Expr>,
@@ -240,9 +333,10 @@ impl Rebuild {
                         Uses::Nothing => exprs.push(expr.clone()),
                         Uses::Alone if matches!(expr.clone().unalias(), Expr::Column(_)) => {}
                         _ => {
-                            return plan_err!(
+                            let message = format!(
                                 "'{expr}' computes with a window column before the aggregate; compute with it after GROUP BY"
                             );
+                            return refuse(expr, message);
                         }
                     }
                 }
@@ -267,7 +361,8 @@ impl Rebuild {
                 Uses::Nothing => rows.push(part.clone()),
                 Uses::Alone => self.window_filters.push(canonical(part, under)?),
                 Uses::Mixed => {
-                    return plan_err!("'{part}' mixes window columns with others; filter after GROUP BY instead");
+                    let message = format!("'{part}' mixes window columns with others; filter after GROUP BY instead");
+                    return refuse(part, message);
                 }
             }
         }

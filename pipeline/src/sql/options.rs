@@ -57,6 +57,15 @@ pub fn retention(text: &str) -> Result<Retention, String> {
     }
 }
 
+/// The longest time that both are multiples of.
+#[must_use]
+pub fn greatest_common_divisor(mut a: i64, mut b: i64) -> i64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
 /// The known key nearest to `key`, for "did you mean".
 #[must_use]
 pub fn nearest<'a>(key: &str, known: &[&'a str]) -> Option<&'a str> {

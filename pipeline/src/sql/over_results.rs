@@ -85,7 +85,7 @@ impl OverResults {
             })?
             .data;
         let keys = key_columns(&replaced);
-        let ordered = super::ties::break_ties(replaced)?;
+        let ordered = super::ties::make_deterministic(replaced, None)?;
         let rows = slots.iter().map(|(_, rows)| Arc::clone(rows)).collect();
         let plan = slot::physical_of(state, &ordered, rows)?;
         let inputs: BTreeSet<String> = slots.iter().map(|(name, _)| name.clone()).collect();

@@ -14,12 +14,20 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 
-use super::cut::{self, ROW_COLUMN, window_column};
-use super::slot::{self, SlotRows};
+use super::aggregates::allowed::{Surroundings, allowed};
+use super::cut::{self, ARRIVAL_COLUMN, ROW_COLUMN, window_column};
+use super::pinned;
+use super::refusal::refuse;
+use super::slot::{self, Physical, RIGHT_SLOT, SlotNode, SlotRows};
 use super::stream::{StreamDefinition, timestamp_type};
-use super::ties::break_ties;
+use super::ties::make_deterministic;
 use super::window_function::{WINDOW_COLUMNS, WindowKind, WindowSpec};
+use super::window_join::{JoinCut, JoinSide, cut_join};
+
+/// To be raised when states of the same columns come to mean something else.
+const LAYOUT_VERSION: u32 = 2;
 
 /// A plan and the slot that feeds it.
 #[derive(Debug, Clone)]
@@ -28,13 +36,16 @@ pub struct SlotPlan {
     pub plan: Arc<dyn ExecutionPlan>,
     /// The rows of its next execution.
     pub rows: SlotRows,
+    /// The rows of a join's right side at its next execution.
+    pub right: SlotRows,
     /// Held while the plan runs, for partitions on other threads share it.
     pub turn: Arc<Mutex<()>>,
 }
 
 impl SlotPlan {
-    pub(super) fn new((plan, rows): (Arc<dyn ExecutionPlan>, SlotRows)) -> Self {
-        Self { plan, rows, turn: Arc::default() }
+    pub(super) fn new(physical: Physical) -> Self {
+        let Physical { plan, rows, right } = physical;
+        Self { plan, rows, right, turn: Arc::default() }
     }
 }
 
@@ -71,6 +82,8 @@ pub struct AggregatePlan {
     pub grouping_id_type: Option<DataType>,
     /// The functions.
     pub calls: Vec<AggregateCall>,
+    /// Whether some of them read [`ARRIVAL_COLUMN`], which then comes after the below plan's columns.
+    pub needs_arrival: bool,
     /// The output columns in order.
     pub outputs: Vec<Output>,
 }
@@ -86,6 +99,59 @@ pub enum Shape {
     Pass,
 }
 
+/// The right side of a join of two streams; the left one is the plan's own.
+#[derive(Debug, Clone)]
+pub struct JoinedSide {
+    /// The stream it reads.
+    pub stream: String,
+    /// Its windows, of the same kind as the left side's.
+    pub window: WindowSpec,
+    /// From the stream's columns up to the rows that are kept.
+    pub below: SlotPlan,
+    /// Columns it hands to `above`.
+    pub kept_schema: SchemaRef,
+}
+
+impl ViewPlan {
+    /// What the bytes of a saved state mean: a state of another layout is not taken up but computed again.
+    ///
+    /// # Errors
+    /// DataFusion's own, when a function does not tell its state.
+    pub fn state_layout(&self) -> Result<String> {
+        let mut layout = LAYOUT_VERSION.to_string();
+        if let Shape::Aggregate(aggregate) = &self.shape {
+            for field in aggregate.calls.iter().map(|call| call.function.state_fields()).collect::<Result<Vec<_>>>()?.concat() {
+                layout += &format!(";{}:{}", field.name(), field.data_type());
+            }
+        }
+        Ok(layout)
+    }
+
+    /// The plan as the right stream's partitions fold it; `None` for a view over one stream.
+    #[must_use]
+    pub fn right_side(&self) -> Option<Self> {
+        let right = self.join.clone()?;
+        Some(Self {
+            stream: right.stream,
+            window: Some(right.window),
+            below: right.below,
+            kept_schema: right.kept_schema,
+            ..self.clone()
+        })
+    }
+}
+
+/// A window function over another's windows: hours over minutes.
+#[derive(Debug, Clone)]
+pub struct OuterWindow {
+    /// The outer windows.
+    pub window: WindowSpec,
+    /// From an inner window's rows to those that the outer windows hold.
+    pub middle: SlotPlan,
+    /// Columns handed to `above`: the middle's and the outer window's.
+    pub schema: SchemaRef,
+}
+
 /// A continuous query, ready to run.
 #[derive(Debug, Clone)]
 pub struct ViewPlan {
@@ -99,6 +165,10 @@ pub struct ViewPlan {
     pub below: SlotPlan,
     /// What is kept.
     pub shape: Shape,
+    /// The other side of a join of two streams.
+    pub join: Option<JoinedSide>,
+    /// Windows over the windows, if there are any.
+    pub outer: Option<OuterWindow>,
     /// Whether rows only pass through a window function, which then leaves nothing out as late.
     pub passes_late: bool,
     /// Columns the shape hands to `above`.
@@ -113,9 +183,11 @@ pub struct ViewPlan {
     pub window_start: Option<usize>,
     /// Result column with the end of the window.
     pub window_end: Option<usize>,
+    /// SHA-256 over the rows of reference tables that the query can see.
+    pub reference_hash: [u8; 32],
 }
 
-/// Plans a query over its stream.
+/// Plans a query over its stream; `scope` names the scope it reads.
 ///
 /// # Errors
 /// When the query cannot be a continuous one; the message says what stands in the way.
@@ -123,7 +195,11 @@ pub fn plan_view(
     state: &SessionState,
     plan: &LogicalPlan,
     streams: &HashMap<String, StreamDefinition>,
+    scope: Option<&str>,
 ) -> Result<ViewPlan> {
+    if let Some(join) = cut_join(plan, streams)? {
+        return plan_join(state, join, streams, scope);
+    }
     let cut = cut::cut(plan, streams)?;
     let Some(stream) = streams.get(&cut.stream) else { return plan_err!("the query reads no stream") };
     if let Some(window) = &cut.window {
@@ -131,7 +207,7 @@ pub fn plan_view(
     }
     let (below, shape) = match &cut.aggregate {
         Some(aggregate) => {
-            let (below, plan) = aggregate_plan(state, aggregate, &cut.below)?;
+            let (below, plan) = aggregate_plan(state, aggregate, &cut.below, scope)?;
             (below, Shape::Aggregate(plan))
         }
         None => {
@@ -139,18 +215,35 @@ pub fn plan_view(
             (below, if cut.window.is_some() { Shape::Rows } else { Shape::Pass })
         }
     };
-    let below = SlotPlan::new(slot::physical(state, &below)?);
-    let above = break_ties(cut.above)?;
-    let roles = roles(&above, cut.aggregate.as_ref());
+    let above = make_deterministic(cut.above, scope)?;
+    let roles = match &cut.outer {
+        None => roles(&above, &slot_roles(&above, cut.aggregate.as_ref())),
+        Some(outer) => roles(&above, &outer_roles(&above, &outer.middle, cut.aggregate.as_ref())),
+    };
     let session = cut.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
     let passes_late = cut.aggregate.is_none() && !session && row_by_row(&above);
-    let kept_schema = kept_schema(&above);
+    let slot_schema = kept_schema(&above);
+    let mut reference = Sha256::new();
+    let (outer, kept_schema) = match cut.outer {
+        None => (None, slot_schema),
+        Some(outer) => {
+            let middle = make_deterministic(outer.middle, scope)?;
+            let kept = kept_schema(&middle);
+            let middle = SlotPlan::new(slot::physical(state, &pinned::pin(&mut reference, state, middle)?)?);
+            (Some(OuterWindow { window: outer.window, middle, schema: slot_schema }), kept)
+        }
+    };
+    let below = pinned::pin(&mut reference, state, below)?;
+    let above = pinned::pin(&mut reference, state, above)?;
+    let below = SlotPlan::new(slot::physical(state, &below)?);
     let above = SlotPlan::new(slot::physical(state, &above)?);
     let position = |role: Role| roles.iter().position(|found| *found == Some(role));
     Ok(ViewPlan {
         stream: cut.stream.clone(),
         window_filter: window_filter(state, cut.window_filters, stream)?,
         window: cut.window,
+        join: None,
+        outer,
         passes_late,
         below,
         shape,
@@ -160,7 +253,66 @@ pub fn plan_view(
         window_start: position(Role::Window(0)),
         window_end: position(Role::Window(1)),
         above,
+        reference_hash: reference.finalize().into(),
     })
+}
+
+/// Plans a join of two streams, window by window.
+fn plan_join(
+    state: &SessionState,
+    join: JoinCut,
+    streams: &HashMap<String, StreamDefinition>,
+    scope: Option<&str>,
+) -> Result<ViewPlan> {
+    let mut reference = Sha256::new();
+    let mut sides = Vec::new();
+    for JoinSide { stream, window, below } in join.sides {
+        match streams.get(&stream) {
+            Some(definition) => check_window(&window, definition)?,
+            None => return plan_err!("the query reads no stream"),
+        }
+        let below = pinned::pin(&mut reference, state, row_first(&below)?)?;
+        sides.push((stream, window, SlotPlan::new(slot::physical(state, &below)?)));
+    }
+    let above = make_deterministic(join.above, scope)?;
+    let roles = roles(&above, &[]);
+    let kept = |number: usize| slot_schema(&above, number).unwrap_or_else(|| Arc::new(Schema::empty()));
+    let (left_schema, right_schema) = (kept(1), kept(RIGHT_SLOT));
+    let above = SlotPlan::new(slot::physical(state, &pinned::pin(&mut reference, state, above)?)?);
+    let mut sides = sides.into_iter();
+    let (Some(left), Some(right)) = (sides.next(), sides.next()) else { return plan_err!("a join has two sides") };
+    let (right_stream, right_window, right_below) = right;
+    let position = |role: Role| roles.iter().position(|found| *found == Some(role));
+    Ok(ViewPlan {
+        stream: left.0,
+        window: Some(left.1),
+        join: Some(JoinedSide {
+            stream: right_stream,
+            window: right_window,
+            below: right_below,
+            kept_schema: right_schema,
+        }),
+        outer: None,
+        window_filter: None,
+        below: left.2,
+        shape: Shape::Rows,
+        passes_late: false,
+        kept_schema: left_schema,
+        schema: above.plan.schema(),
+        keys: roles.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect(),
+        window_start: position(Role::Window(0)),
+        window_end: position(Role::Window(1)),
+        above,
+        reference_hash: reference.finalize().into(),
+    })
+}
+
+/// The columns of a plan's slot of this number.
+fn slot_schema(plan: &LogicalPlan, number: usize) -> Option<SchemaRef> {
+    match SlotNode::of(plan) {
+        Some((found, schema)) if found == number => Some(Arc::clone(schema.inner())),
+        _ => plan.inputs().into_iter().find_map(|input| slot_schema(input, number)),
+    }
 }
 
 fn check_window(window: &WindowSpec, stream: &StreamDefinition) -> Result<()> {
@@ -237,17 +389,23 @@ impl Inputs {
         let mut call = call.clone();
         call.params.args = call.params.args.iter().map(|arg| self.column(arg)).collect();
         call.params.filter = call.params.filter.take().map(|filter| Box::new(self.column(&filter)));
-        for SortExpr { expr, .. } in &mut call.params.order_by {
+        for SortExpr { expr, .. } in call.params.order_by.iter_mut().filter(|sort| sort.expr != arrival()) {
             *expr = self.column(expr);
         }
         call
     }
 }
 
+/// Partition and offset of a row.
+fn arrival() -> Expr {
+    Expr::Column(Column::from_name(ARRIVAL_COLUMN))
+}
+
 fn aggregate_plan(
     state: &SessionState,
     aggregate: &Aggregate,
     below: &LogicalPlan,
+    scope: Option<&str>,
 ) -> Result<(LogicalPlan, AggregatePlan)> {
     let groups: Vec<Expr> =
         grouping_set_to_exprlist(&aggregate.group_expr)?.into_iter().cloned().collect();
@@ -271,14 +429,18 @@ fn aggregate_plan(
         .then(|| aggregate.schema.field(groups.len()).data_type().clone())
         .inspect(|_| outputs.push(Output::GroupingId));
     let mut inputs = Inputs { exprs, names: HashMap::new() };
+    let order = [arrival().sort(true, true)];
+    let place = Surroundings { input: &aggregate.input, order: &order, scope };
     let mut calls = Vec::new();
     for (nth, expr) in aggregate.aggr_expr.iter().enumerate() {
         let (call, name) = call_of(expr)?;
-        calls.push((inputs.call(call), name));
+        calls.push((inputs.call(&allowed(call, place)?), name));
         outputs.push(Output::Aggregate(nth));
     }
+    let needs_arrival =
+        calls.iter().any(|(call, _)| call.params.order_by.iter().any(|sort| sort.expr == arrival()));
     let projection = LogicalPlanBuilder::from(below.clone()).project(inputs.exprs)?.build()?;
-    let schema = projection.schema();
+    let schema = &cut::with_column(projection.schema(), None, ARRIVAL_COLUMN, DataType::UInt64)?;
     let lowered = calls
         .into_iter()
         .map(|(call, name)| lower(state, call, &name, schema))
@@ -289,6 +451,7 @@ fn aggregate_plan(
         grouping_sets: grouping_sets(&aggregate.group_expr, &groups, &windows)?,
         grouping_id_type,
         calls: lowered,
+        needs_arrival,
         outputs,
     };
     Ok((projection, plan))
@@ -305,7 +468,7 @@ fn check_groups(aggregate: &Aggregate, groups: &[Expr], windows: &[Option<usize>
     for (group, window) in groups.iter().zip(windows) {
         let computed = group.column_refs().iter().any(|column| window_column(&aggregate.input, column).is_some());
         if window.is_none() && computed {
-            return plan_err!("GROUP BY '{group}': group by window_start and window_end, and compute afterwards");
+            return refuse(group, format!("GROUP BY '{group}': group by window_start and window_end, and compute afterwards"));
         }
     }
     let has_window = aggregate.input.schema().fields().iter().any(|field| {
@@ -330,7 +493,6 @@ fn call_of(expr: &Expr) -> Result<(&AggregateFunction, String)> {
 }
 
 fn lower(state: &SessionState, call: AggregateFunction, name: &str, schema: &DFSchema) -> Result<AggregateCall> {
-    check_order_independent(&call)?;
     let expr = Expr::AggregateFunction(call);
     let context = PhysicalPlanningContext::default();
     let lowered = LoweredAggregateBuilder::new(
@@ -343,21 +505,6 @@ fn lower(state: &SessionState, call: AggregateFunction, name: &str, schema: &DFS
     .with_name(name)
     .build()?;
     Ok(AggregateCall { function: lowered.aggregate, filter: lowered.filter })
-}
-
-/// Aggregates whose value would depend on batches or timing, with what to use instead.
-const REFUSED: [(&str, &str); 4] = [
-    ("approx_percentile_cont", "its sketch depends on how rows are batched"),
-    ("approx_percentile_cont_with_weight", "its sketch depends on how rows are batched"),
-    ("approx_median", "its sketch depends on how rows are batched"),
-    ("nth_value", "its value depends on the order of arrival across partitions"),
-];
-
-fn check_order_independent(call: &AggregateFunction) -> Result<()> {
-    match REFUSED.iter().find(|(name, _)| *name == call.func.name()) {
-        Some((name, reason)) => plan_err!("{name} cannot be used in a continuous query: {reason}"),
-        None => Ok(()),
-    }
 }
 
 /// The sets as NULL masks over the keys, numbered as DataFusion numbers them.
@@ -400,8 +547,9 @@ enum Role {
     Key,
 }
 
-/// The roles of a plan's output columns, followed up from the slot.
-fn roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>> {
+/// The roles of a plan's output columns, followed up from the slot's; without any, a slot's window columns
+/// are told by their names.
+fn roles(plan: &LogicalPlan, slot: &[Option<Role>]) -> Vec<Option<Role>> {
     let inputs = plan.inputs();
     let under = |expr: &Expr, input: &LogicalPlan, found: &[Option<Role>]| match expr.clone().unalias() {
         Expr::Column(column) => {
@@ -410,21 +558,33 @@ fn roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>>
         _ => None,
     };
     match (plan, inputs.as_slice()) {
-        (_, []) => slot_roles(plan, aggregate),
+        (_, []) if slot.is_empty() => slot_roles(plan, None),
+        (_, []) => slot.to_vec(),
         (LogicalPlan::Projection(projection), [input]) => {
-            let found = roles(input, aggregate);
+            let found = roles(input, slot);
             projection.expr.iter().map(|expr| under(expr, input, &found)).collect()
         }
         (LogicalPlan::Aggregate(second), [input]) => {
-            let found = roles(input, aggregate);
+            let found = roles(input, slot);
             let groups = grouping_set_to_exprlist(&second.group_expr).unwrap_or_default();
             let mut all: Vec<_> =
                 groups.iter().map(|group| under(group, input, &found).or(Some(Role::Key))).collect();
             all.resize(plan.schema().fields().len(), None);
             all
         }
+        (LogicalPlan::Join(_), [left, right]) if holds_slot(left) || holds_slot(right) => {
+            let side = |input: &LogicalPlan| match holds_slot(input) {
+                true => roles(input, slot),
+                false => vec![None; input.schema().fields().len()],
+            };
+            let mut found = side(left);
+            found.extend(side(right));
+            // A semi join has the columns of one side only.
+            found.resize(plan.schema().fields().len(), None);
+            found
+        }
         (_, [input, ..]) => {
-            let mut found = roles(input, aggregate);
+            let mut found = roles(input, slot);
             found.resize(plan.schema().fields().len(), None);
             found
         }
@@ -434,7 +594,7 @@ fn roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>>
 /// Result columns of a plan without an engine aggregate that identify a row: those it groups by, or
 /// the texts where it does not group.
 pub(super) fn key_columns(plan: &LogicalPlan) -> Vec<usize> {
-    let found = roles(plan, None);
+    let found = roles(plan, &[]);
     let grouped: Vec<usize> =
         found.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect();
     if !grouped.is_empty() {
@@ -444,15 +604,24 @@ pub(super) fn key_columns(plan: &LogicalPlan) -> Vec<usize> {
     fields.filter(|(_, field)| *field.data_type() == DataType::Utf8).map(|(at, _)| at).collect()
 }
 
+/// The columns of a slot under outer windows: what identifies a row of the inner ones, and the windows.
+fn outer_roles(above: &LogicalPlan, middle: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>> {
+    let inner = roles(middle, &slot_roles(middle, aggregate));
+    let mut all: Vec<_> = inner.into_iter().map(|role| role.map(|_| Role::Key)).collect();
+    all.truncate(kept_schema(above).fields().len() - WINDOW_COLUMNS.len());
+    all.extend((0..WINDOW_COLUMNS.len()).map(|nth| Some(Role::Window(nth))));
+    all
+}
+
+/// What the columns of a plan's slot are.
 fn slot_roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>> {
-    let names = plan.schema().fields().iter().enumerate();
+    let schema = kept_schema(plan);
+    let names = schema.fields().iter().enumerate();
     let groups = aggregate.map(|aggregate| grouping_set_to_exprlist(&aggregate.group_expr).unwrap_or_default());
     names
         .map(|(at, field)| match (&aggregate, &groups) {
             (Some(aggregate), Some(groups)) => match groups.get(at) {
-                Some(group) => {
-                    Some(window_of(group, &aggregate.input).map_or(Role::Key, Role::Window))
-                }
+                Some(group) => Some(window_of(group, &aggregate.input).map_or(Role::Key, Role::Window)),
                 None if field.name() == Aggregate::INTERNAL_GROUPING_ID => Some(Role::Key),
                 None => None,
             },
@@ -482,8 +651,5 @@ fn kept_schema(above: &LogicalPlan) -> SchemaRef {
 }
 
 fn holds_slot(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Extension(extension) => extension.node.as_any().is::<slot::SlotNode>(),
-        other => other.inputs().into_iter().any(holds_slot),
-    }
+    SlotNode::of(plan).is_some() || plan.inputs().into_iter().any(holds_slot)
 }

@@ -92,6 +92,9 @@ pub fn new_session() -> SessionContext {
         // It only fails for a session built without one, which this is not.
         tracing::error!(%error, "window functions could not be registered");
     }
+    for function in super::aggregates::own() {
+        context.register_udaf(function);
+    }
     context
 }
 

@@ -8,6 +8,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
+use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchemaRef, Result};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
@@ -40,6 +41,17 @@ impl SlotNode {
     pub fn plan(schema: DFSchemaRef, number: usize) -> LogicalPlan {
         LogicalPlan::Extension(Extension { node: Arc::new(Self { schema, number }) })
     }
+
+    /// The slot that a node is, by its number, with its columns.
+    #[must_use]
+    pub fn of(plan: &LogicalPlan) -> Option<(usize, &DFSchemaRef)> {
+        match plan {
+            LogicalPlan::Extension(extension) => {
+                extension.node.as_any().downcast_ref::<Self>().map(|slot| (slot.number, &slot.schema))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Hash for SlotNode {
@@ -69,6 +81,63 @@ impl UserDefinedLogicalNodeCore for SlotNode {
     }
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Slot {}", self.number)
+    }
+    fn with_exprs_and_inputs(&self, _: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
+        Ok(self.clone())
+    }
+}
+
+/// A leaf with rows that never change.
+#[derive(Debug, Clone)]
+pub struct RowsNode {
+    schema: DFSchemaRef,
+    rows: Arc<RecordBatch>,
+}
+
+impl RowsNode {
+    /// A leaf with these rows.
+    #[must_use]
+    pub fn plan(schema: DFSchemaRef, rows: RecordBatch) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(Self { schema, rows: Arc::new(rows) }) })
+    }
+}
+
+/// Two leaves are the same when they hold the very same rows.
+impl PartialEq for RowsNode {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.rows, &other.rows) && self.schema == other.schema
+    }
+}
+
+impl Eq for RowsNode {}
+
+impl Hash for RowsNode {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.rows).hash(state);
+    }
+}
+
+impl PartialOrd for RowsNode {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        (self == other).then_some(std::cmp::Ordering::Equal)
+    }
+}
+
+impl UserDefinedLogicalNodeCore for RowsNode {
+    fn name(&self) -> &'static str {
+        "Rows"
+    }
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        Vec::new()
+    }
+    fn schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+    fn expressions(&self) -> Vec<Expr> {
+        Vec::new()
+    }
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rows: {}", self.rows.num_rows())
     }
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
         Ok(self.clone())
@@ -153,6 +222,11 @@ impl ExtensionPlanner for SlotPlanner {
         _: &dyn Session,
         _: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let Some(fixed) = node.as_any().downcast_ref::<RowsNode>() {
+            let rows = fixed.rows.as_ref().clone();
+            let schema = rows.schema();
+            return Ok(Some(MemorySourceConfig::try_new_exec(&[vec![rows]], schema, None)?));
+        }
         let Some(slot) = node.as_any().downcast_ref::<SlotNode>() else { return Ok(None) };
         let schema = Arc::clone(slot.schema.inner());
         // A plan with one slot may give it any number.
@@ -161,17 +235,29 @@ impl ExtensionPlanner for SlotPlanner {
     }
 }
 
-/// Optimizes a logical plan that has one slot and makes it executable.
+/// Number of the slot that the right side of a join feeds.
+pub const RIGHT_SLOT: usize = 2;
+
+/// An executable plan and the rows of its slots.
+#[derive(Debug)]
+pub struct Physical {
+    /// The plan.
+    pub plan: Arc<dyn ExecutionPlan>,
+    /// The rows of its slot.
+    pub rows: SlotRows,
+    /// The rows of [`RIGHT_SLOT`], if it has one.
+    pub right: SlotRows,
+}
+
+/// Optimizes a logical plan and makes it executable.
 ///
 /// # Errors
 /// DataFusion's own, when the plan cannot be made.
-pub fn physical(
-    state: &SessionState,
-    plan: &LogicalPlan,
-) -> Result<(Arc<dyn ExecutionPlan>, SlotRows)> {
-    let rows = SlotRows::default();
-    let physical = physical_of(state, plan, vec![Arc::clone(&rows)])?;
-    Ok((physical, rows))
+pub fn physical(state: &SessionState, plan: &LogicalPlan) -> Result<Physical> {
+    let (rows, right) = (SlotRows::default(), SlotRows::default());
+    let slots = vec![Arc::clone(&rows), Arc::clone(&rows), Arc::clone(&right)];
+    let plan = physical_of(state, plan, slots)?;
+    Ok(Physical { plan, rows, right })
 }
 
 /// Optimizes a logical plan with several slots and makes it executable over `rows`, by the slots' numbers.

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, TableAlias, TableFactor,
 };
 
+use super::options::greatest_common_divisor;
 use super::script::{PARTITION_BY_ARGUMENT, normalized};
 
 /// The columns a window function adds, in order.
@@ -52,6 +53,28 @@ pub enum WindowKind {
         /// Silence that ends a session.
         gap: i64,
     },
+}
+
+impl WindowKind {
+    /// Length of the longest window; of a session, its gap.
+    #[must_use]
+    pub fn size(&self) -> i64 {
+        match *self {
+            Self::Tumble { size } | Self::Hop { size, .. } | Self::Cumulate { size, .. } => size,
+            Self::Session { gap } => gap,
+        }
+    }
+
+    /// The span of event time that all windows share whole; 1 for sessions, which share none.
+    #[must_use]
+    pub fn slice(&self) -> i64 {
+        match *self {
+            Self::Tumble { size } => size,
+            Self::Hop { slide, size } => greatest_common_divisor(slide, size),
+            Self::Cumulate { step, .. } => step,
+            Self::Session { .. } => 1,
+        }
+    }
 }
 
 /// A window function with its arguments.
@@ -107,6 +130,9 @@ impl WindowNode {
             .iter()
             .map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)))
             .collect();
+        if let Some(taken) = WINDOW_COLUMNS.iter().find(|name| input.schema().has_column_with_unqualified_name(name)) {
+            return plan_err!("the windowed table has a column {taken} already; give it another name, as {taken} AS inner_{taken}");
+        }
         for name in WINDOW_COLUMNS {
             fields.push((None, Arc::new(Field::new(name, data_type.clone(), false))));
         }

@@ -78,6 +78,7 @@ pub struct Windows {
     offset: i64,
     /// `None` where windows are counted from the epoch in UTC.
     zone: Option<Zone>,
+    stream_zone: Zone,
     allowed_lateness: i64,
     slice: i64,
 }
@@ -86,20 +87,22 @@ impl Windows {
     /// The windows of `spec`; `allowed_lateness` in milliseconds.
     #[must_use]
     pub fn new(spec: &WindowSpec, zone: Zone, allowed_lateness: i64) -> Self {
-        let (whole, slice) = match spec.kind {
-            WindowKind::Tumble { size } => (size, size),
-            WindowKind::Hop { slide, size } => (size, greatest_common_divisor(slide, size)),
-            WindowKind::Cumulate { step, size } => (size, step),
-            WindowKind::Session { .. } => (1, 1),
-        };
-        let follows_days = whole % DAY_MS == 0 && zone != Zone::UTC;
+        let is_session = matches!(spec.kind, WindowKind::Session { .. });
+        let follows_days = !is_session && spec.kind.size() % DAY_MS == 0 && zone != Zone::UTC;
         Self {
             kind: spec.kind.clone(),
             offset: spec.offset,
             zone: follows_days.then_some(zone),
+            stream_zone: zone,
             allowed_lateness,
-            slice,
+            slice: spec.kind.slice(),
         }
+    }
+
+    /// Other windows over the same stream; nothing is late for them, as they hold these windows' rows.
+    #[must_use]
+    pub fn over(&self, spec: &WindowSpec) -> Self {
+        Self::new(spec, self.stream_zone, 0)
     }
 
     /// Which windows these are.
@@ -192,6 +195,12 @@ impl Windows {
             && self.instant(window.end) - 1 <= watermark.saturating_sub(self.allowed_lateness)
     }
 
+    /// Whether a watermark has passed a window's end, allowed lateness or not.
+    #[must_use]
+    pub fn has_passed(&self, window: Window, watermark: i64) -> bool {
+        window.end != i64::MAX && self.instant(window.end) - 1 <= watermark
+    }
+
     /// Where a record goes whose partition had this watermark before it.
     ///
     /// Flink's rules: a window is closed to a record when `end - 1 <= watermark - allowed lateness`,
@@ -212,7 +221,9 @@ impl Windows {
         let missed = ends().take_while(|end| closed_to(*end, bound)).count();
         let window = |end: i64| match self.kind {
             WindowKind::Cumulate { .. } => Window { start: self.base(start), end },
-            WindowKind::Tumble { size } | WindowKind::Hop { size, .. } => Window { start: end - size, end },
+            WindowKind::Tumble { size } | WindowKind::Hop { size, .. } => {
+                Window { start: end - size, end }
+            }
             WindowKind::Session { .. } => EVER,
         };
         let missed_count = u32::try_from(missed).unwrap_or(u32::MAX);
@@ -239,14 +250,8 @@ fn floor(value: i64, every: i64, offset: i64) -> i64 {
 }
 
 fn steps(first: i64, last: i64, every: i64) -> impl Iterator<Item = i64> {
-    std::iter::successors(Some(first), move |end| Some(end + every)).take_while(move |end| *end <= last)
-}
-
-fn greatest_common_divisor(mut a: i64, mut b: i64) -> i64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
+    std::iter::successors(Some(first), move |end| Some(end + every))
+        .take_while(move |end| *end <= last)
 }
 
 #[cfg(test)]
@@ -254,14 +259,16 @@ mod tests {
     use super::*;
 
     fn windows(kind: WindowKind) -> Windows {
-        let spec = WindowSpec { kind, offset: 0, time_column: "t".into(), partition_by: Vec::new() };
+        let spec =
+            WindowSpec { kind, offset: 0, time_column: "t".into(), partition_by: Vec::new() };
         Windows::new(&spec, Zone::UTC, 0)
     }
 
     #[test]
     fn a_hopping_slice_is_in_every_window_over_it() {
         let hop = windows(WindowKind::Hop { slide: 5, size: 10 });
-        let found: Vec<_> = hop.windows_of(hop.slice_start(7)).iter().map(|w| (w.start, w.end)).collect();
+        let found: Vec<_> =
+            hop.windows_of(hop.slice_start(7)).iter().map(|w| (w.start, w.end)).collect();
         assert_eq!(found, [(0, 10), (5, 15)]);
     }
 

@@ -52,8 +52,24 @@ impl Runner {
         }
     }
 
+    /// The result of a join's plan over the rows of both sides.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub fn run_join(&self, left: RecordBatch, right: RecordBatch) -> Result<RecordBatch> {
+        let _turn = self.slot.turn.lock();
+        *self.slot.right.lock() = vec![right];
+        let joined = self.execute_in_turn(left);
+        self.slot.right.lock().clear();
+        joined
+    }
+
     fn execute(&self, rows: RecordBatch) -> Result<RecordBatch> {
         let _turn = self.slot.turn.lock();
+        self.execute_in_turn(rows)
+    }
+
+    fn execute_in_turn(&self, rows: RecordBatch) -> Result<RecordBatch> {
         *self.slot.rows.lock() = vec![rows];
         // A plan keeps the metrics of every execution; a fresh one has none.
         let plan = reset_plan_states(Arc::clone(&self.slot.plan))?;

@@ -198,7 +198,7 @@ impl ViewFold {
     /// When an expression of the view fails on a row.
     pub fn fold(&mut self, accepted: Accepted<'_>, late: &mut dyn FnMut(LateRow)) -> Result<()> {
         let offered = accepted.batch.num_rows();
-        let rows = self.below.run(accepted.batch.clone())?;
+        let rows = in_row_order(self.below.run(accepted.batch.clone())?)?;
         let numbers = rows.column(0).as_primitive::<UInt32Type>().clone();
         let distinct = distinct_ascending(numbers.values());
         let placed = self.place(&rows, numbers.values(), accepted, late)?;
@@ -215,6 +215,9 @@ impl ViewFold {
             return Ok(());
         }
         match &mut self.groups {
+            Some(groups) if groups.plan.needs_arrival => {
+                groups.add(&with_arrivals(&rows, rows.columns(), accepted)?, &placed.slices)
+            }
             Some(groups) => groups.add(&rows, &placed.slices),
             None => self.keep(&rows, &placed.slices, accepted),
         }
@@ -265,17 +268,7 @@ impl ViewFold {
     }
 
     fn keep(&mut self, rows: &RecordBatch, slices: &[u32], accepted: Accepted<'_>) -> Result<()> {
-        let numbers = rows.column(0).as_primitive::<UInt32Type>();
-        let arrivals: UInt64Array = numbers
-            .values()
-            .iter()
-            .map(|number| accepted.arrivals.get(usize::try_from(*number).ok()?).copied())
-            .collect();
-        let mut columns = rows.columns().get(1..).unwrap_or(&[]).to_vec();
-        columns.push(Arc::new(arrivals));
-        let mut fields = rows.schema().fields().iter().skip(1).cloned().collect::<Vec<_>>();
-        fields.push(Arc::new(Field::new(crate::sql::cut::ARRIVAL_COLUMN, DataType::UInt64, true)));
-        let kept = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+        let kept = with_arrivals(rows, rows.columns().get(1..).unwrap_or(&[]), accepted)?;
         let mut by_slice: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (at, slice) in (0_u32..).zip(slices) {
             by_slice.entry(*slice).or_default().push(at);
@@ -312,6 +305,33 @@ impl ViewFold {
     pub fn plan(&self) -> &Arc<ViewPlan> {
         &self.plan
     }
+}
+
+/// Rows by their number: a join may give them in another order, and several for one record.
+fn in_row_order(rows: RecordBatch) -> Result<RecordBatch> {
+    let numbers = rows.column(0).as_primitive::<UInt32Type>().values();
+    if numbers.is_sorted() {
+        return Ok(rows);
+    }
+    let mut order: Vec<u32> = (0..).take(numbers.len()).collect();
+    order.sort_by_key(|at| usize::try_from(*at).ok().and_then(|at| numbers.get(at)).copied());
+    Ok(take_record_batch(&rows, &UInt32Array::from(order))?)
+}
+
+/// The last columns of `rows`, which has the row number first, and behind them where each record stands.
+fn with_arrivals(rows: &RecordBatch, columns: &[ArrayRef], accepted: Accepted<'_>) -> Result<RecordBatch> {
+    let numbers = rows.column(0).as_primitive::<UInt32Type>();
+    let arrivals: UInt64Array = numbers
+        .values()
+        .iter()
+        .map(|number| accepted.arrivals.get(usize::try_from(*number).ok()?).copied())
+        .collect();
+    let own = rows.schema();
+    let mut fields: Vec<_> = own.fields().iter().skip(rows.num_columns() - columns.len()).cloned().collect();
+    fields.push(Arc::new(Field::new(crate::sql::cut::ARRIVAL_COLUMN, DataType::UInt64, true)));
+    let mut columns = columns.to_vec();
+    columns.push(Arc::new(arrivals));
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 /// The slices of a batch's rows, and what became of the records.

@@ -8,8 +8,15 @@ pub mod aggregate;
 pub mod below;
 pub mod session;
 pub mod fold;
+pub mod slice;
 pub mod table;
 pub mod fire;
+mod fire_steps;
+mod fire_sessions;
+mod assemble;
+pub mod cascade;
+#[cfg(test)]
+mod tests;
 
 pub use assign::{Placement, SliceKey, Window, Windows};
 pub use fold::{Drained, LateRow, ViewCounts, ViewFold};

@@ -1,7 +1,7 @@
 //! The state of one view in one partition: for every slice its groups, each with its merged state.
 //!
-//! Keys and states are kept as bytes (Arrow's row format), so that a slice costs what its groups
-//! cost, and a checkpoint writes them as they are.
+//! Keys and states are kept as bytes (Arrow's row format) in [`Slice`]s, so that a slice costs what its
+//! groups cost, and a checkpoint writes them as they are.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,14 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::{Result, internal_err};
-use hashbrown::HashMap;
 
 use super::aggregate::Accumulators;
 use super::assign::SliceKey;
 use super::fold::Drained;
 use super::session::SessionList;
-use crate::sql::plan::{AggregatePlan, AggregateCall};
-
-/// The groups of one slice: encoded key to encoded state.
-pub type Slice = HashMap<Box<[u8]>, Box<[u8]>>;
+pub use super::slice::Slice;
+use super::slice::{Origin, SliceBuilder, merge};
+use crate::sql::plan::{AggregateCall, AggregatePlan};
 
 /// Everything one partition has folded for one view and not yet closed.
 #[derive(Debug, Default)]
@@ -82,80 +80,64 @@ impl Codec {
         let count = drained.slice_of.len();
         let keys = encode(&self.keys, &drained.keys, count)?;
         let states = encode(&self.states, &drained.states, count)?;
-        let mut grown = Vec::new();
-        for (at, number) in drained.slice_of.iter().enumerate() {
-            let slice = usize::try_from(*number).ok().and_then(|number| drained.slices.get(number));
-            let Some(slice) = slice else { return internal_err!("a drained group without a slice") };
-            let groups = table.slices.entry(*slice).or_default();
-            let key = keys.row(at);
-            if groups.contains_key(key.as_ref()) {
-                grown.push((*slice, at));
-            } else {
-                groups.insert(key.as_ref().into(), states.row(at).as_ref().into());
-            }
+        for (slice, groups) in by_slice(&drained.slices, &drained.slice_of, &keys)? {
+            let fresh = groups.iter().map(|at| (keys.row(*at).data(), states.row(*at).data()));
+            let old = table.slices.entry(slice).or_default();
+            *old = self.merged_slice(old, fresh)?;
         }
-        self.merge_grown(table, &grown, &keys, &states)?;
         Ok(touched)
-    }
-
-    /// Merges new states into the states of groups that were there before.
-    fn merge_grown(
-        &self,
-        table: &mut PartitionTable,
-        grown: &[(SliceKey, usize)],
-        keys: &Rows,
-        states: &Rows,
-    ) -> Result<()> {
-        if grown.is_empty() {
-            return Ok(());
-        }
-        let old = grown.iter().filter_map(|(slice, at)| {
-            table.slices.get(slice).and_then(|groups| groups.get(keys.row(*at).as_ref())).map(AsRef::as_ref)
-        });
-        let fresh = grown.iter().map(|(_, at)| states.row(*at).data());
-        let all: Vec<&[u8]> = old.chain(fresh).collect();
-        let numbers: Vec<usize> = (0..grown.len()).chain(0..grown.len()).collect();
-        let merged = self.merged(&all, &numbers, grown.len())?;
-        for (nth, (slice, at)) in grown.iter().enumerate() {
-            if let Some(groups) = table.slices.get_mut(slice) {
-                groups.insert(keys.row(*at).as_ref().into(), merged.row(nth).as_ref().into());
-            }
-        }
-        Ok(())
-    }
-
-    fn merged(&self, states: &[&[u8]], numbers: &[usize], count: usize) -> Result<Rows> {
-        let mut accumulators = Accumulators::new(&self.calls)?;
-        accumulators.merge(&self.decode_states(states)?, numbers, count)?;
-        encode(&self.states, &accumulators.state()?, count)
     }
 
     /// Merges whole slices into one.
     ///
     /// # Errors
     /// When states cannot be merged.
-    pub fn merge_into(&self, target: &mut Slice, source: Slice) -> Result<()> {
-        let mut keys = Vec::new();
-        let mut fresh = Vec::new();
-        for (key, state) in source {
-            if target.contains_key(&key) {
-                keys.push(key);
-                fresh.push(state);
-            } else {
-                target.insert(key, state);
+    pub fn merge_into(&self, target: &mut Slice, source: &Slice) -> Result<()> {
+        *target = if target.is_empty() {
+            source.clone()
+        } else {
+            self.merged_slice(target, source.iter())?
+        };
+        Ok(())
+    }
+
+    /// A slice with fresh groups in it, which come in the order of their keys; states of groups that are
+    /// in both are merged, all in one go.
+    fn merged_slice<'a>(
+        &self,
+        old: &'a Slice,
+        fresh: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    ) -> Result<Slice> {
+        let mut grown = Vec::new();
+        for (_, from) in merge(old.iter(), fresh.clone()) {
+            if let Origin::Both(old, fresh) = from {
+                grown.push(old);
+                grown.push(fresh);
             }
         }
-        if keys.is_empty() {
-            return Ok(());
+        let merged = if grown.is_empty() { None } else { Some(self.merged_pairs(&grown)?) };
+        let mut next = 0;
+        let mut builder = SliceBuilder::default();
+        for (key, from) in merge(old.iter(), fresh) {
+            match (from, &merged) {
+                (Origin::Left(state) | Origin::Right(state), _) => builder.push(key, state),
+                (Origin::Both(..), Some(merged)) => {
+                    builder.push(key, merged.row(next).data());
+                    next += 1;
+                }
+                (Origin::Both(..), None) => return internal_err!("a grown group was not merged"),
+            }
         }
-        let old = keys.iter().filter_map(|key| target.get(key)).map(AsRef::as_ref);
-        let all: Vec<&[u8]> = old.chain(fresh.iter().map(AsRef::as_ref)).collect();
-        let numbers: Vec<usize> = (0..keys.len()).chain(0..keys.len()).collect();
-        let merged = self.merged(&all, &numbers, keys.len())?;
-        for (nth, key) in keys.into_iter().enumerate() {
-            target.insert(key, merged.row(nth).as_ref().into());
-        }
-        Ok(())
+        Ok(builder.finish())
+    }
+
+    /// Every two states that follow one another as one.
+    fn merged_pairs(&self, states: &[&[u8]]) -> Result<Rows> {
+        let numbers: Vec<usize> = (0..states.len()).map(|at| at / 2).collect();
+        let count = states.len() / 2;
+        let mut accumulators = Accumulators::new(&self.calls)?;
+        accumulators.merge(&self.decode_states(states)?, &numbers, count)?;
+        encode(&self.states, &accumulators.state()?, count)
     }
 
     /// The groups of all `slices` together, in the order of their keys, with their values.
@@ -165,7 +147,7 @@ impl Codec {
     pub fn evaluate<'a>(&self, slices: impl Iterator<Item = &'a Slice>) -> Result<Evaluated> {
         let mut parts: Vec<(&[u8], &[u8])> = Vec::new();
         for slice in slices {
-            parts.extend(slice.iter().map(|(key, state)| (key.as_ref(), state.as_ref())));
+            parts.extend(slice);
         }
         // A stable sort keeps the parts of one group in the order of partitions and slices.
         parts.sort_by_key(|(key, _)| *key);
@@ -193,6 +175,24 @@ impl Codec {
     }
 }
 
+/// The drained groups of each slice, in the order of their keys.
+fn by_slice(
+    slices: &[SliceKey],
+    slice_of: &[u32],
+    keys: &Rows,
+) -> Result<BTreeMap<SliceKey, Vec<usize>>> {
+    let mut all: BTreeMap<SliceKey, Vec<usize>> = BTreeMap::new();
+    for (at, number) in slice_of.iter().enumerate() {
+        let slice = usize::try_from(*number).ok().and_then(|number| slices.get(number));
+        let Some(slice) = slice else { return internal_err!("a drained group without a slice") };
+        all.entry(*slice).or_default().push(at);
+    }
+    for groups in all.values_mut() {
+        groups.sort_by(|left, right| keys.row(*left).cmp(&keys.row(*right)));
+    }
+    Ok(all)
+}
+
 /// Groups with their values.
 #[derive(Debug, Clone)]
 pub struct Evaluated {
@@ -215,7 +215,9 @@ fn or_null(fields: Vec<SortField>) -> Vec<SortField> {
 
 fn encode(converter: &RowConverter, columns: &[ArrayRef], count: usize) -> Result<Rows> {
     if columns.is_empty() {
-        return Ok(converter.convert_columns(&[arrow::array::new_null_array(&DataType::Null, count)])?);
+        return Ok(
+            converter.convert_columns(&[arrow::array::new_null_array(&DataType::Null, count)])?
+        );
     }
     Ok(converter.convert_columns(columns)?)
 }

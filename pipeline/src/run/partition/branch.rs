@@ -171,7 +171,7 @@ impl Branch {
             view.counts = fold.counts();
             if let Err(error) = outcome {
                 // A wrong figure must not be shown.
-                view.failed = Some(error.strip_backtrace());
+                view.failed = Some(format!("{} ({})", error.strip_backtrace(), place_of(&self.stream, &rows.arrivals)));
                 view.fold = None;
             }
         }
@@ -203,6 +203,14 @@ impl Branch {
             late: std::mem::take(&mut self.late),
         })
     }
+}
+
+/// Stream, partition and offsets of the rows that a view was stopped at.
+fn place_of(stream: &str, arrivals: &[u64]) -> String {
+    let offset = |arrival: Option<&u64>| arrival.copied().unwrap_or(0) & 0xFFFF_FFFF_FFFF;
+    let partition = arrivals.first().copied().unwrap_or(0) >> 48;
+    let (first, last) = (offset(arrivals.first()), offset(arrivals.last()));
+    format!("stream {stream}, partition {partition}, offsets {first} to {last}")
 }
 
 fn late_record(view: &Arc<str>, missed: LateRow, rows: &AcceptedRows, read: &Read) -> LateRecord {

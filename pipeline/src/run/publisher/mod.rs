@@ -80,6 +80,13 @@ impl Publisher {
     /// Adds what one partition of a stream did since its last drain.
     pub fn absorb(&mut self, stream: &str, drain: PartitionDrain) {
         let (at, told) = drain.split();
+        let before = self.streams.get(stream).and_then(|known| known.partitions.get(&told.partition)?.next_offset);
+        let range = format!(
+            "stream {stream}, partition {}, offsets {} to {}",
+            told.partition,
+            before.unwrap_or(0),
+            at.next_offset.map_or(0, |next| next - 1)
+        );
         for (key, drained, failed) in told.views {
             // A view that has been taken out may still be told once.
             let Some(view) = self.views.iter_mut().find(|view| view.key == key) else { continue };
@@ -90,7 +97,7 @@ impl Publisher {
                 continue;
             }
             if let Err(error) = view.state.absorb(told.partition, drained) {
-                view.fail(error.strip_backtrace());
+                view.fail(format!("{} ({range})", error.strip_backtrace()));
             }
         }
         for late in told.late {
@@ -114,7 +121,9 @@ impl Publisher {
         for view in self.views.iter_mut().filter(|view| view.failed.is_none()) {
             let progress = progress(streams, (&view.base, &view.stream), moment);
             if let Err(reason) = view.fire_and_show(cut, progress) {
-                view.fail(reason);
+                let read = streams.get(&*view.stream).map(StreamAt::offsets).unwrap_or_default();
+                let read: Vec<String> = read.iter().map(|(partition, next)| format!("partition {partition} to offset {}", next - 1)).collect();
+                view.fail(format!("{reason} (stream {}, {})", view.stream, read.join(", ")));
             }
         }
         let tables = self.tables()?;

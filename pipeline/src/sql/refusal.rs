@@ -1,0 +1,103 @@
+//! Why a query cannot be a continuous one, with the place it stands at.
+//!
+//! DataFusion's plan knows where columns stand, the parsed query where functions do; together they name
+//! the line and column of what is refused.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::sql::sqlparser::ast::{self, Query, visit_expressions};
+
+use super::error::{Place, SqlError};
+use super::script::Statement;
+use super::session::{message_of, place_of};
+
+/// A refused part of a query.
+#[derive(Debug, Clone)]
+struct Refusal {
+    /// Names of the refused function; none where the part is no call.
+    functions: Vec<String>,
+    /// Where its first column stands.
+    column: Option<Place>,
+    message: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Refuses an expression.
+///
+/// # Errors
+/// Always: the refusal.
+pub fn refuse<T>(expr: &Expr, message: impl Into<String>) -> Result<T> {
+    refused(Vec::new(), place_in(expr), message.into())
+}
+
+/// Refuses an aggregate function.
+///
+/// # Errors
+/// Always: the refusal.
+pub fn refuse_call<T>(call: &AggregateFunction, message: impl Into<String>) -> Result<T> {
+    let mut functions = vec![call.func.name().to_owned()];
+    functions.extend_from_slice(call.func.aliases());
+    refused(functions, call.params.args.iter().find_map(place_in), message.into())
+}
+
+fn refused<T>(functions: Vec<String>, column: Option<Place>, message: String) -> Result<T> {
+    Err(DataFusionError::External(Box::new(Refusal { functions, column, message })))
+}
+
+/// The place of the first column in an expression that has one.
+fn place_in(expr: &Expr) -> Option<Place> {
+    let spans = expr.column_refs().into_iter().filter_map(|column| column.spans.first());
+    spans
+        .map(|span| Place { line: span.start.line, column: span.start.column })
+        .min_by_key(|place| (place.line, place.column))
+}
+
+/// A planning error of a query at its place; the statement's where nothing nearer is known.
+#[must_use]
+pub fn located(statement: &Statement, query: &Query, error: &DataFusionError) -> SqlError {
+    if let DataFusionError::External(inner) = error.find_root()
+        && let Some(refusal) = inner.downcast_ref::<Refusal>()
+    {
+        let place = refusal.place(query).unwrap_or(statement.place);
+        return SqlError::at(&statement.file, place, refusal.message.clone());
+    }
+    let place = place_of(error);
+    let place = if place.line == 0 { statement.place } else { place };
+    SqlError::at(&statement.file, place, message_of(error))
+}
+
+impl Refusal {
+    /// The call that holds the refused column: the last of its name that begins before it.
+    fn place(&self, query: &Query) -> Option<Place> {
+        let calls = self.calls(query);
+        let Some(column) = self.column else { return calls.first().copied() };
+        let before = |call: &&Place| (call.line, call.column) <= (column.line, column.column);
+        calls.iter().rfind(before).or(calls.first()).copied().or(Some(column))
+    }
+
+    fn calls(&self, query: &Query) -> Vec<Place> {
+        let mut found = Vec::new();
+        let _all: ControlFlow<()> = visit_expressions(query, |expr| {
+            if let ast::Expr::Function(function) = expr
+                && let Some(ident) = function.name.0.last().and_then(|part| part.as_ident())
+                && self.functions.iter().any(|name| ident.value.eq_ignore_ascii_case(name))
+            {
+                found.push(Place { line: ident.span.start.line, column: ident.span.start.column });
+            }
+            ControlFlow::Continue(())
+        });
+        found.sort_by_key(|place| (place.line, place.column));
+        found
+    }
+}

@@ -1,0 +1,19 @@
+-- title.zh: 各币种成交额
+-- title.en: GMV by currency
+-- unit: CNY
+--
+-- Each currency in itself (amount) and in yuan (gmv). The sum in yuan is exact and rounded once, to the
+-- fen. A currency without a pinned rate does not disappear: its gmv is empty, and all its orders are
+-- orders_without_rate.
+CREATE MATERIALIZED VIEW gmv_by_currency
+WITH ('result.retention' = '31 d', 'state.groups' = '200') AS
+SELECT
+  window_start,
+  window_end,
+  currency,
+  SUM(amount) AS amount,
+  CAST(SUM(gmv) AS DECIMAL(38, 2)) AS gmv,
+  COUNT(*) AS orders,
+  COUNT(*) FILTER (WHERE cny_per_unit IS NULL) AS orders_without_rate
+FROM TABLE(TUMBLE(TABLE paid_cny, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end, currency;
