@@ -308,7 +308,7 @@ impl QueryRun {
             let reader = source.open(partition, None).map_err(at_table)?;
             let origin = source.origin().to_owned();
             let is_file = !matches!(stream.definition.connector.as_str(), "kafka" | "embedded");
-            let at = Place { origin, is_file, partition };
+            let at = Place { origin, is_file, partition, partitions: None };
             let run = partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view)).map_err(failed)?;
             partitions.push((reader, run, false));
         }
