@@ -1,6 +1,7 @@
 //! Records that come in over HTTP. Whoever owns the log implements [`IngestSink`].
 
 use bytes::Bytes;
+use tidemark_pipeline::source::resend::Resend;
 
 /// What became of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,15 @@ pub trait IngestSink: Send + Sync {
     /// # Errors
     /// When nothing could be stored.
     fn append(&self, stream: &str, lines: Vec<Bytes>) -> Result<Vec<LineResult>, IngestError>;
+
+    /// Writes corrected records back, each with the place of the rejected one in its header.
+    ///
+    /// # Errors
+    /// When the stream is not here or a record could not be written; those before it may be stored.
+    fn replay(&self, stream: &str, records: &[Resend]) -> Result<(), IngestError> {
+        let _unused = records;
+        Err(IngestError::UnknownStream { stream: stream.to_owned() })
+    }
 
     /// Writes a control record to every partition: no later record will be older than
     /// `watermark_ms` (epoch milliseconds), so that a day can be closed.

@@ -26,8 +26,8 @@ pub struct RawPipelineConfig {
     pub checkpoints_kept: usize,
     /// Milliseconds of silence after which a partition no longer holds back `settled`.
     pub idle_after_ms: u64,
-    /// Rows of each ledger (late orders, dead letters) that SQL can see.
-    pub ledger_rows_max: usize,
+    /// Bytes of each ledger on disk (late orders, dead letters, unmatched); past it partitions wait.
+    pub ledger_bytes_max: u64,
     /// Rows of a view that wait as deletions for viewers that are behind; past it they get a snapshot.
     pub tombstones_max: usize,
     /// Bytes of state one view may keep by its estimate; a view that would keep more is refused.
@@ -38,6 +38,8 @@ pub struct RawPipelineConfig {
     pub state_values_assumed: u64,
     /// Partitions of a stream assumed in estimates.
     pub state_partitions_assumed: u64,
+    /// Bytes of memory for dedup keys, all partitions together; the rest of the keys is on disk.
+    pub dedup_memory_bytes_max: usize,
 }
 
 impl Default for RawPipelineConfig {
@@ -49,12 +51,13 @@ impl Default for RawPipelineConfig {
             checkpoint_every_ms: 1_000,
             checkpoints_kept: 3,
             idle_after_ms: 5_000,
-            ledger_rows_max: 10_000,
+            ledger_bytes_max: 1_073_741_824,
             tombstones_max: 10_000,
             state_bytes_max: StateBounds::default().bytes_max,
             state_groups_assumed: StateBounds::default().groups,
             state_values_assumed: StateBounds::default().values,
             state_partitions_assumed: StateBounds::default().partitions,
+            dedup_memory_bytes_max: 536_870_912,
         }
     }
 }
@@ -83,12 +86,14 @@ pub struct PipelineConfig {
     pub checkpoints_kept: usize,
     /// See [`RawPipelineConfig::idle_after_ms`].
     pub idle_after: Duration,
-    /// See [`RawPipelineConfig::ledger_rows_max`].
-    pub ledger_rows_max: usize,
+    /// See [`RawPipelineConfig::ledger_bytes_max`].
+    pub ledger_bytes_max: u64,
     /// See [`RawPipelineConfig::tombstones_max`].
     pub tombstones_max: usize,
     /// How much state a view may need.
     pub state_bounds: StateBounds,
+    /// See [`RawPipelineConfig::dedup_memory_bytes_max`].
+    pub dedup_memory_bytes_max: usize,
     /// Overrides by stream.
     pub streams: StreamOverrides,
 }
@@ -118,12 +123,13 @@ impl PipelineConfig {
         within("checkpoint-every-ms", raw.checkpoint_every_ms, 100, 3_600_000);
         within("checkpoints-kept", wide(raw.checkpoints_kept), 1, 1_000);
         within("idle-after-ms", raw.idle_after_ms, 100, 86_400_000);
-        within("ledger-rows-max", wide(raw.ledger_rows_max), 1, 10_000_000);
+        within("ledger-bytes-max", raw.ledger_bytes_max, 1_024, 1 << 50);
         within("tombstones-max", wide(raw.tombstones_max), 0, 10_000_000);
         within("state-bytes-max", raw.state_bytes_max, 1 << 20, 1 << 50);
         within("state-groups-assumed", raw.state_groups_assumed, 1, 1_000_000_000);
         within("state-values-assumed", raw.state_values_assumed, 1, 1_000_000_000);
         within("state-partitions-assumed", raw.state_partitions_assumed, 1, 100_000);
+        within("dedup-memory-bytes-max", wide(raw.dedup_memory_bytes_max), 1_048_576, 1 << 40);
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -136,7 +142,7 @@ impl PipelineConfig {
             checkpoint_every: Duration::from_millis(raw.checkpoint_every_ms),
             checkpoints_kept: raw.checkpoints_kept,
             idle_after: Duration::from_millis(raw.idle_after_ms),
-            ledger_rows_max: raw.ledger_rows_max,
+            ledger_bytes_max: raw.ledger_bytes_max,
             tombstones_max: raw.tombstones_max,
             state_bounds: StateBounds {
                 bytes_max: raw.state_bytes_max,
@@ -144,6 +150,7 @@ impl PipelineConfig {
                 values: raw.state_values_assumed,
                 partitions: raw.state_partitions_assumed,
             },
+            dedup_memory_bytes_max: raw.dedup_memory_bytes_max,
             streams,
         })
     }

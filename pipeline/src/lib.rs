@@ -2,8 +2,9 @@
 //!
 //! The flow, in the order of the modules: a [`source`] reads partitions of a log, [`decode`] turns
 //! bytes into Arrow columns, [`admit`] decides which records count, [`event_time`] keeps each
-//! partition's watermark, [`lifecycle`] turns an order's events into signed measures, [`windows`] folds records into slices, [`state`] saves them with their
-//! offsets, [`results`] publishes every view at one cut. [`sql`] says what all of them do; [`run`]
+//! partition's watermark, [`lifecycle`] turns an order's events into signed measures, [`windows`] folds
+//! records into slices, [`state`] saves them with their offsets, [`ledger`] keeps the records that do not
+//! count, [`results`] publishes every view at one cut. [`sql`] says what all of them do; [`run`]
 //! is the only module that knows all the others.
 
 pub mod model;
@@ -16,6 +17,7 @@ pub mod event_time;
 pub mod lifecycle;
 pub mod windows;
 pub mod state;
+pub mod ledger;
 pub mod results;
 pub mod sinks;
 pub mod generator;

@@ -143,7 +143,7 @@ impl<'a> Engine<'a> {
     }
 
     fn partition(&self, partition: PartitionId) -> Result<PartitionRun> {
-        let place = Place { origin: "orders".to_owned(), is_file: false, partition };
+        let place = Place { origin: "orders".to_owned(), is_file: false, partition, partitions: None };
         Ok(partition_run(&self.catalog.streams["orders"], &[], place, None, &self.to_run)?)
     }
 
@@ -206,7 +206,7 @@ impl<'a> Engine<'a> {
         }
         let saved = &mut self.saved[number];
         saved.at = at;
-        saved.dedup_keys.extend(told.dedup_keys);
+        saved.dedup.in_memory.extend(told.dedup.fresh);
         Ok(())
     }
 

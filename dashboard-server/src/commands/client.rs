@@ -45,13 +45,15 @@ impl Answer {
     }
 }
 
-/// A `POST` to a server.
+/// A question to a server.
 #[derive(Debug)]
 pub(super) struct Question<'a> {
     /// `http://host:port`.
     pub(super) server: &'a str,
     /// Shown as bearer token, if given.
     pub(super) token: Option<&'a str>,
+    /// `GET` or `POST`.
+    pub(super) method: &'static str,
     /// Path, as `/api/sql`.
     pub(super) path: &'a str,
     /// Further headers.
@@ -64,7 +66,13 @@ impl<'a> Question<'a> {
     /// A question with a JSON body that wants JSON.
     pub(super) fn post(server: &'a str, token: Option<&'a str>, path: &'a str, body: String) -> Self {
         let json = |name| (name, "application/json".to_owned());
-        Self { server, token, path, headers: vec![json("Content-Type"), json("Accept")], body }
+        let headers = vec![json("Content-Type"), json("Accept")];
+        Self { server, token, method: "POST", path, headers, body }
+    }
+
+    /// A question without a body.
+    pub(super) fn get(server: &'a str, token: Option<&'a str>, path: &'a str) -> Self {
+        Self { server, token, method: "GET", path, headers: Vec::new(), body: String::new() }
     }
 }
 
@@ -87,7 +95,8 @@ pub(super) async fn ask(question: &Question<'_>) -> anyhow::Result<Answer> {
     let headers: String =
         question.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let request = format!(
-        "POST {} HTTP/1.0\r\nHost: {host}\r\n{token}{headers}Content-Length: {}\r\n\r\n{}",
+        "{} {} HTTP/1.0\r\nHost: {host}\r\n{token}{headers}Content-Length: {}\r\n\r\n{}",
+        question.method,
         question.path,
         question.body.len(),
         question.body

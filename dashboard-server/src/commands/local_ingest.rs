@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use tidemark_pipeline::model::EventTime;
 use tidemark_pipeline::source::local_log::LocalLog;
+use tidemark_pipeline::source::resend::Resend;
 use tidemark_pipeline::source::writer::{LogWriter as _, NewRecord};
 
 use crate::clock::Clock;
@@ -70,6 +71,18 @@ impl IngestSink for LocalIngest {
             },
         };
         Ok(keys.into_iter().map(outcome).collect())
+    }
+
+    fn replay(&self, stream: &str, records: &[Resend]) -> Result<(), IngestError> {
+        let field = self.partition_key(stream)?;
+        let mut writer = self.log.writer(stream).map_err(failed)?;
+        let now_ms = self.clock.now_ms();
+        for record in records {
+            // A record that cannot be read has no key and becomes a dead letter where the first one did.
+            let key = key(field, record.record.as_bytes()).unwrap_or_default();
+            record.write(key.as_deref(), now_ms, &mut writer).map_err(failed)?;
+        }
+        writer.flush().map_err(failed)
     }
 
     fn advance_watermark(&self, stream: &str, watermark_ms: i64) -> Result<Vec<LineResult>, IngestError> {

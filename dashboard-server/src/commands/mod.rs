@@ -2,6 +2,7 @@
 
 pub mod close_day;
 pub mod demo;
+pub mod dead_letters;
 pub mod load;
 pub mod replay;
 pub mod run;
@@ -50,6 +51,8 @@ pub enum Command {
     Replay(replay::ReplayArgs),
     /// Close a day: a control record on every partition of a stream's log
     CloseDay(close_day::CloseDayArgs),
+    /// Look at rejected records, correct them and send them back
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Ask a running server one query
     Sql(sql::SqlArgs),
 }
@@ -124,6 +127,7 @@ pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Load(args) => load::run(args),
         Command::Replay(args) => replay::run(args),
         Command::CloseDay(args) => close_day::run(args),
+        Command::DeadLetters(args) => dead_letters::run(args),
         Command::Sql(args) => sql::run(args),
     }
 }

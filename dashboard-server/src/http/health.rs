@@ -12,20 +12,23 @@ use serde_json::json;
 use tidemark_pipeline::lifecycle::Counts;
 use tidemark_pipeline::results::{Results, State as Freshness};
 
+use super::accounting;
 use super::state::AppState;
 
-/// `GET /healthz`: the process answers. Says nothing about figures.
-pub async fn get_health() -> Response {
-    Json(json!({"status": "ok", "version": crate::VERSION})).into_response()
+/// `GET /healthz`: the process answers. Says nothing about figures, but what someone must look at.
+pub async fn get_health(State(state): State<Arc<AppState>>) -> Response {
+    let alarms = &state.results.status().alarms;
+    Json(json!({"status": "ok", "version": crate::VERSION, "alarms": alarms})).into_response()
 }
 
 /// `GET /readyz`: 200 when there are fresh figures to show, 503 with the reason when not.
 pub async fn get_readiness(State(state): State<Arc<AppState>>) -> Response {
     let cut = state.results.latest();
+    let alarms = &state.results.status().alarms;
     match unready(&state.results) {
-        None => Json(json!({"status": "ready", "cut": cut.cut})).into_response(),
+        None => Json(json!({"status": "ready", "cut": cut.cut, "alarms": alarms})).into_response(),
         Some(reason) => {
-            let body = json!({"status": "not_ready", "cut": cut.cut, "reason": reason});
+            let body = json!({"status": "not_ready", "cut": cut.cut, "reason": reason, "alarms": alarms});
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }
@@ -63,6 +66,7 @@ pub async fn get_metrics(State(state): State<Arc<AppState>>) -> Response {
             tell_life_cycles(table);
         }
     }
+    accounting::tell(&cut);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, state.metrics.render()).into_response()
 }

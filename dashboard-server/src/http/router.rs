@@ -9,7 +9,7 @@ use tower_http::compression::CompressionLayer;
 
 use super::state::AppState;
 use super::{
-    access, error, events, headers, headline, health, ingest, lite, pages, screens, sql, views,
+    access, error, events, headers, headline, health, ingest, ledgers, lite, pages, screens, sql, views,
 };
 use crate::websocket::upgrade;
 
@@ -37,6 +37,10 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/api/sql", post(sql::run_query).layer(sql::body_limit()))
         // Producers
         .route("/api/ingest/{stream}", post(ingest::append_lines))
+        // Records that do not count
+        .route("/api/ledgers/{ledger}", get(ledgers::list_entries))
+        .route("/api/ledgers/{ledger}/remove", post(ledgers::remove_entries))
+        .route("/api/ledgers/dead_letters/{stream}/replay", post(ledgers::replay_records))
         // Everything else is a file of the page or nothing.
         .fallback(get(pages::get_file))
         .method_not_allowed_fallback(error::refuse_method)

@@ -5,6 +5,7 @@
 
 mod allow;
 mod error;
+mod ledgers;
 mod limits;
 mod output;
 mod params;

@@ -20,7 +20,10 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
+use tidemark_pipeline::ledger::{LedgerKind, LedgerStore};
 use tidemark_pipeline::results::{Cut, Results, StreamProgress};
+
+use super::ledgers::LedgerTable;
 
 /// Reference tables by name, the same for every query.
 pub(super) type ReferenceTables = Arc<BTreeMap<String, Arc<dyn TableProvider>>>;
@@ -55,6 +58,11 @@ impl Pin {
         *self.cut.lock() = self.results.latest();
     }
 
+    /// The ledgers on disk, where there are any.
+    pub(super) fn ledgers(&self) -> Option<&Arc<LedgerStore>> {
+        self.results.ledgers()
+    }
+
     fn epoch(&self) -> &str {
         self.results.epoch()
     }
@@ -77,6 +85,10 @@ impl CutSchema {
     /// Views come before ledgers, ledgers before reference tables, where names are the same.
     pub(super) fn new(pin: Arc<Pin>, reference: ReferenceTables) -> Self {
         Self { pin, reference }
+    }
+
+    fn ledger(&self, name: &str) -> Option<LedgerTable> {
+        LedgerTable::named(name, "live", &self.pin)
     }
 
     fn live(&self, name: &str) -> Option<LiveTable> {
@@ -105,20 +117,26 @@ impl SchemaProvider for CutSchema {
         let mut names: Vec<String> = cut.views.keys().chain(cut.tables.keys()).cloned().collect();
         names.extend(self.reference.keys().cloned());
         names.extend(own);
+        if self.pin.ledgers().is_some() {
+            names.extend(LedgerKind::ALL.map(|ledger| ledger.table().to_owned()));
+        }
         names.sort();
         names.dedup();
         names
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        Ok(match self.live(name) {
-            Some(table) => Some(Arc::new(table)),
-            None => self.reference.get(name).map(Arc::clone),
-        })
+        if let Some(table) = self.live(name) {
+            return Ok(Some(Arc::new(table)));
+        }
+        if let Some(table) = self.ledger(name) {
+            return Ok(Some(Arc::new(table)));
+        }
+        Ok(self.reference.get(name).map(Arc::clone))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.live(name).is_some() || self.reference.contains_key(name)
+        self.live(name).is_some() || self.ledger(name).is_some() || self.reference.contains_key(name)
     }
 }
 

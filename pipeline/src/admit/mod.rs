@@ -1,10 +1,12 @@
 //! Which records count: time bounds and duplicates, judged record by record in offset order.
 
 pub mod bounds;
+pub mod by_value;
 pub mod duplicate;
 
 pub use bounds::Bounds;
-pub use duplicate::{Duplicates, Seen};
+pub use by_value::{ByValue, CountsByValue, ValueCounts};
+pub use duplicate::{DedupDrain, Duplicates, Overflow, Seen};
 
 /// What became of the records of a stream.
 ///
@@ -23,6 +25,9 @@ pub struct RecordCounts {
     pub shadow: u64,
     /// Records that only move the watermark.
     pub control: u64,
+    /// Decoded records whose `partition.key` belongs to another partition. They are counted among the
+    /// others as well; a duplicate of one could not be recognised.
+    pub misplaced: u64,
 }
 
 impl RecordCounts {

@@ -259,6 +259,12 @@ impl Operator {
         }
     }
 
+    /// How many events stand otherwise than before the last drain.
+    #[must_use]
+    pub fn notices(&self) -> usize {
+        self.orders.notices()
+    }
+
     /// Goes on from a checkpoint: its counts, and the drains' orders one after another.
     ///
     /// # Errors

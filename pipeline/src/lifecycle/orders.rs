@@ -228,6 +228,12 @@ impl Orders {
         Counts { orders: u64::try_from(self.orders.len()).unwrap_or(u64::MAX), ..self.counts }
     }
 
+    /// How many events stand otherwise than before the last call of [`Orders::take_notices`].
+    #[must_use]
+    pub fn notices(&self) -> usize {
+        self.notices.len()
+    }
+
     /// Events that stand otherwise than before, since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)

@@ -8,6 +8,9 @@ pub const WATERMARK_HEADER: &str = "tidemark-watermark";
 /// Header that marks shadow (load-test) traffic where the stream names no other.
 pub const SHADOW_HEADER: &str = "tidemark-shadow";
 
+/// Header of a corrected record: the place of the rejected one it stands for, `topic/partition/offset`.
+pub const ORIGIN_HEADER: &str = "tidemark-origin";
+
 /// One header: its name and its value.
 pub type Header<'a> = (&'a str, &'a [u8]);
 

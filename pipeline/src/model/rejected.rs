@@ -66,6 +66,23 @@ pub enum RejectReason {
     },
 }
 
+impl RejectReason {
+    /// One word for the rule that was broken, the same for all records it refuses.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed",
+            Self::MissingField { .. } => "missing-field",
+            Self::BadValue { .. } => "bad-value",
+            Self::TooOld { .. } => "too-old",
+            Self::Future { .. } => "future",
+            Self::OlderThanDedupHorizon => "dedup-horizon",
+            Self::TooLarge { .. } => "too-large",
+            Self::Refused { .. } => "refused",
+        }
+    }
+}
+
 /// A rejected record with everything needed to look at it and send it again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -75,6 +92,10 @@ pub struct DeadLetter {
     pub position: Position,
     /// Why it was refused.
     pub reason: RejectReason,
+    /// The log's timestamp of the record, epoch milliseconds; `None` where the source has none.
+    pub log_time: Option<i64>,
     /// The raw record, cut to the ledger's bound.
     pub raw: Vec<u8>,
+    /// Bytes of the whole raw record.
+    pub raw_bytes: usize,
 }

@@ -1,12 +1,13 @@
 //! One publish: every view at the same vector of offsets, and the channel that hands it on.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::record_batch::RecordBatch;
 use tokio::sync::watch;
 
 use super::snapshot::{Snapshot, ViewInfo};
+use crate::ledger::LedgerStore;
 use crate::model::{Offset, PartitionId};
 
 /// How far one stream is at a cut; times in epoch milliseconds.
@@ -35,7 +36,7 @@ pub struct Cut {
     pub published_at: i64,
     /// The views by name.
     pub views: BTreeMap<String, Arc<Snapshot>>,
-    /// Accounting and ledgers by name, as tables analysts can query.
+    /// The accounting by name, as tables analysts can query. The ledgers are in their store.
     pub tables: BTreeMap<String, RecordBatch>,
 }
 
@@ -106,6 +107,9 @@ pub struct Status {
     pub records_per_second: f64,
     /// What is wrong, in one sentence; `None` when nothing is.
     pub problem: Option<String>,
+    /// What someone must look at although the figures go on: accounting that does not add up, ledgers
+    /// without room, partitions that wait for it. A sentence each.
+    pub alarms: Vec<String>,
 }
 
 impl Default for Status {
@@ -117,6 +121,7 @@ impl Default for Status {
             quiet_ms: 0,
             records_per_second: 0.0,
             problem: None,
+            alarms: Vec::new(),
         }
     }
 }
@@ -128,6 +133,7 @@ pub struct Results {
     mode: Mode,
     cut: watch::Sender<Arc<Cut>>,
     status: watch::Sender<Arc<Status>>,
+    ledgers: OnceLock<Arc<LedgerStore>>,
 }
 
 impl Results {
@@ -144,7 +150,19 @@ impl Results {
             mode,
             cut: watch::Sender::new(Arc::new(first)),
             status: watch::Sender::new(Arc::default()),
+            ledgers: OnceLock::new(),
         })
+    }
+
+    /// Tells where the ledgers are; the first one told stays.
+    pub fn set_ledgers(&self, ledgers: Arc<LedgerStore>) {
+        let _first = self.ledgers.set(ledgers);
+    }
+
+    /// The ledgers on disk; `None` where the publisher has none.
+    #[must_use]
+    pub fn ledgers(&self) -> Option<&Arc<LedgerStore>> {
+        self.ledgers.get()
     }
 
     /// Names this life of the publisher; cut numbers compare only within it.

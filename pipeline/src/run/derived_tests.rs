@@ -8,6 +8,8 @@ use super::build::partition_run;
 use super::partition::{PartitionRun, Place};
 use super::publisher::{Moment, Publisher, PublisherLimits, views_to_run};
 use super::saving::{Saving, StreamToRead};
+use crate::ledger::{LedgerStore, LedgerWriter, Limits};
+use crate::state::dedup_store::DedupStore;
 use crate::model::Record;
 use crate::model::record::WATERMARK_HEADER;
 use crate::results::Cut;
@@ -51,8 +53,10 @@ fn load(dir: &Path) -> Result<Catalog, String> {
 impl Bench {
     fn open(dir: &Path, partitions: u32) -> Self {
         let catalog = load(dir).expect("the SQL is right");
-        let limits = PublisherLimits { ledger_rows_max: 100, tombstones_max: 100 };
-        let mut publisher = Publisher::new(&catalog, limits).expect("views");
+        let limits = PublisherLimits { tombstones_max: 100 };
+        let ledgers = LedgerStore::open(&dir.join("ledgers")).expect("ledgers");
+        let ledgers = LedgerWriter::new(ledgers, "live", Limits { bytes_max: 1 << 20, checkpoints_kept: 3 });
+        let mut publisher = Publisher::new(&catalog, limits, ledgers).expect("views");
         let to_read = StreamToRead {
             name: "orders".to_owned(),
             hash: catalog.stream_hash(&catalog.streams["orders"]),
@@ -60,11 +64,12 @@ impl Bench {
             partitions: (0..partitions).collect(),
         };
         let (saving, mut resumed) =
-            Saving::open(&dir.join("checkpoints"), 3, &[to_read], &mut publisher).expect("checkpoints");
+            Saving::open((&dir.join("checkpoints"), 3), DedupStore::new(&dir.join("dedup"), 1 << 20), &[to_read], &mut publisher)
+                .expect("checkpoints");
         let (mut runs, mut offsets) = (Vec::new(), Vec::new());
         for partition in 0..partitions {
             publisher.expect_partition("orders", partition);
-            let place = Place { origin: "orders".to_owned(), is_file: false, partition };
+            let place = Place { origin: "orders".to_owned(), is_file: false, partition, partitions: None };
             let views = views_to_run(&catalog, "orders");
             let derived = catalog.derived_from("orders");
             let mut run = partition_run(&catalog.streams["orders"], &derived, place, None, &views).expect("folds");

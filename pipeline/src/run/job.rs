@@ -440,7 +440,7 @@ fn open_partitions(
         let reader = source.open(partition, None).map_err(at_table)?;
         let origin = source.origin().to_owned();
         let is_file = !matches!(stream.definition.connector.as_str(), "kafka" | "embedded");
-        let at = Place { origin, is_file, partition };
+        let at = Place { origin, is_file, partition, partitions: None };
         let run = partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view)).map_err(|error| {
             JobError::Execution { place: place.to_owned(), detail: message_of(&error) }
         })?;

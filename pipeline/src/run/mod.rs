@@ -4,6 +4,8 @@ pub mod build;
 pub mod partition;
 pub mod publisher;
 pub mod accounting;
+pub mod ledgers;
+pub mod corrected;
 pub mod job;
 pub mod replay;
 pub mod reference;

@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use super::partition::PartitionStart;
 use super::publisher::Publisher;
+use crate::admit::DedupDrain;
+use crate::admit::duplicate::SpillError;
+use crate::ledger::LedgerError;
 use crate::lifecycle::operator::OperatorDrain;
 use crate::model::PartitionId;
 use crate::results::published::NewWindow;
 use crate::results::{Mark, WindowRows};
 use crate::state::checkpoint::{StreamToSave, ViewToSave, encode};
 use crate::state::dedup_files::DedupFiles;
+use crate::state::dedup_store::DedupStore;
 use crate::state::journal::{JournalKey, Journals, JournalsAt};
 use crate::state::{Checkpoint, CheckpointError, CheckpointStore, SavedView};
 
@@ -20,6 +24,7 @@ use crate::state::{Checkpoint, CheckpointError, CheckpointStore, SavedView};
 pub struct Saving {
     store: CheckpointStore,
     streams: BTreeMap<String, StreamFiles>,
+    keys: Arc<DedupStore>,
 }
 
 /// What of a stream is kept beside its state.
@@ -28,7 +33,7 @@ struct StreamFiles {
     hash: String,
     dedup: DedupFiles,
     /// Dedup keys since the last checkpoint.
-    fresh: BTreeMap<PartitionId, Vec<(u128, i64)>>,
+    fresh: BTreeMap<PartitionId, DedupDrain>,
     journals: Journals,
     /// Orders since the last checkpoint.
     fresh_orders: BTreeMap<JournalKey, FreshOrders>,
@@ -71,14 +76,14 @@ impl Saving {
     /// # Errors
     /// When a checkpoint cannot be read, or the number of partitions has changed.
     pub fn open(
-        dir: &Path,
-        kept: usize,
+        (dir, kept): (&Path, usize),
+        keys: Arc<DedupStore>,
         streams: &[StreamToRead],
         publisher: &mut Publisher,
     ) -> Result<(Self, Resumed), SavingError> {
         let store = CheckpointStore::open(dir, kept)?;
         let mut checkpoint = store.load()?.unwrap_or_default();
-        let mut saving = Self { store, streams: BTreeMap::new() };
+        let mut saving = Self { store, streams: BTreeMap::new(), keys };
         let mut resumed = Resumed::default();
         for stream in streams {
             let saved = checkpoint.streams.remove(&stream.name).unwrap_or_default();
@@ -97,18 +102,19 @@ impl Saving {
                     );
                 }
                 checkpoint.views.retain(|view| view.stream != stream.name);
-                let dedup = DedupFiles::fresh(&folder, stream.dedup_horizon_ms)?;
+                saving.keys.clear(&stream.name)?;
+                let dedup = DedupFiles::fresh(&folder, stream.dedup_horizon_ms, kept)?;
                 saving.add(stream, dedup, Journals::new(&folder, kept, JournalsAt::new()));
                 continue;
             }
-            let dedup = DedupFiles::new(&folder, stream.dedup_horizon_ms, saved.dedup);
+            let mut dedup = DedupFiles::new(&folder, stream.dedup_horizon_ms, kept, saved.dedup);
             let journals = Journals::new(&folder, kept, saved.journals);
             for (number, at) in saved.partitions {
-                let dedup_keys = dedup.load(number)?;
+                let keys = dedup.load(number, at.watermark)?;
                 let orders = journals.load_all(number)?;
                 let target = publisher.streams.entry(stream.name.clone()).or_default();
                 target.partitions.insert(number, at.clone());
-                let start = PartitionStart { at, dedup_keys, orders };
+                let start = PartitionStart { at, dedup: keys, orders };
                 resumed.partitions.insert((stream.name.clone(), number), start);
             }
             saving.add(stream, dedup, journals);
@@ -129,9 +135,11 @@ impl Saving {
     }
 
     /// Takes note of dedup keys that the next checkpoint must hold.
-    pub fn note(&mut self, stream: &str, partition: PartitionId, keys: Vec<(u128, i64)>) {
+    pub fn note(&mut self, stream: &str, partition: PartitionId, keys: DedupDrain) {
         if let Some(files) = self.streams.get_mut(stream) {
-            files.fresh.entry(partition).or_default().extend(keys);
+            let waiting = files.fresh.entry(partition).or_default();
+            waiting.fresh.extend(keys.fresh);
+            waiting.spilled = keys.spilled;
         }
     }
 
@@ -152,10 +160,11 @@ impl Saving {
     /// # Errors
     /// When the disk refuses; the next call tries again with everything.
     pub fn save(&mut self, publisher: &Publisher) -> Result<(), SavingError> {
-        for (name, files) in &mut self.streams {
+        for files in self.streams.values_mut() {
             for (partition, keys) in &mut files.fresh {
-                files.dedup.append(*partition, keys)?;
-                keys.clear();
+                files.dedup.append(*partition, &keys.fresh)?;
+                files.dedup.note_spilled(*partition, &keys.spilled);
+                keys.fresh.clear();
             }
             for (key, fresh) in &mut files.fresh_orders {
                 match fresh.is_whole {
@@ -164,17 +173,13 @@ impl Saving {
                 }
                 *fresh = FreshOrders::default();
             }
-            let Some(stream) = publisher.streams.get(name) else { continue };
-            for (partition, at) in &stream.partitions {
-                files.dedup.forget(*partition, at.watermark);
-            }
         }
         let streams: Vec<StreamToSave<'_>> = self
             .streams
             .iter()
             .filter_map(|(name, files)| {
                 let partitions = &publisher.streams.get(name)?.partitions;
-                let (dedup, journals) = (files.dedup.lengths(), files.journals.at());
+                let (dedup, journals) = (files.dedup.files(), files.journals.at());
                 Some(StreamToSave { name, hash: &files.hash, partitions, dedup, journals })
             })
             .collect();
@@ -193,8 +198,22 @@ impl Saving {
         let body = encode(&streams, &views).map_err(SavingError::Encode)?;
         self.store.save(&body)?;
         self.streams.values_mut().for_each(|files| files.journals.forget_retired());
+        self.forget_keys(publisher);
         metrics::histogram!("tidemark_checkpoint_bytes").record(body.len() as f64);
         Ok(())
+    }
+}
+
+impl Saving {
+    /// Lets go of dedup keys that none of the checkpoints kept can need.
+    fn forget_keys(&mut self, publisher: &Publisher) {
+        for (name, files) in &mut self.streams {
+            let Some(stream) = publisher.streams.get(name) else { continue };
+            let watermarks = stream.partitions.iter().map(|(number, at)| (*number, at.watermark));
+            for (partition, watermark) in files.dedup.checkpoint_written(watermarks.collect()) {
+                self.keys.forget(name, partition, watermark.saturating_sub(files.dedup.horizon_ms()));
+            }
+        }
     }
 }
 
@@ -205,6 +224,12 @@ pub enum SavingError {
     /// The files.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The dedup keys beyond the memory bound.
+    #[error(transparent)]
+    Keys(#[from] SpillError),
+    /// The ledgers.
+    #[error(transparent)]
+    Ledgers(#[from] LedgerError),
     /// Another number of partitions is another log.
     #[error(
         "stream {stream} had {before} partitions at the last checkpoint and has {now} now: figures of another \

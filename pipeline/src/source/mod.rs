@@ -17,6 +17,7 @@ pub mod pace;
 pub mod progress;
 pub mod player;
 pub mod replay;
+pub mod resend;
 
 use std::time::Duration;
 

@@ -15,15 +15,17 @@ use crate::model::Zone;
 use crate::model::record::SHADOW_HEADER;
 
 /// Options a stream may have; others are refused. `properties.*` go to librdkafka as they are.
-pub const STREAM_OPTIONS: [&str; 22] = [
+pub const STREAM_OPTIONS: [&str; 24] = [
     "connector", "format", "path", "topic", "partitions", "time-zone", "event-time.min", "max-future-skew",
     "dedup.key", "dedup.horizon", "partition.key", "shadow.header", "shadow.column", "unknown-fields",
     "record.bytes-max", "csv.header", "csv.delimiter", "on-partition-added", "retention", "retention.bytes",
-    "source.column", "sequence.column",
+    "source.column", "sequence.column", "accounted.by", "accounted.values-max",
 ];
 
 /// Default of `record.bytes-max`: Kafka's own default for a message.
 const RECORD_BYTES_MAX: usize = 1_048_576;
+/// Default of `accounted.values-max`: the shop systems of a large house; each takes 100 bytes a partition.
+const ACCOUNTED_VALUES_MAX: usize = 1_000;
 /// Default of `event-time.min`: 2000-01-01T00:00:00Z.
 const EVENT_TIME_MIN_MS: i64 = 946_684_800_000;
 
@@ -86,6 +88,10 @@ pub struct StreamDefinition {
     pub dedup_horizon_ms: i64,
     /// The column producers partition by.
     pub partition_key: Option<usize>,
+    /// The column by whose value records are accounted for; `None` for none.
+    pub accounted_by: Option<usize>,
+    /// Values of that column that are counted by name.
+    pub accounted_values_max: usize,
     /// Header that marks shadow records.
     pub shadow_header: String,
     /// Boolean column that marks shadow records.
@@ -195,6 +201,7 @@ impl Reader<'_> {
             found
         };
         let partition_key = named("partition.key");
+        let accounted_by = named("accounted.by");
         let shadow_column = named("shadow.column");
         let dedup_key: Vec<usize> = options
             .get("dedup.key")
@@ -238,6 +245,13 @@ impl Reader<'_> {
             dedup_key,
             dedup_horizon_ms: self.option(&options, "dedup.horizon", 3 * 86_400_000, duration),
             partition_key,
+            accounted_by,
+            accounted_values_max: self.option(&options, "accounted.values-max", ACCOUNTED_VALUES_MAX, |text| {
+                match text.parse() {
+                    Ok(count @ 1..=100_000) => Ok(count),
+                    _ => Err(format!("'{text}' is not a number from 1 to 100000")),
+                }
+            }),
             shadow_header: options
                 .get("shadow.header")
                 .cloned()

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::bytes::{Decoder, Encoder};
+use super::dedup_files::{KeyFile, KeyFiles};
 use super::journal::{JournalAt, JournalsAt};
-use crate::admit::RecordCounts;
+use crate::admit::{CountsByValue, RecordCounts, ValueCounts};
 use crate::lifecycle::Counts;
 use crate::model::{Offset, PartitionId};
 use crate::results::Mark;
@@ -46,6 +47,8 @@ pub struct SavedPartition {
     pub watermark: i64,
     /// Its accounting.
     pub counts: RecordCounts,
+    /// Its accounting by the value of the declared column; empty where none is declared.
+    pub by_value: CountsByValue,
     /// Largest event time by stream: its own and those derived from it.
     pub as_of: BTreeMap<String, i64>,
     /// The views folded over it, by key.
@@ -60,6 +63,7 @@ impl Default for SavedPartition {
             next_offset: None,
             watermark: i64::MIN,
             counts: RecordCounts::default(),
+            by_value: CountsByValue::new(),
             as_of: BTreeMap::new(),
             views: BTreeMap::new(),
             operators: BTreeMap::new(),
@@ -75,7 +79,7 @@ pub struct SavedStream {
     /// Its partitions.
     pub partitions: BTreeMap<PartitionId, SavedPartition>,
     /// Its dedup files.
-    pub dedup: DedupLengths,
+    pub dedup: KeyFiles,
     /// The journals of its life cycles.
     pub journals: JournalsAt,
 }
@@ -97,9 +101,6 @@ pub struct SavedView {
     pub windows: Vec<NewWindow>,
 }
 
-/// Length of a dedup file up to which its keys belong to the checkpoint, by partition and hour.
-pub type DedupLengths = BTreeMap<(PartitionId, i64), u64>;
-
 /// Everything at one cut.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
@@ -119,7 +120,7 @@ pub struct StreamToSave<'a> {
     /// Its partitions.
     pub partitions: &'a BTreeMap<PartitionId, SavedPartition>,
     /// Its dedup files.
-    pub dedup: &'a DedupLengths,
+    pub dedup: &'a KeyFiles,
     /// The journals of its life cycles.
     pub journals: &'a JournalsAt,
 }
@@ -184,10 +185,11 @@ fn write_stream(out: &mut Encoder, stream: &StreamToSave<'_>) {
         write_partition(out, partition);
     }
     out.count(stream.dedup.len());
-    for ((partition, hour), length) in stream.dedup {
+    for ((partition, hour), file) in stream.dedup {
         out.u64(u64::from(*partition));
         out.i64(*hour);
-        out.u64(*length);
+        out.u64(file.length);
+        out.u64(file.spilled);
     }
     out.count(stream.journals.len());
     for ((operator, partition), at) in stream.journals {
@@ -206,7 +208,7 @@ fn read_stream(from: &mut Decoder<'_>) -> Result<SavedStream, String> {
     }
     for _ in 0..from.count()? {
         let key = (partition_id(from)?, from.i64()?);
-        stream.dedup.insert(key, from.u64()?);
+        stream.dedup.insert(key, KeyFile { length: from.u64()?, spilled: from.u64()? });
     }
     for _ in 0..from.count()? {
         let key = (from.text()?, partition_id(from)?);
@@ -223,11 +225,18 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
     out.optional(partition.next_offset);
     out.i64(partition.watermark);
     let counts = &partition.counts;
-    for count in
-        [counts.read, counts.accepted, counts.duplicate, counts.rejected, counts.shadow, counts.control]
-    {
+    for count in [
+        counts.read,
+        counts.accepted,
+        counts.duplicate,
+        counts.rejected,
+        counts.shadow,
+        counts.control,
+        counts.misplaced,
+    ] {
         out.u64(count);
     }
+    write_by_value(out, &partition.by_value);
     out.count(partition.as_of.len());
     for (stream, as_of) in &partition.as_of {
         out.bytes(stream.as_bytes());
@@ -266,7 +275,9 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
         rejected: from.u64()?,
         shadow: from.u64()?,
         control: from.u64()?,
+        misplaced: from.u64()?,
     };
+    partition.by_value = read_by_value(from)?;
     for _ in 0..from.count()? {
         let stream = from.text()?;
         partition.as_of.insert(stream, from.i64()?);
@@ -296,6 +307,34 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
         partition.operators.insert(name, Counts::from_numbers(numbers));
     }
     Ok(partition)
+}
+
+fn write_by_value(out: &mut Encoder, all: &CountsByValue) {
+    out.count(all.len());
+    for (value, counts) in all {
+        out.u64(u64::from(value.is_some()));
+        out.bytes(value.as_deref().unwrap_or("").as_bytes());
+        for count in [counts.read, counts.accepted, counts.duplicate, counts.rejected, counts.late] {
+            out.u64(count);
+        }
+    }
+}
+
+fn read_by_value(from: &mut Decoder<'_>) -> Result<CountsByValue, String> {
+    let mut all = CountsByValue::new();
+    for _ in 0..from.count()? {
+        let is_known = from.u64()? == 1;
+        let text = from.text()?;
+        let counts = ValueCounts {
+            read: from.u64()?,
+            accepted: from.u64()?,
+            duplicate: from.u64()?,
+            rejected: from.u64()?,
+            late: from.u64()?,
+        };
+        all.insert(is_known.then(|| text.into()), counts);
+    }
+    Ok(all)
 }
 
 fn write_sessions(out: &mut Encoder, sessions: &SessionList) {

@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod checkpoint;
 pub mod dedup_files;
+pub mod dedup_store;
 pub mod journal;
 pub mod store;
 

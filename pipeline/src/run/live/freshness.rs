@@ -74,7 +74,12 @@ impl Freshness {
     }
 
     /// The status of this moment.
-    pub(super) fn status(&mut self, publisher: &Publisher, problem: Option<String>) -> Status {
+    pub(super) fn status(
+        &mut self,
+        publisher: &Publisher,
+        problem: Option<String>,
+        waiting: Vec<String>,
+    ) -> Status {
         let all = || self.heard.values().flat_map(BTreeMap::values);
         let unread = |heard: &Heard| (heard.end.unwrap_or(0) - heard.next_offset.unwrap_or(0)).max(0);
         let lag_records: i64 = all().map(unread).sum();
@@ -97,6 +102,7 @@ impl Freshness {
             quiet_ms: ms(quiet),
             records_per_second: self.lag.rate,
             problem: problem.or(failed),
+            alarms: publisher.alarms().into_iter().chain(waiting).collect(),
         }
     }
 }

@@ -26,9 +26,16 @@ use super::partition::Place;
 use super::publisher::{Publisher, PublisherLimits, view_info, views_to_run};
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
 use crate::config::PipelineConfig;
+use crate::admit::Overflow;
+use crate::ledger::{Gauge, LedgerError, LedgerStore, LedgerWriter, Limits};
+use crate::model::PartitionId;
 use crate::results::{Mode, Results};
+use crate::state::dedup_store::DedupStore;
 use crate::source::{Source, SourceError};
 use crate::sql::Catalog;
+
+/// Name of the space of real orders.
+pub const LIVE: &str = "live";
 
 /// Makes a stream's source; called again where a second reader of the same log is needed.
 pub type OpenSource = Box<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send>;
@@ -56,6 +63,9 @@ pub enum StartError {
     /// The saved state.
     #[error(transparent)]
     Saving(#[from] SavingError),
+    /// The ledgers.
+    #[error(transparent)]
+    Ledgers(#[from] LedgerError),
     /// A view.
     #[error("the views cannot be set up: {0}")]
     Views(String),
@@ -88,24 +98,37 @@ pub fn start(
     mode: Mode,
     inputs: &[StreamInput],
 ) -> Result<Pipeline, StartError> {
-    let limits = PublisherLimits {
-        ledger_rows_max: config.ledger_rows_max,
-        tombstones_max: config.tombstones_max,
-    };
-    let mut publisher = Publisher::new(catalog, limits).map_err(views_error)?;
+    let store = LedgerStore::open(&config.data_dir.join("ledgers"))?;
+    let limits = Limits { bytes_max: config.ledger_bytes_max, checkpoints_kept: config.checkpoints_kept };
+    let ledgers = LedgerWriter::new(Arc::clone(&store), LIVE, limits);
+    let limits = PublisherLimits { tombstones_max: config.tombstones_max };
+    let mut publisher = Publisher::new(catalog, limits, ledgers).map_err(views_error)?;
     let mut opened = inputs.iter().map(|input| open(catalog, input)).collect::<Result<Vec<_>, _>>()?;
     let to_read: Vec<StreamToRead> = opened.iter().map(|one| one.to_read.clone()).collect();
     let dir = config.data_dir.join("checkpoints");
-    let (saving, mut resumed) = Saving::open(&dir, config.checkpoints_kept, &to_read, &mut publisher)?;
+    // A quarter of the memory for dedup keys holds the filters of those on disk.
+    let cache_bytes = u64::try_from(config.dedup_memory_bytes_max / 4).unwrap_or(u64::MAX);
+    let keys = DedupStore::new(&config.data_dir.join("dedup"), cache_bytes);
+    let (saving, mut resumed) =
+        Saving::open((&dir, config.checkpoints_kept), Arc::clone(&keys), &to_read, &mut publisher)?;
+    let partition_count: usize = to_read.iter().map(|stream| stream.partitions.len()).sum();
+    let keys_max = Overflow::keys_within(config.dedup_memory_bytes_max / 4 * 3 / partition_count.max(1));
     let mut partitions = Vec::new();
     for one in &mut opened {
         for number in one.to_read.partitions.clone() {
             publisher.expect_partition(&one.to_read.name, number);
-            partitions.push(owned(catalog, one, number, &mut resumed)?);
+            // Entries of records that are about to be read again are about to be written again.
+            let saved = resumed.partitions.get(&(one.to_read.name.clone(), number));
+            let next_offset = saved.and_then(|start| start.at.next_offset).unwrap_or(0);
+            store.rewind(LIVE, (&one.to_read.name, number), next_offset)?;
+            let overflow = Overflow { store: keys.partition(&one.to_read.name, number), keys_max };
+            partitions.push(owned(catalog, one, (number, overflow), (&mut resumed, publisher.ledgers.gauge()))?);
         }
+        publisher.streams.entry(one.to_read.name.clone()).or_default().topic = one.source.origin().to_owned();
     }
     let infos = catalog.views.iter().map(|view| Arc::new(view_info(catalog, view))).collect();
     let results = Results::new(epoch(), mode, infos);
+    results.set_ledgers(store);
     let folds =
         fold::spawn(partitions, config.fold_threads, config.batch_records_max).map_err(StartError::Threads)?;
     let (stop, stopped) = bounded(1);
@@ -141,21 +164,32 @@ fn open(catalog: &Catalog, input: &StreamInput) -> Result<Opened, StartError> {
 }
 
 /// One partition with its reader, standing where the checkpoint left it.
-fn owned(catalog: &Catalog, opened: &mut Opened, partition: u32, resumed: &mut Resumed) -> Result<Owned, StartError> {
+fn owned(
+    catalog: &Catalog,
+    opened: &mut Opened,
+    (partition, overflow): (PartitionId, Overflow),
+    (resumed, gauge): (&mut Resumed, Arc<Gauge>),
+) -> Result<Owned, StartError> {
     let stream = opened.to_read.name.clone();
     let Some(plan) = catalog.streams.get(&stream) else {
         return Err(StartError::Views(format!("there is no stream {stream}")));
     };
-    let place = Place { origin: opened.source.origin().to_owned(), is_file: false, partition };
+    let place = Place {
+        origin: opened.source.origin().to_owned(),
+        is_file: false,
+        partition,
+        partitions: u32::try_from(opened.to_read.partitions.len()).ok(),
+    };
     let views = views_to_run(catalog, &stream);
     let derived = catalog.derived_from(&stream);
     let mut run = partition_run(plan, &derived, place, None, &views).map_err(views_error)?;
+    run.live().admission.overflow_to(overflow).map_err(SavingError::from)?;
     if let Some(start) = resumed.partitions.remove(&(stream.clone(), partition)) {
         run.restore(start).map_err(views_error)?;
     }
     let reader = opened.source.open(partition, run.next_offset());
     let reader = reader.map_err(|source| StartError::Source { stream: stream.clone(), source })?;
-    Ok(Owned::new(stream, reader, run))
+    Ok(Owned::new(stream, reader, run, gauge))
 }
 
 fn views_error(error: datafusion::common::DataFusionError) -> StartError {

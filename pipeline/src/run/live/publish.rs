@@ -10,7 +10,7 @@ use super::freshness::Freshness;
 use crate::config::PipelineConfig;
 use crate::results::{Results, State, Status};
 use crate::run::publisher::{Moment, Publisher};
-use crate::run::saving::Saving;
+use crate::run::saving::{Saving, SavingError};
 use crate::source::Source;
 
 /// What the publishing thread works with.
@@ -64,12 +64,17 @@ impl PublishLoop {
             replies.push(answer);
         }
         let mut problem = None;
+        let mut waiting = Vec::new();
         for answer in replies {
             let Ok(drains) = answer.recv() else {
                 return self.broken("a folding thread has ended".to_owned());
             };
             for drained in drains {
                 problem = drained.problem.clone().map(|why| format!("stream {}: {why}", drained.stream)).or(problem);
+                waiting.extend(drained.waits_for.map(|ledger| {
+                    let (stream, partition, table) = (&drained.stream, drained.partition, ledger.table());
+                    format!("stream {stream} partition {partition} waits for room in ledger {table}")
+                }));
                 if let Err(error) = self.take(drained) {
                     return self.broken(error);
                 }
@@ -80,7 +85,7 @@ impl PublishLoop {
             Ok(cut) => {
                 metrics::histogram!("tidemark_publish_seconds").record(begun.elapsed().as_secs_f64());
                 self.results.publish(cut);
-                let status = self.freshness.status(&self.publisher, problem);
+                let status = self.freshness.status(&self.publisher, problem, waiting);
                 self.results.set_status(status);
                 None
             }
@@ -99,7 +104,7 @@ impl PublishLoop {
     fn take(&mut self, drained: Drained) -> Result<(), String> {
         let mut drain = drained.drain?;
         self.freshness.hear(&drained.stream, drained.partition, (drain.next_offset, drained.end_offset));
-        self.saving.note(&drained.stream, drain.partition, std::mem::take(&mut drain.dedup_keys));
+        self.saving.note(&drained.stream, drain.partition, std::mem::take(&mut drain.dedup));
         self.saving.note_orders(&drained.stream, drain.partition, &mut drain.operators);
         self.publisher.absorb(&drained.stream, drain);
         Ok(())
@@ -111,7 +116,7 @@ impl PublishLoop {
 
     fn save(&mut self) {
         let begun = Instant::now();
-        match self.saving.save(&self.publisher) {
+        match self.save_in_order() {
             Ok(()) => metrics::histogram!("tidemark_checkpoint_seconds").record(begun.elapsed().as_secs_f64()),
             Err(error) => {
                 // The wall goes on; health says so, and the next checkpoint holds everything.
@@ -119,6 +124,17 @@ impl PublishLoop {
                 tracing::error!(%error, "the checkpoint was not written: {error}");
             }
         }
+    }
+}
+
+impl PublishLoop {
+    /// The entries of records before the checkpoint first, since those records are not read again.
+    fn save_in_order(&mut self) -> Result<(), SavingError> {
+        self.publisher.ledgers.persist()?;
+        self.saving.save(&self.publisher)?;
+        let offsets = self.publisher.streams.iter().map(|(name, stream)| (name.clone(), stream.offsets()));
+        self.publisher.ledgers.checkpoint_written(offsets.collect())?;
+        Ok(())
     }
 }
 

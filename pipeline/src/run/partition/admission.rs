@@ -1,23 +1,28 @@
 //! Which rows of a batch count, judged one by one in offset order, and what that does to the watermark.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, UInt32Array};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Place;
 use super::branch::AcceptedRows;
 use super::intake::Batch;
-use crate::admit::{Bounds, Duplicates, RecordCounts, Seen};
+use crate::admit::duplicate::{Sighting, SpillError};
+use crate::admit::{Bounds, ByValue, DedupDrain, Duplicates, Overflow, RecordCounts, Seen};
 use crate::model::{DeadLetter, Offset, Position, RejectReason};
+use crate::source::partitioner::partition_for_key;
 use crate::sql::StreamPlan;
+use crate::state::dedup_files::SavedKeys;
 
-/// Raw bytes of a dead letter or late record that are kept.
-const RAW_BYTES_MAX: usize = 4_096;
+/// Raw bytes of a dead letter or late record that are kept: three hundred times an order. A longer
+/// record is found in the log by its place.
+const RAW_BYTES_MAX: usize = 65_536;
 
 /// The judge of one partition: its watermark, its dedup keys, its accounting.
 #[derive(Debug)]
@@ -25,12 +30,14 @@ pub struct Admission {
     plan: Arc<StreamPlan>,
     place: Place,
     bounds: Bounds,
-    duplicates: Option<Duplicates>,
+    duplicates: Duplicates,
     dedup_converter: Option<RowConverter>,
     /// The running maximum of what rows and control records asked for, epoch milliseconds.
     pub watermark: i64,
     /// What became of the records so far.
     pub counts: RecordCounts,
+    /// The same by the value of the declared column.
+    pub by_value: ByValue,
     dead_letters: Vec<DeadLetter>,
 }
 
@@ -47,10 +54,23 @@ struct Said {
     watermarks: Option<Vec<Option<i64>>>,
     checks: Vec<(BooleanArray, String)>,
     shadow: Option<BooleanArray>,
-    keys: Option<Vec<Option<u128>>>,
+    /// Values of the column by which records are accounted for, as text.
+    values: Option<StringArray>,
+    /// Dedup keys; `None` for a row without one.
+    keys: Vec<Option<u128>>,
 }
 
 impl Said {
+    /// A corrected resend without a dedup key of its own is known by the place of the record it stands
+    /// for, so that sending it twice is safe in every stream.
+    fn know_resends(&mut self, resends: &[(usize, u128)]) {
+        for (row, origin) in resends {
+            if let Some(key) = self.keys.get_mut(*row) {
+                key.get_or_insert(*origin);
+            }
+        }
+    }
+
     fn is_shadow(&self, row: usize) -> bool {
         self.shadow.as_ref().is_some_and(|shadow| !shadow.is_null(row) && shadow.value(row))
     }
@@ -76,29 +96,36 @@ impl Admission {
                     .collect(),
             )?),
         };
-        let duplicates = dedup_converter.as_ref().map(|_| Duplicates::new(definition.dedup_horizon_ms));
+        let duplicates = Duplicates::new(definition.dedup_horizon_ms);
         Ok(Self {
             bounds,
             duplicates,
             dedup_converter,
             watermark: i64::MIN,
             counts: RecordCounts::default(),
+            by_value: ByValue::new(plan.definition.accounted_values_max),
             dead_letters: Vec::new(),
             place,
             plan,
         })
     }
 
+    /// Lets dedup keys go to disk; before the first record.
+    ///
+    /// # Errors
+    /// When the disk cannot be read.
+    pub fn overflow_to(&mut self, overflow: Overflow) -> Result<(), SpillError> {
+        self.duplicates.overflow_to(overflow)
+    }
+
     /// Takes up dedup keys from a checkpoint.
-    pub fn restore_keys(&mut self, keys: Vec<(u128, i64)>) {
-        if let Some(duplicates) = &mut self.duplicates {
-            duplicates.restore(keys);
-        }
+    pub fn restore_keys(&mut self, keys: SavedKeys) {
+        self.duplicates.restore(&keys.in_memory, keys.spilled);
     }
 
     /// Dedup keys since the last call.
-    pub fn take_keys(&mut self) -> Vec<(u128, i64)> {
-        self.duplicates.as_mut().map(Duplicates::take_fresh).unwrap_or_default()
+    pub fn take_keys(&mut self) -> DedupDrain {
+        self.duplicates.drain()
     }
 
     /// Dead letters since the last call.
@@ -106,8 +133,24 @@ impl Admission {
         std::mem::take(&mut self.dead_letters)
     }
 
+    /// Dead letters that wait for the next call of [`Admission::take_dead_letters`].
+    #[must_use]
+    pub fn dead_letters(&self) -> &[DeadLetter] {
+        &self.dead_letters
+    }
+
+    /// Counts a record as rejected that is no row of the stream.
+    pub fn reject_undecoded(&mut self, at: (Offset, Option<i64>), raw: &[u8], reason: RejectReason) {
+        if self.plan.definition.accounted_by.is_some() {
+            let counts = self.by_value.of(None);
+            counts.read += 1;
+            counts.rejected += 1;
+        }
+        self.reject(at, raw, reason);
+    }
+
     /// Counts a record as rejected and writes its dead letter.
-    pub fn reject(&mut self, offset: Offset, raw: &[u8], reason: RejectReason) {
+    fn reject(&mut self, (offset, log_time): (Offset, Option<i64>), raw: &[u8], reason: RejectReason) {
         self.counts.rejected += 1;
         let position = Position {
             origin: self.place.origin.clone(),
@@ -119,8 +162,21 @@ impl Admission {
             stream: self.plan.definition.name.clone(),
             position,
             reason,
+            log_time,
+            raw_bytes: raw.len(),
             raw: cut(raw),
         });
+    }
+
+    /// Counts the records at these offsets of a batch as late, by value.
+    pub fn note_late(&mut self, late: &BTreeSet<Offset>, batch: &Batch) {
+        let Some(at) = self.plan.definition.accounted_by.filter(|_| !late.is_empty()) else { return };
+        let Ok(values) = text_of(batch.rows.column(at)) else { return };
+        for offset in late {
+            if let Ok(row) = batch.read.offsets.binary_search(offset) {
+                self.by_value.of(value_at(&values, row)).late += 1;
+            }
+        }
     }
 
     /// Judges every row of a batch in offset order; the accepted ones come back.
@@ -128,7 +184,9 @@ impl Admission {
     /// # Errors
     /// When an expression of the stream fails on a row.
     pub fn admit(&mut self, batch: &Batch) -> Result<AcceptedRows> {
-        let said = self.said(&batch.rows)?;
+        let mut said = self.said(&batch.rows)?;
+        said.know_resends(&batch.read.resends);
+        self.counts.misplaced += self.misplaced(&batch.rows, &said)?;
         let controls = &batch.read.controls;
         let mut next_control = 0;
         let mut mask = Vec::with_capacity(batch.rows.num_rows());
@@ -144,8 +202,17 @@ impl Admission {
                 continue;
             }
             let time = said.times.as_ref().map(|times| times.get(row).copied().flatten());
-            let judged = self.judge(row, time, &said, batch);
+            let judged = self.judge(row, time, &said, batch).map_err(external)?;
             mask.push(matches!(judged, Judged::Accepted));
+            if let Some(values) = &said.values {
+                let counts = self.by_value.of(value_at(values, row));
+                counts.read += 1;
+                match judged {
+                    Judged::Accepted => counts.accepted += 1,
+                    Judged::Duplicate => counts.duplicate += 1,
+                    Judged::Rejected(_) => counts.rejected += 1,
+                }
+            }
             match judged {
                 Judged::Accepted => {
                     let arrival = batch.read.arrival(self.place.partition, row);
@@ -155,16 +222,18 @@ impl Admission {
                     self.watermark = self.watermark.max(asked.unwrap_or(i64::MIN));
                 }
                 Judged::Duplicate => self.counts.duplicate += 1,
-                Judged::Rejected(reason) => self.reject(batch.read.offset(row), batch.read.raw(row), reason),
+                Judged::Rejected(reason) => {
+                    let at = (batch.read.offset(row), batch.read.log_times.get(row).copied().flatten());
+                    self.reject(at, batch.read.raw(row), reason);
+                }
             }
         }
         for (_, watermark) in controls.get(next_control..).unwrap_or(&[]) {
             self.watermark = self.watermark.max(*watermark);
         }
         self.counts.accepted += u64::try_from(accepted.len()).unwrap_or(u64::MAX);
-        if let Some(duplicates) = &mut self.duplicates {
-            duplicates.forget(self.watermark);
-        }
+        self.duplicates.forget(self.watermark);
+        self.duplicates.spill().map_err(external)?;
         accepted.batch = match accepted.len() == batch.rows.num_rows() {
             true => batch.rows.clone(),
             false => renumbered(&filter_record_batch(&batch.rows, &BooleanArray::from(mask))?)?,
@@ -178,36 +247,61 @@ impl Admission {
             watermarks: self.plan.watermarks(rows)?,
             checks: self.checks(rows)?,
             shadow: self.shadow_rows(rows),
+            values: match self.plan.definition.accounted_by {
+                Some(at) => Some(text_of(rows.column(at))?),
+                None => None,
+            },
             keys: self.dedup_keys(rows)?,
         })
     }
 
-    fn judge(&mut self, row: usize, time: Option<Option<i64>>, said: &Said, batch: &Batch) -> Judged {
+    fn judge(
+        &mut self,
+        row: usize,
+        time: Option<Option<i64>>,
+        said: &Said,
+        batch: &Batch,
+    ) -> Result<Judged, SpillError> {
         for (holds, text) in &said.checks {
             if !holds.is_null(row) && !holds.value(row) {
-                return Judged::Rejected(RejectReason::Refused { detail: format!("CHECK ({text}) does not hold") });
+                let detail = format!("CHECK ({text}) does not hold");
+                return Ok(Judged::Rejected(RejectReason::Refused { detail }));
             }
         }
         let event_time = match time {
             None => 0,
-            Some(None) => return Judged::Rejected(RejectReason::MissingField { field: self.event_time_name() }),
+            Some(None) => {
+                return Ok(Judged::Rejected(RejectReason::MissingField { field: self.event_time_name() }));
+            }
             Some(Some(time)) => {
                 let log_time = batch.read.log_times.get(row).copied().flatten();
                 if let Err(reason) = self.bounds.check(time, log_time) {
-                    return Judged::Rejected(reason);
+                    return Ok(Judged::Rejected(reason));
                 }
                 time
             }
         };
-        let key = said.keys.as_ref().and_then(|keys| keys.get(row).copied().flatten());
-        match (&mut self.duplicates, key) {
-            (Some(duplicates), Some(key)) => match duplicates.see(key, event_time, self.watermark) {
-                Seen::First => Judged::Accepted,
-                Seen::Duplicate => Judged::Duplicate,
-                Seen::BeyondHorizon => Judged::Rejected(RejectReason::OlderThanDedupHorizon),
-            },
-            _ => Judged::Accepted,
-        }
+        let Some(key) = said.keys.get(row).copied().flatten() else { return Ok(Judged::Accepted) };
+        let at = Sighting { event_time, offset: batch.read.offset(row) };
+        Ok(match self.duplicates.see(key, at, self.watermark)? {
+            Seen::First => Judged::Accepted,
+            Seen::Duplicate => Judged::Duplicate,
+            Seen::BeyondHorizon => Judged::Rejected(RejectReason::OlderThanDedupHorizon),
+        })
+    }
+
+    /// How many rows have a key that producers would have placed in another partition.
+    fn misplaced(&self, rows: &RecordBatch, said: &Said) -> Result<u64> {
+        let (Some(at), Some(partitions)) = (self.plan.definition.partition_key, self.place.partitions) else {
+            return Ok(0);
+        };
+        let keys = text_of(rows.column(at))?;
+        let is_elsewhere = |row: &usize| {
+            let key = value_at(&keys, *row);
+            !said.is_shadow(*row)
+                && key.is_some_and(|key| partition_for_key(key.as_bytes(), partitions) != self.place.partition)
+        };
+        Ok(u64::try_from((0..rows.num_rows()).filter(is_elsewhere).count()).unwrap_or(u64::MAX))
     }
 
     fn event_time_name(&self) -> String {
@@ -229,8 +323,8 @@ impl Admission {
         (*column.data_type() == DataType::Boolean).then(|| column.as_boolean().clone())
     }
 
-    fn dedup_keys(&self, rows: &RecordBatch) -> Result<Option<Vec<Option<u128>>>> {
-        let Some(converter) = &self.dedup_converter else { return Ok(None) };
+    fn dedup_keys(&self, rows: &RecordBatch) -> Result<Vec<Option<u128>>> {
+        let Some(converter) = &self.dedup_converter else { return Ok(vec![None; rows.num_rows()]) };
         let columns: Vec<ArrayRef> =
             self.plan.definition.dedup_key.iter().map(|at| Arc::clone(rows.column(*at))).collect();
         let encoded = converter.convert_columns(&columns)?;
@@ -238,7 +332,7 @@ impl Admission {
         let keys = (0..rows.num_rows())
             .map(|row| known(row).then(|| xxh3_128(encoded.row(row).as_ref())))
             .collect();
-        Ok(Some(keys))
+        Ok(keys)
     }
 }
 
@@ -247,6 +341,19 @@ impl Admission {
 fn whole_from(time: Option<i64>, asked: Option<i64>) -> Option<i64> {
     let time = time?;
     Some(time.saturating_add(time.saturating_sub(asked.unwrap_or(time)).max(0)))
+}
+
+/// A column as text, as it would stand in a message key.
+fn text_of(column: &ArrayRef) -> Result<StringArray> {
+    Ok(cast(column, &DataType::Utf8)?.as_string::<i32>().clone())
+}
+
+fn value_at(values: &StringArray, row: usize) -> Option<&str> {
+    (!values.is_null(row)).then(|| values.value(row))
+}
+
+fn external(error: SpillError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
 /// The rows with their last column, the row number, counted anew.

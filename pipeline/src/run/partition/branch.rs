@@ -118,6 +118,12 @@ impl Branch {
         &self.stream
     }
 
+    /// Late rows since the last drain.
+    #[must_use]
+    pub fn late(&self) -> &[LateRecord] {
+        &self.late
+    }
+
     /// Takes over the views of a branch that has had the same rows as this one.
     pub fn join(&mut self, other: &mut Self) {
         self.views.append(&mut other.views);
@@ -222,6 +228,8 @@ fn late_record(view: &Arc<str>, missed: LateRow, rows: &AcceptedRows, read: &Rea
         event_time: rows.times.get(at).copied().unwrap_or(0),
         watermark: rows.watermarks.get(at).copied().unwrap_or(i64::MIN),
         missed,
+        log_time: read.log_times.get(origin).copied().flatten(),
         raw: cut(read.raw(origin)),
+        raw_bytes: read.raw(origin).len(),
     }
 }

@@ -90,6 +90,17 @@ impl DerivedRun {
         Ok(())
     }
 
+    /// Its branches, one a table.
+    pub fn branches(&self) -> impl Iterator<Item = &Branch> {
+        self.readings.iter().map(|reading| &reading.branch)
+    }
+
+    /// How many events stand otherwise than before the last drain.
+    #[must_use]
+    pub fn notices(&self) -> usize {
+        self.operator.notices()
+    }
+
     /// What became of the events.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::admit::RecordCounts;
+use crate::admit::{CountsByValue, DedupDrain, RecordCounts};
 use crate::lifecycle::Notice;
 use crate::lifecycle::operator::OperatorDrain;
 use crate::model::{DeadLetter, Offset, PartitionId};
@@ -23,8 +23,12 @@ pub struct LateRecord {
     pub watermark: i64,
     /// How many windows it missed, and the last of them.
     pub missed: LateRow,
-    /// The raw record.
+    /// The log's timestamp of the record, epoch milliseconds.
+    pub log_time: Option<i64>,
+    /// The raw record, cut to a bound.
     pub raw: Vec<u8>,
+    /// Bytes of the whole raw record.
+    pub raw_bytes: usize,
 }
 
 /// What one result space of a partition has done since its last drain, all at one offset.
@@ -38,14 +42,16 @@ pub struct PartitionDrain {
     pub watermark: i64,
     /// Its accounting since the first record.
     pub counts: RecordCounts,
+    /// The same by the value of the declared column.
+    pub by_value: CountsByValue,
     /// The stream itself and the streams derived from it.
     pub branches: Vec<BranchDrain>,
     /// Its life cycles, by the table that declares each.
     pub operators: Vec<(Arc<str>, OperatorDrain)>,
     /// Dead letters since the last drain.
     pub dead_letters: Vec<DeadLetter>,
-    /// Dedup keys since the last drain.
-    pub dedup_keys: Vec<(u128, i64)>,
+    /// Its dedup keys.
+    pub dedup: DedupDrain,
 }
 
 /// What one branch has done since its last drain.
@@ -82,6 +88,7 @@ impl PartitionDrain {
             next_offset: self.next_offset,
             watermark: self.watermark,
             counts: self.counts,
+            by_value: self.by_value,
             as_of: BTreeMap::new(),
             views: BTreeMap::new(),
             operators: BTreeMap::new(),
@@ -91,7 +98,7 @@ impl PartitionDrain {
             views: Vec::new(),
             late: Vec::new(),
             dead_letters: self.dead_letters,
-            dedup_keys: self.dedup_keys,
+            dedup: self.dedup,
             notices: Vec::new(),
         };
         for (name, drain) in self.operators {
@@ -124,7 +131,7 @@ pub struct Told {
     /// Dead letters.
     pub dead_letters: Vec<DeadLetter>,
     /// Dedup keys.
-    pub dedup_keys: Vec<(u128, i64)>,
+    pub dedup: DedupDrain,
     /// Events of orders that stand otherwise than before, with their life cycle.
     pub notices: Vec<(Arc<str>, Notice)>,
 }

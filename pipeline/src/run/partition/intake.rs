@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::decode::{Columns, Decoder};
-use crate::model::record::WATERMARK_HEADER;
+use crate::model::record::{ORIGIN_HEADER, WATERMARK_HEADER};
 use crate::model::{Offset, PartitionId, Record, RejectReason};
 use crate::sql::StreamPlan;
 
@@ -53,6 +54,8 @@ pub struct Read {
     pub controls: Vec<(usize, i64)>,
     /// Offset of the last record taken in, whatever became of it.
     pub last_offset: Offset,
+    /// Rows that are corrected resends, with a hash of the place of the rejected record.
+    pub resends: Vec<(usize, u128)>,
     raw: RawRecords,
 }
 
@@ -61,6 +64,7 @@ impl Read {
         self.offsets.clear();
         self.log_times.clear();
         self.controls.clear();
+        self.resends.clear();
         self.raw.bytes.clear();
         self.raw.ends.clear();
     }
@@ -141,6 +145,9 @@ impl Intake {
         };
         match decoded {
             Ok(()) => {
+                if let Some(origin) = record.header(ORIGIN_HEADER) {
+                    self.read.resends.push((self.read.offsets.len(), xxh3_128(origin)));
+                }
                 self.read.offsets.push(record.offset);
                 self.read.log_times.push(record.timestamp_ms);
                 self.read.raw.push(record.payload);

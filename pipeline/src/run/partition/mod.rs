@@ -28,6 +28,7 @@ use crate::decode::Decoder;
 use crate::model::{Offset, PartitionId, Record};
 use crate::sql::StreamPlan;
 use crate::state::SavedPartition;
+use crate::state::dedup_files::SavedKeys;
 
 /// Which partition of which log a run reads, for messages.
 #[derive(Debug, Clone)]
@@ -38,6 +39,9 @@ pub struct Place {
     pub is_file: bool,
     /// The partition.
     pub partition: PartitionId,
+    /// How many partitions the log has, by which producers place their keys; `None` where a record's
+    /// partition says nothing about its key.
+    pub partitions: Option<u32>,
 }
 
 /// The views of a stream and of what is derived from it.
@@ -55,7 +59,7 @@ pub struct PartitionStart {
     /// Where it stands.
     pub at: SavedPartition,
     /// Its dedup keys.
-    pub dedup_keys: Vec<(u128, i64)>,
+    pub dedup: SavedKeys,
     /// The orders its operators kept, by operator.
     pub orders: BTreeMap<String, Vec<u8>>,
 }
@@ -119,7 +123,7 @@ impl PartitionRun {
             Taken::Row => {}
             Taken::Control => admission.counts.control += 1,
             Taken::Shadow => admission.counts.shadow += 1,
-            Taken::Rejected(reason) => admission.reject(record.offset, record.payload, reason),
+            Taken::Rejected(reason) => admission.reject_undecoded((record.offset, record.timestamp_ms), record.payload, reason),
         }
     }
 

@@ -1,5 +1,6 @@
 //! One result space of a partition: its own watermark, dedup keys, accounting and views.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::Result;
@@ -12,6 +13,19 @@ use super::drain::PartitionDrain;
 use super::intake::Batch;
 use crate::model::Offset;
 use crate::sql::StreamPlan;
+
+/// What of a partition is on its way to the ledgers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// Dead letters.
+    pub dead_letters: usize,
+    /// Late rows.
+    pub late: usize,
+    /// Events of orders that stand otherwise than before.
+    pub unmatched: usize,
+    /// Bytes of their raw records.
+    pub bytes: usize,
+}
 
 /// Everything one partition has in one result space.
 #[derive(Debug)]
@@ -40,7 +54,8 @@ impl SpaceRun {
     pub fn restore(&mut self, start: PartitionStart) -> Result<()> {
         self.admission.watermark = start.at.watermark;
         self.admission.counts = start.at.counts;
-        self.admission.restore_keys(start.dedup_keys);
+        self.admission.by_value.restore(start.at.by_value.clone());
+        self.admission.restore_keys(start.dedup);
         self.branch.restore(&start.at);
         for derived in &mut self.derived {
             let orders = start.orders.get(&**derived.name()).map_or(&[][..], Vec::as_slice);
@@ -55,11 +70,33 @@ impl SpaceRun {
     /// When an expression of the stream fails; a view's failure stops only that view.
     pub fn process(&mut self, batch: &Batch) -> Result<()> {
         let accepted = self.admission.admit(batch)?;
+        let late_before: Vec<usize> = self.branches().map(|branch| branch.late().len()).collect();
         self.branch.fold(&accepted, &batch.read);
         for derived in &mut self.derived {
             derived.process(&accepted, &batch.read, self.admission.watermark)?;
         }
+        let late = self.branches().zip(late_before).flat_map(|(branch, before)| branch.late().iter().skip(before));
+        let late: BTreeSet<Offset> = late.map(|late| late.offset).collect();
+        self.admission.note_late(&late, batch);
         Ok(())
+    }
+
+    /// How many entries wait for each ledger since the last drain, and the bytes of their records.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        let letters = self.admission.dead_letters();
+        let late = || self.branches().flat_map(Branch::late);
+        Waiting {
+            dead_letters: letters.len(),
+            late: late().count(),
+            unmatched: self.derived.iter().map(DerivedRun::notices).sum(),
+            bytes: letters.iter().map(|letter| letter.raw.len()).sum::<usize>()
+                + late().map(|late| late.raw.len()).sum::<usize>(),
+        }
+    }
+
+    fn branches(&self) -> impl Iterator<Item = &Branch> {
+        std::iter::once(&self.branch).chain(self.derived.iter().flat_map(DerivedRun::branches))
     }
 
     /// The branch of the stream, or of a table derived from it.
@@ -88,10 +125,11 @@ impl SpaceRun {
             next_offset,
             watermark,
             counts: self.admission.counts,
+            by_value: self.admission.by_value.counts().clone(),
             branches,
             operators,
             dead_letters: self.admission.take_dead_letters(),
-            dedup_keys: self.admission.take_keys(),
+            dedup: self.admission.take_keys(),
         })
     }
 }

@@ -7,18 +7,17 @@ mod over_results;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
 pub use streams::{Moment, StreamAt};
 use over_results::{ResultsView, Shown};
 pub use view::{ViewRuntime, view_info, view_key, views_to_run};
 
-use super::accounting::{
-    LateEntry, Ledger, OrdersRow, RecordRow, ViewRow, lifecycle_accounted, records_accounted, views_accounted,
-};
-use super::partition::{LateRecord, PartitionDrain};
-use crate::model::{DeadLetter, PartitionId};
+use super::accounting::Accounts;
+use super::ledgers;
+use super::partition::PartitionDrain;
+use crate::ledger::LedgerWriter;
+use crate::model::PartitionId;
 use crate::results::{Cut, Snapshot, StreamProgress};
 use crate::sql::Catalog;
 use crate::windows::fire::Progress;
@@ -34,26 +33,26 @@ pub struct Publisher {
     pub views: Vec<ViewRuntime>,
     /// The views over other views and tables, each after those it reads.
     over_results: Vec<ResultsView>,
-    late: Ledger<LateEntry>,
-    dead_letters: Ledger<DeadLetter>,
+    /// The ledgers of this result space.
+    pub ledgers: LedgerWriter,
+    /// Where the accounting of the last cut did not add up.
+    discrepancies: Vec<String>,
     cut: u64,
 }
 
 /// Bounds of what a publisher keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct PublisherLimits {
-    /// Rows of each ledger.
-    pub ledger_rows_max: usize,
     /// Deletions remembered a view.
     pub tombstones_max: usize,
 }
 
 impl Publisher {
-    /// A publisher of all views of a catalogue.
+    /// A publisher of all views of a catalogue, with the ledgers of its result space.
     ///
     /// # Errors
     /// When a view's state cannot be made.
-    pub fn new(catalog: &Catalog, limits: PublisherLimits) -> Result<Self> {
+    pub fn new(catalog: &Catalog, limits: PublisherLimits, ledgers: LedgerWriter) -> Result<Self> {
         let mut views = Vec::new();
         for view in &catalog.views {
             views.extend(ViewRuntime::new(catalog, view, limits)?);
@@ -66,8 +65,8 @@ impl Publisher {
                 .collect(),
             views,
             over_results: ResultsView::of(catalog, limits)?,
-            late: Ledger::new(limits.ledger_rows_max),
-            dead_letters: Ledger::new(limits.ledger_rows_max),
+            ledgers,
+            discrepancies: Vec::new(),
             cut: 0,
         })
     }
@@ -100,14 +99,18 @@ impl Publisher {
                 view.fail(format!("{} ({range})", error.strip_backtrace()));
             }
         }
+        let stream_at = self.streams.entry(stream.to_owned()).or_default();
         for late in told.late {
             let Some(view) = self.views.iter().find(|view| view.key == late.view) else { continue };
-            self.late.push(late_entry(stream, &view.name, told.partition, late));
+            let place = (stream, stream_at.topic.as_str(), told.partition);
+            self.ledgers.note([ledgers::late(place, &view.name, late)]);
         }
-        for letter in told.dead_letters {
-            self.dead_letters.push(letter);
+        self.ledgers.note(told.dead_letters.into_iter().map(ledgers::dead_letter));
+        for (table, notice) in told.notices {
+            let place = (stream, stream_at.topic.as_str(), told.partition);
+            self.ledgers.note(ledgers::unmatched(place, &table, notice));
         }
-        self.streams.entry(stream.to_owned()).or_default().partitions.insert(told.partition, at);
+        stream_at.partitions.insert(told.partition, at);
     }
 
     /// Puts the windows together and makes the cut.
@@ -117,6 +120,9 @@ impl Publisher {
     pub fn publish(&mut self, moment: &Moment) -> Result<Cut> {
         self.cut += 1;
         let cut = self.cut;
+        // Before the cut is shown, so that whoever sees it finds its entries.
+        self.ledgers.write();
+        self.check();
         let streams = &self.streams;
         for view in self.views.iter_mut().filter(|view| view.failed.is_none()) {
             let progress = progress(streams, (&view.base, &view.stream), moment);
@@ -126,7 +132,7 @@ impl Publisher {
                 view.fail(format!("{reason} (stream {}, {})", view.stream, read.join(", ")));
             }
         }
-        let tables = self.tables()?;
+        let tables = self.accounts().tables()?;
         let mut views: BTreeMap<String, Arc<Snapshot>> =
             self.views.iter_mut().map(|view| (view.name.to_string(), view.published.snapshot())).collect();
         for view in &mut self.over_results {
@@ -154,29 +160,31 @@ impl Publisher {
             .collect()
     }
 
-    fn tables(&mut self) -> Result<BTreeMap<String, RecordBatch>> {
-        let mut records: Vec<RecordRow<'_>> = Vec::new();
-        let mut views: Vec<ViewRow<'_>> = Vec::new();
-        let mut orders: Vec<OrdersRow<'_>> = Vec::new();
-        for (name, stream) in &self.streams {
-            for (partition, at) in &stream.partitions {
-                records.push((name, *partition, at.counts));
-                orders.extend(at.operators.iter().map(|(table, counts)| (table.as_str(), *partition, *counts)));
+    fn accounts(&self) -> Accounts<'_> {
+        Accounts {
+            streams: self.streams.iter().map(|(name, at)| (name.as_str(), &at.partitions)).collect(),
+            views: self.views.iter().map(ViewRuntime::to_account).collect(),
+        }
+    }
+
+    /// Looks whether anything has disappeared; each new discrepancy is logged once.
+    fn check(&mut self) {
+        let found = self.accounts().discrepancies();
+        if self.discrepancies.is_empty() {
+            for what in &found {
+                tracing::error!("the accounting does not add up: {what}");
             }
         }
-        for view in &self.views {
-            for (partition, at) in self.streams.get(&*view.base).iter().flat_map(|stream| &stream.partitions) {
-                let counts = at.views.get(&*view.key).map(|fold| fold.counts).unwrap_or_default();
-                views.push((&view.name, *partition, counts));
-            }
-        }
-        Ok(BTreeMap::from([
-            ("records_accounted".to_owned(), records_accounted(&records)?),
-            ("views_accounted".to_owned(), views_accounted(&views)?),
-            ("lifecycle_accounted".to_owned(), lifecycle_accounted(&orders)?),
-            ("late_orders".to_owned(), self.late.table()?),
-            ("dead_letters".to_owned(), self.dead_letters.table()?),
-        ]))
+        let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        metrics::gauge!("tidemark_accounting_discrepancies").set(f64::from(count));
+        self.discrepancies = found;
+    }
+
+    /// What someone must look at: accounting that does not add up, and ledgers without room.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<String> {
+        let lost = self.discrepancies.iter().map(|what| format!("the accounting does not add up: {what}"));
+        lost.chain(self.ledgers.alarms()).collect()
     }
 
     /// Views that were stopped, with their reasons.
@@ -198,17 +206,5 @@ fn progress(streams: &BTreeMap<String, StreamAt>, (base, stream): (&str, &str), 
     match streams.get(base) {
         Some(at) => at.progress(base, stream, moment),
         None => Progress { watermark: i64::MIN, settled: i64::MIN, as_of: None, ended: false },
-    }
-}
-
-fn late_entry(stream: &str, view: &str, partition: PartitionId, late: LateRecord) -> LateEntry {
-    LateEntry {
-        stream: stream.to_owned(),
-        position: (partition, late.offset),
-        view: view.to_owned(),
-        window: (late.missed.window_start, late.missed.window_end),
-        windows_missed: late.missed.missed,
-        times: (late.event_time, late.watermark),
-        raw: late.raw,
     }
 }

@@ -23,6 +23,8 @@ pub struct Moment {
 /// One stream of the log, with the streams derived from it.
 #[derive(Debug, Default)]
 pub struct StreamAt {
+    /// Topic it is read from, for the ledgers.
+    pub topic: String,
     /// Its partitions as of the last drain.
     pub partitions: BTreeMap<PartitionId, SavedPartition>,
 }
@@ -74,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_idle_partition_that_settled_does_not_wait_for_is_named() {
-        let stream = StreamAt { partitions: BTreeMap::from([(0, at(100, 105)), (1, at(40, 45)), (2, at(120, 130))]) };
+        let stream = StreamAt { topic: String::new(), partitions: BTreeMap::from([(0, at(100, 105)), (1, at(40, 45)), (2, at(120, 130))]) };
         let quiet = BTreeMap::from([(1, Duration::from_secs(60)), (2, Duration::from_secs(60))]);
         let moment = Moment {
             now_ms: 0,
@@ -90,7 +92,7 @@ mod tests {
     fn a_derived_stream_has_its_own_event_times_and_its_base_streams_watermark() {
         let mut partition = at(100, 105);
         partition.as_of.insert("refunds".to_owned(), 70);
-        let stream = StreamAt { partitions: BTreeMap::from([(0, partition)]) };
+        let stream = StreamAt { topic: String::new(), partitions: BTreeMap::from([(0, partition)]) };
         let moment = Moment { now_ms: 0, quiet: BTreeMap::new(), idle_after: Duration::from_secs(5) };
         let progress = stream.progress("orders", "refunds", &moment);
         assert_eq!((progress.watermark, progress.as_of), (100, Some(70)));

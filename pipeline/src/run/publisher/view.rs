@@ -8,6 +8,7 @@ use super::PublisherLimits;
 use crate::model::Zone;
 use crate::results::published::{Keep, NewWindow, schema_with_papers};
 use crate::results::{PublishedView, ViewInfo};
+use crate::run::accounting::ViewRef;
 use crate::run::build::ViewToRun;
 use crate::sql::catalog::{Catalog, ViewDefinition, ViewQuery};
 use crate::sql::options::Retention;
@@ -71,6 +72,12 @@ impl ViewRuntime {
         }
         self.published.trim(cut);
         Ok(())
+    }
+
+    /// What the accounting knows of it.
+    pub(super) fn to_account(&self) -> ViewRef<'_> {
+        let is_running = self.failed.is_none();
+        ViewRef { name: &self.name, key: &self.key, stream: &self.stream, is_running }
     }
 
     /// Stops the view: its rows stay, no later ones come, and its name and reason are told.

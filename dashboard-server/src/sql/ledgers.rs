@@ -1,0 +1,138 @@
+//! The ledgers as tables: read from their store while a query runs, filtered by the offsets of its cut.
+//!
+//! Nothing of a ledger is held in memory or in a cut. An entry that was written after the pinned cut is
+//! of a record that the cut has not read, and is passed over; so a ledger and the accounting of one
+//! query agree.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use tidemark_pipeline::ledger::{Entry, LedgerError, LedgerKind, LedgerStore, table};
+use tidemark_pipeline::model::{Offset, PartitionId};
+
+use super::tables::Pin;
+
+/// Entries of one batch of rows.
+const BATCH_ROWS: usize = 1_024;
+
+/// Offset after the last record read, by stream and partition.
+type Offsets = BTreeMap<String, BTreeMap<PartitionId, Offset>>;
+
+/// A ledger of a result space at the pinned cut.
+#[derive(Debug)]
+pub(super) struct LedgerTable {
+    ledger: LedgerKind,
+    space: &'static str,
+    store: Arc<LedgerStore>,
+    schema: SchemaRef,
+    pin: Arc<Pin>,
+}
+
+impl LedgerTable {
+    /// The ledger of this name; `None` when there is none.
+    pub(super) fn named(name: &str, space: &'static str, pin: &Arc<Pin>) -> Option<Self> {
+        let ledger = LedgerKind::named(name)?;
+        let store = Arc::clone(pin.ledgers()?);
+        Some(Self { ledger, space, store, schema: table::schema(ledger), pin: Arc::clone(pin) })
+    }
+}
+
+#[async_trait]
+impl TableProvider for LedgerTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let entries = Entries {
+            ledger: self.ledger,
+            space: self.space,
+            store: Arc::clone(&self.store),
+            schema: Arc::clone(&self.schema),
+            offsets: Arc::new(self.pin.cut().offsets.clone()),
+        };
+        let partitions: Vec<Arc<dyn PartitionStream>> = vec![Arc::new(entries)];
+        let schema = Arc::clone(&self.schema);
+        Ok(Arc::new(StreamingTableExec::try_new(schema, partitions, projection, [], false, limit)?))
+    }
+}
+
+/// The entries of a ledger that stand at some offsets.
+#[derive(Debug)]
+struct Entries {
+    ledger: LedgerKind,
+    space: &'static str,
+    store: Arc<LedgerStore>,
+    schema: SchemaRef,
+    offsets: Arc<Offsets>,
+}
+
+impl PartitionStream for Entries {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batches: Box<dyn Iterator<Item = Result<RecordBatch>> + Send> =
+            match self.store.scan(self.space, self.ledger) {
+                Ok(entries) => {
+                    let offsets = Arc::clone(&self.offsets);
+                    let entries = entries.filter(move |entry| stands(entry, &offsets));
+                    Box::new(Batches { ledger: self.ledger, entries: Box::new(entries) })
+                }
+                Err(error) => Box::new(std::iter::once(Err(failed(error)))),
+            };
+        let stream = futures::stream::iter(batches);
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), stream))
+    }
+}
+
+/// Whether a cut of these offsets shows an entry; one that cannot be read is told.
+fn stands(entry: &Result<Entry, LedgerError>, offsets: &Offsets) -> bool {
+    let Ok(entry) = entry else { return true };
+    let next = offsets.get(&entry.id.stream).and_then(|stream| stream.get(&entry.id.partition));
+    next.is_some_and(|next| entry.stands_at(*next))
+}
+
+/// Entries gathered into rows.
+struct Batches {
+    ledger: LedgerKind,
+    entries: Box<dyn Iterator<Item = Result<Entry, LedgerError>> + Send>,
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let entries: Result<Vec<Entry>, LedgerError> = self.entries.by_ref().take(BATCH_ROWS).collect();
+        match entries {
+            Ok(entries) if entries.is_empty() => None,
+            Ok(entries) => Some(table::rows(self.ledger, &entries).map_err(DataFusionError::from)),
+            Err(error) => Some(Err(failed(error))),
+        }
+    }
+}
+
+fn failed(error: LedgerError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

@@ -1,0 +1,89 @@
+//! Accounting by the value of a declared column: which shop system, till or platform the records came
+//! from, and what became of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What became of the records of one value.
+///
+/// `read = accepted + duplicate + rejected`, always; `late` are accepted ones that were left out of at
+/// least one window of at least one view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ValueCounts {
+    /// Records of this result space, control records apart.
+    pub read: u64,
+    /// Records that count.
+    pub accepted: u64,
+    /// Records whose dedup key had come before.
+    pub duplicate: u64,
+    /// Records with a dead letter.
+    pub rejected: u64,
+    /// Accepted records that missed a window.
+    pub late: u64,
+}
+
+/// A value of the column; `None` for NULL and for records that could not be decoded.
+pub type Value = Option<Arc<str>>;
+
+/// The counts of one partition by value.
+pub type CountsByValue = BTreeMap<Value, ValueCounts>;
+
+/// The name under which values are counted together that came after there were too many.
+pub const OTHER: &str = "(other)";
+
+/// Counts the records of one partition by the value of a column.
+#[derive(Debug, Default)]
+pub struct ByValue {
+    counts: CountsByValue,
+    values_max: usize,
+}
+
+impl ByValue {
+    /// Nothing counted yet. The first `values_max` values of the partition's log are counted by name,
+    /// those after them together as [`OTHER`].
+    #[must_use]
+    pub fn new(values_max: usize) -> Self {
+        Self { counts: CountsByValue::new(), values_max }
+    }
+
+    /// The counts of a value, to be added to.
+    pub fn of(&mut self, value: Option<&str>) -> &mut ValueCounts {
+        let named = |text: &str| Some(Arc::<str>::from(text));
+        let key = match value {
+            None => None,
+            Some(text) => {
+                let key = named(text);
+                let is_known = self.counts.contains_key(&key) || self.counts.len() < self.values_max;
+                if is_known { key } else { named(OTHER) }
+            }
+        };
+        self.counts.entry(key).or_default()
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub fn counts(&self) -> &CountsByValue {
+        &self.counts
+    }
+
+    /// Goes on from a checkpoint.
+    pub fn restore(&mut self, counts: CountsByValue) {
+        self.counts = counts;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_past_the_bound_are_counted_together_and_none_is_lost() {
+        let mut by_value = ByValue::new(2);
+        for value in [Some("till-1"), Some("till-2"), Some("till-3"), None, Some("till-4"), Some("till-1")] {
+            by_value.of(value).read += 1;
+        }
+        let read = |name: Option<&str>| by_value.counts()[&name.map(Arc::from)].read;
+        assert_eq!([Some("till-1"), Some("till-2"), Some(OTHER), None].map(read), [2, 1, 2, 1]);
+        assert_eq!(by_value.counts().len(), 4);
+    }
+}
