@@ -32,6 +32,7 @@ CREATE TABLE orders (
   'dedup.key' = 'event_id',
   'dedup.horizon' = '3 h',
   'partition.key' = 'order_id',
+  'accounted.by' = 'source',
   'shadow.header' = 'tidemark-shadow',
   'max-future-skew' = '5 min'
 );
