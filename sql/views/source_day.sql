@@ -6,7 +6,7 @@
 -- come, or came only in records that were rejected: it does not depend on the order in which they came. Copies
 -- are told by event_id and are not counted twice.
 CREATE MATERIALIZED VIEW source_day
-WITH ('result.retention' = '31 d') AS
+WITH ('result.retention' = '31 d', 'state.groups' = '400') AS
 SELECT
   window_start,
   window_end,
