@@ -14,6 +14,7 @@ SELECT
   COUNT(*) AS records,
   APPROX_PERCENTILE(lag_ms, 0.5) AS lag_ms_p50,
   APPROX_PERCENTILE(lag_ms, 0.99) AS lag_ms_p99,
+  CAST(AVG(lag_ms) AS BIGINT) AS lag_ms_mean,
   MAX(lag_ms) AS lag_ms_max,
   MIN(source_seq) AS first_seq,
   MAX(source_seq) AS last_seq,

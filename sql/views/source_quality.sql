@@ -11,6 +11,7 @@ SELECT
   accounted.records,
   day.lag_ms_p50,
   day.lag_ms_p99,
+  day.lag_ms_mean,
   day.lag_ms_max,
   day.missing,
   ROUND(CAST(accounted.rejected AS DECIMAL(20, 6)) / NULLIF(accounted.records, 0), 6) AS rejected_share,
@@ -27,7 +28,7 @@ FROM (
   GROUP BY "value"
 ) AS accounted
 LEFT JOIN (
-  SELECT source, lag_ms_p50, lag_ms_p99, lag_ms_max, missing
+  SELECT source, lag_ms_p50, lag_ms_p99, lag_ms_mean, lag_ms_max, missing
   FROM source_day
   WHERE window_end = (SELECT MAX(window_end) FROM source_day)
 ) AS day ON day.source = accounted.source;
