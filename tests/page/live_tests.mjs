@@ -55,6 +55,8 @@ export const tests = [
         for (const scene of scenes) {
           await wall.page.keyboard.press(String(scene));
           await wall.page.waitForTimeout(700);
+          // A demo that has just begun has no sampled order yet.
+          await until('rows in every panel', async () => (await wall.page.locator('.waiting').count()) === 0, 30_000);
           const where = `${name} ${width}x${height}@${dpr} ${language} scene ${scene}`;
           await looksWhole(wall.page, where, { screen, name, unit, scene, dpr });
           if (shots) await wall.page.screenshot({ path: `${shots}/${where.replaceAll(' ', '-')}.png` });
