@@ -12,7 +12,8 @@ use tracing_subscriber::EnvFilter;
 /// Calling it again changes nothing.
 pub fn install_logs(verbosity: Verbosity) {
     let default = match verbosity {
-        Verbosity::Normal => "info",
+        // The store and the Kafka client tell of every compaction and every poll.
+        Verbosity::Normal => "warn,tidemark=info,tidemark_pipeline=info",
         Verbosity::Quiet => "warn",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
