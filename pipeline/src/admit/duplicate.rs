@@ -278,7 +278,8 @@ impl Duplicates {
             let Some(newest) = self.keys.get(key) else { continue };
             let mut seen = vec![*newest];
             seen.extend(self.earlier.get(key).into_iter().flatten());
-            if self.came_again.contains(key) {
+            // What is written goes over what was known, which may be more than memory was given back.
+            if self.is_disk_used {
                 seen.extend(store.find(*key)?);
             }
             seen.sort_unstable_by_key(|at| at.offset);
