@@ -133,22 +133,6 @@ fn cells(values: &[i64]) -> String {
     values.iter().map(|value| format!("{value:>11}")).collect()
 }
 
-/// Prints how many rows of a ledger have each value of a column, without what is of one record only.
-fn print_by(cut: &Cut, ledger: &str, column: &str) -> Result<usize> {
-    let table = cut.tables.get(ledger).with_context(|| format!("no table {ledger}"))?;
-    let values = table.column_by_name(column).with_context(|| format!("no column {column}"))?.as_string::<i32>();
-    let mut by: BTreeMap<String, usize> = BTreeMap::new();
-    for value in values.iter().flatten() {
-        let general: String = value.chars().map(|letter| if letter.is_ascii_digit() { '0' } else { letter }).collect();
-        *by.entry(general.chars().take(60).collect()).or_default() += 1;
-    }
-    println!("\n{ledger} by {column}");
-    for (value, count) in &by {
-        println!("{count:>8}  {value}");
-    }
-    Ok(table.num_rows())
-}
-
 #[test]
 fn a_day_with_every_kind_of_record_is_accounted_for() -> Result<()> {
     let log = log()?;
@@ -157,8 +141,6 @@ fn a_day_with_every_kind_of_record_is_accounted_for() -> Result<()> {
     println!("read = accepted + duplicate + rejected + shadow + control");
     let views = print(&cut, "views_accounted")?;
     println!("accepted = counted + filtered + late");
-    print_by(&cut, "dead_letters", "reason")?;
-    print_by(&cut, "late_orders", "view")?;
     let written: usize = log.iter().map(Vec::len).sum();
     ensure!(records["read"] == i64::try_from(written)?, "{written} were written");
     for kind in ["accepted", "duplicate", "rejected", "shadow", "control"] {
