@@ -120,6 +120,20 @@ pub fn merged(first: &[u8], second: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The first value of a row as text; empty where it is NULL.
+#[must_use]
+pub fn text_of(row: &[u8], data_type: &DataType) -> String {
+    let written = || -> Result<String, ArrowError> {
+        let mut reader = Reader::new(std::slice::from_ref(data_type))?;
+        reader.append(row);
+        let columns = reader.finish()?;
+        let column = columns.first().ok_or_else(|| ArrowError::SchemaError("no column".to_owned()))?;
+        arrow::util::display::array_value_to_string(column, 0)
+    };
+    // Only what a Writer has written comes here, and that can be read.
+    written().unwrap_or_default()
+}
+
 /// Rows of bytes as columns again.
 #[derive(Debug)]
 pub struct Reader {
@@ -248,6 +262,7 @@ mod tests {
         assert_eq!(merged(&[], &rows[1]), rows[1]);
         assert_eq!(merged(&rows[1], &[]), rows[1]);
         assert_eq!(merged(&rows[0], &rows[0]), rows[0]);
+        assert_eq!(text_of(&rows[0], &DataType::Utf8), "浙江");
         let types: Vec<DataType> = columns().iter().map(|column| column.data_type().clone()).collect();
         let mut reader = Reader::new(&types).expect("types of a stream");
         reader.append(&merged(&rows[1], &rows[0]));

@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Decimal128Type, SchemaRef};
 use arrow::error::ArrowError;
 
-use super::attributes::{Reader, Writer};
+use super::attributes::{Reader, Writer, text_of};
 use super::order::Event;
 use super::orders::{Arrival, Counts, Notice, Orders};
 use super::rules::Rules;
@@ -253,7 +253,7 @@ impl Operator {
         self.handed = if whole { handed } else { self.handed + handed };
         OperatorDrain {
             counts: self.orders.counts(),
-            notices: self.orders.take_notices(),
+            notices: self.orders.take_notices().into_iter().map(|notice| self.named(notice)).collect(),
             orders: out.bytes,
             is_whole: whole,
         }
@@ -274,6 +274,16 @@ impl Operator {
         self.handed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
         let into = &mut self.orders;
         saved::read(orders, &mut |key, order| into.restore(key.into(), order))
+    }
+
+    /// The notice with its order and its kind in words.
+    fn named(&self, notice: Notice) -> Notice {
+        let kind = self.rules.kinds.get(usize::from(notice.kind));
+        Notice {
+            order_key: text_of(&notice.key, &self.columns.key_type),
+            event_type: kind.map_or(String::new(), |kind| kind.name.clone()),
+            ..notice
+        }
     }
 
     fn hand_on(&self, rows: Rows) -> Result<Taken, ArrowError> {

@@ -160,8 +160,12 @@ pub struct Notice {
     pub time: i64,
     /// Its order.
     pub key: Key,
+    /// The same as text; the operator knows its type.
+    pub order_key: String,
     /// Number of its kind.
     pub kind: u16,
+    /// The same by name.
+    pub event_type: String,
     /// How it stood before; [`Standing::Settled`] for one that is new or counted.
     pub was: Standing,
     /// How it stands.
@@ -407,7 +411,9 @@ impl Orders {
                 due_to,
                 time: event.time,
                 key: Arc::clone(key),
+                order_key: String::new(),
                 kind: event.kind,
+                event_type: String::new(),
                 was: Standing::Waiting,
                 standing,
                 raw: order.raw_of(event).into(),
@@ -440,7 +446,9 @@ impl Orders {
             due_to: by.offset,
             time: event.time,
             key: Arc::clone(key),
+            order_key: String::new(),
             kind: event.kind,
+            event_type: String::new(),
             was,
             standing,
             raw: if event.offset == by.offset { raw.into() } else { order.raw_of(&event).into() },
@@ -453,7 +461,9 @@ impl Orders {
             due_to: event.offset,
             time: event.time,
             key: key.into(),
+            order_key: String::new(),
             kind: event.kind,
+            event_type: String::new(),
             was: Standing::Settled,
             standing,
             raw: raw.into(),

@@ -345,6 +345,7 @@ fn at_the_horizon_what_waits_is_told_as_expired_and_the_order_forgotten() {
     assert_eq!((running.counts().waiting, running.counts().orders), (1, 2));
     let waiting = running.drain();
     assert_eq!(waiting.notices.len(), 1);
+    assert_eq!((waiting.notices[0].order_key.as_str(), waiting.notices[0].event_type.as_str()), ("a", "paid"));
     take(&mut running, &[], 1_100, &mut sums);
     let (counts, drain) = (running.counts(), running.drain());
     assert_eq!((counts.waiting, counts.expired, counts.applied, counts.orders), (0, 1, 1, 0));
