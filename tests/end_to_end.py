@@ -589,7 +589,7 @@ def orders_add_up(server, told):
 
 
 def the_scorecard_of_sources(ground):
-    """A source's lag and the gaps in its numbers are those it was made with, whatever order they came in"""
+    """Each source's lag, gaps, rejects and late records are those it was made with, whatever order they came in"""
     folder = ground.fresh()
     config = folder / "tidemark.toml"
     config.write_text('[streams.orders]\nconnector = "embedded"\npartitions = "1"\n')
@@ -602,16 +602,25 @@ def the_scorecard_of_sources(ground):
 
     till = [made("till-001", seq, 3) for seq in range(1, 51) if seq not in (7, 8, 30)]
     till = till[::2][::-1] + till[1::2]
+    shop = [made("shop-002", seq, 2) for seq in range(1, 41)]
+    shop += [shop[3], shop[9]]
+    shop[20] = made("shop-002", 21, 0, event_time="1999-12-31T00:00:00Z")
+    shop[30] = made("shop-002", 31, 2, amount="a lot")
+    old = [made("platform-003", seq, 3600) for seq in range(1, 4)]
     with Server(["serve"], folder, config=config) as server:
-        life_cycle.ingest(server, "orders", till)
+        life_cycle.ingest(server, "orders", till + shop + old)
         def counted():
             rows = {row["source"]: row for row in server.view("source_quality")["rows"]}
-            return rows if "till-001" in rows and int(rows["till-001"]["records"]) == len(till) else None
-        row = server.wait(counted, 30, "all records")["till-001"]
+            return rows if sum(int(row["records"]) for row in rows.values()) >= len(till + shop + old) else None
+        rows = server.wait(counted, 30, "all sources")
+        share = lambda row, name: float(row[name] or 0)
+        assert [int(rows[name]["missing"]) for name in ("till-001", "shop-002")] == [3, 2], rows
+        assert share(rows["shop-002"], "rejected_share") == round(2 / 42, 6), rows["shop-002"]
+        assert share(rows["till-001"], "rejected_share") == share(rows["till-001"], "late_share") == 0, rows["till-001"]
+        assert share(rows["platform-003"], "late_share") == 1, rows["platform-003"]
         ago = (datetime.datetime.now(datetime.timezone.utc) - now).total_seconds() * 1000
-        assert int(row["missing"]) == 3, row
         for name in ("lag_ms_p50", "lag_ms_p99", "lag_ms_max"):
-            assert 3000 * 0.98 <= float(row[name]) <= (3000 + ago) * 1.02, row
+            assert 3000 * 0.98 <= float(rows["till-001"][name]) <= (3000 + ago) * 1.02, rows["till-001"]
 
 
 def a_life_cycle_with_mistakes(ground):

@@ -1,9 +1,34 @@
--- title.zh: 数据质量记分卡（及时、完整）
--- title.en: Data quality by source (timely, complete)
--- unit: records
+-- title.zh: 数据质量记分卡（及时、完整、准确）
+-- title.en: Data quality by source (timely, complete, accurate)
+-- unit: share
 --
--- Of the newest day: the lag from event to arrival, and the numbers missing in the source's own sequence.
+-- Timely: the lag from event to arrival, and the share of records that came too late for a window. Complete:
+-- numbers missing in the source's own sequence. Accurate: the share of records that were rejected. Shares are of
+-- all records since the first; lag and gaps of the newest day.
 CREATE MATERIALIZED VIEW source_quality AS
-SELECT source, records, lag_ms_p50, lag_ms_p99, lag_ms_mean, lag_ms_max, missing
-FROM source_day
-WHERE window_end = (SELECT MAX(window_end) FROM source_day);
+SELECT
+  accounted.source,
+  accounted.records,
+  day.lag_ms_p50,
+  day.lag_ms_p99,
+  day.lag_ms_mean,
+  day.lag_ms_max,
+  day.missing,
+  ROUND(CAST(accounted.rejected AS DECIMAL(20, 6)) / NULLIF(accounted.records, 0), 6) AS rejected_share,
+  ROUND(CAST(accounted.late AS DECIMAL(20, 6)) / NULLIF(accounted.accepted, 0), 6) AS late_share
+FROM (
+  SELECT
+    "value" AS source,
+    SUM("read") AS records,
+    SUM(accepted) AS accepted,
+    SUM(rejected) AS rejected,
+    SUM(late) AS late
+  FROM sources_accounted
+  WHERE stream = 'orders' AND "value" IS NOT NULL
+  GROUP BY "value"
+) AS accounted
+LEFT JOIN (
+  SELECT source, lag_ms_p50, lag_ms_p99, lag_ms_mean, lag_ms_max, missing
+  FROM source_day
+  WHERE window_end = (SELECT MAX(window_end) FROM source_day)
+) AS day ON day.source = accounted.source;
