@@ -136,6 +136,22 @@ impl Decoder {
         &self.unknown
     }
 
+    /// The text of a declared field in the record decoded last, one that was refused too: as far as it
+    /// could be read. `None` where it could not, or is NULL or no text.
+    #[must_use]
+    pub fn last_text(&self, field: &str) -> Option<&str> {
+        let at = self.fields.iter().position(|one| one.name == field)?;
+        match self.row.get(at) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Forgets the record decoded last.
+    pub fn forget_last(&mut self) {
+        self.row.fill(Value::Null);
+    }
+
     /// Appends one record to `columns`, or says why it cannot be; then `columns` is as before.
     ///
     /// # Errors

@@ -68,9 +68,9 @@ pub fn unmatched(
         let entry = Entry {
             since: notice.due_to,
             event_time: Some(notice.time),
-            order_key: String::from_utf8_lossy(&notice.key).into_owned(),
+            order_key: notice.order_key,
             kind: notice.standing.word().to_owned(),
-            reason: notice.standing.reason().to_owned(),
+            reason: format!("{}: {}", notice.event_type, notice.standing.reason()),
             raw_bytes: u64::try_from(notice.raw.len()).unwrap_or(u64::MAX),
             raw: notice.raw.into_vec(),
             ..Entry::about(id(notice.standing), topic)

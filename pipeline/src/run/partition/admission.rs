@@ -142,10 +142,24 @@ impl Admission {
         &self.dead_letters
     }
 
-    /// Counts a record as rejected that is no row of the stream.
-    pub fn reject_undecoded(&mut self, at: (Offset, Option<i64>), raw: &[u8], reason: RejectReason) {
+    /// The column the stream is accounted by.
+    #[must_use]
+    pub fn accounted_by(&self) -> Option<&str> {
+        let column = self.plan.definition.columns.get(self.plan.definition.accounted_by?)?;
+        Some(column.field.name())
+    }
+
+    /// Counts a record as rejected that is no row of the stream; `value` is what it says in the column the
+    /// stream is accounted by, as far as that could be read.
+    pub fn reject_undecoded(
+        &mut self,
+        at: (Offset, Option<i64>),
+        raw: &[u8],
+        reason: RejectReason,
+        value: Option<&str>,
+    ) {
         if self.plan.definition.accounted_by.is_some() {
-            let counts = self.by_value.of(None);
+            let counts = self.by_value.of(value);
             counts.read += 1;
             counts.rejected += 1;
         }

@@ -128,6 +128,12 @@ impl Intake {
         Ok(Self { plan, decoder, columns, read: Read::default() })
     }
 
+    /// The text of a field in the record taken in last, as far as it could be read.
+    #[must_use]
+    pub fn last_text(&self, field: &str) -> Option<&str> {
+        self.decoder.last_text(field)
+    }
+
     /// Rows that wait for the next batch.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -150,6 +156,7 @@ impl Intake {
         }
         let maximum = self.plan.definition.record_bytes_max;
         let decoded = if record.payload.len() > maximum {
+            self.decoder.forget_last();
             Err(RejectReason::TooLarge { bytes: record.payload.len(), maximum })
         } else {
             self.decoder.decode(&record, &mut self.columns)

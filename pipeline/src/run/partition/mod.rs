@@ -139,7 +139,11 @@ impl PartitionRun {
             Taken::Row => {}
             Taken::Control => admission.counts.control += 1,
             Taken::Shadow => admission.counts.shadow += 1,
-            Taken::Rejected(reason) => admission.reject_undecoded((record.offset, record.timestamp_ms), record.payload, reason),
+            Taken::Rejected(reason) => {
+                let at = (record.offset, record.timestamp_ms);
+                let value = admission.accounted_by().and_then(|column| self.intake.last_text(column));
+                admission.reject_undecoded(at, record.payload, reason, value);
+            }
         }
     }
 
