@@ -7,6 +7,7 @@
 //! count, [`results`] publishes every view at one cut. [`sql`] says what all of them do; [`run`]
 //! is the only module that knows all the others.
 
+pub mod fail_points;
 pub mod model;
 pub mod config;
 pub mod sql;

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod dedup_files;
 pub mod dedup_store;
 pub mod journal;
+pub mod objects;
 pub mod scopes;
 pub mod store;
 
