@@ -191,8 +191,10 @@ impl ViewState {
                 firing,
             )?;
         }
-        // Slices that every step still shown holds need not be kept apart.
-        self.merge_into_prefix(steps.start, steps.shown_from(steps.next_end) - steps.step)?;
+        // Slices that every step still shown holds need not be kept apart. Of a base that is open long after its
+        // end no step may be shown any more; the slices behind it are the next one's.
+        let held_by_all = steps.shown_from(steps.next_end) - steps.step;
+        self.merge_into_prefix(steps.start, held_by_all.min(steps.last))?;
         let Steps { next_end, passed_end, settled_end, .. } = steps;
         self.bases.insert(
             steps.start,

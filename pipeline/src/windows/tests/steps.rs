@@ -97,3 +97,15 @@ fn steps_beyond_the_retention_are_neither_shown_nor_kept_apart() {
     assert_eq!(ends, [11, 12, 13, 15]);
     assert_eq!((sum(&live, 12), sum(&live, 15)), ("1012".into(), "1015".into()));
 }
+
+#[test]
+fn a_day_that_stays_open_behind_a_slow_partition_takes_nothing_of_the_next_day() {
+    let mut live = Live::new(&view("WITH ('result.retention' = '4 s') "), 2);
+    live.take(1, &[(500, "a", 1)]);
+    for (second, n) in [(19, 1), (20, 1), (26, 10), (30, 100)] {
+        live.take(0, &[(second * 1_000 + 500, "a", n)]);
+        // The second one's slice is of no step of the first base, and behind all that is shown of it.
+        live.publish();
+    }
+    assert_eq!(sum(&live, 31), "111");
+}
