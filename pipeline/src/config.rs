@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::sql::StateBounds;
+use crate::state::objects::{self, S3Options};
 
 /// `[pipeline]` of the config file, as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -20,10 +21,18 @@ pub struct RawPipelineConfig {
     pub batch_records_max: usize,
     /// Milliseconds between publishes of views that do not say otherwise.
     pub publish_every_ms: u64,
-    /// Milliseconds between checkpoints.
+    /// Milliseconds between checkpoints; 0 takes 1,000 on a local disk and 30,000 on an object store.
     pub checkpoint_every_ms: u64,
-    /// Checkpoints kept on disk, the newest first.
+    /// Checkpoints kept, the newest first.
     pub checkpoints_kept: usize,
+    /// Where checkpoints go: a folder, `file:///folder` or `s3://bucket/prefix`; empty for the data folder.
+    pub checkpoint_store: String,
+    /// Address of an S3 store that is not Amazon's; empty takes `AWS_ENDPOINT_URL`.
+    pub checkpoint_s3_endpoint: String,
+    /// Region of the S3 store; empty takes `AWS_REGION`.
+    pub checkpoint_s3_region: String,
+    /// Bytes that may wait for a checkpoint; past it partitions wait.
+    pub checkpoint_waiting_bytes_max: u64,
     /// Milliseconds of silence after which a partition no longer holds back `settled`.
     pub idle_after_ms: u64,
     /// Milliseconds between looks at whether a log has more partitions.
@@ -50,8 +59,12 @@ impl Default for RawPipelineConfig {
             fold_threads: 0,
             batch_records_max: 8_192,
             publish_every_ms: 100,
-            checkpoint_every_ms: 1_000,
+            checkpoint_every_ms: 0,
             checkpoints_kept: 3,
+            checkpoint_store: String::new(),
+            checkpoint_s3_endpoint: String::new(),
+            checkpoint_s3_region: String::new(),
+            checkpoint_waiting_bytes_max: 268_435_456,
             idle_after_ms: 5_000,
             partitions_every_ms: 10_000,
             ledger_bytes_max: 1_073_741_824,
@@ -87,6 +100,12 @@ pub struct PipelineConfig {
     pub checkpoint_every: Duration,
     /// See [`RawPipelineConfig::checkpoints_kept`].
     pub checkpoints_kept: usize,
+    /// See [`RawPipelineConfig::checkpoint_store`]; never empty.
+    pub checkpoint_store: String,
+    /// How an S3 store is reached.
+    pub checkpoint_s3: S3Options,
+    /// See [`RawPipelineConfig::checkpoint_waiting_bytes_max`].
+    pub checkpoint_waiting_bytes_max: u64,
     /// See [`RawPipelineConfig::idle_after_ms`].
     pub idle_after: Duration,
     /// See [`RawPipelineConfig::partitions_every_ms`].
@@ -125,7 +144,10 @@ impl PipelineConfig {
         within("fold-threads", wide(raw.fold_threads), 0, 256);
         within("batch-records-max", wide(raw.batch_records_max), 1, 1_000_000);
         within("publish-every-ms", raw.publish_every_ms, 10, 3_600_000);
-        within("checkpoint-every-ms", raw.checkpoint_every_ms, 100, 3_600_000);
+        if raw.checkpoint_every_ms != 0 {
+            within("checkpoint-every-ms", raw.checkpoint_every_ms, 100, 3_600_000);
+        }
+        within("checkpoint-waiting-bytes-max", raw.checkpoint_waiting_bytes_max, 1 << 16, 1 << 40);
         within("checkpoints-kept", wide(raw.checkpoints_kept), 1, 1_000);
         within("idle-after-ms", raw.idle_after_ms, 100, 86_400_000);
         within("partitions-every-ms", raw.partitions_every_ms, 100, 86_400_000);
@@ -139,14 +161,26 @@ impl PipelineConfig {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Ok(Self {
-            sql_dir,
-            data_dir,
             fold_threads: if raw.fold_threads == 0 { cores.min(4) } else { raw.fold_threads },
             batch_records_max: raw.batch_records_max,
             publish_every: Duration::from_millis(raw.publish_every_ms),
-            checkpoint_every: Duration::from_millis(raw.checkpoint_every_ms),
+            checkpoint_every: Duration::from_millis(match raw.checkpoint_every_ms {
+                0 if objects::is_remote(&raw.checkpoint_store) => 30_000,
+                0 => 1_000,
+                ms => ms,
+            }),
             checkpoints_kept: raw.checkpoints_kept,
+            checkpoint_store: match raw.checkpoint_store.as_str() {
+                "" => data_dir.join("checkpoints").display().to_string(),
+                url => url.to_owned(),
+            },
+            checkpoint_s3: S3Options {
+                endpoint: said(&raw.checkpoint_s3_endpoint),
+                region: said(&raw.checkpoint_s3_region),
+            },
+            checkpoint_waiting_bytes_max: raw.checkpoint_waiting_bytes_max,
             idle_after: Duration::from_millis(raw.idle_after_ms),
             partitions_every: Duration::from_millis(raw.partitions_every_ms),
             ledger_bytes_max: raw.ledger_bytes_max,
@@ -159,6 +193,8 @@ impl PipelineConfig {
             },
             dedup_memory_bytes_max: raw.dedup_memory_bytes_max,
             streams,
+            sql_dir,
+            data_dir,
         })
     }
 }

@@ -17,6 +17,8 @@ use tidemark_pipeline::results::Cut;
 use tidemark_pipeline::run::build::partition_run;
 use tidemark_pipeline::run::partition::{PartitionRun, Place};
 use tidemark_pipeline::run::publisher::{Moment, Publisher, PublisherLimits, views_to_run};
+use tidemark_pipeline::run::checkpoints::Backlog;
+use tidemark_pipeline::state::objects::{self, Objects};
 use tidemark_pipeline::run::saving::{Saving, StreamToRead};
 use tidemark_pipeline::sql::Catalog;
 use tidemark_pipeline::state::dedup_store::DedupStore;
@@ -221,7 +223,8 @@ fn start(
     let ledgers = LedgerWriter::new(Arc::clone(&disk.ledgers), LIVE, limits);
     let mut publisher = Publisher::new(catalog, LIMITS, ledgers)?;
     let keys = (Arc::clone(&disk.keys), KEYS_MAX);
-    let (saving, mut resumed) = Saving::open((folder, 2), keys, streams, &mut publisher)?;
+    let place: Arc<dyn Objects> = Arc::new(objects::Disk::open(folder)?);
+    let (saving, mut resumed) = Saving::open((&place, 2), keys, streams, &mut publisher, Backlog::new(u64::MAX))?;
     ensure!(resumed.unfilled.is_empty(), "views that the checkpoint lacks: {:?}", resumed.unfilled);
     let mut runs = BTreeMap::new();
     for stream in streams {

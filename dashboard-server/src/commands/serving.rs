@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use parking_lot::RwLock;
 use tidemark_pipeline::config::PipelineConfig;
+use tidemark_pipeline::fail_points;
 use tidemark_pipeline::results::{Mode, Results};
 use tidemark_pipeline::run::live::{self, StreamInput};
 use tidemark_pipeline::run::reference;
@@ -89,6 +90,7 @@ pub(super) fn run(
     input: Input,
     started: impl FnOnce(Bound, &Arc<Results>),
 ) -> anyhow::Result<ExitCode> {
+    fail_points::arm().map_err(anyhow::Error::msg)?;
     let metrics = install_metrics();
     let tables = reference::load(&catalog).map_err(together)?;
     let screens = Arc::new(RwLock::new(load_screens(&config.pipeline, &catalog)?));

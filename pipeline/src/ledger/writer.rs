@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry::{Change, LedgerKind};
 use super::store::{LedgerError, LedgerStore};
+use crate::fail_points;
 use crate::model::{Offset, PartitionId};
 
 /// How much room the ledgers have, for those who would write into them.
@@ -126,6 +127,7 @@ impl LedgerWriter {
             self.measure();
             return;
         }
+        fail_points::hit("ledger-write");
         match self.store.apply(self.space, &self.waiting) {
             Ok(()) => {
                 self.has_ended |= self.waiting.iter().any(|change| matches!(change, Change::Ends { .. }));
@@ -147,10 +149,19 @@ impl LedgerWriter {
     /// # Errors
     /// When the disk refuses; no checkpoint may be written then, or a crash would lose entries.
     pub fn persist(&mut self) -> Result<(), LedgerError> {
+        self.write_all()?;
+        self.store.persist()
+    }
+
+    /// Writes what waits; [`LedgerStore::persist`] makes it survive.
+    ///
+    /// # Errors
+    /// When the disk refuses; no checkpoint may be written then.
+    pub fn write_all(&mut self) -> Result<(), LedgerError> {
         self.write();
         match &self.refused {
             Some(error) => Err(error.clone()),
-            None => self.store.persist(),
+            None => Ok(()),
         }
     }
 

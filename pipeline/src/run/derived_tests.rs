@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::build::partition_run;
 use super::partition::{PartitionRun, Place};
 use super::publisher::{Moment, Publisher, PublisherLimits, views_to_run};
+use super::checkpoints::Backlog;
 use super::saving::{Saving, StreamToRead};
+use crate::state::objects::{Disk, Objects};
 use crate::ledger::{Entry, LedgerKind, LedgerStore, LedgerWriter, Limits};
 use crate::state::dedup_store::DedupStore;
 use crate::model::Record;
@@ -66,8 +68,9 @@ impl Bench {
             accepts_partitions: false,
             partitions: (0..partitions).collect(),
         };
+        let place: Arc<dyn Objects> = Arc::new(Disk::open(&dir.join("checkpoints")).expect("opens"));
         let (saving, mut resumed) =
-            Saving::open((&dir.join("checkpoints"), 3), (DedupStore::new(&dir.join("dedup"), 1 << 20), 1_024), &[to_read], &mut publisher)
+            Saving::open((&place, 3), (DedupStore::new(&dir.join("dedup"), 1 << 20), 1_024), &[to_read], &mut publisher, Backlog::new(u64::MAX))
                 .expect("checkpoints");
         let (mut runs, mut offsets) = (Vec::new(), Vec::new());
         for partition in 0..partitions {

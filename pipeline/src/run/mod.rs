@@ -9,6 +9,7 @@ pub mod corrected;
 pub mod job;
 pub mod replay;
 pub mod reference;
+pub mod checkpoints;
 pub mod saving;
 pub mod live;
 

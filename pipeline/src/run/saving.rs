@@ -1,9 +1,10 @@
 //! From a running publisher to a checkpoint and back.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use super::checkpoints::{Background, Backlog, CheckpointFiles, Fresh, Job, StreamLogs, Written};
 use super::partition::PartitionStart;
 use super::publisher::{Publisher, ViewRuntime};
 use crate::admit::{DedupDrain, Overflow};
@@ -15,39 +16,72 @@ use crate::results::published::NewWindow;
 use crate::sql::catalog::ScopeDefinition;
 use crate::results::{Mark, WindowRows};
 use crate::state::checkpoint::{StreamToSave, ViewToSave, encode};
-use crate::state::dedup_files::DedupFiles;
+use crate::state::dedup_files::{DedupFiles, KeyFiles, SavedKeys};
 use crate::state::dedup_store::DedupStore;
-use crate::state::journal::{JournalKey, Journals, JournalsAt};
-use crate::state::{CheckpointError, CheckpointStore, SavedStream, SavedView, ScopeRegister};
+use crate::state::journal::{Journals, JournalsAt};
+use crate::state::objects::Objects;
+use crate::state::{Checkpoint, CheckpointError, CheckpointStore, SavedStream, SavedView, ScopeRegister};
 
 /// Saves the state of all streams and views with their offsets.
 #[derive(Debug)]
 pub struct Saving {
-    store: CheckpointStore,
     scopes: ScopeRegister,
-    streams: BTreeMap<String, StreamFiles>,
+    hashes: BTreeMap<String, String>,
+    /// What has come since the last job, by stream.
+    fresh: BTreeMap<String, Fresh>,
     keys: Arc<DedupStore>,
     keys_max: usize,
+    backlog: Arc<Backlog>,
+    /// `None` only while it goes to the background.
+    writer: Option<Writer>,
+    health: Health,
 }
 
-/// What of a stream is kept beside its state.
+/// Who writes.
 #[derive(Debug)]
-struct StreamFiles {
-    hash: String,
-    dedup: DedupFiles,
-    /// Dedup keys since the last checkpoint.
-    fresh: BTreeMap<PartitionId, DedupDrain>,
-    journals: Journals,
-    /// Orders since the last checkpoint.
-    fresh_orders: BTreeMap<JournalKey, FreshOrders>,
+enum Writer {
+    /// Whoever calls.
+    Here(Box<CheckpointFiles>),
+    /// A thread of its own.
+    Away(Background),
 }
 
-/// What the next checkpoint must hold of one operator's orders.
-#[derive(Debug, Default)]
-struct FreshOrders {
-    bytes: Vec<u8>,
-    /// Whether they are all there are, so that the journal begins anew.
-    is_whole: bool,
+/// How writing goes.
+#[derive(Debug)]
+struct Health {
+    kept: usize,
+    /// Checkpoints that were damaged when this process started, until as many as are kept are newer.
+    skipped: Vec<String>,
+    written: usize,
+    written_at: Instant,
+    /// Why the last one was not written, if it was not.
+    refused: Option<String>,
+}
+
+impl Health {
+    fn hear(&mut self, outcome: Result<&Written, &SavingError>) {
+        match outcome {
+            Ok(_) => {
+                if self.refused.take().is_some() {
+                    tracing::info!("checkpoints are written again");
+                }
+                self.written += 1;
+                self.written_at = Instant::now();
+                if self.written >= self.kept {
+                    self.skipped.clear();
+                }
+            }
+            Err(error) => {
+                metrics::counter!("tidemark_checkpoint_failures").increment(1);
+                let error = error.to_string();
+                if self.refused.as_ref() != Some(&error) {
+                    tracing::error!(error, "the checkpoint was not written: {error}");
+                }
+                self.refused = Some(error);
+            }
+        }
+        metrics::gauge!("tidemark_checkpoint_failing").set(f64::from(u8::from(self.refused.is_some())));
+    }
 }
 
 /// A stream that is about to be read.
@@ -74,29 +108,48 @@ pub struct Resumed {
     pub unfilled: Vec<Arc<str>>,
 }
 
+/// A checkpoint with all that it names.
+struct Whole {
+    checkpoint: Checkpoint,
+    logs: BTreeMap<String, (DedupFiles, Journals)>,
+    keys: BTreeMap<(String, PartitionId), SavedKeys>,
+    orders: BTreeMap<(String, PartitionId), BTreeMap<String, Vec<u8>>>,
+}
+
 impl Saving {
-    /// Opens the checkpoints and puts the newest one into the publisher.
+    /// Opens the checkpoints and puts the newest whole one into the publisher. A damaged one is told and
+    /// passed over for the one before it, whose offsets lead to the same state.
     ///
     /// A stream that is defined otherwise now begins again with the first record in the log, with all its
     /// views. A view that is new or defined otherwise is only told as unfilled.
     ///
     /// # Errors
-    /// When a checkpoint cannot be read, or the number of partitions has changed.
+    /// When the place cannot be read, all checkpoints are damaged, one is of an unknown version, or the
+    /// number of partitions has changed.
     pub fn open(
-        (dir, kept): (&Path, usize),
+        (objects, kept): (&Arc<dyn Objects>, usize),
         (keys, keys_max): (Arc<DedupStore>, usize),
         streams: &[StreamToRead],
         publisher: &mut Publisher,
+        backlog: Arc<Backlog>,
     ) -> Result<(Self, Resumed), SavingError> {
-        let store = CheckpointStore::open(dir, kept)?;
-        let mut checkpoint = store.load()?.unwrap_or_default();
-        let mut saving =
-            Self { store, scopes: ScopeRegister::open(dir)?, streams: BTreeMap::new(), keys, keys_max };
+        let store = CheckpointStore::open(Arc::clone(objects), kept)?;
+        let keys_id = keys.identity()?;
+        let (whole, skipped) = newest_whole(&store, (kept, &keys_id), streams)?;
+        let Whole { mut checkpoint, mut logs, keys: mut saved_keys, mut orders } = whole;
+        let is_other_store = checkpoint.keys_id.as_ref().is_some_and(|id| *id != keys_id);
+        let mut files = CheckpointFiles {
+            store,
+            streams: BTreeMap::new(),
+            keys: Arc::clone(&keys),
+            keys_id,
+            backlog: Arc::clone(&backlog),
+        };
         let mut resumed = Resumed::default();
         for stream in streams {
             let saved = checkpoint.streams.remove(&stream.name).unwrap_or_default();
-            let folder = dir.join(&stream.name);
-            if saved.partitions.is_empty() || saved.hash != stream.hash {
+            let horizon = stream.dedup_horizon_ms;
+            let Some((dedup, journals)) = logs.remove(&stream.name) else {
                 if !saved.partitions.is_empty() {
                     tracing::warn!(
                         stream = stream.name,
@@ -106,28 +159,42 @@ impl Saving {
                     );
                 }
                 checkpoint.views.retain(|view| view.stream != stream.name);
-                saving.keys.clear(&stream.name)?;
-                let dedup = DedupFiles::fresh(&folder, stream.dedup_horizon_ms, kept)?;
-                saving.add(stream, dedup, Journals::new(&folder, kept, JournalsAt::new()));
+                keys.clear(&stream.name)?;
+                let dedup = DedupFiles::open(objects, (&stream.name, horizon), kept, KeyFiles::new())?;
+                let journals = Journals::open(objects, &stream.name, kept, JournalsAt::new())?;
+                let logs = StreamLogs { dedup, journals, waiting: Fresh::default() };
+                files.streams.insert(stream.name.clone(), logs);
                 continue;
+            };
+            check_partitions(stream, &saved, &objects.place())?;
+            if is_other_store {
+                keys.clear(&stream.name)?;
             }
-            check_partitions(stream, &saved, dir)?;
-            let mut dedup = DedupFiles::new(&folder, stream.dedup_horizon_ms, kept, saved.dedup);
-            let journals = Journals::new(&folder, kept, saved.journals);
             for (number, at) in saved.partitions {
-                let keys = dedup.load(number, at.watermark)?;
-                let orders = journals.load_all(number)?;
+                let name = (stream.name.clone(), number);
                 let target = publisher.streams.entry(stream.name.clone()).or_default();
                 target.partitions.insert(number, at.clone());
-                let start = PartitionStart { at, dedup: keys, orders };
-                resumed.partitions.insert((stream.name.clone(), number), start);
+                let dedup = saved_keys.remove(&name).unwrap_or_default();
+                let start = PartitionStart { at, dedup, orders: orders.remove(&name).unwrap_or_default() };
+                resumed.partitions.insert(name, start);
             }
-            saving.add(stream, dedup, journals);
+            files.streams.insert(stream.name.clone(), StreamLogs { dedup, journals, waiting: Fresh::default() });
             let of_stream = publisher.views.iter().filter(|view| *view.base == *stream.name);
             let unfilled = of_stream.filter(|view| !checkpoint.views.iter().any(|saved| is_same(saved, view)));
             resumed.unfilled.extend(unfilled.map(|view| Arc::clone(&view.key)));
         }
         take_up(publisher, checkpoint.views)?;
+        let health = Health { kept, skipped, written: 0, written_at: Instant::now(), refused: None };
+        let saving = Self {
+            scopes: ScopeRegister::open(objects)?,
+            hashes: streams.iter().map(|stream| (stream.name.clone(), stream.hash.clone())).collect(),
+            fresh: BTreeMap::new(),
+            keys,
+            keys_max,
+            backlog,
+            writer: Some(Writer::Here(Box::new(files))),
+            health,
+        };
         Ok((saving, resumed))
     }
 
@@ -145,70 +212,134 @@ impl Saving {
         self.scopes.learn(scopes)
     }
 
-    fn add(&mut self, stream: &StreamToRead, dedup: DedupFiles, journals: Journals) {
-        let files = StreamFiles {
-            hash: stream.hash.clone(),
-            dedup,
-            fresh: BTreeMap::new(),
-            journals,
-            fresh_orders: BTreeMap::new(),
-        };
-        self.streams.insert(stream.name.clone(), files);
-    }
-
     /// Where the dedup keys of a partition go that do not fit into memory.
     #[must_use]
     pub fn overflow(&self, stream: &str, partition: PartitionId) -> Overflow {
         Overflow { store: self.keys.partition(stream, partition), keys_max: self.keys_max }
     }
 
+    /// How much waits for a checkpoint.
+    #[must_use]
+    pub fn backlog(&self) -> &Arc<Backlog> {
+        &self.backlog
+    }
+
     /// Takes note of dedup keys that the next checkpoint must hold.
     pub fn note(&mut self, stream: &str, partition: PartitionId, keys: DedupDrain) {
-        if let Some(files) = self.streams.get_mut(stream) {
-            let waiting = files.fresh.entry(partition).or_default();
-            waiting.fresh.extend(keys.fresh);
-            waiting.spilled = keys.spilled;
-        }
+        self.fresh.entry(stream.to_owned()).or_default().note_keys(partition, keys);
     }
 
     /// Takes note of orders that the next checkpoint must hold.
     pub fn note_orders(&mut self, stream: &str, partition: PartitionId, operators: &mut [(Arc<str>, OperatorDrain)]) {
-        let Some(files) = self.streams.get_mut(stream) else { return };
+        let fresh = self.fresh.entry(stream.to_owned()).or_default();
         for (operator, drain) in operators {
-            let fresh = files.fresh_orders.entry((operator.to_string(), partition)).or_default();
-            if drain.is_whole {
-                *fresh = FreshOrders { bytes: Vec::new(), is_whole: true };
-            }
-            fresh.bytes.append(&mut drain.orders);
+            let bytes = std::mem::take(&mut drain.orders);
+            fresh.note_orders((operator.to_string(), partition), bytes, drain.is_whole);
         }
     }
 
-    /// Writes a checkpoint of the publisher's last cut.
+    /// Lets a thread of its own write from now on.
     ///
     /// # Errors
-    /// When the disk refuses; the next call tries again with everything.
+    /// When the system gives none.
+    pub fn go_to_background(&mut self) -> std::io::Result<()> {
+        self.writer = match self.writer.take() {
+            Some(Writer::Here(files)) => Some(Writer::Away(Background::start(*files)?)),
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// Writes a checkpoint of the publisher's last cut, and answers when it is there; the ledgers are
+    /// left to the caller. Not for a writer in the background.
+    ///
+    /// # Errors
+    /// When the place refuses; the next call tries again with everything.
     pub fn save(&mut self, publisher: &Publisher) -> Result<(), SavingError> {
-        for files in self.streams.values_mut() {
-            for (partition, keys) in &mut files.fresh {
-                files.dedup.append(*partition, &keys.fresh)?;
-                files.dedup.note_spilled(*partition, &keys.spilled);
-                keys.fresh.clear();
-            }
-            for (key, fresh) in &mut files.fresh_orders {
-                match fresh.is_whole {
-                    true => files.journals.replace(key, &fresh.bytes)?,
-                    false => files.journals.append(key, &fresh.bytes)?,
-                }
-                *fresh = FreshOrders::default();
-            }
+        let job = self.job(publisher)?;
+        let written = match &mut self.writer {
+            Some(Writer::Here(files)) => files.write(job),
+            _ => return Err(SavingError::Encode("checkpoints are written in the background".to_owned())),
+        };
+        self.health.hear(written.as_ref());
+        written.map(|_| ())
+    }
+
+    /// Begins to write a checkpoint of the publisher's last cut in the background; `false` while the one
+    /// before is still being written.
+    ///
+    /// # Errors
+    /// When the state cannot be written as bytes, or the ledgers have not taken what belongs to it.
+    pub fn begin(&mut self, publisher: &mut Publisher) -> Result<bool, SavingError> {
+        match &self.writer {
+            Some(Writer::Away(background)) if !background.is_busy() => {}
+            _ => return Ok(false),
         }
+        publisher.ledgers.write_all()?;
+        let mut job = self.job(publisher)?;
+        job.ledgers = Some(Arc::clone(publisher.ledgers.store()));
+        if let Some(Writer::Away(background)) = &mut self.writer {
+            background.begin(job);
+        }
+        Ok(true)
+    }
+
+    /// The checkpoint that has been written since the last call, if one has; waits for it at most `patience`.
+    /// What has failed is told by [`Saving::alarms`].
+    pub fn finished(&mut self, patience: Duration) -> Option<Written> {
+        let Some(Writer::Away(background)) = &mut self.writer else { return None };
+        if !background.is_busy() {
+            return None;
+        }
+        let outcome = background.finished(patience)?;
+        self.health.hear(outcome.as_ref());
+        outcome.ok()
+    }
+
+    /// Takes note that a checkpoint could not even be begun.
+    pub fn refused(&mut self, error: &SavingError) {
+        self.health.hear(Err(error));
+    }
+
+    /// Ends the writer; a place that does not answer is not waited for.
+    pub fn stop(self) {
+        if let Some(Writer::Away(background)) = self.writer {
+            background.stop();
+        }
+    }
+
+    /// What someone must look at, with the metrics of it.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<String> {
+        let age = self.health.written_at.elapsed();
+        #[expect(clippy::cast_precision_loss, reason = "for graphs; bounded far below 2^53")]
+        metrics::gauge!("tidemark_checkpoint_waiting_bytes").set(self.backlog.bytes() as f64);
+        metrics::gauge!("tidemark_checkpoint_age_seconds").set(age.as_secs_f64());
+        let refused = self.health.refused.as_ref().map(|error| {
+            format!(
+                "no checkpoint has been written for {} s: {error}; figures go on, and what came since is read again \
+                 after a restart",
+                age.as_secs()
+            )
+        });
+        let full = self.backlog.is_full().then(|| {
+            format!(
+                "partitions wait: {} bytes are not in a checkpoint yet (pipeline.checkpoint-waiting-bytes-max)",
+                self.backlog.bytes()
+            )
+        });
+        let skipped = self.health.skipped.iter().map(|error| format!("passed over at start: {error}"));
+        refused.into_iter().chain(full).chain(skipped).collect()
+    }
+
+    /// Everything the next checkpoint holds.
+    fn job(&mut self, publisher: &Publisher) -> Result<Job, SavingError> {
         let streams: Vec<StreamToSave<'_>> = self
-            .streams
+            .hashes
             .iter()
-            .filter_map(|(name, files)| {
+            .filter_map(|(name, hash)| {
                 let partitions = &publisher.streams.get(name)?.partitions;
-                let (dedup, journals) = (files.dedup.files(), files.journals.at());
-                Some(StreamToSave { name, hash: &files.hash, partitions, dedup, journals })
+                Some(StreamToSave { name, hash, partitions })
             })
             .collect();
         // What has failed or is not shown yet lacks records; it is filled again after a restart.
@@ -225,26 +356,82 @@ impl Saving {
                 windows: view.published.windows().values().map(|window| without_papers(window)).collect(),
             })
             .collect();
-        let body = encode(&streams, &views).map_err(SavingError::Encode)?;
-        self.store.save(&body)?;
-        self.streams.values_mut().for_each(|files| files.journals.forget_retired());
-        self.forget_keys(publisher);
-        metrics::histogram!("tidemark_checkpoint_bytes").record(body.len() as f64);
-        Ok(())
+        let state = encode(&streams, &views).map_err(SavingError::Encode)?;
+        let at = publisher.streams.iter();
+        let watermarks = at.clone().map(|(name, stream)| {
+            (name.clone(), stream.partitions.iter().map(|(number, at)| (*number, at.watermark)).collect())
+        });
+        Ok(Job {
+            state,
+            fresh: std::mem::take(&mut self.fresh),
+            watermarks: watermarks.collect(),
+            offsets: at.map(|(name, stream)| (name.clone(), stream.offsets())).collect(),
+            ledgers: None,
+        })
+    }
+
+    /// Says how much waits, to be said after each drain.
+    pub fn weigh(&self) {
+        self.backlog.note(self.fresh.values().map(Fresh::bytes).sum());
     }
 }
 
-impl Saving {
-    /// Lets go of dedup keys that none of the checkpoints kept can need.
-    fn forget_keys(&mut self, publisher: &Publisher) {
-        for (name, files) in &mut self.streams {
-            let Some(stream) = publisher.streams.get(name) else { continue };
-            let watermarks = stream.partitions.iter().map(|(number, at)| (*number, at.watermark));
-            for (partition, watermark) in files.dedup.checkpoint_written(watermarks.collect()) {
-                self.keys.forget(name, partition, watermark.saturating_sub(files.dedup.horizon_ms()));
+/// The newest checkpoint that is whole with all it names, and what was passed over for it.
+fn newest_whole(
+    store: &CheckpointStore,
+    as_now: (usize, &str),
+    streams: &[StreamToRead],
+) -> Result<(Whole, Vec<String>), SavingError> {
+    let mut damaged = Vec::new();
+    for number in store.numbers().iter().rev() {
+        match whole(store, *number, as_now, streams) {
+            Ok(whole) => return Ok((whole, damaged.iter().map(ToString::to_string).collect())),
+            Err(error @ CheckpointError::Damaged { .. }) => {
+                tracing::error!(%error, "a checkpoint is passed over: {error}");
+                metrics::counter!("tidemark_checkpoints_passed_over_total").increment(1);
+                damaged.push(error);
             }
+            Err(error) => return Err(error.into()),
         }
     }
+    match damaged.into_iter().next() {
+        Some(error) => Err(error.into()),
+        None => {
+            let (logs, keys, orders) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+            Ok((Whole { checkpoint: Checkpoint::default(), logs, keys, orders }, Vec::new()))
+        }
+    }
+}
+
+/// A checkpoint with the logs of the streams that are still what they were.
+fn whole(
+    store: &CheckpointStore,
+    number: u64,
+    (kept, keys_id): (usize, &str),
+    streams: &[StreamToRead],
+) -> Result<Whole, CheckpointError> {
+    let mut checkpoint = store.read(number)?;
+    let is_other_store = checkpoint.keys_id.as_ref().is_some_and(|id| id != keys_id);
+    let (mut logs, mut keys, mut orders) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for stream in streams {
+        let Some(saved) = checkpoint.streams.get_mut(&stream.name) else { continue };
+        if saved.partitions.is_empty() || saved.hash != stream.hash {
+            continue;
+        }
+        let (key_files, journals_at) = (std::mem::take(&mut saved.dedup), std::mem::take(&mut saved.journals));
+        let objects = store.objects();
+        let mut dedup = DedupFiles::open(objects, (&stream.name, stream.dedup_horizon_ms), kept, key_files)?;
+        if is_other_store {
+            dedup.forget_spilled();
+        }
+        let journals = Journals::open(objects, &stream.name, kept, journals_at)?;
+        for (partition, at) in &saved.partitions {
+            keys.insert((stream.name.clone(), *partition), dedup.load(*partition, at.watermark)?);
+            orders.insert((stream.name.clone(), *partition), journals.load_all(*partition)?);
+        }
+        logs.insert(stream.name.clone(), (dedup, journals));
+    }
+    Ok(Whole { checkpoint, logs, keys, orders })
 }
 
 /// Why state cannot be saved or taken up.
@@ -285,14 +472,14 @@ pub enum SavingError {
 }
 
 /// Another number of partitions is another log, unless new ones are taken in as they are.
-fn check_partitions(stream: &StreamToRead, saved: &SavedStream, dir: &Path) -> Result<(), SavingError> {
+fn check_partitions(stream: &StreamToRead, saved: &SavedStream, place: &str) -> Result<(), SavingError> {
     let is_missing = |number: &PartitionId| !stream.partitions.contains(number);
     let (before, now) = (saved.partitions.len(), stream.partitions.len());
     let has_lost = saved.partitions.keys().any(is_missing);
     if before == now && !has_lost || stream.accepts_partitions && !has_lost {
         return Ok(());
     }
-    Err(SavingError::PartitionCount { stream: stream.name.clone(), before, now, dir: dir.display().to_string() })
+    Err(SavingError::PartitionCount { stream: stream.name.clone(), before, now, dir: place.to_owned() })
 }
 
 fn is_same(saved: &SavedView, view: &ViewRuntime) -> bool {

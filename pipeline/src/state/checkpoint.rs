@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::bytes::{Decoder, Encoder};
 use super::dedup_files::{KeyFile, KeyFiles};
 use super::journal::{JournalAt, JournalsAt};
+use super::log_files::{LogAt, Segment};
 use crate::admit::{CountsByValue, RecordCounts, ValueCounts};
 use crate::lifecycle::Counts;
 use crate::model::{Offset, PartitionId};
@@ -107,6 +108,9 @@ pub struct SavedView {
 /// Everything at one cut.
 #[derive(Debug, Default)]
 pub struct Checkpoint {
+    /// Which store on disk has the dedup keys that are said to be there; `None` before format 5, when
+    /// it was always the one beside the checkpoint.
+    pub keys_id: Option<String>,
     /// Its streams by name.
     pub streams: BTreeMap<String, SavedStream>,
     /// Its views.
@@ -122,6 +126,13 @@ pub struct StreamToSave<'a> {
     pub hash: &'a str,
     /// Its partitions.
     pub partitions: &'a BTreeMap<PartitionId, SavedPartition>,
+}
+
+/// The logs of a stream beside a checkpoint.
+#[derive(Debug)]
+pub struct LogsToSave<'a> {
+    /// The stream.
+    pub stream: &'a str,
     /// Its dedup files.
     pub dedup: &'a KeyFiles,
     /// The journals of its life cycles.
@@ -145,7 +156,7 @@ pub struct ViewToSave<'a> {
     pub windows: Vec<NewWindow>,
 }
 
-/// Writes a checkpoint as bytes.
+/// Writes the state of a checkpoint as bytes; [`encode_logs`] ends it.
 ///
 /// # Errors
 /// When rows cannot be written as Arrow IPC.
@@ -162,21 +173,105 @@ pub fn encode(streams: &[StreamToSave<'_>], views: &[ViewToSave<'_>]) -> Result<
     Ok(out.bytes)
 }
 
-/// Reads a checkpoint.
+/// Ends a checkpoint with what is known only once the logs have been written.
+pub fn encode_logs(state: Vec<u8>, keys_id: &str, logs: &[LogsToSave<'_>]) -> Vec<u8> {
+    let mut out = Encoder { bytes: state };
+    out.bytes(keys_id.as_bytes());
+    out.count(logs.len());
+    for LogsToSave { stream, dedup, journals } in logs {
+        out.bytes(stream.as_bytes());
+        out.count(dedup.len());
+        for ((partition, hour), file) in *dedup {
+            out.u64(u64::from(*partition));
+            out.i64(*hour);
+            out.u64(file.spilled);
+            write_log(&mut out, &file.log);
+        }
+        out.count(journals.len());
+        for ((operator, partition), at) in *journals {
+            out.bytes(operator.as_bytes());
+            out.u64(u64::from(*partition));
+            out.u64(at.generation);
+            write_log(&mut out, &at.log);
+        }
+    }
+    out.bytes
+}
+
+/// Reads a checkpoint of a format version.
 ///
 /// # Errors
-/// When the bytes are not those of [`encode`].
-pub fn decode(bytes: &[u8]) -> Result<Checkpoint, String> {
+/// When the bytes are not those of [`encode`] and [`encode_logs`], or of format 4.
+pub fn decode(version: u32, bytes: &[u8]) -> Result<Checkpoint, String> {
     let mut from = Decoder::new(bytes);
     let mut checkpoint = Checkpoint::default();
     for _ in 0..from.count()? {
         let name = from.text()?;
-        checkpoint.streams.insert(name, read_stream(&mut from)?);
+        let mut stream = read_stream(&mut from)?;
+        if version == 4 {
+            read_logs_of_format_4(&mut from, &name, &mut stream)?;
+        }
+        checkpoint.streams.insert(name, stream);
     }
     for _ in 0..from.count()? {
         checkpoint.views.push(read_view(&mut from)?);
     }
+    if version > 4 {
+        read_logs(&mut from, &mut checkpoint)?;
+    }
     Ok(checkpoint)
+}
+
+fn write_log(out: &mut Encoder, log: &LogAt) {
+    out.count(log.0.len());
+    for segment in &log.0 {
+        out.bytes(segment.name.as_bytes());
+        out.u64(segment.length);
+    }
+}
+
+fn read_log(from: &mut Decoder<'_>) -> Result<LogAt, String> {
+    let segments = (0..from.count()?).map(|_| Ok(Segment { name: from.text()?, length: from.u64()? }));
+    Ok(LogAt(segments.collect::<Result<_, String>>()?))
+}
+
+fn read_logs(from: &mut Decoder<'_>, checkpoint: &mut Checkpoint) -> Result<(), String> {
+    checkpoint.keys_id = Some(from.text()?);
+    for _ in 0..from.count()? {
+        let name = from.text()?;
+        let stream = checkpoint.streams.get_mut(&name).ok_or_else(|| format!("logs of no stream {name}"))?;
+        for _ in 0..from.count()? {
+            let key = (partition_id(from)?, from.i64()?);
+            let spilled = from.u64()?;
+            stream.dedup.insert(key, KeyFile { spilled, log: read_log(from)? });
+        }
+        for _ in 0..from.count()? {
+            let key = (from.text()?, partition_id(from)?);
+            let generation = from.u64()?;
+            stream.journals.insert(key, JournalAt { generation, log: read_log(from)? });
+        }
+    }
+    Ok(())
+}
+
+/// Format 4 named only lengths: each log was one file, of a name that followed from what it is.
+fn read_logs_of_format_4(from: &mut Decoder<'_>, name: &str, stream: &mut SavedStream) -> Result<(), String> {
+    for _ in 0..from.count()? {
+        let (partition, hour) = (partition_id(from)?, from.i64()?);
+        let (length, spilled) = (from.u64()?, from.u64()?);
+        let log = LogAt::whole(format!("{name}/dedup-{partition}-{hour}.keys"), length);
+        stream.dedup.insert((partition, hour), KeyFile { spilled, log });
+    }
+    for _ in 0..from.count()? {
+        let (operator, partition) = (from.text()?, partition_id(from)?);
+        let (generation, length) = (from.u64()?, from.u64()?);
+        let log = match length {
+            0 => LogAt::default(),
+            _ => LogAt::whole(format!("{name}/{operator}-{partition}-{generation}.journal"), length),
+        };
+        stream.journals.insert((operator, partition), JournalAt { generation, log });
+    }
+    Ok(())
 }
 
 fn write_stream(out: &mut Encoder, stream: &StreamToSave<'_>) {
@@ -187,20 +282,6 @@ fn write_stream(out: &mut Encoder, stream: &StreamToSave<'_>) {
         out.u64(u64::from(*number));
         write_partition(out, partition);
     }
-    out.count(stream.dedup.len());
-    for ((partition, hour), file) in stream.dedup {
-        out.u64(u64::from(*partition));
-        out.i64(*hour);
-        out.u64(file.length);
-        out.u64(file.spilled);
-    }
-    out.count(stream.journals.len());
-    for ((operator, partition), at) in stream.journals {
-        out.bytes(operator.as_bytes());
-        out.u64(u64::from(*partition));
-        out.u64(at.generation);
-        out.u64(at.length);
-    }
 }
 
 fn read_stream(from: &mut Decoder<'_>) -> Result<SavedStream, String> {
@@ -208,14 +289,6 @@ fn read_stream(from: &mut Decoder<'_>) -> Result<SavedStream, String> {
     for _ in 0..from.count()? {
         let number = partition_id(from)?;
         stream.partitions.insert(number, read_partition(from)?);
-    }
-    for _ in 0..from.count()? {
-        let key = (partition_id(from)?, from.i64()?);
-        stream.dedup.insert(key, KeyFile { length: from.u64()?, spilled: from.u64()? });
-    }
-    for _ in 0..from.count()? {
-        let key = (from.text()?, partition_id(from)?);
-        stream.journals.insert(key, JournalAt { generation: from.u64()?, length: from.u64()? });
     }
     Ok(stream)
 }

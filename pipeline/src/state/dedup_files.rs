@@ -1,29 +1,30 @@
-//! Dedup keys of the checkpoint: one append-only file a partition and hour of event time.
+//! Dedup keys of the checkpoint: one append-only log a partition and hour of event time.
 //!
-//! A checkpoint names how long each file was, so that keys written after it are not believed, and how
-//! many of its keys the store on disk has, so that only the others are taken into memory. A file goes
-//! when its hour is past the horizon by the watermark of every checkpoint that is kept, so that each of
-//! them can be taken up. A checkpoint costs the keys that came since the last.
+//! A checkpoint names how much of each log belongs to it, so that keys written after it are not believed,
+//! and how many of its keys the store on disk has, so that only the others are taken into memory. A log
+//! goes when its hour is past the horizon by the watermark of every checkpoint that is kept, so that each
+//! of them can be taken up. A checkpoint costs the keys that came since the last.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::log_files::{LogAt, LogFiles};
+use super::objects::Objects;
 use super::store::CheckpointError;
 use crate::admit::duplicate::{HOUR_MS, KeyEntry, Sighting, past_horizon};
+use crate::fail_points;
 use crate::model::PartitionId;
 
 /// 16 bytes of key, 8 of event time, 8 of offset with [`CAME_AGAIN`].
-const ENTRY_BYTES: usize = 32;
+pub const ENTRY_BYTES: usize = 32;
 /// Set in the offset of a key of which the disk has an older sighting; offsets are never negative.
 const CAME_AGAIN: u64 = 1 << 63;
 
-/// What a checkpoint believes of one file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a checkpoint believes of one log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct KeyFile {
-    /// Its length in bytes.
-    pub length: u64,
+    /// Where its keys are.
+    pub log: LogAt,
     /// How many of its keys, from the first, are in the store on disk.
     pub spilled: u64,
 }
@@ -43,7 +44,7 @@ pub struct SavedKeys {
 /// The dedup files of one stream.
 #[derive(Debug)]
 pub struct DedupFiles {
-    dir: PathBuf,
+    logs: LogFiles,
     horizon_ms: i64,
     files: KeyFiles,
     /// Watermarks of the checkpoints that are kept, by partition, oldest first.
@@ -52,25 +53,19 @@ pub struct DedupFiles {
 }
 
 impl DedupFiles {
-    /// The files in `dir` as of a checkpoint, of which `kept_max` are kept.
-    #[must_use]
-    pub fn new(dir: &Path, horizon_ms: i64, kept_max: usize, files: KeyFiles) -> Self {
-        Self { dir: dir.to_path_buf(), horizon_ms, files, kept: VecDeque::new(), kept_max }
-    }
-
-    /// No keys yet; what an earlier definition of the stream left in `dir` is removed.
+    /// The files of a stream as of a checkpoint, of which `kept_max` are kept.
     ///
     /// # Errors
-    /// When the folder cannot be made or cleared.
-    pub fn fresh(dir: &Path, horizon_ms: i64, kept_max: usize) -> Result<Self, CheckpointError> {
-        let io = |source| CheckpointError::Io { path: dir.to_path_buf(), source };
-        fs::create_dir_all(dir).map_err(io)?;
-        for entry in fs::read_dir(dir).map_err(io)?.filter_map(Result::ok) {
-            if entry.path().extension().is_some_and(|extension| extension == "keys") {
-                fs::remove_file(entry.path()).map_err(io)?;
-            }
-        }
-        Ok(Self::new(dir, horizon_ms, kept_max, KeyFiles::new()))
+    /// When the place cannot be listed.
+    pub fn open(
+        objects: &Arc<dyn Objects>,
+        (stream, horizon_ms): (&str, i64),
+        kept_max: usize,
+        files: KeyFiles,
+    ) -> Result<Self, CheckpointError> {
+        let named = files.values().map(|file| &file.log);
+        let logs = LogFiles::open(Arc::clone(objects), (stream, ".keys"), kept_max, named)?;
+        Ok(Self { logs, horizon_ms, files, kept: VecDeque::new(), kept_max })
     }
 
     /// How long a key counts after its event time, in milliseconds.
@@ -85,30 +80,35 @@ impl DedupFiles {
         &self.files
     }
 
-    fn path(&self, partition: PartitionId, hour: i64) -> PathBuf {
-        self.dir.join(format!("dedup-{partition}-{hour}.keys"))
-    }
-
-    /// Appends keys; when this returns they survive a power cut.
+    /// Appends keys and takes them out of `keys`; what is no longer among them survives a power cut.
     ///
     /// # Errors
-    /// When the disk refuses; what was written is written over by the next call.
-    pub fn append(&mut self, partition: PartitionId, keys: &[KeyEntry]) -> Result<(), CheckpointError> {
-        let mut by_hour: BTreeMap<i64, Vec<u8>> = BTreeMap::new();
-        for entry in keys {
-            let hour = entry.at.event_time.div_euclid(HOUR_MS);
-            write_entry(by_hour.entry(hour).or_default(), entry);
+    /// When the place refuses; the next call goes on with the rest.
+    pub fn append(&mut self, partition: PartitionId, keys: &mut Vec<KeyEntry>) -> Result<(), CheckpointError> {
+        if keys.is_empty() {
+            return Ok(());
         }
-        // All files before any length, so that a failure leaves all as they were.
-        let mut grown = Vec::with_capacity(by_hour.len());
-        for (hour, bytes) in by_hour {
-            let before = self.files.get(&(partition, hour)).map_or(0, |file| file.length);
-            write_at(&self.path(partition, hour), before, &bytes)?;
-            grown.push((hour, before + u64::try_from(bytes.len()).unwrap_or(u64::MAX)));
+        fail_points::hit("dedup-append");
+        let mut by_hour: BTreeMap<i64, Vec<KeyEntry>> = BTreeMap::new();
+        for entry in keys.drain(..) {
+            by_hour.entry(entry.at.event_time.div_euclid(HOUR_MS)).or_default().push(entry);
         }
-        for (hour, length) in grown {
-            self.files.entry((partition, hour)).or_default().length = length;
+        while let Some((hour, entries)) = by_hour.pop_first() {
+            if let Err(error) = self.append_hour((partition, hour), &entries) {
+                // Within an hour they stay in order of arrival.
+                keys.extend(entries.into_iter().chain(by_hour.into_values().flatten()));
+                return Err(error);
+            }
         }
+        Ok(())
+    }
+
+    fn append_hour(&mut self, at: (PartitionId, i64), entries: &[KeyEntry]) -> Result<(), CheckpointError> {
+        let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+        entries.iter().for_each(|entry| write_entry(&mut bytes, entry));
+        let before = self.files.get(&at).cloned().unwrap_or_default();
+        let log = self.logs.append(&before.log, &format!("dedup-{}-{}.keys", at.0, at.1), &bytes)?;
+        self.files.insert(at, KeyFile { log, ..before });
         Ok(())
     }
 
@@ -121,6 +121,11 @@ impl DedupFiles {
         }
     }
 
+    /// No key is in the store on disk: it is another one than when the checkpoint was written.
+    pub fn forget_spilled(&mut self) {
+        self.files.values_mut().for_each(|file| file.spilled = 0);
+    }
+
     /// The keys of a partition as of the checkpoint, at which its watermark was `watermark`.
     ///
     /// # Errors
@@ -131,8 +136,7 @@ impl DedupFiles {
         self.files.retain(|(of, hour), _| *of != partition || !past_horizon(*hour, horizon, watermark));
         let mut all = SavedKeys::default();
         for ((_, hour), file) in self.files.iter().filter(|((of, _), _)| *of == partition) {
-            let begin = file.spilled.saturating_mul(wide(ENTRY_BYTES));
-            let bytes = read_between(&self.path(partition, *hour), begin, file.length)?;
+            let bytes = self.logs.read(&file.log, file.spilled.saturating_mul(wide(ENTRY_BYTES)))?;
             let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
             all.in_memory.extend(entries.iter().map(read_entry));
             if file.spilled > 0 {
@@ -149,6 +153,7 @@ impl DedupFiles {
         self.kept.push_back(watermarks);
         // Before this life has written as many as are kept, an older one may be of an earlier life.
         if self.kept.len() < self.kept_max {
+            self.logs.checkpoint_written();
             return BTreeMap::new();
         }
         while self.kept.len() > self.kept_max {
@@ -158,6 +163,7 @@ impl DedupFiles {
         for (partition, watermark) in &oldest {
             self.forget(*partition, *watermark);
         }
+        self.logs.checkpoint_written();
         oldest
     }
 
@@ -166,11 +172,9 @@ impl DedupFiles {
         let of_partition = self.files.keys().filter(|(of, hour)| *of == partition && is_past(*hour));
         let gone: Vec<i64> = of_partition.map(|(_, hour)| *hour).collect();
         for hour in gone {
-            self.files.remove(&(partition, hour));
-            // The checkpoint before this one may name it, and the next will not; a crash between
-            // leaves a file that nothing names.
-            if let Err(error) = fs::remove_file(self.path(partition, hour)) {
-                tracing::warn!(%error, partition, hour, "an old dedup file could not be removed");
+            // The checkpoint before this one may name it, and goes on without it.
+            if let Some(file) = self.files.remove(&(partition, hour)) {
+                self.logs.remove(file.log);
             }
         }
     }
@@ -204,74 +208,60 @@ fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> KeyEntry {
     }
 }
 
-/// Writes `bytes` at `length`, where the file then ends: what an interrupted run wrote after its last
-/// checkpoint is written over.
-fn write_at(path: &Path, length: u64, bytes: &[u8]) -> Result<(), CheckpointError> {
-    let io = |source| CheckpointError::Io { path: path.to_path_buf(), source };
-    let mut file = OpenOptions::new().create(true).write(true).truncate(false).open(path).map_err(io)?;
-    file.set_len(length).map_err(io)?;
-    file.seek(SeekFrom::Start(length)).map_err(io)?;
-    file.write_all(bytes).map_err(io)?;
-    file.sync_data().map_err(io)
-}
-
-fn read_between(path: &Path, begin: u64, end: u64) -> Result<Vec<u8>, CheckpointError> {
-    let io = |source| CheckpointError::Io { path: path.to_path_buf(), source };
-    let mut file = fs::File::open(path).map_err(io)?;
-    let found = file.metadata().map_err(io)?.len();
-    if found < end || begin > end {
-        let detail = format!("{found} bytes where the checkpoint says {begin} to {end}");
-        return Err(CheckpointError::Damaged { path: path.to_path_buf(), detail });
-    }
-    file.seek(SeekFrom::Start(begin)).map_err(io)?;
-    let mut bytes = Vec::new();
-    file.take(end - begin).read_to_end(&mut bytes).map_err(io)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::objects::Disk;
+    use crate::state::objects::faulty::Faulty;
 
     fn key(key: u128, event_time: i64) -> KeyEntry {
         let offset = i64::try_from(key).expect("small");
         KeyEntry { key, at: Sighting { event_time, offset }, came_again: key % 2 == 0 }
     }
 
-    fn files(dir: &Path, as_of: KeyFiles) -> DedupFiles {
-        DedupFiles::new(dir, HOUR_MS, 2, as_of)
+    fn disk(dir: &tempfile::TempDir) -> Arc<dyn Objects> {
+        Arc::new(Disk::open(dir.path()).expect("opens"))
+    }
+
+    fn files(objects: &Arc<dyn Objects>, as_of: KeyFiles) -> DedupFiles {
+        DedupFiles::open(objects, ("orders", HOUR_MS), 2, as_of).expect("opens")
     }
 
     #[test]
     fn keys_written_after_the_checkpoint_are_not_believed() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut before = files(dir.path(), KeyFiles::new());
-        before.append(0, &[key(1, 5), key(2, HOUR_MS + 5)]).expect("written");
+        let mut before = files(&disk(&dir), KeyFiles::new());
+        before.append(0, &mut vec![key(1, 5), key(2, HOUR_MS + 5)]).expect("written");
         let as_of = before.files().clone();
-        before.append(0, &[key(3, 6)]).expect("written");
-        let mut again = files(dir.path(), as_of);
+        before.append(0, &mut vec![key(3, 6)]).expect("written");
+        let mut again = files(&disk(&dir), as_of);
         assert_eq!(again.load(0, i64::MIN).expect("read").in_memory, [key(1, 5), key(2, HOUR_MS + 5)]);
-        again.append(0, &[key(4, 7)]).expect("written");
+        again.append(0, &mut vec![key(4, 7)]).expect("written");
         let found = again.load(0, i64::MIN).expect("read").in_memory;
         assert_eq!(found, [key(1, 5), key(4, 7), key(2, HOUR_MS + 5)]);
     }
 
     #[test]
-    fn keys_that_are_in_the_store_are_not_taken_into_memory() {
+    fn keys_that_are_in_the_store_are_not_taken_into_memory_unless_it_is_another_store() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut before = files(dir.path(), KeyFiles::new());
-        before.append(3, &[key(1, 5), key(2, 6), key(3, 7)]).expect("written");
+        let mut before = files(&disk(&dir), KeyFiles::new());
+        before.append(3, &mut vec![key(1, 5), key(2, 6), key(3, 7)]).expect("written");
         before.note_spilled(3, &BTreeMap::from([(0, 2)]));
-        let found = files(dir.path(), before.files().clone()).load(3, i64::MIN).expect("read");
+        let mut again = files(&disk(&dir), before.files().clone());
+        let found = again.load(3, i64::MIN).expect("read");
         assert_eq!(found.in_memory, [key(3, 7)]);
         assert_eq!(found.spilled, BTreeMap::from([(0, 2)]));
+        again.forget_spilled();
+        let found = again.load(3, i64::MIN).expect("read");
+        assert_eq!((found.in_memory.len(), found.spilled), (3, BTreeMap::new()));
     }
 
     #[test]
     fn an_hour_is_removed_only_when_no_kept_checkpoint_needs_it() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut files = files(dir.path(), KeyFiles::new());
-        files.append(0, &[key(1, 5)]).expect("written");
+        let mut files = files(&disk(&dir), KeyFiles::new());
+        files.append(0, &mut vec![key(1, 5)]).expect("written");
+        let as_of = files.files().clone();
         let at = |watermark| BTreeMap::from([(0, watermark)]);
         assert_eq!(files.checkpoint_written(at(2 * HOUR_MS - 1)), BTreeMap::new(), "an earlier life's may be kept");
         files.checkpoint_written(at(2 * HOUR_MS));
@@ -279,19 +269,40 @@ mod tests {
         files.checkpoint_written(at(2 * HOUR_MS));
         assert!(files.files().is_empty());
         // The two checkpoints that are kept name the file, and go on without it.
-        let as_of = KeyFiles::from([((0, 0), KeyFile { length: 32, spilled: 0 })]);
-        let mut again = DedupFiles::new(dir.path(), HOUR_MS, 2, as_of);
+        let mut again = self::files(&disk(&dir), as_of);
         assert!(again.load(0, 2 * HOUR_MS).expect("loads").in_memory.is_empty());
-        assert_eq!(fs::read_dir(dir.path()).expect("listed").count(), 0);
+        assert_eq!(disk(&dir).list("").expect("listed"), Vec::<String>::new());
     }
 
     #[test]
     fn a_file_that_is_shorter_than_the_checkpoint_says_is_damaged() {
         let dir = tempfile::tempdir().expect("folder");
-        let as_of = KeyFiles::from([((0, 0), KeyFile { length: 64, spilled: 0 })]);
-        let mut written = files(dir.path(), KeyFiles::new());
-        written.append(0, &[key(1, 5)]).expect("written");
-        let error = files(dir.path(), as_of).load(0, i64::MIN).expect_err("short").to_string();
+        let mut written = files(&disk(&dir), KeyFiles::new());
+        written.append(0, &mut vec![key(1, 5)]).expect("written");
+        let as_of = KeyFiles::from([(
+            (0, 0),
+            KeyFile { log: LogAt::whole("orders/dedup-0-0.keys".to_owned(), 64), spilled: 0 },
+        )]);
+        let error = files(&disk(&dir), as_of).load(0, i64::MIN).expect_err("short").to_string();
         assert!(error.contains("damaged"), "{error}");
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_taken_by_the_next_call() {
+        let dir = tempfile::tempdir().expect("folder");
+        let place = Faulty::new(disk(&dir));
+        let objects: Arc<dyn Objects> = Arc::clone(&place) as Arc<dyn Objects>;
+        let mut files = files(&objects, KeyFiles::new());
+        files.append(0, &mut vec![key(1, 5)]).expect("written");
+        let mut keys = vec![key(2, 6), key(3, HOUR_MS + 7)];
+        place.refuse(&["grow"]);
+        files.append(0, &mut keys).expect_err("is full");
+        assert_eq!(keys.len(), 2);
+        assert_eq!(files.load(0, i64::MIN).expect("read").in_memory, [key(1, 5)], "half of a key is not believed");
+        place.refuse(&[]);
+        files.append(0, &mut keys).expect("written");
+        assert!(keys.is_empty());
+        let found = files.load(0, i64::MIN).expect("read").in_memory;
+        assert_eq!(found, [key(1, 5), key(2, 6), key(3, HOUR_MS + 7)]);
     }
 }

@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use fjall::compaction::filter::{
     CompactionFilter, CompactionFilterResult, Context, Factory, ItemAccessor, Verdict,
@@ -66,6 +67,27 @@ impl DedupStore {
             opened: Mutex::new(None),
             past: Arc::default(),
         })
+    }
+
+    /// A name that no other store has, kept beside it: by it a checkpoint knows whether the keys that it
+    /// says are on disk are on this one. A store that has gone has lost its name too.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn identity(&self) -> Result<String, SpillError> {
+        let path = self.dir.with_extension("id");
+        let refused = |error: std::io::Error| SpillError { place: path.display().to_string(), detail: error.to_string() };
+        if self.dir.exists()
+            && let Ok(known) = std::fs::read_to_string(&path)
+            && !known.is_empty()
+        {
+            return Ok(known);
+        }
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let name = format!("{nanos:x}-{:x}", std::process::id());
+        std::fs::create_dir_all(self.dir.parent().unwrap_or(&self.dir)).map_err(refused)?;
+        std::fs::write(&path, &name).map_err(refused)?;
+        Ok(name)
     }
 
     /// The keys of one partition of a stream in a result space.

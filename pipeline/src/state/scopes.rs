@@ -1,9 +1,6 @@
 //! Every version of every scope there has been: a version that has been used must never mean something else.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array};
@@ -11,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use serde::{Deserialize, Serialize};
 
+use super::objects::Objects;
 use super::store::CheckpointError;
 use crate::sql::catalog::ScopeDefinition;
 
@@ -46,27 +44,30 @@ pub struct ScopeConflict {
     pub now: String,
 }
 
-/// The register, a file beside the checkpoints.
+/// Its name beside the checkpoints.
+const NAME: &str = "scopes.json";
+
+/// The register, an object beside the checkpoints.
 #[derive(Debug)]
 pub struct ScopeRegister {
-    path: PathBuf,
+    objects: Arc<dyn Objects>,
     known: BTreeMap<String, BTreeMap<u32, KnownScope>>,
 }
 
 impl ScopeRegister {
-    /// Reads the register in `dir`; an empty one if there is none.
+    /// Reads the register beside the checkpoints; an empty one if there is none.
     ///
     /// # Errors
     /// When it cannot be read. It is never passed over: it is what keeps a version from changing its meaning.
-    pub fn open(dir: &Path) -> Result<Self, CheckpointError> {
-        let path = dir.join("scopes.json");
-        let known = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| CheckpointError::Damaged { path: path.clone(), detail: error.to_string() })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(source) => return Err(CheckpointError::Io { path, source }),
+    pub fn open(objects: &Arc<dyn Objects>) -> Result<Self, CheckpointError> {
+        let known = match objects.read(NAME)? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
+                place: format!("{}/{NAME}", objects.place()),
+                detail: error.to_string(),
+            })?,
+            None => BTreeMap::new(),
         };
-        Ok(Self { path, known })
+        Ok(Self { objects: Arc::clone(objects), known })
     }
 
     /// Compares scopes with what their versions have said before.
@@ -106,12 +107,11 @@ impl ScopeRegister {
     }
 
     fn write(&self) -> Result<(), CheckpointError> {
-        let aside = self.path.with_extension("partial");
-        let io = |source| CheckpointError::Io { path: aside.clone(), source };
-        let text = serde_json::to_vec_pretty(&self.known).map_err(|error| io(error.into()))?;
-        let mut file = File::create(&aside).map_err(io)?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)?;
-        fs::rename(&aside, &self.path).map_err(io)
+        let text = serde_json::to_vec_pretty(&self.known).map_err(|error| CheckpointError::Damaged {
+            place: format!("{}/{NAME}", self.objects.place()),
+            detail: error.to_string(),
+        })?;
+        Ok(self.objects.write(NAME, &text)?)
     }
 
     /// The table `scopes`: every version there has been, with `is_current` for those in `current`.
@@ -171,10 +171,11 @@ mod tests {
     #[test]
     fn a_version_that_says_something_else_is_refused_with_both_hashes_also_after_a_restart() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut register = ScopeRegister::open(dir.path()).expect("opens");
+        let objects: Arc<dyn Objects> = Arc::new(crate::state::objects::Disk::open(dir.path()).expect("opens"));
+        let mut register = ScopeRegister::open(&objects).expect("opens");
         register.check(&scopes(1, "a")).expect("is new");
         register.learn(&scopes(1, "a")).expect("is written");
-        let again = ScopeRegister::open(dir.path()).expect("opens");
+        let again = ScopeRegister::open(&objects).expect("opens");
         again.check(&scopes(1, "a")).expect("is the same");
         again.check(&scopes(2, "b")).expect("is another version");
         let [conflict] = &again.check(&scopes(1, "b")).expect_err("has changed")[..] else { panic!("one conflict") };
@@ -187,7 +188,8 @@ mod tests {
     #[test]
     fn old_versions_stay_in_the_table_with_their_text() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut register = ScopeRegister::open(dir.path()).expect("opens");
+        let objects: Arc<dyn Objects> = Arc::new(crate::state::objects::Disk::open(dir.path()).expect("opens"));
+        let mut register = ScopeRegister::open(&objects).expect("opens");
         register.learn(&scopes(1, "a")).expect("is written");
         register.learn(&scopes(2, "b")).expect("is written");
         let table = register.table(&scopes(2, "b")).expect("a table");

@@ -1,248 +1,270 @@
-//! Checkpoints on local disk: written aside, synced, renamed; the newest few are kept.
+//! Checkpoints in their place: each whole or absent; the newest few are kept.
 //!
 //! ```text
 //! TIDEMARK │ version u32 │ length u64 │ xxh3 of the body u64 │ body
 //! ```
+//!
+//! | format | what it holds |
+//! |---|---|
+//! | 1 | one stream, in a folder of its own below this one |
+//! | 2 | all streams |
+//! | 3 | and their life cycles |
+//! | 4 | and since when partitions and views count |
+//! | 5 | logs in segments, behind the state; which store has the dedup keys that are not in memory |
+//!
+//! Format 4 is read, 1 to 3 were never released and are refused. All are of Arrow's row format as of
+//! Arrow 59. A file of each format that is read is kept in `tests/data/checkpoints`.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::checkpoint::{Checkpoint, decode};
+use super::objects::{ObjectError, Objects};
+use crate::fail_points;
 
 const MAGIC: &[u8; 8] = b"TIDEMARK";
-/// Version of the format. Version 1 held one stream, in a folder of its own below this one; from version 2
-/// on one holds all streams, from 3 on their life cycles, from 4 on since when partitions and views count.
-/// All are of Arrow's row format as of Arrow 59.
-const VERSION: u32 = 4;
+/// Version of the format that is written.
+const VERSION: u32 = 5;
+/// The oldest format that is read.
+const OLDEST: u32 = 4;
 const HEADER_BYTES: usize = 28;
+const EXTENSION: &str = ".checkpoint";
 
-/// What is wrong with a checkpoint or its folder.
+/// What is wrong with a checkpoint or its place.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The disk refused.
-    #[error("checkpoint {}: {source}", path.display())]
-    Io {
-        /// File or folder.
-        path: PathBuf,
-        /// The system's reason.
-        #[source]
-        source: io::Error,
-    },
+    /// The place refused.
+    #[error("checkpoints: {0}")]
+    Store(ObjectError),
     /// Another version of the program has written it.
-    #[error("checkpoint {} has format version {version}, this program reads {VERSION}; start the version that wrote it, or move the file away to compute everything again from the log", path.display())]
+    #[error("checkpoint {place} has format version {version}, this program reads {OLDEST} to {VERSION}; start the version that wrote it, or move the file away to compute everything again from the log")]
     UnknownVersion {
-        /// The file.
-        path: PathBuf,
+        /// The object.
+        place: String,
         /// Its version.
         version: u32,
     },
     /// The bytes are not what was written.
-    #[error("checkpoint {} is damaged: {detail}", path.display())]
+    #[error("checkpoint {place} is damaged: {detail}")]
     Damaged {
-        /// The file.
-        path: PathBuf,
+        /// The object.
+        place: String,
         /// What does not fit.
         detail: String,
     },
+    /// Someone else writes checkpoints here.
+    #[error("checkpoint {place} has been written by another process; one process a place may write")]
+    Taken {
+        /// The object.
+        place: String,
+    },
 }
 
-/// The checkpoints of a data folder.
+/// The checkpoints of a place.
 #[derive(Debug)]
 pub struct CheckpointStore {
-    dir: PathBuf,
+    objects: Arc<dyn Objects>,
     kept: usize,
     next: u64,
+    /// The numbers there are, ascending, so that no checkpoint lists the place.
+    known: Vec<u64>,
 }
 
 impl CheckpointStore {
-    /// Opens the folder, which is made if it is missing; `kept` is at least 1.
+    /// Opens the place; `kept` is at least 1.
     ///
     /// # Errors
-    /// When it cannot be made or read, or holds checkpoints of version 1.
-    pub fn open(dir: &Path, kept: usize) -> Result<Self, CheckpointError> {
-        let io = |source| CheckpointError::Io { path: dir.to_path_buf(), source };
-        fs::create_dir_all(dir).map_err(io)?;
-        refuse_first_version(dir)?;
-        let next = numbers(dir).map_err(io)?.last().map_or(1, |last| last + 1);
-        Ok(Self { dir: dir.to_path_buf(), kept, next })
+    /// When it cannot be read, or holds checkpoints of version 1.
+    pub fn open(objects: Arc<dyn Objects>, kept: usize) -> Result<Self, CheckpointError> {
+        let names = objects.list("")?;
+        refuse_first_version(objects.as_ref(), &names)?;
+        let known = numbers(&names);
+        let next = known.last().map_or(1, |last| last + 1);
+        Ok(Self { objects, kept, next, known })
     }
 
-    /// The folder.
+    /// The place.
     #[must_use]
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    pub fn objects(&self) -> &Arc<dyn Objects> {
+        &self.objects
     }
 
     /// Writes a body as the newest checkpoint; when this returns it survives a power cut.
     ///
     /// # Errors
-    /// When the disk refuses; the checkpoints before it are untouched.
+    /// When the place refuses; the checkpoints before it are untouched.
     pub fn save(&mut self, body: &[u8]) -> Result<(), CheckpointError> {
-        let path = self.path(self.next);
-        let aside = path.with_extension("partial");
-        let io = |source| CheckpointError::Io { path: aside.clone(), source };
-        let mut file = File::create(&aside).map_err(io)?;
-        let mut header = Vec::with_capacity(HEADER_BYTES);
-        header.extend_from_slice(MAGIC);
-        header.extend_from_slice(&VERSION.to_le_bytes());
-        header.extend_from_slice(&u64::try_from(body.len()).unwrap_or(u64::MAX).to_le_bytes());
-        header.extend_from_slice(&xxh3_64(body).to_le_bytes());
-        file.write_all(&header).and_then(|()| file.write_all(body)).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        fs::rename(&aside, &path).map_err(io)?;
-        sync_folder(&self.dir).map_err(io)?;
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&u64::try_from(body.len()).unwrap_or(u64::MAX).to_le_bytes());
+        bytes.extend_from_slice(&xxh3_64(body).to_le_bytes());
+        bytes.extend_from_slice(body);
+        let (number, name) = (self.next, name(self.next));
+        // Also when it fails: what is left of it, if anything is, keeps its number.
         self.next += 1;
+        if self.objects.write_if(&name, &bytes, None)?.is_none() {
+            return Err(CheckpointError::Taken { place: self.place(&name) });
+        }
+        self.known.push(number);
+        fail_points::hit("checkpoint-forget");
         self.forget_old();
         Ok(())
     }
 
-    /// The newest whole checkpoint; `None` when there is none. A damaged one is told and passed over
-    /// for the one before it, whose offsets lead to the same state.
+    /// The numbers of the checkpoints there are, ascending.
+    #[must_use]
+    pub fn numbers(&self) -> &[u64] {
+        &self.known
+    }
+
+    /// Reads one checkpoint.
     ///
     /// # Errors
-    /// When one has an unknown version, or all are damaged.
-    pub fn load(&self) -> Result<Option<Checkpoint>, CheckpointError> {
-        let io = |source| CheckpointError::Io { path: self.dir.clone(), source };
-        let mut damaged = None;
-        for number in numbers(&self.dir).map_err(io)?.into_iter().rev() {
-            match read(&self.path(number)) {
-                Ok(checkpoint) => return Ok(Some(checkpoint)),
-                Err(error @ CheckpointError::UnknownVersion { .. }) => return Err(error),
-                Err(error) => {
-                    tracing::error!(%error, "a checkpoint is passed over");
-                    damaged = Some(error);
-                }
-            }
+    /// When it is damaged, of an unknown version, or cannot be read.
+    pub fn read(&self, number: u64) -> Result<Checkpoint, CheckpointError> {
+        let place = self.place(&name(number));
+        let damaged = |detail: String| CheckpointError::Damaged { place: place.clone(), detail };
+        let Some(bytes) = self.objects.read(&name(number))? else { return Err(damaged("it is gone".to_owned())) };
+        let Some((header, body)) = bytes.split_at_checked(HEADER_BYTES) else {
+            return Err(damaged("it is shorter than its header".to_owned()));
+        };
+        let word = |from: usize| {
+            let mut raw = [0; 8];
+            header.iter().skip(from).zip(&mut raw).for_each(|(byte, to)| *to = *byte);
+            u64::from_le_bytes(raw)
+        };
+        if header.get(..8) != Some(MAGIC.as_slice()) {
+            return Err(damaged("it is no checkpoint".to_owned()));
         }
-        damaged.map_or(Ok(None), Err)
+        let version = u32::try_from(word(8) & 0xFFFF_FFFF).unwrap_or(u32::MAX);
+        if !(OLDEST..=VERSION).contains(&version) {
+            return Err(CheckpointError::UnknownVersion { place: place.clone(), version });
+        }
+        if word(12) != u64::try_from(body.len()).unwrap_or(u64::MAX) || word(20) != xxh3_64(body) {
+            return Err(damaged("its length or checksum is wrong".to_owned()));
+        }
+        let checkpoint = decode(version, body).map_err(damaged)?;
+        tracing::info!(number, version, "goes on from checkpoint {number} of format {version}");
+        Ok(checkpoint)
     }
 
-    fn path(&self, number: u64) -> PathBuf {
-        self.dir.join(format!("{number:012}.checkpoint"))
+    fn place(&self, name: &str) -> String {
+        format!("{}/{name}", self.objects.place())
     }
 
-    fn forget_old(&self) {
-        let Ok(all) = numbers(&self.dir) else { return };
-        for number in all.iter().take(all.len().saturating_sub(self.kept)) {
-            if let Err(error) = fs::remove_file(self.path(*number)) {
-                tracing::warn!(%error, number, "an old checkpoint could not be removed");
+    /// What cannot be removed is tried again after the next one.
+    fn forget_old(&mut self) {
+        while self.known.len() > self.kept
+            && let Some(number) = self.known.first().copied()
+        {
+            if let Err(error) = self.objects.delete(&name(number)) {
+                tracing::warn!(%error, number, "an old checkpoint could not be removed: {error}");
+                return;
             }
+            self.known.remove(0);
         }
     }
 }
 
-fn numbers(dir: &Path) -> io::Result<Vec<u64>> {
-    let mut all: Vec<u64> = fs::read_dir(dir)?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "checkpoint"))
-        .filter_map(|path| path.file_stem()?.to_str()?.parse().ok())
-        .collect();
+fn name(number: u64) -> String {
+    format!("{number:012}{EXTENSION}")
+}
+
+fn numbers(names: &[String]) -> Vec<u64> {
+    let mut all: Vec<u64> = names.iter().filter_map(|name| name.strip_suffix(EXTENSION)?.parse().ok()).collect();
     all.sort_unstable();
-    Ok(all)
+    all
 }
 
 /// Version 1 kept the checkpoints of each stream in a folder of its own. To pass over them would count
 /// the log again without a word.
-fn refuse_first_version(dir: &Path) -> Result<(), CheckpointError> {
-    let io = |source| CheckpointError::Io { path: dir.to_path_buf(), source };
-    for entry in fs::read_dir(dir).map_err(io)?.filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
-        if let Some(number) = numbers(&entry.path()).map_err(io)?.last() {
-            let path = entry.path().join(format!("{number:012}.checkpoint"));
-            return Err(CheckpointError::UnknownVersion { path, version: 1 });
+fn refuse_first_version(objects: &dyn Objects, names: &[String]) -> Result<(), CheckpointError> {
+    match names.iter().find(|name| name.contains('/') && name.ends_with(EXTENSION)) {
+        Some(name) => {
+            let place = format!("{}/{name}", objects.place());
+            Err(CheckpointError::UnknownVersion { place, version: 1 })
         }
+        None => Ok(()),
     }
-    Ok(())
-}
-
-fn sync_folder(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let bytes = fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_path_buf(), source })?;
-    let damaged = |detail: String| CheckpointError::Damaged { path: path.to_path_buf(), detail };
-    let Some((header, body)) = bytes.split_at_checked(HEADER_BYTES) else {
-        return Err(damaged("it is shorter than its header".to_owned()));
-    };
-    let word = |from: usize| {
-        let mut raw = [0; 8];
-        header.iter().skip(from).zip(&mut raw).for_each(|(byte, to)| *to = *byte);
-        u64::from_le_bytes(raw)
-    };
-    if header.get(..8) != Some(MAGIC.as_slice()) {
-        return Err(damaged("it is no checkpoint".to_owned()));
-    }
-    let version = u32::try_from(word(8) & 0xFFFF_FFFF).unwrap_or(u32::MAX);
-    if version != VERSION {
-        return Err(CheckpointError::UnknownVersion { path: path.to_path_buf(), version });
-    }
-    if word(12) != u64::try_from(body.len()).unwrap_or(u64::MAX) || word(20) != xxh3_64(body) {
-        return Err(damaged("its length or checksum is wrong".to_owned()));
-    }
-    decode(body).map_err(damaged)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::checkpoint::{StreamToSave, encode};
+    use crate::state::checkpoint::{StreamToSave, encode, encode_logs};
+    use crate::state::objects::Disk;
 
     fn body(name: &str) -> Vec<u8> {
-        let (partitions, dedup, journals) = (&Default::default(), &Default::default(), &Default::default());
-        encode(&[StreamToSave { name, hash: "h", partitions, dedup, journals }], &[]).expect("encodes")
+        let streams = [StreamToSave { name, hash: "h", partitions: &Default::default() }];
+        encode_logs(encode(&streams, &[]).expect("encodes"), "keys", &[])
     }
 
-    fn stream_of(store: &CheckpointStore) -> String {
-        store.load().expect("loads").expect("one").streams.into_keys().next().expect("a stream")
+    fn open(dir: &tempfile::TempDir, kept: usize) -> Result<CheckpointStore, CheckpointError> {
+        CheckpointStore::open(Arc::new(Disk::open(dir.path()).expect("opens")), kept)
     }
 
     #[test]
-    fn the_newest_whole_checkpoint_is_taken_and_a_damaged_one_passed_over() {
+    fn a_checkpoint_with_a_wrong_bit_or_a_missing_end_is_named_as_damaged() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut store = CheckpointStore::open(dir.path(), 3).expect("opens");
+        let mut store = open(&dir, 3).expect("opens");
         store.save(&body("first")).expect("saves");
-        store.save(&body("second")).expect("saves");
-        let newest = store.path(2);
-        assert_eq!(stream_of(&store), "second");
-        let mut bytes = fs::read(&newest).expect("read");
-        *bytes.last_mut().expect("bytes") ^= 1;
-        fs::write(&newest, bytes).expect("written");
-        assert_eq!(stream_of(&store), "first");
+        assert!(store.read(1).expect("reads").streams.contains_key("first"));
+        let path = dir.path().join(name(1));
+        let whole = std::fs::read(&path).expect("read");
+        let mut wrong = whole.clone();
+        *wrong.last_mut().expect("bytes") ^= 1;
+        for bytes in [wrong.as_slice(), &whole[..whole.len() - 1], &whole[..20], &[]] {
+            std::fs::write(&path, bytes).expect("written");
+            let error = store.read(1).expect_err("damaged").to_string();
+            assert!(error.contains("000000000001.checkpoint is damaged"), "{error}");
+        }
     }
 
     #[test]
     fn an_unknown_version_is_refused_with_its_number() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut store = CheckpointStore::open(dir.path(), 3).expect("opens");
+        let mut store = open(&dir, 3).expect("opens");
         store.save(&body("a")).expect("saves");
-        let mut bytes = fs::read(store.path(1)).expect("read");
-        bytes[8] = 9;
-        fs::write(store.path(1), bytes).expect("written");
-        let error = store.load().expect_err("unknown").to_string();
-        assert!(error.contains("version 9"), "{error}");
+        let path = dir.path().join(name(1));
+        let mut bytes = std::fs::read(&path).expect("read");
+        for version in [3, 9] {
+            bytes[8] = version;
+            std::fs::write(&path, &bytes).expect("written");
+            let error = store.read(1).expect_err("unknown").to_string();
+            assert!(error.contains(&format!("version {version}")), "{error}");
+        }
     }
 
     #[test]
     fn checkpoints_of_the_first_version_in_their_own_folders_are_refused_with_its_number() {
         let dir = tempfile::tempdir().expect("folder");
-        fs::create_dir(dir.path().join("orders")).expect("folder");
-        fs::write(dir.path().join("orders/000000000007.checkpoint"), b"TIDEMARK").expect("written");
-        let error = CheckpointStore::open(dir.path(), 3).expect_err("old").to_string();
+        std::fs::create_dir(dir.path().join("orders")).expect("folder");
+        std::fs::write(dir.path().join("orders/000000000007.checkpoint"), b"TIDEMARK").expect("written");
+        let error = open(&dir, 3).expect_err("old").to_string();
         assert!(error.contains("version 1") && error.contains("orders/000000000007"), "{error}");
     }
 
     #[test]
     fn only_the_newest_are_kept() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut store = CheckpointStore::open(dir.path(), 2).expect("opens");
+        let mut store = open(&dir, 2).expect("opens");
         for name in ["a", "b", "c"] {
             store.save(&body(name)).expect("saves");
         }
-        assert_eq!(numbers(dir.path()).expect("listed"), [2, 3]);
+        assert_eq!(store.numbers(), [2, 3]);
+        assert_eq!(open(&dir, 2).expect("opens").numbers(), [2, 3]);
+    }
+
+    #[test]
+    fn of_two_processes_that_write_here_one_is_told() {
+        let dir = tempfile::tempdir().expect("folder");
+        let (mut one, mut other) = (open(&dir, 3).expect("opens"), open(&dir, 3).expect("opens"));
+        one.save(&body("one")).expect("saves");
+        let error = other.save(&body("other")).expect_err("is taken").to_string();
+        assert!(error.contains("another process"), "{error}");
+        assert!(one.read(1).expect("whole").streams.contains_key("one"));
     }
 }

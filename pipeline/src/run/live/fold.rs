@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::catcher::Catcher;
+use crate::fail_points;
 use crate::ledger::{Gauge, LedgerKind};
 use crate::model::{Offset, PartitionId};
+use crate::run::checkpoints::Backlog;
 use crate::run::partition::space::Waiting;
 use crate::run::partition::{PartitionDrain, PartitionRun};
 use crate::source::PartitionReader;
@@ -35,6 +37,8 @@ pub(super) struct Owned {
     retry_at: Option<Instant>,
     /// Which ledgers have no room.
     gauge: Arc<Gauge>,
+    /// How much waits for a checkpoint.
+    backlog: Arc<Backlog>,
     /// The full ledger its last batch wrote into; it is read again when there is room.
     waits_for: Option<LedgerKind>,
 }
@@ -208,14 +212,16 @@ impl Owned {
         reader: Box<dyn PartitionReader>,
         run: PartitionRun,
         gauge: Arc<Gauge>,
+        backlog: Arc<Backlog>,
     ) -> Self {
         let joining = Vec::new();
-        Self { stream, reader, run, joining, gauge, problem: None, retry_at: None, waits_for: None, broken: None }
+        Self { stream, reader, run, joining, gauge, backlog, problem: None, retry_at: None, waits_for: None, broken: None }
     }
 
     /// Reads and folds one batch; how many records it was.
     fn read(&mut self, records_max: usize) -> usize {
-        if self.broken.is_some() || self.retry_at.is_some_and(|at| Instant::now() < at) {
+        // Not reading is what pauses a partition; its source holds no more than its own queue.
+        if self.backlog.is_full() || self.broken.is_some() || self.retry_at.is_some_and(|at| Instant::now() < at) {
             return 0;
         }
         let before = self.run.for_ledgers();
@@ -223,12 +229,16 @@ impl Owned {
             return 0;
         }
         self.take_over(records_max);
+        fail_points::hit("source-read");
         let run = &mut self.run;
         let outcome = self.reader.read(records_max, Duration::ZERO, &mut |record| run.take(record));
         if let Err(error) = run.process() {
             // The batch is gone: to go on would leave records out without a word.
             self.broken = Some(error.strip_backtrace());
             return 0;
+        }
+        if matches!(&outcome, Ok(outcome) if outcome.records > 0) {
+            fail_points::hit("fold");
         }
         let now = self.run.for_ledgers();
         self.waits_for = now.since(before).find(|ledger| self.gauge.is_full(*ledger));

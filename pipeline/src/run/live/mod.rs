@@ -30,12 +30,15 @@ pub use self::reload::{ReloadError, Reloaded};
 use super::build::{ViewToRun, partition_run};
 use super::partition::Place;
 use super::publisher::{Publisher, PublisherLimits, view_info, views_to_run};
+use super::checkpoints::Backlog;
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
 use crate::config::PipelineConfig;
 use crate::admit::Overflow;
 use crate::ledger::{LedgerError, LedgerStore, LedgerWriter, Limits};
 use crate::results::{Mode, Results};
+use crate::state::CheckpointError;
 use crate::state::dedup_store::DedupStore;
+use crate::state::objects;
 use crate::source::{Source, SourceError};
 use crate::sql::Catalog;
 use crate::state::scopes::ScopeConflict;
@@ -142,13 +145,15 @@ pub fn start(
     };
     let ledgers = LedgerWriter::new(Arc::clone(&store), LIVE, limits);
     let mut publisher = Publisher::new(&catalog, self::limits(config), ledgers).map_err(views_error)?;
-    let dir = config.data_dir.join("checkpoints");
+    let objects = objects::open(&config.checkpoint_store, &config.checkpoint_s3).map_err(CheckpointError::from);
+    let objects = objects.map_err(SavingError::from)?;
+    let backlog = Backlog::new(config.checkpoint_waiting_bytes_max);
     // A quarter of the memory for dedup keys holds the filters of those on disk.
     let cache_bytes = u64::try_from(config.dedup_memory_bytes_max / 4).unwrap_or(u64::MAX);
     let keys = DedupStore::new(&config.data_dir.join("dedup"), cache_bytes);
     let keys_max = Overflow::keys_within(config.dedup_memory_bytes_max / 4 * 3 / partition_count.max(1));
     let (mut saving, mut resumed) =
-        Saving::open((&dir, config.checkpoints_kept), (keys, keys_max), &to_read, &mut publisher)?;
+        Saving::open((&objects, config.checkpoints_kept), (keys, keys_max), &to_read, &mut publisher, backlog)?;
     saving.scopes().check(&catalog.scopes).map_err(StartError::Scopes)?;
     saving.learn_scopes(&catalog.scopes).map_err(SavingError::from)?;
     let unfilled = publisher.remove(&resumed.unfilled);
@@ -159,6 +164,7 @@ pub fn start(
     let infos = catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
     let results = Results::new(epoch(), mode, infos);
     results.set_ledgers(store);
+    saving.go_to_background().map_err(StartError::Threads)?;
     let folds =
         Folds::spawn(partitions, config.fold_threads, config.batch_records_max).map_err(StartError::Threads)?;
     let (events, inbox) = unbounded();
@@ -274,7 +280,7 @@ fn owned(
         // Entries of records that are about to be read again are about to be written again.
         publisher.ledgers.store().rewind(LIVE, (stream, *partition), from.unwrap_or(0))?;
         let reader = source.open(*partition, from).map_err(failed)?;
-        all.push(Owned::new(stream.clone(), reader, run, publisher.ledgers.gauge()));
+        all.push(Owned::new(stream.clone(), reader, run, publisher.ledgers.gauge(), Arc::clone(saving.backlog())));
     }
     publisher.streams.entry(stream.clone()).or_default().topic = source.origin().to_owned();
     Ok(all)

@@ -2,7 +2,7 @@
 //! publishes does what it is told.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -13,10 +13,14 @@ use super::logs::Grown;
 use super::reload::{ReloadError, Reloaded};
 use super::{StreamInput, now_ms};
 use crate::config::PipelineConfig;
+use crate::fail_points;
 use crate::results::{Results, State, Status};
 use crate::run::publisher::{Moment, Publisher};
-use crate::run::saving::{Saving, SavingError};
+use crate::run::saving::Saving;
 use crate::sql::Catalog;
+
+/// How long the end waits for a last checkpoint; what it lacks is read again after the next start.
+const LAST_MAX: Duration = Duration::from_secs(20);
 
 /// What the publishing thread is told.
 pub(super) enum Event {
@@ -77,25 +81,29 @@ impl PublishLoop {
             {
                 next = self.told(event);
             }
-            let at_end = !matches!(next, Next::GoOn);
-            if at_end || saved.elapsed() >= self.config.checkpoint_every {
-                if matches!(next, Next::Stop) {
-                    next = self.publish();
+            match &next {
+                Next::GoOn => {}
+                Next::Stop => {
+                    if let Next::Broken(problem) = self.publish() {
+                        self.broken(&problem);
+                    } else {
+                        self.save_last();
+                    }
+                    break;
                 }
-                if !matches!(next, Next::Broken(_)) {
-                    self.save();
+                Next::Broken(problem) => {
+                    self.broken(problem);
+                    break;
                 }
+            }
+            self.hear_of_checkpoint(Duration::ZERO);
+            if saved.elapsed() >= self.config.checkpoint_every && self.save() {
                 saved = Instant::now();
-            }
-            if let Next::Broken(problem) = &next {
-                self.broken(problem);
-            }
-            if at_end {
-                break;
             }
             due = (due + self.config.publish_every).max(Instant::now());
         }
         self.folds.stop();
+        self.saving.stop();
     }
 
     fn told(&mut self, event: Event) -> Next {
@@ -109,7 +117,7 @@ impl PublishLoop {
             Event::Grown(grown) => self.grown.push(grown),
             Event::PartitionCount { stream, before, now } => {
                 // What has been read up to here is right.
-                self.save();
+                self.save_last();
                 return Next::Broken(format!(
                     "stream {stream} had {before} partitions and has {now} now: figures of another partitioning \
                      are other figures; declare 'on-partition-added' = 'accept' in the stream to take added ones in, \
@@ -138,6 +146,8 @@ impl PublishLoop {
                 return Next::Broken(error);
             }
         }
+        self.saving.weigh();
+        fail_points::hit("publish");
         let replaced = self.publisher.show_joined();
         self.folds.forget(&replaced);
         self.take_in_grown();
@@ -147,6 +157,8 @@ impl PublishLoop {
             Ok(cut) => {
                 metrics::histogram!("tidemark_publish_seconds").record(begun.elapsed().as_secs_f64());
                 self.results.publish(cut);
+                fail_points::hit("published");
+                waiting.extend(self.saving.alarms());
                 let status = self.freshness.status(&self.publisher, problem, waiting);
                 self.results.set_status(status);
                 Next::GoOn
@@ -175,26 +187,33 @@ impl PublishLoop {
         Moment { now_ms: now_ms(), quiet: self.freshness.quiet(), idle_after: self.config.idle_after }
     }
 
-    fn save(&mut self) {
-        let begun = Instant::now();
-        match self.save_in_order() {
-            Ok(()) => metrics::histogram!("tidemark_checkpoint_seconds").record(begun.elapsed().as_secs_f64()),
+    /// Begins a checkpoint of the last cut. `false` while the one before is still being written: then this
+    /// one is late, and nobody waits for it.
+    fn save(&mut self) -> bool {
+        match self.saving.begin(&mut self.publisher) {
+            Ok(begun) => begun,
             Err(error) => {
                 // The wall goes on; health says so, and the next checkpoint holds everything.
-                metrics::counter!("tidemark_checkpoint_failures").increment(1);
-                tracing::error!(%error, "the checkpoint was not written: {error}");
+                self.saving.refused(&error);
+                true
             }
         }
     }
-}
 
-impl PublishLoop {
-    /// The entries of records before the checkpoint first, since those records are not read again.
-    fn save_in_order(&mut self) -> Result<(), SavingError> {
-        self.publisher.ledgers.persist()?;
-        self.saving.save(&self.publisher)?;
-        let offsets = self.publisher.streams.iter().map(|(name, stream)| (name.clone(), stream.offsets()));
-        self.publisher.ledgers.checkpoint_written(offsets.collect())?;
-        Ok(())
+    /// Takes note of a checkpoint that has been written.
+    fn hear_of_checkpoint(&mut self, patience: Duration) {
+        let Some(written) = self.saving.finished(patience) else { return };
+        if let Err(error) = self.publisher.ledgers.checkpoint_written(written.offsets) {
+            tracing::error!(%error, "what ended in the ledgers was not forgotten: {error}");
+        }
+    }
+
+    /// Writes a checkpoint and waits for it.
+    fn save_last(&mut self) {
+        self.hear_of_checkpoint(LAST_MAX);
+        if !self.save() {
+            tracing::error!("the last checkpoint was not written: the one before it has not come to an end");
+        }
+        self.hear_of_checkpoint(LAST_MAX);
     }
 }

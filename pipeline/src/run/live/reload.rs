@@ -194,7 +194,7 @@ impl PublishLoop {
             run.begins_at(grown.first);
         }
         self.publisher.add_partition(&grown.stream, grown.partition, now_ms());
-        self.folds.own(Owned::new(grown.stream, grown.reader, run, self.publisher.ledgers.gauge()));
+        self.folds.own(Owned::new(grown.stream, grown.reader, run, self.publisher.ledgers.gauge(), Arc::clone(self.saving.backlog())));
         Ok(())
     }
 

@@ -110,15 +110,12 @@ impl Objects for Disk {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError> {
         let path = self.path_to_write(name)?;
         let aside = path.with_added_extension(ASIDE);
-        let mut file = File::create(&aside).map_err(|error| failed("create", &aside, &error))?;
-        let (front, back) = bytes.split_at(bytes.len() / 2);
-        let failed_write = |error: io::Error| failed("write", &aside, &error);
-        file.write_all(front).map_err(failed_write)?;
-        // Half of it is there when a test ends the process here.
-        fail_points::hit("checkpoint-write");
-        file.write_all(back).map_err(failed_write)?;
-        file.sync_all().map_err(|error| failed("sync", &aside, &error))?;
-        drop(file);
+        let written = write_aside(&aside, bytes);
+        if written.is_err() {
+            // On a full disk it would be in the way of the next one; that it cannot be removed says nothing new.
+            let _gone = fs::remove_file(&aside);
+        }
+        written?;
         fail_points::hit("checkpoint-rename");
         fs::rename(&aside, &path).map_err(|error| failed("rename", &aside, &error))?;
         fail_points::hit("checkpoint-renamed");
@@ -166,6 +163,17 @@ impl Objects for Disk {
             _ => Ok(()),
         }
     }
+}
+
+fn write_aside(aside: &Path, bytes: &[u8]) -> Result<(), ObjectError> {
+    let mut file = File::create(aside).map_err(|error| failed("create", aside, &error))?;
+    let (front, back) = bytes.split_at(bytes.len() / 2);
+    let refused = |error: io::Error| failed("write", aside, &error);
+    file.write_all(front).map_err(refused)?;
+    // Half of it is there when a test ends the process here.
+    fail_points::hit("checkpoint-write");
+    file.write_all(back).map_err(refused)?;
+    file.sync_all().map_err(|error| failed("sync", aside, &error))
 }
 
 /// Of the contents: whoever writes conditionally puts something into them that never comes again.

@@ -77,7 +77,12 @@ impl Objects for Faulty {
     }
 
     fn write_if(&self, name: &str, bytes: &[u8], was: Option<&Tag>) -> Result<Option<Tag>, ObjectError> {
+        self.linger();
         self.check("write", name)?;
+        if let Err(error) = self.check("torn", name) {
+            self.inner.write(name, &bytes[..bytes.len() / 2])?;
+            return Err(error);
+        }
         self.inner.write_if(name, bytes, was)
     }
 
