@@ -241,7 +241,7 @@ mod tests {
             "CREATE MATERIALIZED VIEW day WITH ('allowed-lateness' = '1 min') AS SELECT window_start, SUM(amount) AS n \
              FROM TUMBLE(orders, at, INTERVAL '1' DAY) GROUP BY window_start, window_end;",
         );
-        Catalog::load(folder.path(), &BTreeMap::new()).map_err(serving::together).expect("plans")
+        tidemark_pipeline::run::reference::catalog(folder.path(), &BTreeMap::new(), Default::default()).map_err(serving::together).expect("plans")
     }
 
     fn args(date: Option<&str>, until: Option<&str>) -> CloseDayArgs {

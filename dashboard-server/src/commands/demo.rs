@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     fn check(sql_dir: &std::path::Path, stream: &str) -> anyhow::Result<()> {
-        let catalog = Catalog::load(sql_dir, &std::collections::BTreeMap::new()).map_err(serving::together)?;
+        let catalog = tidemark_pipeline::run::reference::catalog(sql_dir, &std::collections::BTreeMap::new(), Default::default()).map_err(serving::together)?;
         let mut generator = Generator::new(GeneratorOptions::default()).expect("valid");
         refuse_another_schema(&mut generator, &catalog, stream)
     }

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidemark_pipeline::run::publisher::view_info;
-use tidemark_pipeline::sql::{Catalog, SqlError, StreamDefinition};
+use tidemark_pipeline::run::reference::catalog;
+use tidemark_pipeline::sql::{Catalog, SqlError, StateBounds, StreamDefinition};
 
 use super::{ConfigArgs, DoorArgs};
 use crate::config::{Config, ConfigError, RawConfig};
@@ -40,8 +41,9 @@ pub(super) fn prepared(
     let sql_dir = overrides.sql_dir.clone().unwrap_or_else(|| PathBuf::from(&raw.sql_dir));
     let config =
         Config::check(raw.clone(), overrides).map_err(|error| mistakes.extend(error.mistakes)).ok();
-    let catalog = Catalog::load(&sql_dir, &raw.streams)
-        .map_err(|errors| mistakes.extend(blamed(&sql_dir, &raw, &errors)))
+    let bounds = config.as_ref().map(|config| config.pipeline.state_bounds).unwrap_or_default();
+    let catalog = catalog(&sql_dir, &raw.streams, bounds)
+        .map_err(|errors| mistakes.extend(blamed((&sql_dir, bounds), &raw, &errors)))
         .ok();
     if let Some(catalog) = &catalog {
         mistakes.extend(screens(&sql_dir, catalog));
@@ -81,12 +83,12 @@ fn of_source(raw: &RawConfig, stream: &StreamDefinition, found: &SourceMistake) 
 }
 
 /// The mistakes of a catalogue, those of the config file at their place there.
-fn blamed(sql_dir: &Path, raw: &RawConfig, errors: &[SqlError]) -> Vec<String> {
+fn blamed((sql_dir, bounds): (&Path, StateBounds), raw: &RawConfig, errors: &[SqlError]) -> Vec<String> {
     let lines = |errors: &[SqlError]| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
     if raw.streams.is_empty() {
         return lines(errors);
     }
-    let (plain, own) = match Catalog::load(sql_dir, &BTreeMap::new()) {
+    let (plain, own) = match catalog(sql_dir, &BTreeMap::new(), bounds) {
         Ok(catalog) => (Some(catalog), Vec::new()),
         Err(own) => (None, own),
     };
@@ -110,7 +112,7 @@ fn blamed(sql_dir: &Path, raw: &RawConfig, errors: &[SqlError]) -> Vec<String> {
                 stream.clone(),
                 BTreeMap::from([(option.clone(), value.clone())]),
             )]);
-            let Err(found) = Catalog::load(sql_dir, &alone) else { continue };
+            let Err(found) = catalog(sql_dir, &alone, bounds) else { continue };
             // The first is the mistake; what follows it are views that miss their stream.
             let new = found.iter().find(|error| error.line > 0 && !own.contains(error));
             let place = written.options.get(option).unwrap_or(&written.place);

@@ -1,11 +1,11 @@
 //! The folder `sql/` as a whole: streams, scopes, views and reference tables, checked together.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::execution::context::SessionContext;
@@ -14,38 +14,25 @@ use sha2::{Digest as _, Sha256};
 
 use super::cut::reads_stream;
 use super::error::SqlError;
+use super::folder::read_folder;
 use super::lifecycle;
 use super::options::{self, Options, Retention};
 use super::over_results::{OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
-use super::script::{self, Statement, StatementKind, TableStatement, ViewStatement};
+use super::script::{Statement, StatementKind, TableStatement, ViewStatement};
 use super::refusal::located;
+pub use super::scope::ScopeDefinition;
+use super::scope::{head, hex, scope_of};
 use super::session::{ResultTable, StreamTable, analyzed, message_of, new_session, tables_of};
 use super::state_estimate::{GROUPS_OPTION, StateBounds, StateEstimate, VALUES_OPTION};
 use super::stream::StreamDefinition;
 use super::stream_plan::StreamPlan;
+pub use super::system_tables::system_tables;
+use super::window_function::WindowKind;
 use crate::config::StreamOverrides;
-use crate::lifecycle::Counts;
 use crate::model::Zone;
 use crate::results::published::schema_with_papers;
 use crate::results::snapshot::Bilingual;
-
-/// A scope: the rule for what counts, with its version and definition.
-#[derive(Debug, Clone)]
-pub struct ScopeDefinition {
-    /// Name in SQL.
-    pub name: String,
-    /// Version, from the head of its file.
-    pub version: u32,
-    /// What it counts, in Chinese and English.
-    pub definition: Bilingual,
-    /// SHA-256 of its text, in hex.
-    pub hash: String,
-    /// Its statement.
-    pub text: String,
-    /// File, line and column of it.
-    pub place: String,
-}
 
 /// A continuous query that is kept up to date.
 #[derive(Debug, Clone)]
@@ -62,6 +49,8 @@ pub struct ViewDefinition {
     pub allowed_lateness: i64,
     /// How much the snapshot holds.
     pub retention: Retention,
+    /// Bytes of state at which it is stopped.
+    pub state_bytes_max: u64,
     /// Title in Chinese and English.
     pub title: Bilingual,
     /// Unit of its measure.
@@ -126,34 +115,6 @@ const VIEW_OPTIONS: [&str; 4] =
 /// Rows a view holds when it does not say.
 const DEFAULT_RETENTION: Retention = Retention::Rows(10_000);
 
-/// The engine's own tables, as views and analysts see them.
-#[must_use]
-pub fn system_tables() -> Vec<(&'static str, SchemaRef)> {
-    let text = |name: &str| Field::new(name, DataType::Utf8, false);
-    let count = |name: &str| Field::new(name, DataType::Int64, false);
-    let records = ["read", "accepted", "duplicate", "rejected", "shadow", "control", "misplaced"].map(count);
-    let sources = ["read", "accepted", "duplicate", "rejected", "late"].map(count);
-    let views = ["accepted", "counted", "filtered", "late"].map(count);
-    let mut records_fields = vec![text("stream"), Field::new("partition", DataType::Int32, false)];
-    records_fields.extend(records);
-    let mut orders_fields = vec![text("stream"), Field::new("partition", DataType::Int32, false)];
-    orders_fields.extend(Counts::NAMES.map(count));
-    let mut views_fields = vec![text("view"), text("stream"), Field::new("partition", DataType::Int32, false)];
-    views_fields.extend(views);
-    let mut sources_fields = vec![
-        text("stream"),
-        Field::new("partition", DataType::Int32, false),
-        Field::new("value", DataType::Utf8, true),
-    ];
-    sources_fields.extend(sources);
-    vec![
-        ("records_accounted", Arc::new(Schema::new(records_fields))),
-        ("views_accounted", Arc::new(Schema::new(views_fields))),
-        ("lifecycle_accounted", Arc::new(Schema::new(orders_fields))),
-        ("sources_accounted", Arc::new(Schema::new(sources_fields))),
-    ]
-}
-
 impl Catalog {
     /// An empty catalogue with the engine's own tables.
     #[must_use]
@@ -170,14 +131,6 @@ impl Catalog {
             reference: BTreeMap::new(),
             bounds: StateBounds::default(),
         }
-    }
-
-    /// Reads and plans a folder within the default bounds.
-    ///
-    /// # Errors
-    /// As [`Catalog::load_with`].
-    pub fn load(dir: &Path, overrides: &StreamOverrides) -> Result<Self, Vec<SqlError>> {
-        Self::load_with(dir, overrides, StateBounds::default(), &crate::run::reference::read)
     }
 
     /// Reads and plans a folder; `read_rows` reads its reference tables.
@@ -405,6 +358,12 @@ impl Catalog {
                 let message = "'allowed-lateness' on windows over windows: a late record is judged by the inner window; keep the inner windows as a view of their own";
                 return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
             }
+            let is_session = plan.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
+            if is_session && allowed_lateness > 0 {
+                let message = "'allowed-lateness' on SESSION: a late record may make one session of two that have both been \
+                               told; give the stream's WATERMARK a longer delay, or use a TUMBLE, HOP or CUMULATE";
+                return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+            }
             let estimate = StateEstimate::of(plan, allowed_lateness, retention, bounds)
                 .map_err(|error| vec![located(statement, &view.query, &error)])?;
             if let Some(message) = estimate.refusal(bounds) {
@@ -422,6 +381,7 @@ impl Catalog {
             scope,
             allowed_lateness,
             retention,
+            state_bytes_max: bounds.bytes_max,
             title: Bilingual {
                 zh: head(statement, "title.zh").unwrap_or_default(),
                 en: head(statement, "title.en").unwrap_or_default(),
@@ -447,7 +407,9 @@ impl Catalog {
             let over = OverResults::new(&state, logical, &|name| self.level_of(name));
             return over.map(|over| ViewQuery::Results(Arc::new(over))).map_err(|error| failed(&error));
         }
-        let plan = self.plan(logical).map_err(|error| failed(&error))?;
+        let mut plan = self.plan(logical).map_err(|error| failed(&error))?;
+        // Its rows are kept, so its windows must close, and what comes after that is late.
+        plan.passes_late = false;
         if matches!(plan.shape, super::plan::Shape::Pass) {
             let message = "a materialized view needs GROUP BY or a window; a plain SELECT would grow for ever";
             return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
@@ -545,58 +507,6 @@ fn read<T>(
     }
 }
 
-/// The statements of a folder's files, in the order of their names; none if it does not exist.
-fn read_folder(dir: &Path, errors: &mut Vec<SqlError>) -> Vec<Statement> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
-        .collect();
-    files.sort();
-    let mut all = Vec::new();
-    for file in files {
-        let parsed = std::fs::read_to_string(&file)
-            .map_err(|error| SqlError::of_file(&file, format!("cannot be read: {error}")))
-            .and_then(|text| script::parse(&file, &text));
-        match parsed {
-            Ok(statements) => all.extend(statements),
-            Err(error) => errors.push(error),
-        }
-    }
-    all
-}
-
-/// The value of `-- key: value` in the comment before a statement.
-fn head(statement: &Statement, key: &str) -> Option<String> {
-    let value = statement.comment.iter().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
-    Some(value.trim().to_owned())
-}
-
-fn scope_of(statement: &Statement, view: &ViewStatement) -> Result<ScopeDefinition, SqlError> {
-    let wrong = |message: String| SqlError::at(&statement.file, statement.place, message);
-    let declared = head(statement, "scope").ok_or_else(|| {
-        wrong(format!("the scope needs a head: -- scope: {}@1, -- zh: …, -- en: …", view.name))
-    })?;
-    let (name, version) = declared
-        .split_once('@')
-        .and_then(|(name, version)| Some((name, version.parse().ok()?)))
-        .ok_or_else(|| wrong(format!("'-- scope: {declared}' is not NAME@VERSION")))?;
-    if name != view.name {
-        return Err(wrong(format!("the head says scope {name}, the statement {}", view.name)));
-    }
-    let definition = Bilingual {
-        zh: head(statement, "zh").unwrap_or_default(),
-        en: head(statement, "en").unwrap_or_default(),
-    };
-    if definition.zh.is_empty() || definition.en.is_empty() {
-        return Err(wrong("the scope's head needs its definition in both languages: -- zh: … and -- en: …".to_owned()));
-    }
-    let hash = hex(&Sha256::digest(statement.text.as_bytes()));
-    let place = format!("{}:{}:{}", statement.file.display(), statement.place.line, statement.place.column);
-    Ok(ScopeDefinition { name: view.name.clone(), version, definition, hash, text: statement.text.clone(), place })
-}
-
 /// Whether a plan reads a table or view of this name.
 fn reads(plan: &LogicalPlan, name: &str) -> bool {
     let mut found = false;
@@ -609,8 +519,4 @@ fn reads(plan: &LogicalPlan, name: &str) -> bool {
         Ok(TreeNodeRecursion::Continue)
     });
     found
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -17,6 +17,8 @@ pub mod refusal;
 pub mod aggregates;
 pub mod window_function;
 pub mod slot;
+pub mod aggregate_plan;
+mod roles;
 pub mod plan;
 pub mod cut;
 pub mod over_results;
@@ -24,6 +26,9 @@ pub mod window_join;
 pub mod ties;
 mod pinned;
 pub mod state_estimate;
+mod scope;
+mod system_tables;
+mod folder;
 pub mod catalog;
 
 pub use catalog::{Catalog, ScopeDefinition, ViewDefinition};

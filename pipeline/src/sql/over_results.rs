@@ -15,7 +15,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 
 use super::cut::reads_stream;
-use super::plan::key_columns;
+use super::roles::key_columns;
 use super::session::ResultTable;
 use super::slot::{self, SlotNode, SlotRows};
 use crate::results::snapshot::{MARK_COLUMN, REVISION_COLUMN};

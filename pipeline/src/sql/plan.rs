@@ -3,28 +3,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, Result, plan_err};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet};
-use datafusion::logical_expr::utils::grouping_set_to_exprlist;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-use super::aggregates::allowed::{Surroundings, allowed};
-use super::cut::{self, ARRIVAL_COLUMN, ROW_COLUMN, window_column};
+pub use super::aggregate_plan::{AggregateCall, AggregatePlan, Output};
+use super::aggregate_plan::aggregate_plan;
+use super::cut::{self, ROW_COLUMN, window_node};
 use super::pinned;
-use super::refusal::refuse;
+use super::roles::{Role, outer_roles, roles, slot_roles};
 use super::slot::{self, Physical, RIGHT_SLOT, SlotNode, SlotRows};
 use super::stream::{StreamDefinition, timestamp_type};
 use super::ties::make_deterministic;
 use super::window_function::{WINDOW_COLUMNS, WindowKind, WindowSpec};
-use super::window_join::{JoinCut, JoinSide, cut_join};
+use super::window_join::{JoinCut, JoinSide, cut_join, key_of, source_column};
 
 /// To be raised when states of the same columns come to mean something else.
 const LAYOUT_VERSION: u32 = 2;
@@ -47,45 +44,6 @@ impl SlotPlan {
         let Physical { plan, rows, right } = physical;
         Self { plan, rows, right, turn: Arc::default() }
     }
-}
-
-/// One aggregate function over columns of the below plan's output.
-#[derive(Debug, Clone)]
-pub struct AggregateCall {
-    /// DataFusion's function with its arguments.
-    pub function: Arc<AggregateFunctionExpr>,
-    /// `FILTER (WHERE …)`.
-    pub filter: Option<Arc<dyn PhysicalExpr>>,
-}
-
-/// What a column of the aggregate's output is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// 0 `window_start`, 1 `window_end`, 2 `window_time`.
-    Window(usize),
-    /// The n-th group key.
-    Key(usize),
-    /// Which grouping set the row belongs to.
-    GroupingId,
-    /// The n-th aggregate.
-    Aggregate(usize),
-}
-
-/// An aggregate cut out of a query.
-#[derive(Debug, Clone)]
-pub struct AggregatePlan {
-    /// Fields of the group keys; the below plan's columns from 1 on.
-    pub keys: Vec<FieldRef>,
-    /// For each grouping set, which keys are NULL in it, and its grouping id; one without any for a plain GROUP BY.
-    pub grouping_sets: Vec<(Vec<bool>, u64)>,
-    /// Type of the grouping id; `None` for a plain GROUP BY.
-    pub grouping_id_type: Option<DataType>,
-    /// The functions.
-    pub calls: Vec<AggregateCall>,
-    /// Whether some of them read [`ARRIVAL_COLUMN`], which then comes after the below plan's columns.
-    pub needs_arrival: bool,
-    /// The output columns in order.
-    pub outputs: Vec<Output>,
 }
 
 /// What the engine keeps for a view.
@@ -171,6 +129,9 @@ pub struct ViewPlan {
     pub outer: Option<OuterWindow>,
     /// Whether rows only pass through a window function, which then leaves nothing out as late.
     pub passes_late: bool,
+    /// Whether the stream's partition key is among what keeps its sessions apart, so that none has records in
+    /// two partitions.
+    pub sessions_stay: bool,
     /// Columns the shape hands to `above`.
     pub kept_schema: SchemaRef,
     /// From the kept columns to the result.
@@ -245,6 +206,7 @@ pub fn plan_view(
         join: None,
         outer,
         passes_late,
+        sessions_stay: sessions_stay(plan, stream),
         below,
         shape,
         kept_schema,
@@ -255,6 +217,19 @@ pub fn plan_view(
         above,
         reference_hash: reference.finalize().into(),
     })
+}
+
+/// Whether the sessions of a plan's window function are kept apart by the key the stream is partitioned by.
+fn sessions_stay(plan: &LogicalPlan, stream: &StreamDefinition) -> bool {
+    let Some(node) = window_node(plan) else {
+        return plan.inputs().into_iter().any(|input| sessions_stay(input, stream));
+    };
+    let Some(key) = key_of(stream) else { return false };
+    let schema = node.input.schema();
+    let columns = node.spec.partition_by.iter().filter_map(|name| {
+        schema.iter().find(|(_, field)| field.name() == name).map(Column::from)
+    });
+    columns.into_iter().any(|column| source_column(&node.input, &column).as_ref() == Some(&key))
 }
 
 /// Plans a join of two streams, window by window.
@@ -297,6 +272,7 @@ fn plan_join(
         below: left.2,
         shape: Shape::Rows,
         passes_late: false,
+        sessions_stay: false,
         kept_schema: left_schema,
         schema: above.plan.schema(),
         keys: roles.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect(),
@@ -364,272 +340,6 @@ fn row_first(below: &LogicalPlan) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(below.clone()).project(exprs)?.build()
 }
 
-/// Collects what the aggregate needs as columns of one projection.
-struct Inputs {
-    exprs: Vec<Expr>,
-    names: HashMap<String, String>,
-}
-
-impl Inputs {
-    /// The column under which `expr` will stand; a literal stands for itself.
-    fn column(&mut self, expr: &Expr) -> Expr {
-        if matches!(expr, Expr::Literal(..)) {
-            return expr.clone();
-        }
-        let text = format!("{expr}");
-        let next = format!("__a{}", self.names.len());
-        let name = self.names.entry(text).or_insert_with(|| {
-            self.exprs.push(expr.clone().alias(next.clone()));
-            next
-        });
-        Expr::Column(Column::from_name(name.clone()))
-    }
-
-    fn call(&mut self, call: &AggregateFunction) -> AggregateFunction {
-        let mut call = call.clone();
-        call.params.args = call.params.args.iter().map(|arg| self.column(arg)).collect();
-        call.params.filter = call.params.filter.take().map(|filter| Box::new(self.column(&filter)));
-        for SortExpr { expr, .. } in call.params.order_by.iter_mut().filter(|sort| sort.expr != arrival()) {
-            *expr = self.column(expr);
-        }
-        call
-    }
-}
-
-/// Partition and offset of a row.
-fn arrival() -> Expr {
-    Expr::Column(Column::from_name(ARRIVAL_COLUMN))
-}
-
-fn aggregate_plan(
-    state: &SessionState,
-    aggregate: &Aggregate,
-    below: &LogicalPlan,
-    scope: Option<&str>,
-) -> Result<(LogicalPlan, AggregatePlan)> {
-    let groups: Vec<Expr> =
-        grouping_set_to_exprlist(&aggregate.group_expr)?.into_iter().cloned().collect();
-    let windows: Vec<Option<usize>> = groups.iter().map(|group| window_of(group, &aggregate.input)).collect();
-    check_groups(aggregate, &groups, &windows)?;
-    let mut exprs = vec![Expr::Column(cut::row_column(below)?).alias(ROW_COLUMN)];
-    let mut outputs = Vec::new();
-    let mut keys = 0;
-    for (group, window) in groups.iter().zip(&windows) {
-        outputs.push(match window {
-            Some(nth) => Output::Window(*nth),
-            None => {
-                exprs.push(group.clone().alias(format!("__k{keys}")));
-                keys += 1;
-                Output::Key(keys - 1)
-            }
-        });
-    }
-    let is_set = matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
-    let grouping_id_type = is_set
-        .then(|| aggregate.schema.field(groups.len()).data_type().clone())
-        .inspect(|_| outputs.push(Output::GroupingId));
-    let mut inputs = Inputs { exprs, names: HashMap::new() };
-    let order = [arrival().sort(true, true)];
-    let place = Surroundings { input: &aggregate.input, order: &order, scope };
-    let mut calls = Vec::new();
-    for (nth, expr) in aggregate.aggr_expr.iter().enumerate() {
-        let (call, name) = call_of(expr)?;
-        calls.push((inputs.call(&allowed(call, place)?), name));
-        outputs.push(Output::Aggregate(nth));
-    }
-    let needs_arrival =
-        calls.iter().any(|(call, _)| call.params.order_by.iter().any(|sort| sort.expr == arrival()));
-    let projection = LogicalPlanBuilder::from(below.clone()).project(inputs.exprs)?.build()?;
-    let schema = &cut::with_column(projection.schema(), None, ARRIVAL_COLUMN, DataType::UInt64)?;
-    let lowered = calls
-        .into_iter()
-        .map(|(call, name)| lower(state, call, &name, schema))
-        .collect::<Result<Vec<_>>>()?;
-    let key_fields = schema.fields().iter().skip(1).take(keys).cloned().collect();
-    let plan = AggregatePlan {
-        keys: key_fields,
-        grouping_sets: grouping_sets(&aggregate.group_expr, &groups, &windows)?,
-        grouping_id_type,
-        calls: lowered,
-        needs_arrival,
-        outputs,
-    };
-    Ok((projection, plan))
-}
-
-fn window_of(group: &Expr, input: &LogicalPlan) -> Option<usize> {
-    match group.clone().unalias() {
-        Expr::Column(column) => window_column(input, &column),
-        _ => None,
-    }
-}
-
-fn check_groups(aggregate: &Aggregate, groups: &[Expr], windows: &[Option<usize>]) -> Result<()> {
-    for (group, window) in groups.iter().zip(windows) {
-        let computed = group.column_refs().iter().any(|column| window_column(&aggregate.input, column).is_some());
-        if window.is_none() && computed {
-            return refuse(group, format!("GROUP BY '{group}': group by window_start and window_end, and compute afterwards"));
-        }
-    }
-    let has_window = aggregate.input.schema().fields().iter().any(|field| {
-        window_column(&aggregate.input, &Column::from_name(field.name())).is_some()
-    });
-    if has_window && !windows.iter().flatten().any(|nth| *nth <= 1) {
-        return plan_err!("an aggregate over a window function must GROUP BY window_start, window_end");
-    }
-    Ok(())
-}
-
-fn call_of(expr: &Expr) -> Result<(&AggregateFunction, String)> {
-    let name = expr.schema_name().to_string();
-    let mut found = expr;
-    while let Expr::Alias(alias) = found {
-        found = &alias.expr;
-    }
-    match found {
-        Expr::AggregateFunction(call) => Ok((call, name)),
-        other => plan_err!("'{other}' is not an aggregate function"),
-    }
-}
-
-fn lower(state: &SessionState, call: AggregateFunction, name: &str, schema: &DFSchema) -> Result<AggregateCall> {
-    let expr = Expr::AggregateFunction(call);
-    let context = PhysicalPlanningContext::default();
-    let lowered = LoweredAggregateBuilder::new(
-        &expr,
-        schema,
-        schema.as_arrow(),
-        state.execution_props(),
-        &context,
-    )
-    .with_name(name)
-    .build()?;
-    Ok(AggregateCall { function: lowered.aggregate, filter: lowered.filter })
-}
-
-/// The sets as NULL masks over the keys, numbered as DataFusion numbers them.
-fn grouping_sets(group_expr: &[Expr], groups: &[Expr], windows: &[Option<usize>]) -> Result<Vec<(Vec<bool>, u64)>> {
-    let [Expr::GroupingSet(set)] = group_expr else {
-        let keys = windows.iter().filter(|window| window.is_none()).count();
-        return Ok(vec![(vec![false; keys], 0)]);
-    };
-    let sets: Vec<Vec<Expr>> = match set {
-        GroupingSet::GroupingSets(sets) => sets.clone(),
-        GroupingSet::Rollup(exprs) => (0..=exprs.len()).map(|keep| exprs[..keep].to_vec()).collect(),
-        GroupingSet::Cube(exprs) => (0..1_usize << exprs.len())
-            .map(|chosen| {
-                let kept = exprs.iter().enumerate().filter(|(at, _)| chosen >> at & 1 == 1);
-                kept.map(|(_, expr)| expr.clone()).collect()
-            })
-            .collect(),
-    };
-    let mut all = Vec::new();
-    for set in sets {
-        let absent: Vec<bool> = groups.iter().map(|group| !set.contains(group)).collect();
-        if absent.iter().zip(windows).any(|(absent, window)| *absent && window.is_some()) {
-            return plan_err!("every grouping set must hold window_start and window_end");
-        }
-        let id = absent.iter().fold(0_u64, |id, absent| id << 1 | u64::from(*absent));
-        let mask: Vec<bool> =
-            absent.iter().zip(windows).filter(|(_, window)| window.is_none()).map(|(absent, _)| *absent).collect();
-        if all.iter().any(|(earlier, _)| *earlier == mask) {
-            return plan_err!("the same grouping set is named twice");
-        }
-        all.push((mask, id));
-    }
-    Ok(all)
-}
-
-/// Why a result column identifies a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Window(usize),
-    Key,
-}
-
-/// The roles of a plan's output columns, followed up from the slot's; without any, a slot's window columns
-/// are told by their names.
-fn roles(plan: &LogicalPlan, slot: &[Option<Role>]) -> Vec<Option<Role>> {
-    let inputs = plan.inputs();
-    let under = |expr: &Expr, input: &LogicalPlan, found: &[Option<Role>]| match expr.clone().unalias() {
-        Expr::Column(column) => {
-            input.schema().maybe_index_of_column(&column).and_then(|at| found.get(at).copied().flatten())
-        }
-        _ => None,
-    };
-    match (plan, inputs.as_slice()) {
-        (_, []) if slot.is_empty() => slot_roles(plan, None),
-        (_, []) => slot.to_vec(),
-        (LogicalPlan::Projection(projection), [input]) => {
-            let found = roles(input, slot);
-            projection.expr.iter().map(|expr| under(expr, input, &found)).collect()
-        }
-        (LogicalPlan::Aggregate(second), [input]) => {
-            let found = roles(input, slot);
-            let groups = grouping_set_to_exprlist(&second.group_expr).unwrap_or_default();
-            let mut all: Vec<_> =
-                groups.iter().map(|group| under(group, input, &found).or(Some(Role::Key))).collect();
-            all.resize(plan.schema().fields().len(), None);
-            all
-        }
-        (LogicalPlan::Join(_), [left, right]) if holds_slot(left) || holds_slot(right) => {
-            let side = |input: &LogicalPlan| match holds_slot(input) {
-                true => roles(input, slot),
-                false => vec![None; input.schema().fields().len()],
-            };
-            let mut found = side(left);
-            found.extend(side(right));
-            // A semi join has the columns of one side only.
-            found.resize(plan.schema().fields().len(), None);
-            found
-        }
-        (_, [input, ..]) => {
-            let mut found = roles(input, slot);
-            found.resize(plan.schema().fields().len(), None);
-            found
-        }
-    }
-}
-
-/// Result columns of a plan without an engine aggregate that identify a row: those it groups by, or
-/// the texts where it does not group.
-pub(super) fn key_columns(plan: &LogicalPlan) -> Vec<usize> {
-    let found = roles(plan, &[]);
-    let grouped: Vec<usize> =
-        found.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect();
-    if !grouped.is_empty() {
-        return grouped;
-    }
-    let fields = plan.schema().fields().iter().enumerate();
-    fields.filter(|(_, field)| *field.data_type() == DataType::Utf8).map(|(at, _)| at).collect()
-}
-
-/// The columns of a slot under outer windows: what identifies a row of the inner ones, and the windows.
-fn outer_roles(above: &LogicalPlan, middle: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>> {
-    let inner = roles(middle, &slot_roles(middle, aggregate));
-    let mut all: Vec<_> = inner.into_iter().map(|role| role.map(|_| Role::Key)).collect();
-    all.truncate(kept_schema(above).fields().len() - WINDOW_COLUMNS.len());
-    all.extend((0..WINDOW_COLUMNS.len()).map(|nth| Some(Role::Window(nth))));
-    all
-}
-
-/// What the columns of a plan's slot are.
-fn slot_roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>> {
-    let schema = kept_schema(plan);
-    let names = schema.fields().iter().enumerate();
-    let groups = aggregate.map(|aggregate| grouping_set_to_exprlist(&aggregate.group_expr).unwrap_or_default());
-    names
-        .map(|(at, field)| match (&aggregate, &groups) {
-            (Some(aggregate), Some(groups)) => match groups.get(at) {
-                Some(group) => Some(window_of(group, &aggregate.input).map_or(Role::Key, Role::Window)),
-                None if field.name() == Aggregate::INTERNAL_GROUPING_ID => Some(Role::Key),
-                None => None,
-            },
-            _ => WINDOW_COLUMNS.iter().position(|name| name == field.name()).map(Role::Window),
-        })
-        .collect()
-}
-
 /// Whether every row of the plan comes from one row of its slot.
 fn row_by_row(plan: &LogicalPlan) -> bool {
     let plain = matches!(
@@ -640,7 +350,7 @@ fn row_by_row(plan: &LogicalPlan) -> bool {
 }
 
 /// The columns of the plan's slot.
-fn kept_schema(above: &LogicalPlan) -> SchemaRef {
+pub(super) fn kept_schema(above: &LogicalPlan) -> SchemaRef {
     match above.inputs().as_slice() {
         [] => Arc::clone(above.schema().inner()),
         inputs => inputs
@@ -650,6 +360,7 @@ fn kept_schema(above: &LogicalPlan) -> SchemaRef {
     }
 }
 
-fn holds_slot(plan: &LogicalPlan) -> bool {
+/// Whether a plan has a slot.
+pub(super) fn holds_slot(plan: &LogicalPlan) -> bool {
     SlotNode::of(plan).is_some() || plan.inputs().into_iter().any(holds_slot)
 }

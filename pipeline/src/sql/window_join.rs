@@ -127,7 +127,7 @@ fn check(join: &Join, sides: [&JoinSide; 2], streams: &HashMap<String, StreamDef
             return wrong(format!("a join of two streams must be ON … left.{name} = right.{name} AND …"));
         }
     }
-    let keys = sides.map(|side| key_of(streams.get(&side.stream)));
+    let keys = sides.map(|side| streams.get(&side.stream).and_then(key_of));
     let [Some(left_key), Some(right_key)] = &keys else {
         return wrong(format!("{} and {} can be joined only if both declare 'partition.key'", left.stream, right.stream));
     };
@@ -145,8 +145,8 @@ fn check(join: &Join, sides: [&JoinSide; 2], streams: &HashMap<String, StreamDef
     Ok(())
 }
 
-fn key_of(stream: Option<&StreamDefinition>) -> Option<String> {
-    let stream = stream?;
+/// The column by which a stream is partitioned.
+pub(super) fn key_of(stream: &StreamDefinition) -> Option<String> {
     stream.columns.get(stream.partition_key?).map(|column| column.field.name().clone())
 }
 
@@ -167,7 +167,7 @@ fn equalities(join: &Join) -> Vec<(Column, Column)> {
 }
 
 /// The stream's column that a column is, if it is one as it stands.
-fn source_column(plan: &LogicalPlan, column: &Column) -> Option<String> {
+pub(super) fn source_column(plan: &LogicalPlan, column: &Column) -> Option<String> {
     let at = plan.schema().maybe_index_of_column(column)?;
     match plan {
         LogicalPlan::TableScan(scan) => Some(scan.projected_schema.field(at).name().clone()),

@@ -1,0 +1,112 @@
+//! Which columns of a result identify a row: the window, and what the query groups by.
+
+use arrow::datatypes::DataType;
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+
+use super::aggregate_plan::window_of;
+use super::plan::{holds_slot, kept_schema};
+use super::window_function::WINDOW_COLUMNS;
+
+/// Why a result column identifies a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A window column: 0 start, 1 end, 2 time.
+    Window(usize),
+    /// Something it groups by.
+    Key,
+}
+
+/// The roles of a plan's output columns, followed up from the slot's; without any, a slot's window columns
+/// are told by their names.
+pub(super) fn roles(plan: &LogicalPlan, slot: &[Option<Role>]) -> Vec<Option<Role>> {
+    let inputs = plan.inputs();
+    let under =
+        |expr: &Expr, input: &LogicalPlan, found: &[Option<Role>]| match expr.clone().unalias() {
+            Expr::Column(column) => input
+                .schema()
+                .maybe_index_of_column(&column)
+                .and_then(|at| found.get(at).copied().flatten()),
+            _ => None,
+        };
+    match (plan, inputs.as_slice()) {
+        (_, []) if slot.is_empty() => slot_roles(plan, None),
+        (_, []) => slot.to_vec(),
+        (LogicalPlan::Projection(projection), [input]) => {
+            let found = roles(input, slot);
+            projection.expr.iter().map(|expr| under(expr, input, &found)).collect()
+        }
+        (LogicalPlan::Aggregate(second), [input]) => {
+            let found = roles(input, slot);
+            let groups = grouping_set_to_exprlist(&second.group_expr).unwrap_or_default();
+            let mut all: Vec<_> = groups
+                .iter()
+                .map(|group| under(group, input, &found).or(Some(Role::Key)))
+                .collect();
+            all.resize(plan.schema().fields().len(), None);
+            all
+        }
+        (LogicalPlan::Join(_), [left, right]) if holds_slot(left) || holds_slot(right) => {
+            let side = |input: &LogicalPlan| match holds_slot(input) {
+                true => roles(input, slot),
+                false => vec![None; input.schema().fields().len()],
+            };
+            let mut found = side(left);
+            found.extend(side(right));
+            // A semi join has the columns of one side only.
+            found.resize(plan.schema().fields().len(), None);
+            found
+        }
+        (_, [input, ..]) => {
+            let mut found = roles(input, slot);
+            found.resize(plan.schema().fields().len(), None);
+            found
+        }
+    }
+}
+
+/// Result columns of a plan without an engine aggregate that identify a row: those it groups by, or
+/// the texts where it does not group.
+pub(super) fn key_columns(plan: &LogicalPlan) -> Vec<usize> {
+    let found = roles(plan, &[]);
+    let grouped: Vec<usize> =
+        found.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect();
+    if !grouped.is_empty() {
+        return grouped;
+    }
+    let fields = plan.schema().fields().iter().enumerate();
+    fields.filter(|(_, field)| *field.data_type() == DataType::Utf8).map(|(at, _)| at).collect()
+}
+
+/// The columns of a slot under outer windows: what identifies a row of the inner ones, and the windows.
+pub(super) fn outer_roles(
+    above: &LogicalPlan,
+    middle: &LogicalPlan,
+    aggregate: Option<&Aggregate>,
+) -> Vec<Option<Role>> {
+    let inner = roles(middle, &slot_roles(middle, aggregate));
+    let mut all: Vec<_> = inner.into_iter().map(|role| role.map(|_| Role::Key)).collect();
+    all.truncate(kept_schema(above).fields().len() - WINDOW_COLUMNS.len());
+    all.extend((0..WINDOW_COLUMNS.len()).map(|nth| Some(Role::Window(nth))));
+    all
+}
+
+/// What the columns of a plan's slot are.
+pub(super) fn slot_roles(plan: &LogicalPlan, aggregate: Option<&Aggregate>) -> Vec<Option<Role>> {
+    let schema = kept_schema(plan);
+    let names = schema.fields().iter().enumerate();
+    let groups = aggregate
+        .map(|aggregate| grouping_set_to_exprlist(&aggregate.group_expr).unwrap_or_default());
+    names
+        .map(|(at, field)| match (&aggregate, &groups) {
+            (Some(aggregate), Some(groups)) => match groups.get(at) {
+                Some(group) => {
+                    Some(window_of(group, &aggregate.input).map_or(Role::Key, Role::Window))
+                }
+                None if field.name() == Aggregate::INTERNAL_GROUPING_ID => Some(Role::Key),
+                None => None,
+            },
+            _ => WINDOW_COLUMNS.iter().position(|name| name == field.name()).map(Role::Window),
+        })
+        .collect()
+}
