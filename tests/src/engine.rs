@@ -17,7 +17,8 @@ use tidemark_pipeline::run::build::{ViewToRun, partition_run};
 use tidemark_pipeline::run::partition::{PartitionDrain, PartitionRun, Place};
 use tidemark_pipeline::run::publisher::views_to_run;
 use tidemark_pipeline::run::partition::PartitionStart;
-use tidemark_pipeline::sql::Catalog;
+use tidemark_pipeline::run::reference::catalog as catalog_of;
+use tidemark_pipeline::sql::{Catalog, StateBounds};
 use tidemark_pipeline::windows::ViewCounts;
 use tidemark_pipeline::windows::fire::{Firing, Progress, ViewState};
 use tidemark_pipeline::windows::table::PartitionTable;
@@ -66,7 +67,7 @@ pub fn catalog(log: &Log, queries: &[Query]) -> Result<Catalog> {
     for query in queries {
         write(&format!("views/{}.sql", query.name), query.sql(log.shape))?;
     }
-    Catalog::load(folder.path(), &BTreeMap::new()).map_err(|errors| {
+    catalog_of(folder.path(), &BTreeMap::new(), StateBounds::default()).map_err(|errors| {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(all.join("\n"))
     })
@@ -183,7 +184,7 @@ impl<'a> Engine<'a> {
         let (watermark, settled) = merged(&progress, Duration::MAX);
         let as_of = self.saved.iter().filter_map(|saved| saved.at.as_of.get("orders").copied()).max();
         for view in &mut self.views {
-            let firing = view.state.fire(Progress { watermark, settled, as_of, ended })?;
+            let firing = view.state.fire(Progress { watermark, settled, as_of, partitions: self.saved.len(), ended })?;
             show(view, firing)?;
         }
         Ok(())

@@ -38,6 +38,11 @@ impl Cascade {
         Self { plan, windows, middle, rows: BTreeMap::new(), stale: BTreeSet::new() }
     }
 
+    /// Lets go of all rows.
+    pub(super) fn clear(&mut self) {
+        (self.rows, self.stale) = (BTreeMap::new(), BTreeSet::new());
+    }
+
     /// The outer windows.
     pub(super) fn windows(&self) -> &Windows {
         &self.windows

@@ -15,6 +15,7 @@ use super::below::Runner;
 use super::cascade::Cascade;
 pub use super::fire_steps::Base;
 use super::fold::Drained;
+use super::revisions::Revisions;
 use super::slice::Slice;
 use super::table::{Codec, Evaluated, PartitionTable};
 use crate::model::PartitionId;
@@ -32,6 +33,8 @@ pub struct Progress {
     pub settled: i64,
     /// Largest accepted event time; `None` before the first record.
     pub as_of: Option<i64>,
+    /// How many partitions the stream has: a session may have records in several.
+    pub partitions: usize,
     /// Whether the input has ended, so that every window closes.
     pub ended: bool,
 }
@@ -77,6 +80,10 @@ pub struct ViewState {
     /// `CUMULATE`: by start of the longest window.
     pub(super) bases: BTreeMap<i64, Base>,
     pub(super) retention: Retention,
+    /// Counts of late records by the windows they came too late for; `None` when some have come since.
+    revisions: Option<Revisions>,
+    /// Bytes of the tables when they were last walked, and what was absorbed since.
+    measured: (u64, u64),
 }
 
 impl ViewState {
@@ -106,6 +113,8 @@ impl ViewState {
             touched: BTreeSet::new(),
             bases: BTreeMap::new(),
             retention,
+            revisions: None,
+            measured: (0, 0),
         })
     }
 
@@ -141,6 +150,8 @@ impl ViewState {
             .copied()
             .collect();
         self.partitions = tables;
+        self.measured = (self.heap_bytes(), 0);
+        self.revisions = None;
         self.bases = bases;
         // Every step that is still shown is put together anew.
         for base in self.bases.values_mut() {
@@ -168,6 +179,10 @@ impl ViewState {
     /// # Errors
     /// When states cannot be merged.
     pub fn absorb(&mut self, partition: PartitionId, drained: Drained) -> Result<()> {
+        if !drained.revised.is_empty() {
+            self.revisions = None;
+        }
+        self.measured.1 += drained.heap_bytes();
         let table = self.partitions.entry(partition).or_default();
         let touched = match &self.codec {
             Some(codec) => codec.absorb(table, drained)?,
@@ -211,6 +226,10 @@ impl ViewState {
     /// # Errors
     /// When an expression above the aggregate fails.
     pub fn fire(&mut self, progress: Progress) -> Result<Firing> {
+        if let (None, Some(windows)) = (&self.revisions, &self.windows) {
+            let late = self.partitions.values().flat_map(|table| &table.revised);
+            self.revisions = Some(Revisions::of(windows, late.map(|(slice, count)| (*slice, *count))));
+        }
         if self.cascade.is_some() {
             return self.fire_cascade(progress);
         }
@@ -423,13 +442,34 @@ impl ViewState {
     }
 
     fn revision(&self, windows: Option<&Windows>, window: Window) -> u64 {
-        let Some(windows) = windows else { return 0 };
-        self.partitions
-            .values()
-            .flat_map(|table| &table.revised)
-            .filter(|(slice, _)| slice.passed > window.end && holds(windows, window, **slice))
-            .map(|(_, count)| count)
-            .sum()
+        match (windows, &self.revisions) {
+            (Some(windows), Some(revisions)) => revisions.of_window(windows, window),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of the state, once they are more than `bytes_max`. The tables are walked only when what was
+    /// absorbed since the last walk could have brought them there.
+    pub fn bytes_above(&mut self, bytes_max: u64) -> Option<u64> {
+        let (walked, absorbed) = self.measured;
+        if walked.saturating_add(absorbed) <= bytes_max {
+            return None;
+        }
+        self.measured = (self.heap_bytes(), 0);
+        Some(self.measured.0).filter(|bytes| *bytes > bytes_max)
+    }
+
+    fn heap_bytes(&self) -> u64 {
+        self.partitions.values().map(PartitionTable::heap_bytes).sum()
+    }
+
+    /// Lets go of everything: the view is stopped.
+    pub fn clear(&mut self) {
+        (self.partitions, self.bases, self.measured) = (BTreeMap::new(), BTreeMap::new(), (0, 0));
+        (self.pending, self.touched) = (BTreeMap::new(), BTreeSet::new());
+        if let Some(cascade) = &mut self.cascade {
+            cascade.clear();
+        }
     }
 }
 

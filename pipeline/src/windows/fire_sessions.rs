@@ -1,4 +1,9 @@
 //! Session windows put together: the sessions of all partitions, touching ones of one key merged.
+//!
+//! A key whose records are all in one partition, because the stream is partitioned by it, has its sessions
+//! there. Otherwise a record in another partition may still touch a session that ends at `end` as long as
+//! that partition's watermark is below `end - 1 + gap`: before that nothing is settled or final, or it would
+//! depend on when results are published.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +22,14 @@ impl ViewState {
         progress: Progress,
     ) -> Result<Firing> {
         let sessions = self.session_windows();
+        let held_back = if self.is_spread(progress) { windows.kind().size() } else { 0 };
+        let marking = Progress {
+            watermark: progress.watermark.saturating_sub(held_back),
+            settled: progress.settled.saturating_sub(held_back),
+            ..progress
+        };
         let mut firing = Firing::default();
+        let mut closed = BTreeSet::new();
         let gone: Vec<Window> =
             self.pending.keys().filter(|window| !sessions.contains_key(window)).copied().collect();
         for window in gone {
@@ -25,46 +37,61 @@ impl ViewState {
             firing.withdrawn.push((windows.instant(window.start), windows.instant(window.end)));
         }
         for (window, members) in sessions {
-            let mark = mark_of(windows, window, progress);
+            let mark = mark_of(windows, window, marking);
             let within = |partition: PartitionId, slice: SliceKey| {
                 members.contains(&(partition, slice.start))
             };
             firing.fired.extend(self.put_together(Some(windows), window, &within, mark)?);
             if mark == Mark::Final {
                 self.pending.remove(&window);
-                self.forget_session(&members);
+                closed.extend(members);
             } else {
                 self.pending.insert(window, Some(mark));
             }
         }
+        self.forget_sessions(&closed);
         Ok(firing)
+    }
+
+    /// Whether a key may have records in several partitions.
+    fn is_spread(&self, progress: Progress) -> bool {
+        progress.partitions > 1 && !self.plan().sessions_stay
     }
 
     /// The sessions of all partitions, touching ones of one key merged, by their windows.
     pub(super) fn session_windows(&self) -> BTreeMap<Window, BTreeSet<(PartitionId, i64)>> {
-        let mut by_key: BTreeMap<&[u8], Vec<(PartitionId, &Session)>> = BTreeMap::new();
+        let stay = self.plan().sessions_stay;
+        let mut by_key: BTreeMap<(Option<PartitionId>, &[u8]), Vec<(PartitionId, &Session)>> =
+            BTreeMap::new();
         for (partition, table) in &self.partitions {
+            // A misplaced record begins a session of its own.
+            let within = stay.then_some(*partition);
             for (key, session) in &table.sessions {
-                by_key.entry(key).or_default().push((*partition, session));
+                by_key.entry((within, &**key)).or_default().push((*partition, session));
             }
         }
         let mut all: BTreeMap<Window, BTreeSet<(PartitionId, i64)>> = BTreeMap::new();
         for mut spans in by_key.into_values() {
-            spans.sort_by_key(|(_, session)| session.start);
-            let mut open: Vec<(PartitionId, &Session)> = Vec::new();
-            for (partition, session) in spans {
-                if !joins(&open, partition, session) {
-                    close_session(&mut all, &open);
-                    open.clear();
-                }
-                open.push((partition, session));
+            // The order in which the sessions were told must not matter.
+            spans.sort_by_key(|(partition, session)| (session.start, *partition, session.end));
+            for group in grouped(spans) {
+                let parts = || group.iter().map(|(_, session)| session);
+                let (start, end) =
+                    (parts().map(|part| part.start).min(), parts().map(|part| part.end).max());
+                let (Some(start), Some(end)) = (start, end) else { continue };
+                let slices = group
+                    .iter()
+                    .flat_map(|(owner, part)| part.slices.iter().map(|slice| (*owner, *slice)));
+                all.entry(Window { start, end }).or_default().extend(slices);
             }
-            close_session(&mut all, &open);
         }
         all
     }
 
-    fn forget_session(&mut self, members: &BTreeSet<(PartitionId, i64)>) {
+    fn forget_sessions(&mut self, members: &BTreeSet<(PartitionId, i64)>) {
+        if members.is_empty() {
+            return;
+        }
         for (partition, table) in &mut self.partitions {
             let gone = |slice: &i64| members.contains(&(*partition, *slice));
             table.slices.retain(|slice, _| !gone(&slice.start));
@@ -74,25 +101,30 @@ impl ViewState {
     }
 }
 
-/// Whether a session goes on the one that `open` makes up.
+/// The sessions of one key, in the order of their starts, put together: each goes on the first group that it
+/// touches, unless it touches a session of its own partition there. Those two would be one already, had the
+/// first not been closed before the second began.
 ///
-/// Two sessions of one partition that touch would be one already, had the first not been closed
-/// before the second began.
-fn joins(open: &[(PartitionId, &Session)], partition: PartitionId, session: &Session) -> bool {
-    let touching = |other: &Session| session.start <= other.end;
-    let touches_closed = open.iter().any(|(owner, other)| *owner == partition && touching(other));
-    open.iter().any(|(_, other)| touching(other)) && !touches_closed
-}
-
-fn close_session(
-    all: &mut BTreeMap<Window, BTreeSet<(PartitionId, i64)>>,
-    parts: &[(PartitionId, &Session)],
-) {
-    let start = parts.iter().map(|(_, session)| session.start).min();
-    let end = parts.iter().map(|(_, session)| session.end).max();
-    if let (Some(start), Some(end)) = (start, end) {
-        let slices =
-            parts.iter().flat_map(|(owner, part)| part.slices.iter().map(|slice| (*owner, *slice)));
-        all.entry(Window { start, end }).or_default().extend(slices);
+/// What a session joins depends on those that begin before it and touch it, and on no other, so that it does
+/// not matter which groups have been told as final and forgotten, nor what has come since.
+fn grouped(sessions: Vec<(PartitionId, &Session)>) -> Vec<Vec<(PartitionId, &Session)>> {
+    let mut done = Vec::new();
+    let mut open: Vec<Vec<(PartitionId, &Session)>> = Vec::new();
+    for (partition, session) in sessions {
+        let touching = |other: &Session| session.start <= other.end;
+        // No later session begins before this one, so none touches a group that this one does not.
+        let (reached, over): (Vec<_>, Vec<_>) =
+            open.into_iter().partition(|group| group.iter().any(|(_, other)| touching(other)));
+        open = reached;
+        done.extend(over);
+        let has_own = |group: &Vec<(PartitionId, &Session)>| {
+            group.iter().any(|(owner, other)| *owner == partition && touching(other))
+        };
+        match open.iter_mut().find(|group| !has_own(group)) {
+            Some(group) => group.push((partition, session)),
+            None => open.push(vec![(partition, session)]),
+        }
     }
+    done.extend(open);
+    done
 }

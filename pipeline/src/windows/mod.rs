@@ -13,6 +13,7 @@ pub mod table;
 pub mod fire;
 mod fire_steps;
 mod fire_sessions;
+mod revisions;
 mod assemble;
 pub mod cascade;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef};
 use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::{Result, internal_err};
+use hashbrown::HashSet;
 
 use super::aggregate::Accumulators;
 use super::assign::SliceKey;
@@ -31,6 +32,43 @@ pub struct PartitionTable {
     pub sessions: SessionList,
     /// Records by slice that came after windows' ends.
     pub revised: BTreeMap<SliceKey, u64>,
+}
+
+/// Bytes of a slice beyond its groups: its place in the tree and its allocation.
+pub const SLICE_BYTES: u64 = 96;
+/// Bytes of a session beyond its key: its bounds, its list of slices and its place.
+const SESSION_BYTES: u64 = 96;
+
+impl PartitionTable {
+    /// Bytes it keeps on the heap.
+    #[must_use]
+    pub fn heap_bytes(&self) -> u64 {
+        let slices = self.slices.values().chain(self.prefixes.values());
+        let slices: u64 = slices.map(|slice| SLICE_BYTES + wide(slice.heap_bytes())).sum();
+        let rows: u64 = self.rows.values().map(|rows| SLICE_BYTES + bytes_of(rows)).sum();
+        let sessions: u64 = self.sessions.iter().map(|(key, _)| SESSION_BYTES + wide(key.len())).sum();
+        slices + rows + sessions + SLICE_BYTES * wide(self.revised.len())
+    }
+}
+
+impl Drained {
+    /// What it adds to a table at most.
+    pub(super) fn heap_bytes(&self) -> u64 {
+        let groups: usize = self.keys.iter().chain(&self.states).map(|column| column.get_array_memory_size()).sum();
+        let rows: u64 = self.rows.iter().map(|(_, rows)| SLICE_BYTES + wide(rows.get_array_memory_size())).sum();
+        let sessions: u64 = self.sessions.iter().flatten().map(|(key, _)| SESSION_BYTES + wide(key.len())).sum();
+        // Columns of the row format are wider than those of arrays: a byte for NULL, texts in blocks of 32.
+        let padding = 34 * wide(self.slice_of.len()) * wide(self.keys.len() + self.states.len());
+        wide(groups) + padding + rows + sessions + SLICE_BYTES * wide(self.slices.len() + self.revised.len())
+    }
+}
+
+fn bytes_of(rows: &[RecordBatch]) -> u64 {
+    rows.iter().map(|rows| wide(rows.get_array_memory_size())).sum()
+}
+
+fn wide(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 /// Turns keys and states of one view into bytes and back.
@@ -224,10 +262,10 @@ fn encode(converter: &RowConverter, columns: &[ArrayRef], count: usize) -> Resul
 
 /// The sessions a partition tells now, and those it told before and has since forgotten.
 pub(super) fn merged_sessions(known: &SessionList, told: SessionList) -> SessionList {
-    let still = |(key, session): &&(Box<[u8]>, super::session::Session)| {
-        !told.iter().any(|(other, fresh)| {
-            other == key && fresh.slices.iter().any(|slice| session.slices.contains(slice))
-        })
+    // A slice belongs to one session of its partition.
+    let fresh: HashSet<i64> = told.iter().flat_map(|(_, session)| session.slices.iter().copied()).collect();
+    let still = |(_, session): &&(Box<[u8]>, super::session::Session)| {
+        !session.slices.iter().any(|slice| fresh.contains(slice))
     };
     let mut all: SessionList = known.iter().filter(still).cloned().collect();
     all.extend(told);

@@ -100,9 +100,10 @@ impl Publisher {
         }
         let stream_at = self.streams.entry(stream.to_owned()).or_default();
         for late in told.late {
-            let Some(view) = self.views.iter().find(|view| view.key == late.view) else { continue };
+            let Some(view) = self.views.iter_mut().find(|view| view.key == late.view) else { continue };
             let place = (stream, stream_at.topic.as_str(), told.partition);
-            self.ledgers.note([ledgers::late(place, &view.name, late)]);
+            let entry = ledgers::late(place, &view.name, late);
+            if view.is_shown { self.ledgers.note([entry]) } else { view.late.note(entry) }
         }
         self.ledgers.note(told.dead_letters.into_iter().map(ledgers::dead_letter));
         for (table, notice) in told.notices {
@@ -231,11 +232,12 @@ impl Publisher {
         self.discrepancies = found;
     }
 
-    /// What someone must look at: accounting that does not add up, and ledgers without room.
+    /// What someone must look at: accounting that does not add up, ledgers without room, stopped views.
     #[must_use]
     pub fn alarms(&self) -> Vec<String> {
         let lost = self.discrepancies.iter().map(|what| format!("the accounting does not add up: {what}"));
-        lost.chain(self.ledgers.alarms()).collect()
+        let stopped = self.failures().map(|(view, reason)| format!("view {view} is stopped: {reason}"));
+        lost.chain(self.ledgers.alarms()).chain(stopped).collect()
     }
 
     /// Views that were stopped, with their reasons.
@@ -256,6 +258,6 @@ impl Publisher {
 fn progress(streams: &BTreeMap<String, StreamAt>, (base, stream): (&str, &str), moment: &Moment) -> Progress {
     match streams.get(base) {
         Some(at) => at.progress(base, stream, moment),
-        None => Progress { watermark: i64::MIN, settled: i64::MIN, as_of: None, ended: false },
+        None => Progress { watermark: i64::MIN, settled: i64::MIN, as_of: None, partitions: 0, ended: false },
     }
 }

@@ -48,7 +48,7 @@ impl StreamAt {
             .collect();
         let (watermark, settled) = merged(&partitions, moment.idle_after);
         let as_of = self.partitions.values().filter_map(|at| at.as_of.get(stream).copied()).max();
-        Progress { watermark, settled, as_of, ended: false }
+        Progress { watermark, settled, as_of, partitions: partitions.len(), ended: false }
     }
 
     /// The same for the papers of a figure, with the partitions that are not waited for.

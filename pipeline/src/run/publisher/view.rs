@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 
 use super::PublisherLimits;
+use crate::ledger::Change;
 use crate::model::{Offset, PartitionId, Zone};
 use crate::results::published::{Keep, NewWindow, schema_with_papers};
 use crate::results::{Mark, PublishedView, ViewInfo};
@@ -32,6 +33,10 @@ pub struct ViewRuntime {
     pub hash: String,
     /// How it folds.
     pub run: ViewToRun,
+    /// Bytes of state at which it is stopped.
+    state_bytes_max: u64,
+    /// Its late records, until it is shown.
+    pub late: LateOfFill,
     /// The engine's state.
     pub state: ViewState,
     /// What is shown.
@@ -44,6 +49,37 @@ pub struct ViewRuntime {
     pub joining: BTreeSet<PartitionId>,
     /// Where it began in partitions whose log had been cut.
     pub since: BTreeMap<PartitionId, Since>,
+}
+
+/// Late records of a view that is not shown yet: they go to the ledger when it is, in place of those of the
+/// definition before.
+#[derive(Debug, Default)]
+pub struct LateOfFill {
+    changes: Vec<Change>,
+    raw_bytes: usize,
+}
+
+/// Bytes of raw records that wait with a view; later entries are without, and the record is found in the log
+/// by its place.
+const LATE_RAW_BYTES_MAX: usize = 64 << 20;
+
+impl LateOfFill {
+    /// Takes the entry of a late record.
+    pub fn note(&mut self, mut change: Change) {
+        if let Change::Begins(_, entry) = &mut change {
+            match self.raw_bytes + entry.raw.len() {
+                bytes if bytes <= LATE_RAW_BYTES_MAX => self.raw_bytes = bytes,
+                _ => entry.raw = Vec::new(),
+            }
+        }
+        self.changes.push(change);
+    }
+
+    /// Gives them away.
+    pub fn take(&mut self) -> Vec<Change> {
+        self.raw_bytes = 0;
+        std::mem::take(&mut self.changes)
+    }
 }
 
 impl ViewRuntime {
@@ -65,6 +101,8 @@ impl ViewRuntime {
             hash: view.hash.clone(),
             state: run.state(zone)?,
             run,
+            state_bytes_max: view.state_bytes_max,
+            late: LateOfFill::default(),
             published: published(catalog, view, limits),
             failed: None,
             is_shown: true,
@@ -120,7 +158,17 @@ impl ViewRuntime {
             self.published.show(cut, window).map_err(|error| error.to_string())?;
         }
         self.published.trim(cut);
-        Ok(())
+        match self.state.bytes_above(self.state_bytes_max) {
+            None => Ok(()),
+            Some(bytes) => {
+                self.state.clear();
+                Err(format!(
+                    "it keeps {bytes} bytes of state, and {} are allowed (pipeline.state-bytes-max); use coarser windows, fewer \
+                     groups or less 'allowed-lateness'",
+                    self.state_bytes_max
+                ))
+            }
+        }
     }
 
     /// What the accounting knows of it.

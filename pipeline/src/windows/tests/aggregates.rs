@@ -134,7 +134,7 @@ fn run(
             }
             let ended = rest.is_empty();
             let progress =
-                Progress { watermark: i64::MIN, settled: i64::MIN, as_of: Some(5_000), ended };
+                Progress { watermark: i64::MIN, settled: i64::MIN, as_of: Some(5_000), partitions: 1, ended };
             for fired in state.fire(progress).map_err(said)?.fired.iter().filter(|_| ended) {
                 for row in 0..fired.rows.num_rows() {
                     let mut text = String::new();

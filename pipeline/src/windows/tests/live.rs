@@ -93,7 +93,7 @@ impl Live {
             self.state.absorb(*partition, fold.drain(*watermark).expect("drains")).expect("merges");
         }
         let watermark = self.folds.values().map(|(_, watermark, _)| *watermark).min().unwrap_or(i64::MIN);
-        let progress = Progress { watermark, settled: watermark, as_of: self.as_of, ended };
+        let progress = Progress { watermark, settled: watermark, as_of: self.as_of, partitions: 1, ended };
         let firing = self.state.fire(progress).expect("fires");
         for (start, end) in &firing.withdrawn {
             self.shown.remove(&(*end, *start));
