@@ -53,6 +53,9 @@ pub struct RawPipelineConfig {
     pub dedup_memory_bytes_max: usize,
 }
 
+/// Memory for dedup keys where nothing else is configured, and of a job: 4.2 million keys.
+pub const DEDUP_MEMORY_BYTES_MAX: usize = 512 << 20;
+
 impl Default for RawPipelineConfig {
     fn default() -> Self {
         Self {
@@ -73,7 +76,7 @@ impl Default for RawPipelineConfig {
             state_groups_assumed: StateBounds::default().groups,
             state_values_assumed: StateBounds::default().values,
             state_partitions_assumed: StateBounds::default().partitions,
-            dedup_memory_bytes_max: 536_870_912,
+            dedup_memory_bytes_max: DEDUP_MEMORY_BYTES_MAX,
         }
     }
 }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use clap::{Args, ValueEnum};
+use tidemark_pipeline::config::DEDUP_MEMORY_BYTES_MAX;
 use tidemark_pipeline::results::Mark;
 use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::run::job::{self, JobEvent, JobOptions};
@@ -72,6 +73,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             Emit::Changes => job::Emit::Changes,
         },
         batch_records: usize::try_from(args.batch_records)?,
+        dedup_memory_bytes_max: DEDUP_MEMORY_BYTES_MAX,
     };
     let mut printer = Printer::new(args.format, args.emit);
     let mut broken = None;

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use crate::model::Offset;
 
@@ -46,8 +46,6 @@ pub struct KeyEntry {
     pub key: Key,
     /// Where it was seen.
     pub at: Sighting,
-    /// Whether the disk knows an older sighting of it, which had been forgotten by then.
-    pub came_again: bool,
 }
 
 /// What a partition's dedup keys tell the checkpoint, all at one offset.
@@ -124,8 +122,6 @@ pub struct Duplicates {
     /// Older sightings of keys that were forgotten and came again: they go to disk with the newest,
     /// because a run that begins at a checkpoint has a watermark by which they still count.
     earlier: HashMap<Key, Vec<Sighting>>,
-    /// Keys in memory that the disk knows an older sighting of.
-    came_again: HashSet<Key>,
     fresh: Vec<KeyEntry>,
     overflow: Option<Overflow>,
     is_disk_used: bool,
@@ -149,7 +145,6 @@ impl Duplicates {
             keys: HashMap::new(),
             by_hour: BTreeMap::new(),
             earlier: HashMap::new(),
-            came_again: HashSet::new(),
             fresh: Vec::new(),
             overflow: None,
             spilled: BTreeMap::new(),
@@ -178,21 +173,18 @@ impl Duplicates {
         if expired(at.event_time) {
             return Ok(Seen::BeyondHorizon);
         }
-        let mut came_again = self.came_again.contains(&key);
         match self.keys.get(&key) {
             Some(before) if !expired(before.event_time) => return Ok(Seen::Duplicate),
             // A checkpoint may give back a sighting past the horizon whose key came again and went to disk.
             _ => {
                 let found = self.find_on_disk(key)?;
                 // A later offset was written before a crash, by a record that is now read again.
-                let before = || found.iter().filter(|seen| seen.offset < at.offset);
-                if before().any(|seen| !expired(seen.event_time)) {
+                if found.iter().any(|seen| seen.offset < at.offset && !expired(seen.event_time)) {
                     return Ok(Seen::Duplicate);
                 }
-                came_again |= before().next().is_some();
             }
         }
-        let entry = KeyEntry { key, at, came_again };
+        let entry = KeyEntry { key, at };
         self.remember(entry);
         self.fresh.push(entry);
         Ok(Seen::First)
@@ -207,11 +199,8 @@ impl Duplicates {
     }
 
     fn remember(&mut self, entry: KeyEntry) {
-        let KeyEntry { key, at, came_again } = entry;
+        let KeyEntry { key, at } = entry;
         self.by_hour.entry(hour_of(at)).or_default().push(key);
-        if came_again {
-            self.came_again.insert(key);
-        }
         if let Some(before) = self.keys.insert(key, at) {
             // Hours of a checkpoint come in their order, so the newest sighting may come first.
             let (older, newer) = if before.offset < at.offset { (before, at) } else { (at, before) };
@@ -236,7 +225,6 @@ impl Duplicates {
         for (key, _) in &moving {
             self.keys.remove(key);
             self.earlier.remove(key);
-            self.came_again.remove(key);
         }
         for (hour, count) in plan {
             if let Some(keys) = self.by_hour.get_mut(&hour) {
@@ -300,7 +288,6 @@ impl Duplicates {
                 // A key that was forgotten and came again belongs to a later hour.
                 if self.keys.get(&key).is_some_and(|at| hour_of(*at) == within) {
                     self.keys.remove(&key);
-                    self.came_again.remove(&key);
                 }
                 if let Some(seen) = self.earlier.get_mut(&key) {
                     seen.retain(|at| hour_of(*at) != within);

@@ -12,7 +12,9 @@ use datafusion::sql::sqlparser::ast::Query;
 
 use super::build::{ViewToRun, partition_run};
 use super::partition::{PartitionRun, Place};
+use super::spilled::SpilledOfJob;
 use crate::admit::RecordCounts;
+use crate::admit::duplicate::SpillError;
 use crate::event_time::{PartitionProgress, merged};
 use crate::lifecycle::Counts;
 use crate::model::{DeadLetter, PartitionId, Zone};
@@ -44,6 +46,8 @@ pub struct JobOptions {
     pub emit: Emit,
     /// Records folded at a time; the rows do not depend on it.
     pub batch_records: usize,
+    /// Bytes of memory for the dedup keys of a query; past it the oldest keys go to a temporary folder.
+    pub dedup_memory_bytes_max: usize,
 }
 
 /// What a job hands on while it runs.
@@ -276,6 +280,8 @@ struct QueryRun {
     counts: BTreeMap<PartitionId, (RecordCounts, u64, i64, Option<i64>)>,
     /// What became of the events of orders, by partition.
     life_cycle: BTreeMap<PartitionId, Counts>,
+    /// Where dedup keys beyond the memory bound go.
+    _spilled: SpilledOfJob,
 }
 
 /// One partition of a query's stream, or of the right stream of its join.
@@ -320,7 +326,20 @@ impl QueryRun {
             let detail = format!("{} has {left} partitions and {} has {right}; only streams of the same partitioning can be joined", state.plan().stream, join.stream);
             return Err(JobError::Execution { place, detail });
         }
-        Ok(Self { place, options, partitions, state, counts: BTreeMap::new(), life_cycle: BTreeMap::new() })
+        let disk = |error: SpillError| JobError::Execution { place: place.clone(), detail: error.to_string() };
+        let spilled = SpilledOfJob::new(options.dedup_memory_bytes_max, partitions.len()).map_err(disk)?;
+        for Reading { run, is_right, .. } in &mut partitions {
+            spilled.take(if *is_right { "right" } else { "left" }, run).map_err(disk)?;
+        }
+        Ok(Self {
+            place,
+            options,
+            partitions,
+            state,
+            counts: BTreeMap::new(),
+            life_cycle: BTreeMap::new(),
+            _spilled: spilled,
+        })
     }
 
     fn failed(&self, error: &DataFusionError) -> JobError {
@@ -401,7 +420,7 @@ impl QueryRun {
             .collect();
         let (watermark, settled) = merged(&partitions, Duration::MAX);
         let as_of = self.counts.values().filter_map(|(.., as_of)| *as_of).max();
-        Progress { watermark, settled, as_of, ended: false }
+        Progress { watermark, settled, as_of, partitions: self.partitions.len(), ended: false }
     }
 
     fn fire(

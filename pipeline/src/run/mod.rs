@@ -6,6 +6,7 @@ pub mod publisher;
 pub mod accounting;
 pub mod ledgers;
 pub mod corrected;
+mod spilled;
 pub mod job;
 pub mod replay;
 pub mod reference;

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::build::decoder;
 use super::job::{Emit, JobEvent, JobOptions, run_script_for};
+use crate::config::DEDUP_MEMORY_BYTES_MAX;
 use crate::decode::Columns;
 use crate::model::Record;
 use crate::results::json::write_row;
@@ -88,7 +89,8 @@ fn map(
     stream: &Arc<StreamPlan>,
     (sender, mut tell): (&Sender<Batch>, impl FnMut(Told)),
 ) {
-    let options = JobOptions { emit: Emit::Changes, batch_records: BATCH_RECORDS };
+    let (emit, dedup_memory_bytes_max) = (Emit::Changes, DEDUP_MEMORY_BYTES_MAX);
+    let options = JobOptions { emit, batch_records: BATCH_RECORDS, dedup_memory_bytes_max };
     let mut problem = None;
     let outcome = run_script_for(script, text, &options, Some(&stream.definition), &mut |event| match event {
         JobEvent::Rows { rows, .. } if problem.is_none() => match records(stream, rows, &mut tell) {

@@ -15,10 +15,10 @@ use crate::admit::duplicate::{HOUR_MS, KeyEntry, Sighting, past_horizon};
 use crate::fail_points;
 use crate::model::PartitionId;
 
-/// 16 bytes of key, 8 of event time, 8 of offset with [`CAME_AGAIN`].
+/// 16 bytes of key, 8 of event time, 8 of offset.
 pub const ENTRY_BYTES: usize = 32;
-/// Set in the offset of a key of which the disk has an older sighting; offsets are never negative.
-const CAME_AGAIN: u64 = 1 << 63;
+/// The bit of an offset that is never set, for offsets are never negative; older versions kept a flag there.
+const NO_OFFSET: u64 = 1 << 63;
 
 /// What a checkpoint believes of one log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -185,10 +185,9 @@ fn wide(count: usize) -> u64 {
 }
 
 fn write_entry(out: &mut Vec<u8>, entry: &KeyEntry) {
-    let flag = if entry.came_again { CAME_AGAIN } else { 0 };
     out.extend_from_slice(&entry.key.to_le_bytes());
     out.extend_from_slice(&entry.at.event_time.to_le_bytes());
-    out.extend_from_slice(&(entry.at.offset.max(0).cast_unsigned() | flag).to_le_bytes());
+    out.extend_from_slice(&entry.at.offset.max(0).cast_unsigned().to_le_bytes());
 }
 
 fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> KeyEntry {
@@ -202,9 +201,8 @@ fn read_entry(bytes: &[u8; ENTRY_BYTES]) -> KeyEntry {
         key: u128::from(word(8)) << 64 | u128::from(word(0)),
         at: Sighting {
             event_time: word(16).cast_signed(),
-            offset: (place & !CAME_AGAIN).cast_signed(),
+            offset: (place & !NO_OFFSET).cast_signed(),
         },
-        came_again: place & CAME_AGAIN != 0,
     }
 }
 
@@ -216,7 +214,7 @@ mod tests {
 
     fn key(key: u128, event_time: i64) -> KeyEntry {
         let offset = i64::try_from(key).expect("small");
-        KeyEntry { key, at: Sighting { event_time, offset }, came_again: key % 2 == 0 }
+        KeyEntry { key, at: Sighting { event_time, offset } }
     }
 
     fn disk(dir: &tempfile::TempDir) -> Arc<dyn Objects> {
@@ -239,6 +237,15 @@ mod tests {
         again.append(0, &mut vec![key(4, 7)]).expect("written");
         let found = again.load(0, i64::MIN).expect("read").in_memory;
         assert_eq!(found, [key(1, 5), key(4, 7), key(2, HOUR_MS + 5)]);
+    }
+
+    #[test]
+    fn a_flag_that_older_versions_set_in_an_offset_is_passed_over() {
+        let mut bytes = Vec::new();
+        write_entry(&mut bytes, &key(7, 5));
+        bytes[31] |= 0x80;
+        let entry: &[u8; ENTRY_BYTES] = bytes.first_chunk().expect("an entry");
+        assert_eq!(read_entry(entry), key(7, 5));
     }
 
     #[test]
