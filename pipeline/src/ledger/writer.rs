@@ -120,6 +120,15 @@ impl LedgerWriter {
         self.waiting.extend(changes);
     }
 
+    /// Removes the late records of a view that is gone or defined otherwise.
+    pub fn forget_view(&mut self, view: &str) {
+        self.write();
+        if let Err(error) = self.store.forget_view(self.space, view) {
+            // They are still true of the definition before; only nobody needs them any more.
+            tracing::warn!(%error, view, "late records of view {view} could not be removed: {error}");
+        }
+    }
+
     /// Writes what waits, so that readers of the next cut see it. A disk that refuses is told by
     /// [`LedgerWriter::alarms`]; the changes go on waiting.
     pub fn write(&mut self) {

@@ -313,7 +313,7 @@ mod tests {
         let state = encode(&[StreamToSave { name: "orders", hash: "h", partitions: &partitions }], &[]);
         let mut fresh = Fresh::default();
         let at = Sighting { event_time: 5, offset: i64::from(offset) };
-        let key = KeyEntry { key: u128::from(offset), at, came_again: false };
+        let key = KeyEntry { key: u128::from(offset), at };
         fresh.note_keys(0, DedupDrain { fresh: vec![key], spilled: BTreeMap::new() });
         fresh.note_orders(("flow".to_owned(), 0), vec![offset], false);
         Job {

@@ -24,6 +24,7 @@ use crate::event_time::{PartitionProgress, merged};
 use crate::model::{Offset, PartitionId};
 use crate::results::{Filled, ViewInfo};
 use crate::run::build::{ViewToRun, partition_run};
+use crate::run::ledgers;
 use crate::run::partition::Place;
 use crate::run::publisher::ViewRuntime;
 use crate::source::SourceError;
@@ -48,6 +49,8 @@ pub(super) struct FillTask {
     pub(super) plan: Arc<StreamPlan>,
     /// The tables derived from it that the views read.
     pub(super) derived: Vec<Arc<StreamPlan>>,
+    /// Topic of its log, for the ledgers.
+    pub(super) topic: String,
     /// Opens a second source of its log.
     pub(super) open: OpenSource,
     /// Its partitions.
@@ -242,11 +245,16 @@ impl Filling {
                 let Some(fold) = at.views.get(&*key) else { continue };
                 view.absorb((told.partition, offsets), drained, failed, fold);
             }
+            let (stream, topic) = (self.task.plan.definition.name.as_str(), self.task.topic.as_str());
+            for late in told.late {
+                let Some(view) = self.task.views.iter_mut().find(|view| view.key == late.view) else { continue };
+                view.late.note(ledgers::late((stream, topic, told.partition), &view.name, late));
+            }
         }
         let (watermark, settled) = merged(&partitions, Duration::MAX);
         for view in self.task.views.iter_mut().filter(|view| view.failed.is_none()) {
             let as_of = as_of.get(&*view.stream).copied();
-            if let Err(reason) = view.fire_and_show(0, Progress { watermark, settled, as_of, ended: false }) {
+            if let Err(reason) = view.fire_and_show(0, Progress { watermark, settled, as_of, partitions: partitions.len(), ended: false }) {
                 view.fail(reason);
             }
         }

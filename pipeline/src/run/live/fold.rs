@@ -56,6 +56,8 @@ pub(super) enum Command {
     Own(Box<Owned>),
     /// Views of a partition to be taken over once they stand where it stands.
     Join(String, Box<Catcher>),
+    /// How many partitions the log of a stream has now.
+    Partitions(String, u32),
     /// Views that are folded no longer, by key.
     Forget(Vec<Arc<str>>),
     /// The end.
@@ -150,6 +152,11 @@ impl Folds {
         }
     }
 
+    /// Says how many partitions the log of a stream has now.
+    pub(super) fn set_partitions(&self, stream: &str, partitions: u32) {
+        (0..self.threads.len()).for_each(|at| self.send(at, Command::Partitions(stream.to_owned(), partitions)));
+    }
+
     /// Folds views no longer.
     pub(super) fn forget(&self, keys: &[Arc<str>]) {
         if !keys.is_empty() {
@@ -193,6 +200,10 @@ fn fold_loop(mut partitions: Vec<Owned>, inbox: &Receiver<Command>, records_max:
                 if let Some(owned) = partitions.iter_mut().find(is_its) {
                     owned.joining.push(*catcher);
                 }
+            }
+            Some(Command::Partitions(stream, count)) => {
+                let of_stream = partitions.iter_mut().filter(|owned| owned.stream == stream);
+                of_stream.for_each(|owned| owned.run.set_partitions(count));
             }
             Some(Command::Forget(keys)) => partitions.iter_mut().for_each(|owned| owned.forget(&keys)),
             Some(Command::Drain { reply, with_end }) => {

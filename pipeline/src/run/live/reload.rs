@@ -86,7 +86,11 @@ impl PublishLoop {
         };
         let gone: Vec<Arc<str>> =
             self.publisher.views.iter().filter(is_gone).map(|view| Arc::clone(&view.key)).collect();
-        self.publisher.remove(&gone);
+        for view in self.publisher.remove(&gone) {
+            if !names.contains(&*view.name) {
+                self.publisher.ledgers.forget_view(&view.name);
+            }
+        }
         self.folds.forget(&gone);
         self.publisher.set_catalog(&catalog).map_err(|error| ReloadError::Views(error.strip_backtrace()))?;
         self.show_scopes();
@@ -124,6 +128,7 @@ impl PublishLoop {
                 number: self.fills_begun,
                 plan: Arc::clone(plan),
                 derived,
+                topic: self.publisher.streams.get(&*stream).map(|at| at.topic.clone()).unwrap_or_default(),
                 open: Arc::clone(&input.open),
                 partitions: self.publisher.partitions(&stream).into_iter().collect(),
                 folds: folds.collect(),
@@ -180,11 +185,12 @@ impl PublishLoop {
         let of_stream = self.publisher.views.iter().filter(|view| *view.base == *grown.stream);
         let views: Vec<_> = of_stream.map(|view| view.run.clone()).collect();
         let before = self.publisher.streams.get(&grown.stream).map_or(0, |at| at.partitions.len());
+        let partitions = u32::try_from(before + 1).ok();
         let place = Place {
             origin: grown.origin,
             is_file: false,
             partition: grown.partition,
-            partitions: u32::try_from(before + 1).ok(),
+            partitions,
         };
         let derived = self.catalog.derived_from(&grown.stream);
         let mut run = partition_run(plan, &derived, place, None, &views).map_err(|error| error.strip_backtrace())?;
@@ -194,6 +200,9 @@ impl PublishLoop {
             run.begins_at(grown.first);
         }
         self.publisher.add_partition(&grown.stream, grown.partition, now_ms());
+        if let Some(partitions) = partitions {
+            self.folds.set_partitions(&grown.stream, partitions);
+        }
         self.folds.own(Owned::new(grown.stream, grown.reader, run, self.publisher.ledgers.gauge(), Arc::clone(self.saving.backlog())));
         Ok(())
     }

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::config::{PipelineConfig, RawPipelineConfig};
+use crate::ledger::LedgerKind;
 use crate::model::{EventTime, Offset, PartitionId};
 use crate::results::{Cut, State, ViewState};
 use crate::source::local_log::{LocalLog, Retention};
+use crate::source::partitioner::partition_for_key;
 use crate::source::writer::{LogWriter as _, NewRecord};
 use crate::source::{Bounds, PartitionReader};
 
@@ -67,7 +69,7 @@ impl Ground {
     }
 
     fn catalog(&self) -> Catalog {
-        Catalog::load(&self.sql_dir(), &BTreeMap::new()).expect("plans")
+        crate::run::reference::catalog(&self.sql_dir(), &BTreeMap::new(), Default::default()).expect("plans")
     }
 
     fn config(&self, data: &str) -> PipelineConfig {
@@ -427,6 +429,55 @@ fn accepted_partitions_are_taken_in_running_and_at_start_and_the_cut_says_since_
     assert_eq!(later.streams["orders"].added[&1], cut.streams["orders"].added[&1], "kept over the restart");
     assert_eq!(accounted(&later), 330);
     again.stop();
+}
+
+#[test]
+fn after_a_partition_is_added_keys_are_judged_by_the_new_number_in_the_old_ones_too() {
+    use arrow::array::AsArray as _;
+    let ground = Ground::new(2);
+    let options = ", 'on-partition-added' = 'accept', 'partition.key' = 'id'";
+    ground.sql("streams/orders.sql", &stream_sql("orders", options));
+    ground.shown.store(1, Ordering::Relaxed);
+    ground.write("orders", 0..20);
+    let pipeline = ground.running("data");
+    wait(&pipeline, "the orders", |cut| at_end(&ground, cut, "orders"));
+    ground.shown.store(2, Ordering::Relaxed);
+    wait(&pipeline, "the second partition", |cut| !cut.streams["orders"].added.is_empty());
+    ground.write("orders", 20..120);
+    let cut = wait(&pipeline, "more orders", |cut| at_end(&ground, cut, "orders"));
+    let table = &cut.tables["records_accounted"];
+    let misplaced = table.column_by_name("misplaced").expect("a column");
+    let misplaced = misplaced.as_primitive::<arrow::datatypes::Int64Type>().value(0);
+    let elsewhere = |number: &i64| partition_for_key(number.to_string().as_bytes(), 2) != 0;
+    let copies = |number: i64| if number % 10 == 0 { 2 } else { 1 };
+    let want: i64 = (20..120).filter(|number| number % 2 == 0).filter(elsewhere).map(copies).sum();
+    assert_eq!(misplaced, want);
+    assert!(want > 0, "some keys belong elsewhere");
+    pipeline.stop();
+}
+
+#[test]
+fn late_records_of_a_filled_view_are_in_the_ledger_and_go_with_it() {
+    let ground = Ground::new(1);
+    ground.write("orders", 10..400);
+    ground.write("orders", 1..5);
+    let pipeline = ground.running("data");
+    wait(&pipeline, "the orders", |cut| at_end(&ground, cut, "orders"));
+    ground.sql("views/counts.sql", &minute_view("counts", "orders", "COUNT(*)"));
+    pipeline.reloader().reload(ground.catalog()).expect("is taken");
+    wait(&pipeline, "the new view", |cut| cut.views.contains_key("counts") && is_live(cut, "counts"));
+    pipeline.stop();
+    let late = |view: &str| {
+        let store = LedgerStore::open(&ground.dir.path().join("data/ledgers")).expect("opens");
+        let all = store.scan(LIVE, LedgerKind::Late).expect("readable");
+        all.filter(|entry| entry.as_ref().expect("an entry").id.part == view).count()
+    };
+    assert_eq!((late("sums"), late("counts")), (4, 4));
+    let pipeline = ground.running("data");
+    std::fs::remove_file(ground.sql_dir().join("views/counts.sql")).expect("removed");
+    assert_eq!(pipeline.reloader().reload(ground.catalog()).expect("is taken").removed, ["counts"]);
+    pipeline.stop();
+    assert_eq!((late("sums"), late("counts")), (4, 0));
 }
 
 #[test]

@@ -113,6 +113,11 @@ impl Admission {
         })
     }
 
+    /// The log has another number of partitions now; records before the next batch were judged by the old one.
+    pub fn set_partitions(&mut self, partitions: u32) {
+        self.place.partitions = Some(partitions);
+    }
+
     /// Lets dedup keys go to disk; before the first record.
     ///
     /// # Errors

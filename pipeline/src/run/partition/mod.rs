@@ -124,6 +124,12 @@ impl PartitionRun {
         self.next_offset
     }
 
+    /// The log has another number of partitions now, by which producers place their keys.
+    pub fn set_partitions(&mut self, partitions: u32) {
+        self.place.partitions = Some(partitions);
+        self.live.admission.set_partitions(partitions);
+    }
+
     /// Records taken in since the last [`PartitionRun::process`].
     #[must_use]
     pub fn waiting(&self) -> usize {

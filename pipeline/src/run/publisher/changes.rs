@@ -41,6 +41,9 @@ impl Publisher {
         for view in self.views.iter_mut().filter(|view| !view.is_shown && view.joining.is_empty()) {
             view.is_shown = true;
             view.published.begin(next);
+            // What the definition before left out is not late for this one.
+            self.ledgers.forget_view(&view.name);
+            self.ledgers.note(view.late.take());
             shown.push((Arc::clone(&view.name), Arc::clone(&view.key)));
         }
         let is_replaced = |view: &ViewRuntime| {
