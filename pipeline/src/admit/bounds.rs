@@ -1,6 +1,13 @@
-//! Event times that cannot be: too long ago, or ahead of the log's own clock.
+//! Event times that cannot be: too long ago, or ahead of the log's own clock; those of control records too.
 
+use crate::model::record::WATERMARK_HEADER;
 use crate::model::{EventTime, RejectReason};
+
+/// How far ahead of its own timestamp a control record may move the watermark: to the end of a day
+/// that has just begun, in any zone.
+const CONTROL_AHEAD_MAX_MS: i64 = 2 * 86_400_000;
+/// The latest watermark where the log has no timestamps: 2200-01-01.
+const CONTROL_LATEST_MS: i64 = 7_258_118_400_000;
 
 /// The time bounds of a stream.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +30,9 @@ impl Bounds {
                 minimum: EventTime(self.minimum_ms).to_string(),
             });
         }
-        let (Some(log_time), Some(max_skew_ms)) = (log_time, self.max_future_skew_ms) else { return Ok(()) };
+        let (Some(log_time), Some(max_skew_ms)) = (log_time, self.max_future_skew_ms) else {
+            return Ok(());
+        };
         if event_time.saturating_sub(log_time) > max_skew_ms {
             return Err(RejectReason::Future {
                 event_time: EventTime(event_time).to_string(),
@@ -35,9 +44,45 @@ impl Bounds {
     }
 }
 
+/// The watermark a control record asks for, epoch milliseconds; `log_time` is the record's own timestamp.
+///
+/// A control record stands in the log for good, so one that asks for the end of all days would
+/// make every later order late, today and at every replay: it is refused.
+///
+/// # Errors
+/// The reason of the rejection.
+pub fn control_time(watermark: &[u8], log_time: Option<i64>) -> Result<i64, RejectReason> {
+    let refused = |detail: String| Err(RejectReason::Refused { detail });
+    let text = String::from_utf8_lossy(watermark);
+    let Ok(time) = text.parse() else {
+        return refused(format!(
+            "{WATERMARK_HEADER} is {text:?}, not a time in epoch milliseconds"
+        ));
+    };
+    let latest = match log_time {
+        Some(log_time) => log_time.saturating_add(CONTROL_AHEAD_MAX_MS),
+        None => CONTROL_LATEST_MS,
+    };
+    if time > latest {
+        let (time, latest) = (EventTime(time), EventTime(latest));
+        return refused(format!(
+            "{WATERMARK_HEADER} {time} is later than {latest}, two days after the record itself"
+        ));
+    }
+    Ok(time)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_control_record_moves_the_watermark_two_days_ahead_of_itself_at_most() {
+        assert_eq!(control_time(b"172800005", Some(5)), Ok(172_800_005));
+        assert!(control_time(b"172800006", Some(5)).is_err());
+        assert!(control_time(b"7258118400001", None).is_err());
+        assert!(control_time(b"tomorrow", Some(5)).is_err());
+    }
 
     #[test]
     fn an_event_ahead_of_its_log_by_more_than_the_skew_is_refused() {

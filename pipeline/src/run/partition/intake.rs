@@ -7,17 +7,12 @@ use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::admit::bounds::control_time;
 use crate::decode::{Columns, Decoder};
 use crate::model::record::{ORIGIN_HEADER, WATERMARK_HEADER};
-use crate::model::{EventTime, Offset, PartitionId, Record, RejectReason};
+use crate::model::{Offset, PartitionId, Record, RejectReason};
 use crate::sql::StreamPlan;
 use crate::sql::stream_plan::RefusedRows;
-
-/// How far ahead of its own timestamp a control record may move the watermark: to the end of a day
-/// that has just begun, in any zone.
-const CONTROL_AHEAD_MAX_MS: i64 = 2 * 86_400_000;
-/// The latest watermark where the log has no timestamps: 2200-01-01.
-const CONTROL_LATEST_MS: i64 = 7_258_118_400_000;
 
 /// What a record turned out to be when it was taken in.
 #[derive(Debug)]
@@ -145,9 +140,15 @@ impl Intake {
         self.read.last_offset = record.offset;
         if !record.headers.is_empty() {
             if let Some(watermark) = record.header(WATERMARK_HEADER) {
-                return match self.control(watermark, &record) {
-                    Ok(()) => Taken::Control,
-                    Err(detail) => Taken::Rejected(RejectReason::Refused { detail }),
+                return match control_time(watermark, record.timestamp_ms) {
+                    Ok(time) => {
+                        self.read.controls.push((self.read.offsets.len(), time));
+                        Taken::Control
+                    }
+                    Err(reason) => {
+                        self.decoder.forget_last();
+                        Taken::Rejected(reason)
+                    }
                 };
             }
             if record.header(&self.plan.definition.shadow_header).is_some() {
@@ -173,27 +174,6 @@ impl Intake {
             }
             Err(reason) => Taken::Rejected(reason),
         }
-    }
-
-    /// Takes note of the watermark a control record asks for.
-    ///
-    /// A control record stands in the log for good, so one that asks for the end of all days would
-    /// make every later order late, today and at every replay: it is refused.
-    fn control(&mut self, watermark: &[u8], record: &Record<'_>) -> Result<(), String> {
-        let text = String::from_utf8_lossy(watermark);
-        let Ok(time) = text.parse() else {
-            return Err(format!("{WATERMARK_HEADER} is {text:?}, not a time in epoch milliseconds"));
-        };
-        let latest = match record.timestamp_ms {
-            Some(log_time) => log_time.saturating_add(CONTROL_AHEAD_MAX_MS),
-            None => CONTROL_LATEST_MS,
-        };
-        if time > latest {
-            let (time, latest) = (EventTime(time), EventTime(latest));
-            return Err(format!("{WATERMARK_HEADER} {time} is later than {latest}, two days after the record itself"));
-        }
-        self.read.controls.push((self.read.offsets.len(), time));
-        Ok(())
     }
 
     /// The rows taken in since the last call, with their computed columns; nothing when there is
