@@ -192,7 +192,22 @@ impl Run<'_> {
         self.note_late()?;
         self.compare(&cut, &closed).context("after closing")?;
         self.letters.extend(self.system.take_letters());
-        self.compare_ledgers()
+        self.compare_ledgers()?;
+        self.compare_with_twin(&closed)
+    }
+
+    /// The ledgers at the end are those of a run of one batch a partition and one publish, byte by byte.
+    fn compare_with_twin(&self, closed: &Log) -> Result<()> {
+        let mut twin = System::open(Arc::clone(self.system.catalog()), u32::try_from(closed.partitions.len())?)?;
+        for (partition, entries) in closed.partitions.iter().enumerate() {
+            read(&mut twin, partition, 0, entries)?;
+        }
+        twin.publish()?;
+        for ledger in LedgerKind::ALL {
+            let (got, want) = (self.system.ledger(ledger)?, twin.ledger(ledger)?);
+            ensure!(got == want, "{} after crashes\nwant {want:?}\ngot  {got:?}", ledger.table());
+        }
+        Ok(())
     }
 
     fn compare(&mut self, cut: &Cut, read: &Log) -> Result<()> {

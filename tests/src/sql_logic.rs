@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! LOAD sql                                  the shipped folder, instead of CREATE statements
+//! REFERENCE rates.csv                       a file beside the reference tables, then its lines
 //! CREATE TABLE … / CREATE VIEW … / CREATE MATERIALIZED VIEW …
 //! PARTITIONS 2                              before the first record; 1 unless said
 //! APPEND orders PARTITION 0 OFFSET 0        then one record a line, at this offset and the next ones:
@@ -14,6 +15,7 @@
 //! PUBLISH                                   a cut; every query before it sees the last one
 //! CRASH                                     everything but the files is lost; goes on from the last SAVE
 //! SAVE                                      a checkpoint of the last cut
+//! RESTART                                   a checkpoint; the SQL and the reference tables are read anew
 //! ```
 
 use std::collections::BTreeMap;
@@ -29,7 +31,8 @@ use sqllogictest::{DB, DBOutput, DefaultColumnType};
 use tempfile::TempDir;
 use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::model::{Header, Record};
-use tidemark_pipeline::sql::Catalog;
+use tidemark_pipeline::run::reference::catalog as catalog_of;
+use tidemark_pipeline::sql::{Catalog, StateBounds};
 
 use crate::system::System;
 
@@ -97,7 +100,10 @@ impl Engine {
                 ensure!(failures.is_empty(), "{}", failures.join("\n"));
             }
             ["SAVE"] => self.system()?.save()?,
+            ["RESTART"] => self.restart()?,
+            ["REFERENCE", file] => self.reference(file, sql)?,
             ["CRASH"] => self.system()?.crash()?,
+            ["CREATE", "TABLE", ..] if sql.contains("'filesystem'") => self.declare("reference", sql)?,
             ["CREATE", "TABLE", ..] => self.declare("streams", sql)?,
             ["CREATE", "VIEW", ..] => self.declare("scopes", sql)?,
             ["CREATE", "MATERIALIZED", "VIEW", ..] => self.declare("views", sql)?,
@@ -118,6 +124,23 @@ impl Engine {
         planned.map(|_| ())
     }
 
+    /// Writes a file of a reference table.
+    fn reference(&self, file: &str, sql: &str) -> Result<()> {
+        ensure!(!file.contains('/'), "a file's name, without a folder");
+        let folder = self.folder.path().join("reference");
+        std::fs::create_dir_all(&folder)?;
+        let lines: Vec<&str> = sql.lines().skip(1).collect();
+        Ok(std::fs::write(folder.join(file), lines.join("\n") + "\n")?)
+    }
+
+    /// Stops in order and starts again with what the folder says now.
+    fn restart(&mut self) -> Result<()> {
+        let catalog = Arc::new(self.catalog()?);
+        let system = self.system()?;
+        system.save()?;
+        system.restart(catalog)
+    }
+
     fn catalog(&self) -> Result<Catalog> {
         let folder = match &self.shipped {
             Some(shipped) => shipped.clone(),
@@ -129,7 +152,7 @@ impl Engine {
                     std::fs::write(folder.join(format!("{number:03}.sql")), sql_file(kind, number, sql))?;
                 }
                 // What was taken back must not stay.
-                for kind in ["streams", "scopes", "views"] {
+                for kind in ["streams", "reference", "scopes", "views"] {
                     let next = self.folder.path().join(kind).join(format!("{:03}.sql", self.declared.len()));
                     if next.exists() {
                         std::fs::remove_file(next)?;
@@ -138,7 +161,7 @@ impl Engine {
                 self.folder.path().to_owned()
             }
         };
-        Catalog::load(&folder, &BTreeMap::new()).map_err(|errors| {
+        catalog_of(&folder, &BTreeMap::new(), StateBounds::default()).map_err(|errors| {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
             anyhow!(all.join("\n"))
         })

@@ -165,6 +165,12 @@ impl System {
         self.publisher.failures().map(|(view, reason)| format!("{view}: {reason}")).collect()
     }
 
+    /// What someone must look at.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<String> {
+        self.publisher.alarms()
+    }
+
     /// Writes a checkpoint of the last cut.
     ///
     /// # Errors
@@ -185,6 +191,21 @@ impl System {
         (self.publisher, self.saving, self.runs) =
             start(&self.catalog, &self.streams, &self.disk, self.folder.path())?;
         Ok(())
+    }
+
+    /// As [`System::crash`], with another catalogue of the same streams.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be taken up, or lacks one of the catalogue's views.
+    pub fn restart(&mut self, catalog: Arc<Catalog>) -> Result<()> {
+        self.catalog = catalog;
+        self.crash()
+    }
+
+    /// What it runs.
+    #[must_use]
+    pub fn catalog(&self) -> &Arc<Catalog> {
+        &self.catalog
     }
 
     /// The last cut.

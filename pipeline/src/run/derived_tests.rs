@@ -50,7 +50,7 @@ fn write(dir: &Path, files: &[(&str, &str)]) {
 }
 
 fn load(dir: &Path) -> Result<Catalog, String> {
-    Catalog::load(&dir.join("sql"), &BTreeMap::new())
+    crate::run::reference::catalog(&dir.join("sql"), &BTreeMap::new(), Default::default())
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 

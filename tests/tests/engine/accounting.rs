@@ -7,11 +7,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
+use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::generator::{Generator, GeneratorOptions, Shares};
 use tidemark_pipeline::model::record::WATERMARK_HEADER;
 use tidemark_pipeline::model::{Header, Record};
 use tidemark_pipeline::results::Cut;
-use tidemark_pipeline::sql::Catalog;
+use tidemark_pipeline::run::reference::catalog as catalog_of;
+use tidemark_pipeline::sql::StateBounds;
 use tidemark_tests::sql_logic::root;
 use tidemark_tests::system::System;
 
@@ -52,9 +54,9 @@ fn log() -> Result<Vec<Vec<Kept>>> {
     Ok(log)
 }
 
-/// Serves the log, with a crash now and then, and answers the last cut.
-fn served(log: &[Vec<Kept>]) -> Result<Arc<Cut>> {
-    let catalog = Catalog::load(&root().join("sql"), &BTreeMap::new());
+/// Serves the log, with a crash now and then, up to the last cut.
+fn served(log: &[Vec<Kept>]) -> Result<System> {
+    let catalog = catalog_of(&root().join("sql"), &BTreeMap::new(), StateBounds::default());
     let catalog = catalog.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let mut system = System::open(Arc::new(catalog), PARTITIONS)?;
     for publish in 1_i64.. {
@@ -65,10 +67,10 @@ fn served(log: &[Vec<Kept>]) -> Result<Arc<Cut>> {
             is_over &= to == kept.len();
             read(&mut system, partition, from, &kept[from..to])?;
         }
-        let cut = system.publish()?;
+        system.publish()?;
         ensure!(system.failures().is_empty(), "{:?}", system.failures());
         if is_over {
-            return Ok(cut);
+            return Ok(system);
         }
         if publish % 2 == 0 {
             system.save()?;
@@ -116,6 +118,29 @@ fn print(cut: &Cut, name: &str) -> Result<BTreeMap<String, i64>> {
     Ok(sums)
 }
 
+/// Prints how many entries a ledger has by view, or kind, and by reason, without the names of single orders;
+/// answers how many there are.
+fn print_ledger(system: &System, ledger: LedgerKind) -> Result<i64> {
+    let rows = system.ledger(ledger)?;
+    let text = |name: &str| rows.column_by_name(name).map(|column| column.as_string::<i32>().clone());
+    let (by, reasons) = (text("view").or_else(|| text("kind")).context("view or kind")?, text("reason").context("reason")?);
+    let mut counts: BTreeMap<(String, String), i64> = BTreeMap::new();
+    for row in 0..rows.num_rows() {
+        // A number in a reason is of one record.
+        let reason: String = reasons.value(row).chars().map(|letter| if letter.is_ascii_digit() { '#' } else { letter }).collect();
+        let mut reason = reason.replace("##", "#");
+        while reason.contains("##") {
+            reason = reason.replace("##", "#");
+        }
+        *counts.entry((by.value(row).to_owned(), reason.chars().take(90).collect())).or_default() += 1;
+    }
+    println!("\n{} ({} entries)", ledger.table(), rows.num_rows());
+    for ((by, reason), count) in &counts {
+        println!("{by:<28}{count:>10}  {reason}");
+    }
+    Ok(counts.values().sum())
+}
+
 /// Where a row's names end and its counts begin.
 fn partition_at(table: &RecordBatch) -> usize {
     table.schema().index_of("partition").expect("accounting is by partition")
@@ -136,7 +161,8 @@ fn cells(values: &[i64]) -> String {
 #[test]
 fn a_day_with_every_kind_of_record_is_accounted_for() -> Result<()> {
     let log = log()?;
-    let cut = served(&log)?;
+    let system = served(&log)?;
+    let cut = Arc::clone(system.cut());
     let records = print(&cut, "records_accounted")?;
     println!("read = accepted + duplicate + rejected + shadow + control");
     let views = print(&cut, "views_accounted")?;
@@ -147,5 +173,8 @@ fn a_day_with_every_kind_of_record_is_accounted_for() -> Result<()> {
         ensure!(records[kind] > 0, "no record was {kind}");
     }
     ensure!(views["late"] > 0 && views["filtered"] > 0 && views["counted"] > 0);
+    ensure!(print_ledger(&system, LedgerKind::DeadLetter)? == records["rejected"], "a dead letter a rejected record");
+    ensure!(print_ledger(&system, LedgerKind::Late)? == views["late"], "an entry a late record and view");
+    ensure!(print_ledger(&system, LedgerKind::Unmatched)? > 0, "events that do not count");
     Ok(())
 }

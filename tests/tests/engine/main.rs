@@ -5,5 +5,7 @@ mod conformance;
 mod live_logs;
 mod malformed;
 mod random_logs;
+mod served_lives;
 mod served_logs;
 mod sql_logic;
+mod state_bound;

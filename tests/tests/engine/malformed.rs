@@ -11,7 +11,8 @@ use arrow::datatypes::{Decimal128Type, Int64Type};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidemark_pipeline::model::Record;
-use tidemark_pipeline::sql::Catalog;
+use tidemark_pipeline::run::reference::catalog as catalog_of;
+use tidemark_pipeline::sql::StateBounds;
 use tidemark_tests::feed::feed;
 use tidemark_tests::malformed::{Fate, Made, good, record, stream_sql};
 use tidemark_tests::system::System;
@@ -44,7 +45,7 @@ fn system(format: &str) -> Result<System> {
         std::fs::create_dir_all(folder.path().join(kind))?;
         std::fs::write(folder.path().join(kind).join("one.sql"), sql)?;
     }
-    let catalog = Catalog::load(folder.path(), &BTreeMap::new());
+    let catalog = catalog_of(folder.path(), &BTreeMap::new(), StateBounds::default());
     let catalog = catalog.map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     System::open(Arc::new(catalog), 1)
 }
