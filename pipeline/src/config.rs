@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::sinks::result_topics::ResultTopicsConfig;
 use crate::sql::StateBounds;
 use crate::state::objects::{self, S3Options};
 
@@ -51,6 +52,9 @@ pub struct RawPipelineConfig {
     pub state_partitions_assumed: u64,
     /// Bytes of memory for dedup keys, all partitions together; the rest of the keys is on disk.
     pub dedup_memory_bytes_max: usize,
+    /// `[result-topics]`, a section of its own, every value as text.
+    #[serde(skip)]
+    pub result_topics: BTreeMap<String, String>,
 }
 
 /// Memory for dedup keys where nothing else is configured, and of a job: 4.2 million keys.
@@ -77,6 +81,7 @@ impl Default for RawPipelineConfig {
             state_values_assumed: StateBounds::default().values,
             state_partitions_assumed: StateBounds::default().partitions,
             dedup_memory_bytes_max: DEDUP_MEMORY_BYTES_MAX,
+            result_topics: BTreeMap::new(),
         }
     }
 }
@@ -121,6 +126,8 @@ pub struct PipelineConfig {
     pub state_bounds: StateBounds,
     /// See [`RawPipelineConfig::dedup_memory_bytes_max`].
     pub dedup_memory_bytes_max: usize,
+    /// Which views go to Kafka topics.
+    pub result_topics: ResultTopicsConfig,
     /// Overrides by stream.
     pub streams: StreamOverrides,
 }
@@ -161,6 +168,10 @@ impl PipelineConfig {
         within("state-values-assumed", raw.state_values_assumed, 1, 1_000_000_000);
         within("state-partitions-assumed", raw.state_partitions_assumed, 1, 100_000);
         within("dedup-memory-bytes-max", wide(raw.dedup_memory_bytes_max), 1_048_576, 1 << 40);
+        let result_topics = ResultTopicsConfig::check(&raw.result_topics).unwrap_or_else(|more| {
+            mistakes.extend(more);
+            ResultTopicsConfig::default()
+        });
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
@@ -195,6 +206,7 @@ impl PipelineConfig {
                 partitions: raw.state_partitions_assumed,
             },
             dedup_memory_bytes_max: raw.dedup_memory_bytes_max,
+            result_topics,
             streams,
             sql_dir,
             data_dir,

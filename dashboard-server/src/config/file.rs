@@ -3,6 +3,7 @@
 //! Each key is read on its own first. Only so can one run report an unknown key, a number that is
 //! text and a section that does not exist together, each at its own place.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
@@ -61,7 +62,7 @@ pub fn read_all(text: &str, file: &Path) -> Result<(RawConfig, Vec<String>), Con
     Ok((config, reader.mistakes))
 }
 
-const SECTIONS: [&str; 4] = ["server", "sql", "pipeline", "streams"];
+const SECTIONS: [&str; 5] = ["server", "sql", "pipeline", "streams", "result-topics"];
 
 struct Reader<'a> {
     text: &'a str,
@@ -73,6 +74,7 @@ impl Reader<'_> {
     fn whole(&mut self, table: &DeTable<'_>) -> RawConfig {
         let mut config = RawConfig::default();
         let mut top = DeTable::new();
+        let mut result_topics = BTreeMap::new();
         for (key, value) in table {
             let name: &str = key.get_ref();
             match (name, value.get_ref()) {
@@ -80,6 +82,10 @@ impl Reader<'_> {
                 ("sql", DeValue::Table(section)) => config.sql = self.section(section),
                 ("pipeline", DeValue::Table(section)) => config.pipeline = self.section(section),
                 ("streams", DeValue::Table(streams)) => self.streams(streams, &mut config),
+                ("result-topics", DeValue::Table(options)) => {
+                    let options = self.options("", options).into_iter();
+                    result_topics = options.map(|(option, text, _)| (option, text)).collect();
+                }
                 (name, _) if SECTIONS.contains(&name) => {
                     self.mistake(
                         &value.span(),
@@ -95,6 +101,7 @@ impl Reader<'_> {
         let top: RawTop = self.section(&top);
         config.sql_dir = top.sql_dir;
         config.data_dir = top.data_dir;
+        config.pipeline.result_topics = result_topics;
         config
     }
 

@@ -197,6 +197,7 @@ fn info(name: &str) -> ViewInfo {
         sql: format!("CREATE MATERIALIZED VIEW {name} AS SELECT 1"),
         window_start: Some(0),
         window_end: Some(1),
+        result_topic: None,
     }
 }
 

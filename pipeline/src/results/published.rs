@@ -296,6 +296,7 @@ mod tests {
             sql: String::new(),
             window_start: None,
             window_end: Some(0),
+            result_topic: None,
         };
         PublishedView::new(Arc::new(info), vec![0], Keep::Rows(2), tombstones_max)
     }

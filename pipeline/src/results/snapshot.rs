@@ -61,6 +61,8 @@ pub struct ViewInfo {
     pub window_start: Option<usize>,
     /// End of the window, if the view shows it, as an index into the schema.
     pub window_end: Option<usize>,
+    /// Its Kafka topic as its own `'result.topic'` says, empty for none; `None` where it does not say.
+    pub result_topic: Option<String>,
 }
 
 /// The same words in Chinese and English.

@@ -1,3 +1,4 @@
-//! Where rows go besides the results: files of `INSERT INTO`.
+//! Where rows go besides the results: files of `INSERT INTO`, and Kafka topics of views.
 
 pub mod files;
+pub mod result_topics;

@@ -13,7 +13,7 @@ use super::SourceError;
 use crate::model::PartitionId;
 
 /// How long a broker may take to answer before it counts as unreachable.
-pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// Events served after a question: a handful for each broker that refused.
 const EVENTS_HEARD: u32 = 32;
@@ -94,7 +94,7 @@ impl KafkaOptions {
     ///
     /// # Errors
     /// [`SourceError::BadOption`] naming the property librdkafka refuses.
-    pub(super) fn consumer(&self) -> Result<Consumer, SourceError> {
+    pub(crate) fn consumer(&self) -> Result<Consumer, SourceError> {
         let config = self.config(READING.iter().chain(OURS.iter()));
         let context = KafkaContext { client: "reading", ..KafkaContext::default() };
         let created = config.create_with_context::<_, Consumer>(context);
@@ -102,7 +102,7 @@ impl KafkaOptions {
     }
 
     /// The configuration of a client: `defaults`, and over them what the user gave.
-    pub(super) fn config<'a>(
+    pub(crate) fn config<'a>(
         &self,
         defaults: impl Iterator<Item = &'a (&'static str, &'static str)>,
     ) -> ClientConfig {
@@ -118,7 +118,7 @@ impl KafkaOptions {
     }
 
     /// What librdkafka has against the configuration, in the user's own names.
-    pub(super) fn refused(&self, error: KafkaError) -> SourceError {
+    pub(crate) fn refused(&self, error: KafkaError) -> SourceError {
         match error {
             KafkaError::ClientConfig(_, detail, property, _) => {
                 bad_option(&format!("{PROPERTIES}{property}"), &detail)
@@ -161,11 +161,11 @@ pub(super) fn is_missing_topic(code: RDKafkaErrorCode) -> bool {
 }
 
 /// The reading client.
-pub(super) type Consumer = BaseConsumer<KafkaContext>;
+pub(crate) type Consumer = BaseConsumer<KafkaContext>;
 
 /// Keeps what a client reports in the background until somebody asks.
 #[derive(Debug, Default)]
-pub(super) struct KafkaContext {
+pub(crate) struct KafkaContext {
     client: &'static str,
     last: Mutex<Option<String>>,
     all_down: Mutex<Option<Down>>,
@@ -185,7 +185,7 @@ const ASK_WAIT: Duration = Duration::from_millis(300);
 
 impl KafkaContext {
     /// The newest background error.
-    pub(super) fn last_error(&self) -> Option<String> {
+    pub(crate) fn last_error(&self) -> Option<String> {
         self.last.lock().clone()
     }
 
@@ -234,7 +234,7 @@ impl ConsumerContext for KafkaContext {}
 ///
 /// # Errors
 /// [`SourceError::MissingTopic`] or [`SourceError::Unreachable`] within [`ANSWER_WAIT`] or so.
-pub(super) fn topic_partitions(
+pub(crate) fn topic_partitions(
     consumer: &Consumer,
     options: &KafkaOptions,
 ) -> Result<Vec<PartitionId>, SourceError> {
@@ -270,7 +270,7 @@ pub(super) fn topic_partitions(
 }
 
 /// Serves what waits on the main queue: errors, logs, token refreshes. Messages never come there.
-pub(super) fn hear(consumer: &Consumer) {
+pub(crate) fn hear(consumer: &Consumer) {
     // A poll that served a log line also answers "nothing", so the number is fixed.
     (0..EVENTS_HEARD).for_each(|_| hear_one(consumer));
 }
@@ -283,7 +283,7 @@ pub(super) fn hear_one(consumer: &Consumer) {
 }
 
 /// A list with one partition at one offset.
-pub(super) fn one_partition(
+pub(crate) fn one_partition(
     topic: &str,
     partition: i32,
     offset: rdkafka::Offset,

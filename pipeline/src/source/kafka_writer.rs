@@ -63,7 +63,7 @@ impl KafkaWriter {
         let consumer = options.consumer()?;
         let found = match (topic_partitions(&consumer, &options), partitions) {
             (Err(SourceError::MissingTopic { .. }), Some(wanted)) => {
-                create_topic(&options, wanted)?;
+                create_topic(&options, wanted, &[("retention.ms", "-1")])?;
                 until_made(&consumer, &options)?
             }
             (found, _) => u32::try_from(found?.len()).unwrap_or(u32::MAX),
@@ -157,7 +157,15 @@ fn headers(record: &NewRecord<'_>) -> Option<OwnedHeaders> {
     Some(headers.fold(add(start, first), add))
 }
 
-fn create_topic(options: &KafkaOptions, partitions: u32) -> Result<(), SourceError> {
+/// Makes a topic with the brokers' own replication factor and these settings.
+///
+/// # Errors
+/// When the brokers refuse; that somebody else has made it meanwhile is none.
+pub(crate) fn create_topic(
+    options: &KafkaOptions,
+    partitions: u32,
+    settings: &[(&str, &str)],
+) -> Result<(), SourceError> {
     let unmade = |detail: String| SourceError::Write {
         place: format!("topic {} on {}", options.topic, options.brokers()),
         detail: format!("it cannot be created: {detail}"),
@@ -167,8 +175,8 @@ fn create_topic(options: &KafkaOptions, partitions: u32) -> Result<(), SourceErr
         config.create().map_err(|error| options.refused(error))?;
     let count = i32::try_from(partitions).map_err(|error| unmade(error.to_string()))?;
     // -1 asks for the brokers' own replication factor.
-    let topic =
-        NewTopic::new(&options.topic, count, TopicReplication::Fixed(-1)).set("retention.ms", "-1");
+    let topic = NewTopic::new(&options.topic, count, TopicReplication::Fixed(-1));
+    let topic = settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
     let wait = AdminOptions::new().operation_timeout(Some(ANSWER_WAIT));
     let asked = futures::executor::block_on(admin.create_topics([&topic], &wait));
     match asked.map_err(|error| unmade(error.to_string()))?.pop() {
@@ -181,7 +189,10 @@ fn create_topic(options: &KafkaOptions, partitions: u32) -> Result<(), SourceErr
 }
 
 /// Waits until every broker that is asked knows the new topic.
-fn until_made(
+///
+/// # Errors
+/// When none does within [`ANSWER_WAIT`].
+pub(crate) fn until_made(
     consumer: &super::kafka_options::Consumer,
     options: &KafkaOptions,
 ) -> Result<u32, SourceError> {
@@ -205,9 +216,16 @@ struct Failed {
 
 /// Looks through the acknowledgements; what matters is the first that is none.
 #[derive(Debug, Default)]
-struct Deliveries {
+pub(crate) struct Deliveries {
     failed: Mutex<Option<Failed>>,
     last: Mutex<Option<String>>,
+}
+
+impl Deliveries {
+    /// The newest background error.
+    pub(crate) fn heard(&self) -> Option<String> {
+        self.last.lock().clone()
+    }
 }
 
 impl ClientContext for Deliveries {

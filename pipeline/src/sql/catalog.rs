@@ -51,6 +51,8 @@ pub struct ViewDefinition {
     pub retention: Retention,
     /// Bytes of state at which it is stopped.
     pub state_bytes_max: u64,
+    /// Kafka topic it goes to, empty for none; `None` where it does not say.
+    pub result_topic: Option<String>,
     /// Title in Chinese and English.
     pub title: Bilingual,
     /// Unit of its measure.
@@ -110,8 +112,8 @@ pub struct Catalog {
 pub type ReadRows<'a> = &'a dyn Fn(&StreamPlan) -> Result<RecordBatch, Vec<SqlError>>;
 
 /// Options of a materialized view.
-const VIEW_OPTIONS: [&str; 4] =
-    ["allowed-lateness", "result.retention", GROUPS_OPTION, VALUES_OPTION];
+const VIEW_OPTIONS: [&str; 5] =
+    ["allowed-lateness", "result.retention", "result.topic", GROUPS_OPTION, VALUES_OPTION];
 /// Rows a view holds when it does not say.
 const DEFAULT_RETENTION: Retention = Retention::Rows(10_000);
 
@@ -382,6 +384,7 @@ impl Catalog {
             allowed_lateness,
             retention,
             state_bytes_max: bounds.bytes_max,
+            result_topic: view.options.get("result.topic").cloned(),
             title: Bilingual {
                 zh: head(statement, "title.zh").unwrap_or_default(),
                 en: head(statement, "title.en").unwrap_or_default(),

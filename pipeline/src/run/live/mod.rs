@@ -35,7 +35,8 @@ use super::saving::{Resumed, Saving, SavingError, StreamToRead};
 use crate::config::PipelineConfig;
 use crate::admit::Overflow;
 use crate::ledger::{LedgerError, LedgerStore, LedgerWriter, Limits};
-use crate::results::{Mode, Results};
+use crate::results::{Mode, Results, ViewInfo};
+use crate::sinks::result_topics::{ResultTopics, ResultTopicsConfig, topics_of};
 use crate::state::CheckpointError;
 use crate::state::dedup_store::DedupStore;
 use crate::state::objects;
@@ -82,6 +83,9 @@ pub enum StartError {
     /// A version of a scope says something else than it did.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Scopes(Vec<ScopeConflict>),
+    /// Views cannot go to their topics.
+    #[error("{0}")]
+    ResultTopics(String),
     /// The system gives no threads.
     #[error("a folding thread cannot be started: {0}")]
     Threads(std::io::Error),
@@ -161,8 +165,10 @@ pub fn start(
     for one in &mut opened {
         partitions.extend(owned(&catalog, one, (&mut resumed, &saving), &mut publisher)?);
     }
-    let infos = catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
+    let infos: Vec<Arc<ViewInfo>> = catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
+    let topics = result_topics(&catalog, config, &infos)?;
     let results = Results::new(epoch(), mode, infos);
+    let topics = topics.map(|topics| ResultTopics::start(topics, results.epoch().to_owned()));
     results.set_ledgers(store);
     saving.go_to_background().map_err(StartError::Threads)?;
     let folds =
@@ -181,6 +187,8 @@ pub fn start(
         fills_begun: 0,
         grown: Vec::new(),
         events: events.clone(),
+        topics: topics.transpose().map_err(StartError::Threads)?,
+        being_saved: None,
     };
     let (watching, unwatched) = bounded(0);
     let logs = watch(opened, config, &events, unwatched).map_err(StartError::Threads)?;
@@ -194,6 +202,26 @@ pub fn start(
         })
         .map_err(StartError::Threads)?;
     Ok(Pipeline { results, events, publisher, logs, watching })
+}
+
+/// How views go to topics; `None` where none does and none can.
+fn result_topics(
+    catalog: &Catalog,
+    config: &PipelineConfig,
+    views: &[Arc<ViewInfo>],
+) -> Result<Option<ResultTopicsConfig>, StartError> {
+    let topics = topics_of(&config.result_topics, views.iter().map(Arc::as_ref)).map_err(StartError::ResultTopics)?;
+    for plan in catalog.streams.values() {
+        let stream = &plan.definition.name;
+        let Some(topic) = plan.definition.options.get("topic") else { continue };
+        if let Some((view, _)) = topics.iter().find(|(_, taken)| *taken == topic) {
+            let message = format!("view {view} goes to topic {topic}, which stream {stream} reads; name another");
+            return Err(StartError::ResultTopics(message));
+        }
+    }
+    // A reload may bring a view with a topic where there are brokers for it.
+    let may_come = !config.result_topics.properties.is_empty();
+    Ok((may_come || !topics.is_empty()).then(|| config.result_topics.clone()))
 }
 
 fn limits(config: &PipelineConfig) -> PublisherLimits {

@@ -14,9 +14,10 @@ use super::reload::{ReloadError, Reloaded};
 use super::{StreamInput, now_ms};
 use crate::config::PipelineConfig;
 use crate::fail_points;
-use crate::results::{Results, State, Status};
+use crate::results::{Cut, Results, State, Status};
 use crate::run::publisher::{Moment, Publisher};
 use crate::run::saving::Saving;
+use crate::sinks::result_topics::ResultTopics;
 use crate::sql::Catalog;
 
 /// How long the end waits for a last checkpoint; what it lacks is read again after the next start.
@@ -59,6 +60,10 @@ pub(super) struct PublishLoop {
     /// Partitions that wait until no view is joining.
     pub(super) grown: Vec<Grown>,
     pub(super) events: Sender<Event>,
+    /// Where cuts go whose checkpoint is written.
+    pub(super) topics: Option<ResultTopics>,
+    /// The cut whose checkpoint is being written, for the topics.
+    pub(super) being_saved: Option<Arc<Cut>>,
 }
 
 /// Whether the pipeline goes on.
@@ -104,6 +109,9 @@ impl PublishLoop {
         }
         self.folds.stop();
         self.saving.stop();
+        if let Some(topics) = self.topics.take() {
+            topics.stop();
+        }
     }
 
     fn told(&mut self, event: Event) -> Next {
@@ -159,6 +167,7 @@ impl PublishLoop {
                 self.results.publish(cut);
                 fail_points::hit("published");
                 waiting.extend(self.saving.alarms());
+                waiting.extend(self.topics.iter().flat_map(ResultTopics::alarms));
                 let status = self.freshness.status(&self.publisher, problem, waiting);
                 self.results.set_status(status);
                 Next::GoOn
@@ -191,7 +200,12 @@ impl PublishLoop {
     /// one is late, and nobody waits for it.
     fn save(&mut self) -> bool {
         match self.saving.begin(&mut self.publisher) {
-            Ok(begun) => begun,
+            Ok(begun) => {
+                if begun {
+                    self.being_saved = self.topics.is_some().then(|| self.results.latest());
+                }
+                begun
+            }
             Err(error) => {
                 // The wall goes on; health says so, and the next checkpoint holds everything.
                 self.saving.refused(&error);
@@ -203,6 +217,9 @@ impl PublishLoop {
     /// Takes note of a checkpoint that has been written.
     fn hear_of_checkpoint(&mut self, patience: Duration) {
         let Some(written) = self.saving.finished(patience) else { return };
+        if let (Some(topics), Some(cut)) = (&self.topics, self.being_saved.take()) {
+            topics.offer(cut);
+        }
         if let Err(error) = self.publisher.ledgers.checkpoint_written(written.offsets) {
             tracing::error!(%error, "what ended in the ledgers was not forgotten: {error}");
         }

@@ -232,6 +232,7 @@ pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
         sql: view.statement.text.clone(),
         window_start: windows.0,
         window_end: windows.1,
+        result_topic: view.result_topic.clone(),
     }
 }
 
