@@ -27,17 +27,17 @@ import urllib.error
 import urllib.request
 
 import admission
+import kafka_as_it_is
 import life_cycle
+import result_topics
+from kafka_tools import BROKER, LIBS as KAFKA_LIBS, kafka
 from process import BINARY, ROOT, Server
 
 SHARED = pathlib.Path(os.environ.get("TIDEMARK_SHARED", ROOT.parent / "shared"))
 RECORDING = SHARED / "data/online_retail_2010-12_2011-06.csv.gz"
 EXTRACT = ROOT / "tests/data/online_retail_2010-12-01.csv"
 RETAIL = ROOT / "sql/examples/online_retail"
-BROKER = ROOT / "tests/kafka/broker.sh"
 BROWSER = "/usr/bin/chromium"
-KAFKA_LIBS = pathlib.Path(
-    os.environ.get("TIDEMARK_KAFKA_CACHE", pathlib.Path.home() / ".cache/tidemark/kafka")) / "libs-4.1.0"
 PARTITIONS = 4
 COMMAND_SECONDS_MAX = 180
 # British summer time within the recording: from 2011-03-27T01:00Z to its end.
@@ -57,6 +57,7 @@ class Ground:
         self.number = 0
         self.started_broker = False
         self._bootstrap = None
+        self.broker_pid = None
         self._no_broker = None
 
     def fresh(self):
@@ -80,7 +81,18 @@ class Ground:
             assert done.returncode == 0, done.stderr
             self.started_broker = not runs
             self._bootstrap = done.stdout.split("bootstrap=")[1].split()[0]
+            self.found(done.stdout)
         return self._bootstrap
+
+    def found(self, told):
+        """Takes note of the process of our own broker, which is another after each start."""
+        if "pid_file=" in told:
+            self.broker_pid = int(pathlib.Path(told.split("pid_file=")[1].split()[0]).read_text())
+
+    @staticmethod
+    def skip(reason):
+        """Why a check cannot run here, to be raised."""
+        return Skip(reason)
 
     def close(self):
         if self.started_broker:
@@ -304,14 +316,6 @@ def an_empty_topic(ground):
 
 
 # --- Kafka --------------------------------------------------------------------------------------
-
-def kafka(tool, *arguments, bootstrap, lines=None):
-    """One of Kafka's own tools."""
-    command = ["java", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", f"{KAFKA_LIBS}/*",
-               f"org.apache.kafka.tools.{tool}", "--bootstrap-server", bootstrap, *arguments]
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX)
-    assert done.returncode == 0, f"{tool}: {done.stdout}{done.stderr}"
-
 
 def config_for(folder, stream, topic, bootstrap):
     config = folder / "tidemark.toml"
@@ -837,6 +841,8 @@ def a_topic_that_grows(ground):
 
 CHECKS = [
     *admission.CHECKS,
+    *result_topics.CHECKS,
+    *kafka_as_it_is.CHECKS,
     several_streams,
     a_day_is_not_closed_by_mistake,
     views_change_on_a_running_server,

@@ -76,7 +76,7 @@ impl Source for KafkaSource {
             PartitionQueue::take(Arc::clone(&client.consumer), &client.options.topic, partition);
         let queue = queue.ok_or_else(|| client.failed(partition, next, "it cannot be opened"))?;
         client.assign(partition, next)?;
-        Ok(Box::new(KafkaReader { queue, client, partition, next, failure: None }))
+        Ok(Box::new(KafkaReader { queue, client, partition, next, failure: None, lost_at: None }))
     }
 }
 
@@ -89,6 +89,9 @@ pub struct KafkaReader {
     next: Offset,
     /// An error that came behind records of the same call.
     failure: Option<BatchError>,
+    /// Where reading stood when the log no longer held the next record. librdkafka tells it once and is
+    /// silent then; a log that only looks quiet would be a jump over what is lost.
+    lost_at: Option<Offset>,
 }
 
 impl PartitionReader for KafkaReader {
@@ -104,7 +107,11 @@ impl PartitionReader for KafkaReader {
     ) -> Result<ReadOutcome, SourceError> {
         hear_one(&self.client.consumer);
         if let Some(error) = self.failure.take() {
-            return Err(self.client.read_failed(self.partition, error));
+            return Err(self.fails(error));
+        }
+        if let Some(offset) = self.lost_at {
+            // Within the log after all, as after a move of the leader, it is read from there.
+            self.seek(offset)?;
         }
         let (mut records, mut next) = (0, self.next);
         let outcome = self.queue.read(records_max, wait, &mut |record: Record<'_>| {
@@ -119,7 +126,7 @@ impl PartitionReader for KafkaReader {
             Ok(_) => {}
             // Records before an error have been visited and count: the error is the next answer.
             Err(error) if records > 0 => self.failure = Some(error),
-            Err(error) => return Err(self.client.read_failed(self.partition, error)),
+            Err(error) => return Err(self.fails(error)),
         }
         let Client { consumer, options } = &*self.client;
         if records > 0 {
@@ -135,18 +142,33 @@ impl PartitionReader for KafkaReader {
         self.client.seek(self.partition, offset)?;
         self.queue.clear();
         self.failure = None;
+        self.lost_at = None;
         self.next = offset;
         Ok(())
     }
 
     fn end_offset(&mut self) -> Option<Offset> {
         let Client { consumer, options } = &*self.client;
-        kafka_batch::known_end(consumer, &options.topic, self.partition)
+        let known = kafka_batch::known_end(consumer, &options.topic, self.partition)?;
+        let has_all = self.queue.ended_at().is_some_and(|ended| ended >= known);
+        Some(if has_all { self.next } else { known })
     }
 
     fn position(&self, offset: Offset) -> Position {
         let origin = self.client.options.topic.clone();
         Position { origin, partition: self.partition, offset, is_file: false }
+    }
+}
+
+impl KafkaReader {
+    fn fails(&mut self, error: BatchError) -> SourceError {
+        if is_lost(error.code) {
+            self.lost_at = Some(error.offset);
+            if let Err(lost) = self.client.checked(self.partition, Some(error.offset)) {
+                return lost;
+            }
+        }
+        self.client.read_failed(self.partition, &error)
     }
 }
 
@@ -223,18 +245,13 @@ impl Client {
         }
     }
 
-    fn read_failed(&self, partition: PartitionId, error: BatchError) -> SourceError {
+    fn read_failed(&self, partition: PartitionId, error: &BatchError) -> SourceError {
         match error.code {
             code if kafka_options::is_missing_topic(code) => self.options.missing(),
-            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
-                match self.checked(partition, Some(error.offset)) {
-                    Err(out_of_range) => out_of_range,
-                    Ok(_) => self.failed(partition, error.offset, &error.detail),
-                }
-            }
             _ => self.failed(partition, error.offset, &error.detail),
         }
     }
+
 
     fn failed(&self, partition: PartitionId, offset: Offset, detail: &str) -> SourceError {
         let KafkaOptions { topic, .. } = &self.options;
@@ -253,6 +270,11 @@ impl Client {
         let place = format!("Kafka at {}", self.options.brokers());
         SourceError::Unreachable { place, detail }
     }
+}
+
+/// Whether the code says that the log does not hold the offset that is wanted.
+fn is_lost(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
 }
 
 fn number(partition: PartitionId) -> i32 {

@@ -26,19 +26,21 @@ pub(super) const BATCH_MESSAGES_MAX: usize = 8_192;
 
 /// A message that librdkafka put into the queue to report an error.
 #[derive(Debug)]
-pub(super) struct BatchError {
-    pub(super) code: RDKafkaErrorCode,
+pub(crate) struct BatchError {
+    pub(crate) code: RDKafkaErrorCode,
     pub(super) offset: Offset,
-    pub(super) detail: String,
+    pub(crate) detail: String,
 }
 
 /// The queue of one partition, taken out of the client's common one.
-pub(super) struct PartitionQueue {
+pub(crate) struct PartitionQueue {
     queue: NonNull<sys::rd_kafka_queue_t>,
     /// Messages read and not yet visited, from `at` on. Each is owned here until it is destroyed.
     messages: Vec<*mut sys::rd_kafka_message_t>,
     at: usize,
     partition: PartitionId,
+    /// Where the partition last ended for a reader.
+    ended_at: Option<Offset>,
     /// Kept after the queue in order of dropping: the queue must be gone before its client.
     _consumer: Arc<Consumer>,
 }
@@ -52,7 +54,7 @@ impl PartitionQueue {
     /// assigned, so that no message of it goes to the common queue; librdkafka keeps it apart then.
     ///
     /// `None` when librdkafka does not know the partition or the topic's name holds a zero byte.
-    pub(super) fn take(
+    pub(crate) fn take(
         consumer: Arc<Consumer>,
         topic: &str,
         partition: PartitionId,
@@ -67,7 +69,7 @@ impl PartitionQueue {
         // SAFETY: both are valid queues; null means "no longer forwarded".
         unsafe { sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut()) };
         let messages = Vec::with_capacity(BATCH_MESSAGES_MAX);
-        Some(Self { queue, messages, at: 0, partition, _consumer: consumer })
+        Some(Self { queue, messages, at: 0, partition, ended_at: None, _consumer: consumer })
     }
 
     /// Visits up to `records_max` messages, waiting at most `wait` for the first.
@@ -75,7 +77,7 @@ impl PartitionQueue {
     /// # Errors
     /// The first error message met; messages behind it are kept for the next call. How many were
     /// visited before it is the sum the visitor counted.
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         records_max: usize,
         wait: Duration,
@@ -102,6 +104,13 @@ impl PartitionQueue {
         }
         self.messages.clear();
         self.at = 0;
+        self.ended_at = None;
+    }
+
+    /// The offset at which a reader last had everything there was: behind the last record, and behind
+    /// what takes offsets without being one (marks of transactions, records they took back).
+    pub(crate) fn ended_at(&self) -> Option<Offset> {
+        self.ended_at
     }
 
     /// Reads the next messages; how many. A batch call waits until its array is full, so only the
@@ -151,7 +160,10 @@ impl PartitionQueue {
                 visit_message(message, self.partition, visit);
                 Ok(1)
             }
-            RDKafkaErrorCode::PartitionEOF => Ok(0),
+            RDKafkaErrorCode::PartitionEOF => {
+                self.ended_at = Some(message.offset);
+                Ok(0)
+            }
             code => Err(BatchError { code, offset: message.offset, detail: error_text(message) }),
         };
         self.at += 1;

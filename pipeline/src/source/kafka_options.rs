@@ -22,12 +22,14 @@ const EVENTS_HEARD: u32 = 32;
 const PROPERTIES: &str = "properties.";
 
 /// librdkafka's properties that Tidemark sets itself: its offsets stand in its own checkpoints, a
-/// gap in the log is an error, and reading creates nothing.
-const OURS: [(&str, &str); 4] = [
+/// gap in the log is an error, reading creates nothing, and the end of a partition is told.
+const OURS: [(&str, &str); 5] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "error"),
     ("allow.auto.create.topics", "false"),
+    // Only so is known that what is left at the end are marks of transactions and what they took back.
+    ("enable.partition.eof", "true"),
 ];
 
 /// Defaults that differ from librdkafka's, each of which a `properties.*` replaces.
@@ -83,7 +85,7 @@ impl KafkaOptions {
         for (name, value) in OURS {
             if self.properties.get(name).is_some_and(|given| given != value) {
                 let detail =
-                    format!("is always {value}: offsets stand in the checkpoints; remove it");
+                    format!("is always {value}: Tidemark sets it itself; remove it");
                 return Err(bad_option(&format!("{PROPERTIES}{name}"), &detail));
             }
         }
@@ -283,7 +285,7 @@ pub(super) fn hear_one(consumer: &Consumer) {
 }
 
 /// A list with one partition at one offset.
-pub(crate) fn one_partition(
+pub(super) fn one_partition(
     topic: &str,
     partition: i32,
     offset: rdkafka::Offset,

@@ -44,9 +44,7 @@ pub enum SourceError {
         detail: String,
     },
     /// The wanted offset is no longer, or not yet, in the log.
-    #[error(
-        "topic {topic} partition {partition}: offset {offset} is not in the log ({first} to {end})"
-    )]
+    #[error("topic {topic} partition {partition}: {}", out_of_range(*offset, *first, *end))]
     OffsetOutOfRange {
         /// Topic.
         topic: String,
@@ -115,6 +113,34 @@ pub enum SourceError {
         /// The library's own words.
         detail: String,
     },
+}
+
+impl SourceError {
+    /// Whether reading on would leave records out: the log no longer holds the next one.
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Self::OffsetOutOfRange { .. })
+    }
+}
+
+/// What an offset outside of the log means, and what to do.
+fn out_of_range(offset: Offset, first: Offset, end: Offset) -> String {
+    let what = match offset < first {
+        true => format!(
+            "reading stands at offset {offset}, but the earliest record left in the log is {first} (it ends at {end}): \
+             {} offsets were deleted before they were read",
+            first - offset
+        ),
+        false => format!(
+            "reading stands at offset {offset}, but the log ends at {end} (its earliest record is {first}): it was cut \
+             at its end or made anew"
+        ),
+    };
+    format!(
+        "{what}, so figures that go on from the checkpoint would be wrong; bring those records back, or move the \
+         folder checkpoints of the data folder away to compute everything again from offset {first} on, and raise \
+         the topic's retention"
+    )
 }
 
 /// The records a partition holds: from `first` up to, not with, `end`.

@@ -259,6 +259,11 @@ impl Owned {
                 self.retry_at = None;
                 outcome.records
             }
+            Err(error) if error.is_loss() => {
+                // The next record is gone: to go on would be a silent jump.
+                self.broken = Some(error.to_string());
+                0
+            }
             Err(error) => self.fails(error.to_string()),
         }
     }

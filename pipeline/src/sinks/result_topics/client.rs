@@ -1,9 +1,10 @@
 //! The brokers of the result topics: topics made and read back, cuts written in transactions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::Message as _;
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -15,8 +16,10 @@ use super::written::{Difference, Written};
 use crate::results::{Cut, Snapshot, ViewState};
 use crate::source::SourceError;
 use crate::source::kafka_options::{
-    ANSWER_WAIT, Consumer, KafkaOptions, hear, one_partition, topic_partitions,
+    ANSWER_WAIT, Consumer, KafkaOptions, hear, topic_partitions,
 };
+use crate::source::kafka_batch::PartitionQueue;
+use crate::model::Record;
 use crate::source::kafka_writer::{Deliveries, create_topic, until_made};
 
 /// Producer defaults that differ from librdkafka's, each of which a `properties.*` replaces.
@@ -48,8 +51,11 @@ const READING_BACK: [(&str, &str); 7] = [
 
 /// Longest wait for the end of a transaction; the producer's own time-outs come first.
 const COMMIT_WAIT: Duration = Duration::from_secs(40);
-/// Longest silence while a topic is read back.
+/// Longest silence while topics are read back.
 const READ_WAIT: Duration = Duration::from_secs(15);
+/// Records of one topic before the next has its turn, and how long its first is waited for.
+const READ_RECORDS: usize = 8_192;
+const READ_POLL: Duration = Duration::from_millis(10);
 
 /// Why a cut is not in its topics.
 #[derive(Debug, thiserror::Error)]
@@ -138,12 +144,8 @@ impl TopicsClient {
         let reader = any.config(READING_BACK.iter()).set("enable.partition.eof", "true").clone();
         let reader: Consumer =
             reader.create_with_context(Default::default()).map_err(|error| any.refused(error))?;
-        let mut read = BTreeMap::new();
-        for (view, topic) in topics {
-            let written = read_back(&reader, &options(topic)?, view)?;
-            read.insert(view.clone(), ViewTopic { topic: topic.clone(), written });
-        }
-        Ok(Self { producer, id: config.transactional_id.clone(), brokers: any.brokers().to_owned(), topics: read })
+        let topics = read_back(&Arc::new(reader), any.brokers(), topics)?;
+        Ok(Self { producer, id: config.transactional_id.clone(), brokers: any.brokers().to_owned(), topics })
     }
 
     /// Whether the topic of a view is open.
@@ -166,13 +168,20 @@ impl TopicsClient {
             cut.statuses.get(view).is_none_or(|status| status.state == ViewState::Live)
         };
         let mut done = Vec::new();
-        self.producer.begin_transaction().map_err(|error| self.failed("beginning", &error))?;
         for (name, topic) in &self.topics {
             let Some(view) = cut.views.get(name).filter(|_| stands(name)) else { continue };
             let difference = topic.written.difference(view);
             let control = control(cut, view, (epoch, topic), &difference);
-            self.send_cut(topic, (cut, view), &difference, &control)?;
             done.push((name.clone(), difference, control));
+        }
+        if done.iter().all(|(name, difference, _)| self.holds(name, difference, cut)) {
+            return Ok(());
+        }
+        self.producer.begin_transaction().map_err(|error| self.failed("beginning", &error))?;
+        for (name, difference, control) in &done {
+            if let (Some(topic), Some(view)) = (self.topics.get(name), cut.views.get(name)) {
+                self.send_cut(topic, (cut, view), difference, control)?;
+            }
         }
         self.producer.commit_transaction(COMMIT_WAIT).map_err(|error| self.failed("committing", &error))?;
         let records: usize = done.iter().map(|(_, difference, _)| difference.upserts.len() + difference.deletes.len()).sum();
@@ -184,6 +193,12 @@ impl TopicsClient {
             }
         }
         Ok(())
+    }
+
+    /// Whether a cut says nothing that the topic does not hold: no row is another, no record was read.
+    fn holds(&self, view: &str, difference: &Difference, cut: &Cut) -> bool {
+        let last = self.topics.get(view).and_then(|topic| topic.written.control.as_ref());
+        *difference == Difference::default() && last.is_some_and(|last| last.offsets == cut.offsets)
     }
 
     fn send_cut(
@@ -273,41 +288,56 @@ fn ensure(asking: &Consumer, options: &KafkaOptions) -> Result<(), TopicsError> 
     }
 }
 
-/// What a topic holds, as a reader with `read_committed` sees it.
-fn read_back(reader: &Consumer, options: &KafkaOptions, view: &str) -> Result<Written, TopicsError> {
-    let topic = &options.topic;
-    let unread = |detail: String| SourceError::Read {
-        place: format!("topic {topic} on {}", options.brokers()),
+/// What the topics hold, as a reader with `read_committed` sees them; all are read side by side.
+fn read_back(
+    reader: &Arc<Consumer>,
+    brokers: &str,
+    topics: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, ViewTopic>, TopicsError> {
+    let unread = |topic: &str, detail: &str| SourceError::Read {
+        place: format!("topic {topic} on {brokers}"),
         detail: format!("it cannot be read back: {detail}"),
     };
-    let foreign = |detail: String| TopicsError::Foreign { topic: topic.clone(), detail };
-    let list = one_partition(topic, 0, rdkafka::Offset::Beginning).map_err(|error| unread(error.to_string()))?;
-    reader.assign(&list).map_err(|error| unread(error.to_string()))?;
-    let mut written = Written::default();
+    let mut list = TopicPartitionList::new();
+    let mut open = Vec::new();
+    for (view, topic) in topics {
+        let queue = PartitionQueue::take(Arc::clone(reader), topic, 0);
+        let queue = queue.ok_or_else(|| unread(topic, "it cannot be opened"))?;
+        let added = list.add_partition_offset(topic, 0, rdkafka::Offset::Beginning);
+        added.map_err(|error| unread(topic, &error.to_string()))?;
+        open.push((view, topic, queue, Written::default()));
+    }
+    reader.assign(&list).map_err(|error| unread("of results", &error.to_string()))?;
+    let mut read = BTreeMap::new();
     let mut heard = Instant::now();
-    loop {
-        match reader.poll(Duration::from_millis(100)) {
-            Some(Ok(record)) => {
-                heard = Instant::now();
-                written.read_back((record.key(), record.payload()), record.offset()).map_err(foreign)?;
+    while let Some((view, topic, mut queue, mut written)) = open.pop() {
+        let mut strange = None;
+        let records = queue.read(READ_RECORDS, READ_POLL, &mut |record: Record<'_>| {
+            // A row or control record is never empty, so an empty one is a tombstone.
+            let value = Some(record.payload).filter(|value| !value.is_empty());
+            if let Err(detail) = written.read_back((record.key, value), record.offset) {
+                strange.get_or_insert(detail);
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => break,
-            Some(Err(error)) => return Err(unread(error.to_string()).into()),
-            None if heard.elapsed() > READ_WAIT => {
-                hear(reader);
-                let why = reader.context().last_error();
-                return Err(unread(why.unwrap_or_else(|| "no answer".to_owned())).into());
-            }
-            None => {}
+        });
+        let records = records.map_err(|error| unread(topic, &error.detail))?;
+        if let Some(detail) = strange.or_else(|| written.is_of_another(view)) {
+            return Err(TopicsError::Foreign { topic: topic.clone(), detail });
         }
-    }
-    reader.unassign().map_err(|error| unread(error.to_string()))?;
-    match &written.control {
-        Some(control) if control.view != *view => {
-            Err(foreign(format!("it holds the view {}, not {view}", control.view)))
+        if queue.ended_at().is_some() {
+            read.insert(view.clone(), ViewTopic { topic: topic.clone(), written });
+            heard = Instant::now();
+            continue;
         }
-        _ => Ok(written),
+        if records > 0 {
+            heard = Instant::now();
+        } else if heard.elapsed() > READ_WAIT {
+            hear(reader);
+            let why = reader.context().last_error();
+            return Err(unread(topic, &why.unwrap_or_else(|| "no answer".to_owned())).into());
+        }
+        open.insert(0, (view, topic, queue, written));
     }
+    Ok(read)
 }
 
 fn failure(config: &ResultTopicsConfig, brokers: &str, step: &'static str, error: &KafkaError) -> TopicsError {

@@ -56,6 +56,12 @@ impl Written {
         Ok(())
     }
 
+    /// Whose topic it is, when it is not this view's.
+    pub(super) fn is_of_another(&self, view: &str) -> Option<String> {
+        let other = self.control.as_ref().filter(|control| control.view != view)?;
+        Some(format!("it holds the view {}, not {view}", other.view))
+    }
+
     /// The difference between the topic and a snapshot of its view.
     pub(super) fn difference(&self, view: &Snapshot) -> Difference {
         match self.cut {

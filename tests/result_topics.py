@@ -1,0 +1,247 @@
+"""Views as Kafka topics, written by the real binary to a real broker, read by Kafka's own consumer."""
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import kafka_tools
+from admission import ingest, order
+from process import BINARY, ROOT, Server
+
+CONTROL = '{"_control":"cut"}'
+PAPERS = ("_cut", "_epoch", "_as_of", "_watermark", "_window_start", "_window_end")
+# One total and two ways to split it, a view of many rows that go and come, one over a life cycle.
+VIEWS = ("gmv_day", "gmv_by_province", "gmv_by_category", "top_brands", "net_gmv_day")
+KILLS = int(os.environ.get("TIDEMARK_KILLS", "6"))
+
+
+def sql_folder(folder):
+    """The shipped SQL with only the views that are looked at here."""
+    target = folder / "sql"
+    shutil.copytree(ROOT / "sql", target)
+    shutil.rmtree(target / "screens")
+    (target / "screens").mkdir()
+    for file in (target / "views").glob("*.sql"):
+        if file.stem not in VIEWS:
+            file.unlink()
+    return target
+
+
+def config(folder, bootstrap, prefix, stream, name="tidemark.toml", **topics):
+    file = folder / name
+    keys = "".join(f'{key.replace("_", "-")} = "{value}"\n' for key, value in topics.items())
+    options = "".join(f'"{key}" = "{value}"\n' for key, value in stream.items())
+    file.write_text(
+        f'[pipeline]\ncheckpoint-every-ms = 300\n[streams.orders]\n{options}[result-topics]\n'
+        f'topic = "{prefix}.{{view}}"\nproperties.bootstrap.servers = "{bootstrap}"\n{keys}')
+    return file
+
+
+def kafka_stream(topic, bootstrap):
+    return {"connector": "kafka", "topic": topic, "properties.bootstrap.servers": bootstrap}
+
+
+def cuts_of(topic, records):
+    """The cuts of a topic; each is whole, and they follow one another without gap or repeat."""
+    cuts, rows = [], []
+    for offset, key, value, sequence in records:
+        assert sequence == len(cuts) + 1, f"{topic} offset {offset}: sequence {sequence} after {len(cuts)} cuts"
+        if key != CONTROL:
+            rows.append((key, value))
+            continue
+        told = [value["upserts"], value["deletes"]]
+        found = [sum(row is not None for _, row in rows), sum(row is None for _, row in rows)]
+        assert told == found, f"{topic} offset {offset}: the cut says {told} rows and deletions, there are {found}"
+        assert value["sequence"] == sequence, (topic, offset, value)
+        of_cut = {(row["_epoch"], row["_cut"]) for _, row in rows if row is not None}
+        assert of_cut <= {(value["epoch"], value["cut"])}, f"{topic} offset {offset}: rows of {of_cut} in {value}"
+        cuts.append((value, rows))
+        rows = []
+    assert not rows, f"{topic}: {len(rows)} records behind the last cut"
+    for (before, _), (after, _) in zip(cuts, cuts[1:]):
+        for stream, partitions in before["offsets"].items():
+            for partition, next_offset in partitions.items():
+                assert after["offsets"][stream][partition] >= next_offset, f"{topic} went back: {before} {after}"
+    return cuts
+
+
+def without_papers(row):
+    return {name: value for name, value in row.items() if name not in PAPERS}
+
+
+def check_topics(prefix, bootstrap, shown):
+    """Every topic is right at every cut, and at last holds the rows that were shown; answers the control records."""
+    records = kafka_tools.committed([f"{prefix}.{view}" for view in VIEWS], bootstrap)
+    cuts = {view: cuts_of(view, records[f"{prefix}.{view}"]) for view in VIEWS}
+    names = {view: [(control["epoch"], control["cut"]) for control, _ in cuts[view]] for view in VIEWS}
+    assert len({tuple(names[view]) for view in VIEWS}) == 1, {view: len(names[view]) for view in VIEWS}
+    state = {view: {} for view in VIEWS}
+    for nth in range(len(names["gmv_day"])):
+        for view in VIEWS:
+            for key, row in cuts[view][nth][1]:
+                if row is None:
+                    assert state[view].pop(key, None) is not None, f"{view}: {key} went and was not there"
+                else:
+                    state[view][key] = row
+        adds_up(state, names["gmv_day"][nth])
+    for view in VIEWS:
+        got = sorted(json.dumps(without_papers(row), sort_keys=True) for row in state[view].values())
+        want = sorted(json.dumps(row, sort_keys=True) for row in shown[view])
+        assert got == want, f"{view}: the topic holds {len(got)} rows, the server showed {len(want)}; " \
+            f"{[row for row in got if row not in want][:2]} {[row for row in want if row not in got][:2]}"
+    return [control for control, _ in cuts["gmv_day"]]
+
+
+def adds_up(state, cut):
+    """In every cut provinces and categories, which are topics of their own, are the same totals a day."""
+    def totals(view):
+        found = {}
+        for row in state[view].values():
+            gmv, orders = found.get(row["window_start"], (0, 0))
+            found[row["window_start"]] = gmv + round(float(row["gmv"]) * 100), orders + row["orders"]
+        return found
+
+    got, want = totals("gmv_by_category"), totals("gmv_by_province")
+    assert got == want, f"cut {cut}: the categories add up to {got}, the provinces to {want}"
+
+
+@contextlib.contextmanager
+def loading(topic, bootstrap, orders, seconds):
+    """A day of generated orders on its way into a topic of two partitions."""
+    kafka_tools.kafka("TopicCommand", "--create", "--topic", topic, "--partitions", "2", bootstrap=bootstrap)
+    load = subprocess.Popen(
+        [BINARY, "load", "--bootstrap", bootstrap, "--topic", topic, "--orders", str(orders), "--speed",
+         str(86_400 // seconds), "--partitions", "2", "--quiet"], cwd=ROOT, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True)
+    try:
+        yield load
+    finally:
+        load.kill()
+        load.wait()
+
+
+def drained(server, records_min=1):
+    """Waits until the log is read to its end, and answers the rows of every view at one cut."""
+    def at_end():
+        [row] = server.sql("SELECT SUM(read) AS read FROM records_accounted")
+        before.append(int(row["read"] or 0))
+        return before[-1] >= records_min and before[-5:] == before[-1:] * 5
+
+    before = []
+    server.wait(lambda: server.view("gmv_day")["cut"], 30, "a first cut")
+    server.wait(at_end, 120, "the end of the log")
+    return {view: server.view(view)["rows"] for view in VIEWS}
+
+
+def whole_cuts_through_kills(ground):
+    """Result topics hold each cut whole and once, and at last the rows shown, although the server is killed on the way"""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    topic = ground.topic("cuts")
+    prefix, sql = ground.topic("result"), sql_folder(folder)
+    file = config(folder, bootstrap, prefix, kafka_stream(topic, bootstrap))
+    seed = int(os.environ.get("TIDEMARK_SEED", time.time_ns() % 1_000_000))
+    dice = random.Random(seed)
+    print(f"  seed {seed} (TIDEMARK_SEED)", flush=True)
+    with loading(topic, bootstrap, 60_000, 16) as load:
+        for _ in range(KILLS):
+            with Server(["serve"], folder, sql, file) as server:
+                server.wait(lambda: server.view("gmv_day")["cut"], 30, "a first cut")
+                time.sleep(dice.uniform(0.2, 2.5))
+                assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+        assert load.wait(120) == 0, load.stderr.read()
+    with Server(["serve"], folder, sql, file) as server:
+        shown = drained(server, 60_000)
+        assert not server.get("/healthz")["alarms"], server.get("/healthz")
+        assert server.stop(signal.SIGTERM) == 0
+    controls = check_topics(prefix, bootstrap, shown)
+    epochs = {control["epoch"] for control in controls}
+    print(f"  {len(controls)} cuts of {len(epochs)} lives, {KILLS} kills", flush=True)
+    assert len(epochs) >= min(KILLS, 4), f"cuts of only {len(epochs)} lives: the kills came too early"
+
+
+def a_dead_result_broker(ground):
+    """A result broker that hangs costs the figures nothing, is an alarm, and the topics are right again once it is back"""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    if ground.broker_pid is None:
+        raise ground.skip("the broker is not ours to be stopped")
+    prefix, sql = ground.topic("result"), sql_folder(folder)
+    file = config(folder, bootstrap, prefix, {"connector": "embedded"}, properties_message_timeout_ms="3000",
+                  properties_transaction_timeout_ms="10000")
+    file.write_text(file.read_text().replace("properties-message-timeout-ms", "properties.message.timeout.ms")
+                    .replace("properties-transaction-timeout-ms", "properties.transaction.timeout.ms"))
+    with Server(["serve"], folder, sql, file) as server:
+        ingest(server, [order(number) for number in range(500)])
+        server.wait(lambda: total(server) == 500, 20, "the first orders")
+        topic_holds(prefix, bootstrap, 500)
+        os.kill(ground.broker_pid, signal.SIGSTOP)
+        try:
+            slowest = 0
+            for number in range(500, 3_500, 500):
+                before = server.view("gmv_day")["cut"]
+                ingest(server, [order(number + nth) for nth in range(500)])
+                began = time.monotonic()
+                server.wait(lambda: total(server) == number + 500, 5, "orders while the result broker hangs")
+                slowest = max(slowest, time.monotonic() - began)
+                assert server.view("gmv_day")["cut"] > before
+            server.wait(lambda: any("result topics" in alarm for alarm in server.get("/healthz")["alarms"]), 30, "an alarm")
+            assert server.get("/readyz")["status"] == "ready"
+        finally:
+            os.kill(ground.broker_pid, signal.SIGCONT)
+        server.wait(lambda: not server.get("/healthz")["alarms"], 60, "that it heals")
+        ingest(server, [order(number) for number in range(3_500, 4_000)])
+        shown = drained(server, 4_000)
+        assert server.stop(signal.SIGTERM) == 0
+    check_topics(prefix, bootstrap, shown)
+    print(f"  slowest 500 orders while it hung: {slowest:.2f} s", flush=True)
+
+
+def total(server):
+    return sum(row["orders"] for row in server.view("gmv_by_province")["rows"])
+
+
+def topic_holds(prefix, bootstrap, orders):
+    """Waits until the topic of the provinces holds so many orders."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with contextlib.suppress(AssertionError):
+            found = kafka_tools.committed([f"{prefix}.gmv_by_province"], bootstrap)
+            rows = {}
+            for _, key, value, _ in next(iter(found.values())):
+                rows[key] = value
+            if sum(row["orders"] for key, row in rows.items() if key != CONTROL and row) == orders:
+                return
+    raise AssertionError(f"the topic does not hold {orders} orders")
+
+
+def a_zombie_is_shut_out(ground):
+    """A stopped process that wakes after another took over its transactional id writes nothing and says so"""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    topic = ground.topic("zombie")
+    prefix, sql = ground.topic("result"), sql_folder(folder)
+    file = config(folder, bootstrap, prefix, kafka_stream(topic, bootstrap), transactional_id=prefix)
+    with loading(topic, bootstrap, 20_000, 10) as load, Server(["serve"], folder, sql, file) as zombie:
+        zombie.wait(lambda: total(zombie) > 1_000, 30, "orders")
+        zombie.process.send_signal(signal.SIGSTOP)
+        other = folder / "other"
+        other.mkdir()
+        with Server(["serve"], other, sql, file) as server:
+            server.wait(lambda: total(server) > 3_000, 30, "orders of the second")
+            time.sleep(1)
+            zombie.process.send_signal(signal.SIGCONT)
+            zombie.wait(lambda: any("shut this one out" in alarm for alarm in zombie.get("/healthz")["alarms"]), 30,
+                        "that the zombie says so")
+            assert load.wait(60) == 0, load.stderr.read()
+            shown = drained(server, 20_000)
+            assert not server.get("/healthz")["alarms"], server.get("/healthz")
+            assert server.stop(signal.SIGTERM) == 0
+        assert any("shut this one out" in alarm for alarm in zombie.get("/healthz")["alarms"])
+    controls = check_topics(prefix, bootstrap, shown)
+    lives = [control["epoch"] for control in controls]
+    assert len(set(lives)) == 2 and lives == sorted(lives), "the two wrote by turns"
+
+
+CHECKS = [whole_cuts_through_kills, a_dead_result_broker, a_zombie_is_shut_out]
