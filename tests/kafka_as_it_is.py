@@ -11,6 +11,7 @@ import time
 import urllib.error
 
 import kafka_tools
+import result_topics
 from admission import counts, order
 from kafka_tools import BROKER, kafka
 from process import BINARY, ROOT, Server
@@ -299,7 +300,7 @@ def over_sasl_ssl(ground):
         + "".join(f'"{key}" = "{value}"\n' for key, value in SASL.items())
     with Server(["serve"], folder, config=config(folder, topic, secure, to, **SASL)) as server:
         holds(server, 30)
-        time.sleep(1)
+        server.wait(lambda: result_topics.metric(server, "cuts_total"), 30, "a cut in the topics")
         assert not server.get("/healthz")["alarms"], server.get("/healthz")
         assert server.stop(signal.SIGTERM) == 0
     [records] = kafka_tools.committed([f"{result}.gmv_by_province"], bootstrap).values()

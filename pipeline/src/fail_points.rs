@@ -19,12 +19,13 @@
 //! | `checkpoint-forget` | before files that no checkpoint names are removed |
 //! | `transaction-begin` | before a transaction of result topics begins |
 //! | `transaction-commit` | before it is committed |
+//! | `transaction-committed` | after it is committed, before its writer knows |
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// All places, in the order of a record's way.
-pub const PLACES: [&str; 14] = [
+pub const PLACES: [&str; 15] = [
     "source-read",
     "fold",
     "publish",
@@ -39,6 +40,7 @@ pub const PLACES: [&str; 14] = [
     "checkpoint-forget",
     "transaction-begin",
     "transaction-commit",
+    "transaction-committed",
 ];
 
 /// Names the variable.

@@ -19,6 +19,7 @@ use crate::source::kafka_options::{
     ANSWER_WAIT, Consumer, KafkaOptions, hear, topic_partitions,
 };
 use crate::source::kafka_batch::PartitionQueue;
+use crate::fail_points;
 use crate::model::Record;
 use crate::source::kafka_writer::{Deliveries, create_topic, until_made};
 
@@ -38,13 +39,14 @@ const WRITING: [(&str, &str); 8] = [
 ];
 
 /// Consumer defaults for reading a topic back.
-const READING_BACK: [(&str, &str); 7] = [
+const READING_BACK: [(&str, &str); 8] = [
     ("client.id", "tidemark"),
     ("group.id", "tidemark"),
     ("enable.auto.commit", "false"),
     ("auto.offset.reset", "earliest"),
     ("allow.auto.create.topics", "false"),
     ("isolation.level", "read_committed"),
+    ("enable.partition.eof", "true"),
     // The end of a topic is known after an empty answer; that need not wait for records.
     ("fetch.wait.max.ms", "20"),
 ];
@@ -113,6 +115,8 @@ pub(super) struct TopicsClient {
     id: String,
     brokers: String,
     topics: BTreeMap<String, ViewTopic>,
+    /// Number of the process among those that have written these topics.
+    pub(super) generation: u64,
 }
 
 /// The topic of one view.
@@ -124,9 +128,16 @@ struct ViewTopic {
 impl TopicsClient {
     /// Makes missing topics, shuts out earlier writers of the same name, and reads what the topics hold.
     ///
+    /// A process that has written before says its `generation`: it must not shut out one that came after it,
+    /// as it would when it wakes from a pause or finds its broker again.
+    ///
     /// # Errors
-    /// When a broker does not answer, or a topic cannot be a result topic.
-    pub(super) fn open(config: &ResultTopicsConfig, topics: &BTreeMap<String, String>) -> Result<Self, TopicsError> {
+    /// When a broker does not answer, a topic cannot be a result topic, or a later process has written.
+    pub(super) fn open(
+        config: &ResultTopicsConfig,
+        topics: &BTreeMap<String, String>,
+        generation: Option<u64>,
+    ) -> Result<Self, TopicsError> {
         let options = |topic: &str| {
             let mut options = config.properties.clone();
             options.insert("topic".to_owned(), topic.to_owned());
@@ -137,15 +148,23 @@ impl TopicsClient {
         for topic in topics.values() {
             ensure(&asking, &options(topic)?)?;
         }
+        let reader = any.config(READING_BACK.iter());
+        let reader: Consumer =
+            reader.create_with_context(Default::default()).map_err(|error| any.refused(error))?;
+        let reader = Arc::new(reader);
+        if let Some(own) = generation
+            && newest_generation(&read_back(&reader, any.brokers(), topics)?) > own
+        {
+            return Err(TopicsError::Fenced { id: config.transactional_id.clone() });
+        }
         let producer = producer(config, &any)?;
         let failed = |step, error: &KafkaError| failure(config, any.brokers(), step, error);
         // Ends what an earlier writer left open: after this the topics say what is committed.
         producer.init_transactions(ANSWER_WAIT).map_err(|error| failed("taking over the transactional id", &error))?;
-        let reader = any.config(READING_BACK.iter()).set("enable.partition.eof", "true").clone();
-        let reader: Consumer =
-            reader.create_with_context(Default::default()).map_err(|error| any.refused(error))?;
-        let topics = read_back(&Arc::new(reader), any.brokers(), topics)?;
-        Ok(Self { producer, id: config.transactional_id.clone(), brokers: any.brokers().to_owned(), topics })
+        let topics = read_back(&reader, any.brokers(), topics)?;
+        let generation = generation.unwrap_or_else(|| newest_generation(&topics) + 1);
+        let (id, brokers) = (config.transactional_id.clone(), any.brokers().to_owned());
+        Ok(Self { producer, id, brokers, topics, generation })
     }
 
     /// Whether the topic of a view is open.
@@ -171,19 +190,24 @@ impl TopicsClient {
         for (name, topic) in &self.topics {
             let Some(view) = cut.views.get(name).filter(|_| stands(name)) else { continue };
             let difference = topic.written.difference(view);
-            let control = control(cut, view, (epoch, topic), &difference);
+            let control = self.control((cut, view), (epoch, topic), &difference);
             done.push((name.clone(), difference, control));
         }
         if done.iter().all(|(name, difference, _)| self.holds(name, difference, cut)) {
             return Ok(());
         }
+        fail_points::hit("transaction-begin");
         self.producer.begin_transaction().map_err(|error| self.failed("beginning", &error))?;
         for (name, difference, control) in &done {
             if let (Some(topic), Some(view)) = (self.topics.get(name), cut.views.get(name)) {
                 self.send_cut(topic, (cut, view), difference, control)?;
             }
         }
+        // So that a kill here leaves records of an open transaction in the topics.
+        self.producer.flush(COMMIT_WAIT).map_err(|error| self.failed("sending", &error))?;
+        fail_points::hit("transaction-commit");
         self.producer.commit_transaction(COMMIT_WAIT).map_err(|error| self.failed("committing", &error))?;
+        fail_points::hit("transaction-committed");
         let records: usize = done.iter().map(|(_, difference, _)| difference.upserts.len() + difference.deletes.len()).sum();
         metrics::counter!("tidemark_result_topics_records_total").increment(u64::try_from(records).unwrap_or(0));
         metrics::counter!("tidemark_result_topics_cuts_total").increment(1);
@@ -199,6 +223,28 @@ impl TopicsClient {
     fn holds(&self, view: &str, difference: &Difference, cut: &Cut) -> bool {
         let last = self.topics.get(view).and_then(|topic| topic.written.control.as_ref());
         *difference == Difference::default() && last.is_some_and(|last| last.offsets == cut.offsets)
+    }
+
+    fn control(
+        &self,
+        (cut, view): (&Cut, &Snapshot),
+        (epoch, topic): (&str, &ViewTopic),
+        difference: &Difference,
+    ) -> Control {
+        let progress = cut.progress(&view.info);
+        let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        Control {
+            view: view.info.name.clone(),
+            generation: self.generation,
+            sequence: topic.written.control.as_ref().map_or(0, |last| last.sequence) + 1,
+            epoch: epoch.to_owned(),
+            cut: cut.cut,
+            upserts: wide(difference.upserts.len()),
+            deletes: wide(difference.deletes.len()),
+            as_of: progress.as_of,
+            watermark: progress.watermark,
+            offsets: cut.offsets.clone(),
+        }
     }
 
     fn send_cut(
@@ -250,20 +296,9 @@ impl TopicsClient {
     }
 }
 
-fn control(cut: &Cut, view: &Snapshot, (epoch, topic): (&str, &ViewTopic), difference: &Difference) -> Control {
-    let progress = cut.progress(&view.info);
-    let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    Control {
-        view: view.info.name.clone(),
-        sequence: topic.written.control.as_ref().map_or(0, |last| last.sequence) + 1,
-        epoch: epoch.to_owned(),
-        cut: cut.cut,
-        upserts: wide(difference.upserts.len()),
-        deletes: wide(difference.deletes.len()),
-        as_of: progress.as_of,
-        watermark: progress.watermark,
-        offsets: cut.offsets.clone(),
-    }
+/// The generation of the process that wrote last; 0 before the first.
+fn newest_generation(topics: &BTreeMap<String, ViewTopic>) -> u64 {
+    topics.values().filter_map(|topic| Some(topic.written.control.as_ref()?.generation)).max().unwrap_or(0)
 }
 
 fn producer(config: &ResultTopicsConfig, any: &KafkaOptions) -> Result<BaseProducer<Deliveries>, TopicsError> {
@@ -307,7 +342,9 @@ fn read_back(
         added.map_err(|error| unread(topic, &error.to_string()))?;
         open.push((view, topic, queue, Written::default()));
     }
-    reader.assign(&list).map_err(|error| unread("of results", &error.to_string()))?;
+    // What was assigned before is read again from its beginning.
+    let assigned = reader.unassign().and_then(|()| reader.assign(&list));
+    assigned.map_err(|error| unread("of results", &error.to_string()))?;
     let mut read = BTreeMap::new();
     let mut heard = Instant::now();
     while let Some((view, topic, mut queue, mut written)) = open.pop() {

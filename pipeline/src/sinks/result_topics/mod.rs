@@ -73,7 +73,7 @@ impl ResultTopics {
         let shared = Arc::new(Shared::default());
         let desk = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("tidemark-topics".to_owned()).spawn(move || {
-            Writing { config, epoch, open: None }.run(&desk);
+            Writing { config, epoch, open: None, generation: None }.run(&desk);
             desk.desk.lock().has_ended = true;
             desk.bell.notify_all();
         })?;
@@ -171,6 +171,8 @@ struct Writing {
     config: ResultTopicsConfig,
     epoch: String,
     open: Option<TopicsClient>,
+    /// Known once the topics have been open; see [`TopicsClient::open`].
+    generation: Option<u64>,
 }
 
 impl Writing {
@@ -205,8 +207,9 @@ impl Writing {
         }
         let mut open = match self.open.take() {
             Some(open) if topics.keys().all(|view| open.has(view)) => open,
-            _ => TopicsClient::open(&self.config, &topics)?,
+            _ => TopicsClient::open(&self.config, &topics, self.generation)?,
         };
+        self.generation = Some(open.generation);
         let behind = open.behind(cut);
         if behind.is_none() {
             open.write(cut, &self.epoch)?;

@@ -22,6 +22,8 @@ const PAPERS: &str = ",\"_cut\":";
 pub(super) struct Control {
     /// The view whose topic it is.
     pub(super) view: String,
+    /// Number of the process among those that have written the topics; a later one shuts the earlier out.
+    pub(super) generation: u64,
     /// Number of this cut in this topic, from 1, one more for every transaction, across restarts.
     pub(super) sequence: u64,
     /// The life of the publisher that `cut` belongs to.
@@ -139,6 +141,7 @@ mod tests {
         let at = |offsets: [(PartitionId, Offset); 2]| BTreeMap::from([("orders".to_owned(), BTreeMap::from(offsets))]);
         let control = Control {
             view: "v".into(),
+            generation: 1,
             sequence: 1,
             epoch: "e".into(),
             cut: 1,

@@ -115,3 +115,126 @@ impl Written {
         upserts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::array::{Int64Array, RecordBatch};
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+    use crate::results::published::{Keep, NewWindow, schema_with_papers};
+    use crate::results::{Mark, PublishedView, StreamProgress, ViewInfo};
+    use crate::sinks::result_topics::record::Papers;
+
+    fn view() -> PublishedView {
+        let field = |name: &str| Field::new(name, DataType::Int64, true);
+        let info = ViewInfo {
+            name: "v".into(),
+            stream: None,
+            keys: vec!["end".into()],
+            schema: schema_with_papers(&Schema::new(vec![field("end"), field("n")])),
+            scope: None,
+            title: Default::default(),
+            definition: Default::default(),
+            unit: String::new(),
+            time_zone: "UTC".into(),
+            sql: String::new(),
+            window_start: None,
+            window_end: Some(0),
+            result_topic: None,
+        };
+        PublishedView::new(Arc::new(info), vec![0], Keep::Rows(100), 1)
+    }
+
+    fn show(view: &mut PublishedView, cut: u64, end: i64, n: i64) {
+        let schema = Schema::new(vec![Field::new("end", DataType::Int64, true), Field::new("n", DataType::Int64, true)]);
+        let column = |value| Arc::new(Int64Array::from(vec![value])) as arrow::array::ArrayRef;
+        let rows = RecordBatch::try_new(Arc::new(schema), vec![column(end), column(n)]).expect("batch");
+        let window = NewWindow { window: (end - 1, end), rows, mark: Mark::Provisional, revision: 0 };
+        view.show(cut, window).expect("shown");
+    }
+
+    fn control(cut: u64) -> Control {
+        Control {
+            view: "v".into(),
+            generation: 1,
+            sequence: 1,
+            epoch: "e".into(),
+            cut,
+            upserts: 0,
+            deletes: 0,
+            as_of: None,
+            watermark: None,
+            offsets: BTreeMap::new(),
+        }
+    }
+
+    /// The ends of the rows that are written and deleted; the topic holds the cut afterwards.
+    fn go_to(written: &mut Written, view: &mut PublishedView, cut: u64) -> (Vec<String>, Vec<String>) {
+        let difference = written.difference(&view.snapshot());
+        let mut told = (
+            difference.upserts.iter().map(|row| row.json.to_string()).collect::<Vec<_>>(),
+            difference.deletes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        );
+        told.0.sort();
+        written.committed(difference, control(cut));
+        told
+    }
+
+    #[test]
+    fn a_topic_gets_what_changed_since_its_cut_and_rows_that_went_and_came_back_are_no_deletions() {
+        let (mut view, mut written) = (view(), Written::default());
+        show(&mut view, 1, 1, 5);
+        show(&mut view, 1, 2, 6);
+        assert_eq!(go_to(&mut written, &mut view, 1).0.len(), 2);
+        show(&mut view, 2, 2, 7);
+        view.withdraw(3, (0, 1));
+        show(&mut view, 4, 1, 5);
+        let (upserts, deletes) = go_to(&mut written, &mut view, 4);
+        assert!(upserts.len() == 1 && upserts[0].contains("\"n\":7"), "{upserts:?}");
+        assert!(deletes.is_empty(), "{deletes:?}");
+        view.withdraw(5, (0, 1));
+        assert_eq!(go_to(&mut written, &mut view, 5), (Vec::new(), vec!["{\"end\":1}".to_owned()]));
+        assert_eq!(go_to(&mut written, &mut view, 6), (Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn changes_too_old_to_be_told_are_found_by_comparing_everything() {
+        let (mut view, mut written) = (view(), Written::default());
+        (1..=4).for_each(|end| show(&mut view, 1, end, end));
+        go_to(&mut written, &mut view, 1);
+        // Only one deletion is remembered.
+        view.withdraw(2, (0, 1));
+        view.withdraw(3, (1, 2));
+        show(&mut view, 3, 3, 9);
+        let (upserts, mut deletes) = go_to(&mut written, &mut view, 3);
+        deletes.sort();
+        assert!(upserts.len() == 1 && upserts[0].contains("\"n\":9"), "{upserts:?}");
+        assert_eq!(deletes, ["{\"end\":1}", "{\"end\":2}"]);
+    }
+
+    #[test]
+    fn what_is_read_back_from_a_topic_is_not_written_again() {
+        let (mut view, mut written) = (view(), Written::default());
+        show(&mut view, 1, 1, 5);
+        show(&mut view, 1, 2, 6);
+        let progress = StreamProgress::default();
+        let papers = Papers { cut: 9, epoch: "before", progress: &progress };
+        let mut value = String::new();
+        for upsert in written.difference(&view.snapshot()).upserts {
+            papers.write(&mut value, &upsert.json, upsert.window);
+            written.read_back((Some(upsert.key.as_bytes()), Some(value.as_bytes())), 0).expect("ours");
+        }
+        written.read_back((Some(b"{\"end\":7}"), Some(value.as_bytes())), 2).expect("ours");
+        written.read_back((Some(CONTROL_KEY.as_bytes()), Some(control(9).encode().as_bytes())), 3).expect("ours");
+        assert_eq!(written.control, Some(control(9)));
+        show(&mut view, 2, 2, 8);
+        let (upserts, deletes) = go_to(&mut written, &mut view, 2);
+        assert!(upserts.len() == 1 && upserts[0].contains("\"n\":8"), "{upserts:?}");
+        assert_eq!(deletes, ["{\"end\":7}"], "a row that is not in the view any more");
+        assert!(written.read_back((Some(b"k"), Some(b"{\"n\":1}")), 4).is_err(), "none of ours");
+        assert!(written.read_back((None, None), 5).is_err());
+    }
+}
