@@ -8,12 +8,14 @@
 //! fold, publish or serve people.
 
 mod disk;
+mod fenced;
 mod remote;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use disk::Disk;
+pub use fenced::Fenced;
 pub use remote::Remote;
 
 /// What an object was like when it was read, to write over it only if it still is.
