@@ -17,7 +17,9 @@ CONTROL = '{"_control":"cut"}'
 PAPERS = ("_cut", "_epoch", "_as_of", "_watermark", "_window_start", "_window_end")
 # One total and two ways to split it, a view of many rows that go and come, one over a life cycle.
 VIEWS = ("gmv_day", "gmv_by_province", "gmv_by_category", "top_brands", "net_gmv_day")
-KILLS = int(os.environ.get("TIDEMARK_KILLS", "6"))
+KILLS = int(os.environ.get("TIDEMARK_KILLS", "3"))
+# Where the process ends itself, as a power cut would: around the checkpoint and around the transaction.
+POINTS = ("checkpoint-renamed", "transaction-begin", "transaction-commit", "transaction-committed")
 
 
 def sql_folder(folder):
@@ -111,6 +113,16 @@ def adds_up(state, cut):
 
 
 @contextlib.contextmanager
+def crashing_at(place):
+    """Processes started meanwhile end themselves there."""
+    os.environ["TIDEMARK_CRASH_AT"] = place
+    try:
+        yield
+    finally:
+        del os.environ["TIDEMARK_CRASH_AT"]
+
+
+@contextlib.contextmanager
 def loading(topic, bootstrap, orders, seconds):
     """A day of generated orders on its way into a topic of two partitions."""
     kafka_tools.kafka("TopicCommand", "--create", "--topic", topic, "--partitions", "2", bootstrap=bootstrap)
@@ -165,11 +177,15 @@ def whole_cuts_through_kills(ground):
     seed = int(os.environ.get("TIDEMARK_SEED", time.time_ns() % 1_000_000))
     dice = random.Random(seed)
     print(f"  seed {seed} (TIDEMARK_SEED)", flush=True)
-    with loading(topic, bootstrap, 60_000, 16) as load:
+    with loading(topic, bootstrap, 60_000, 40) as load:
+        for point in dice.sample(POINTS * 2, 2 * len(POINTS)):
+            # Every life writes at least one cut, so that the next one has something to go on from.
+            with crashing_at(f"{point}:{dice.randint(2, 4)}"), Server(["serve"], folder, sql, file) as server:
+                assert server.process.wait(60) == -signal.SIGABRT, "".join(server.said)
         for _ in range(KILLS):
             with Server(["serve"], folder, sql, file) as server:
-                server.wait(lambda: server.view("gmv_day")["cut"], 30, "a first cut")
-                time.sleep(dice.uniform(0.2, 2.5))
+                server.wait(lambda: metric(server, "cuts_total"), 30, "a cut in the topics")
+                time.sleep(dice.uniform(0.0, 1.5))
                 assert server.stop(signal.SIGKILL) == -signal.SIGKILL
         assert load.wait(120) == 0, load.stderr.read()
     with Server(["serve"], folder, sql, file) as server:
@@ -178,8 +194,9 @@ def whole_cuts_through_kills(ground):
         assert server.stop(signal.SIGTERM) == 0
     controls = check_topics(prefix, bootstrap, shown)
     epochs = {control["epoch"] for control in controls}
-    print(f"  {len(controls)} cuts of {len(epochs)} lives, {KILLS} kills", flush=True)
-    assert len(epochs) >= min(KILLS, 4), f"cuts of only {len(epochs)} lives: the kills came too early"
+    hits = ", ".join(f"{point} 2" for point in POINTS)
+    print(f"  {len(controls)} cuts of {len(epochs)} lives; killed at: {hits}, at random {KILLS}", flush=True)
+    assert len(epochs) >= KILLS + 6, f"cuts of only {len(epochs)} lives: the kills came too early"
 
 
 def a_dead_result_broker(ground):
