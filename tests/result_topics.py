@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 import kafka_tools
@@ -18,8 +19,9 @@ PAPERS = ("_cut", "_epoch", "_as_of", "_watermark", "_window_start", "_window_en
 # One total and two ways to split it, a view of many rows that go and come, one over a life cycle.
 VIEWS = ("gmv_day", "gmv_by_province", "gmv_by_category", "top_brands", "net_gmv_day")
 KILLS = int(os.environ.get("TIDEMARK_KILLS", "3"))
-# Where the process ends itself, as a power cut would: around the checkpoint and around the transaction.
-POINTS = ("checkpoint-renamed", "transaction-begin", "transaction-commit", "transaction-committed")
+# Where the process ends itself, as a power cut would: with a checkpoint written and no transaction begun, with all
+# records of a transaction sent, and with one committed and the next not begun.
+POINTS = ("checkpoint-renamed", "transaction-commit", "transaction-begin")
 
 
 def sql_folder(folder):
@@ -178,7 +180,7 @@ def whole_cuts_through_kills(ground):
     dice = random.Random(seed)
     print(f"  seed {seed} (TIDEMARK_SEED)", flush=True)
     with loading(topic, bootstrap, 60_000, 40) as load:
-        for point in dice.sample(POINTS * 2, 2 * len(POINTS)):
+        for point in dice.sample(POINTS * 3, 3 * len(POINTS)):
             # Every life writes at least one cut, so that the next one has something to go on from.
             with crashing_at(f"{point}:{dice.randint(2, 4)}"), Server(["serve"], folder, sql, file) as server:
                 assert server.process.wait(60) == -signal.SIGABRT, "".join(server.said)
@@ -194,7 +196,7 @@ def whole_cuts_through_kills(ground):
         assert server.stop(signal.SIGTERM) == 0
     controls = check_topics(prefix, bootstrap, shown)
     epochs = {control["epoch"] for control in controls}
-    hits = ", ".join(f"{point} 2" for point in POINTS)
+    hits = ", ".join(f"{point} 3" for point in POINTS)
     print(f"  {len(controls)} cuts of {len(epochs)} lives; killed at: {hits}, at random {KILLS}", flush=True)
     assert len(epochs) >= KILLS + 6, f"cuts of only {len(epochs)} lives: the kills came too early"
 
@@ -279,4 +281,55 @@ def a_zombie_is_shut_out(ground):
     assert len(set(lives)) == 2 and lives == sorted(lives), "the two wrote by turns"
 
 
-CHECKS = [whole_cuts_through_kills, a_dead_result_broker, a_zombie_is_shut_out]
+def a_zombie_may_not_write_checkpoints(ground):
+    """A stopped process that wakes after another took over its checkpoints writes none, stops and says whose they are"""
+    folder, bootstrap = ground.fresh(), ground.bootstrap
+    topic, sql = ground.topic("fenced"), sql_folder(folder)
+    kafka_tools.kafka("TopicCommand", "--create", "--topic", topic, "--partitions", "2", bootstrap=bootstrap)
+    place, other = folder / "shared", folder / "other"
+    other.mkdir()
+    file = folder / "tidemark.toml"
+    options = "".join(f'"{key}" = "{value}"\n' for key, value in kafka_stream(topic, bootstrap).items())
+    file.write_text(f'[pipeline]\ncheckpoint-every-ms = 300\ncheckpoint-store = "{place}"\n[streams.orders]\n{options}')
+
+    def produce(numbers):
+        kafka_tools.kafka("ConsoleProducer", "--topic", topic, bootstrap=bootstrap,
+                          lines="".join(order(number) + "\n" for number in numbers))
+
+    def newest():
+        return max(int(file.stem) for file in place.glob("*.checkpoint"))
+
+    produce(range(100))
+    with Server(["serve"], folder, sql, file) as zombie:
+        zombie.wait(lambda: total(zombie) == 100, 30, "the first orders")
+        before = newest()
+        zombie.wait(lambda: newest() > before + 2, 30, "checkpoints of them")
+        zombie.process.send_signal(signal.SIGSTOP)
+        with Server(["serve"], other, sql, file) as server:
+            # The orders are in the checkpoint: the second process goes on from there.
+            server.wait(lambda: total(server) == 100, 30, "the orders of the checkpoint")
+            produce(range(90, 150))
+            server.wait(lambda: total(server) == 150, 30, "more orders")
+            zombie.process.send_signal(signal.SIGCONT)
+            zombie.wait(lambda: "has taken it over with generation" in not_ready(zombie), 30, "that the zombie stops")
+            begun = newest()
+            server.wait(lambda: newest() > begun + 2, 30, "checkpoints of the owner")
+            assert not server.get("/healthz")["alarms"], server.get("/healthz")
+            assert server.stop(signal.SIGTERM) == 0
+        assert json.loads((place / "owner").read_text())["generation"] == 2
+        zombie.stop(signal.SIGTERM)
+    with Server(["serve"], other, sql, file) as server:
+        server.wait(lambda: total(server) == 150, 30, "the orders after all")
+        assert server.stop(signal.SIGTERM) == 0
+
+
+def not_ready(server):
+    """Why a server is not ready; nothing while it is."""
+    try:
+        server.get("/readyz")
+        return ""
+    except urllib.error.HTTPError as error:
+        return error.read().decode()
+
+
+CHECKS = [a_zombie_may_not_write_checkpoints, whole_cuts_through_kills, a_dead_result_broker, a_zombie_is_shut_out]

@@ -19,13 +19,12 @@
 //! | `checkpoint-forget` | before files that no checkpoint names are removed |
 //! | `transaction-begin` | before a transaction of result topics begins |
 //! | `transaction-commit` | before it is committed |
-//! | `transaction-committed` | after it is committed, before its writer knows |
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// All places, in the order of a record's way.
-pub const PLACES: [&str; 15] = [
+pub const PLACES: [&str; 14] = [
     "source-read",
     "fold",
     "publish",
@@ -40,7 +39,6 @@ pub const PLACES: [&str; 15] = [
     "checkpoint-forget",
     "transaction-begin",
     "transaction-commit",
-    "transaction-committed",
 ];
 
 /// Names the variable.

@@ -39,7 +39,7 @@ use crate::results::{Mode, Results, ViewInfo};
 use crate::sinks::result_topics::{ResultTopics, ResultTopicsConfig, topics_of};
 use crate::state::CheckpointError;
 use crate::state::dedup_store::DedupStore;
-use crate::state::objects;
+use crate::state::objects::{self, Fenced, Objects};
 use crate::source::{Source, SourceError};
 use crate::sql::Catalog;
 use crate::state::scopes::ScopeConflict;
@@ -151,6 +151,11 @@ pub fn start(
     let mut publisher = Publisher::new(&catalog, self::limits(config), ledgers).map_err(views_error)?;
     let objects = objects::open(&config.checkpoint_store, &config.checkpoint_s3).map_err(CheckpointError::from);
     let objects = objects.map_err(SavingError::from)?;
+    // Before anything is read there: what an earlier owner still writes afterwards is refused.
+    let epoch = epoch();
+    let fence = Fenced::claim(objects, &format!("{epoch} (pid {})", std::process::id()));
+    let fence = fence.map_err(CheckpointError::from).map_err(SavingError::from)?;
+    let objects: Arc<dyn Objects> = Arc::clone(&fence) as Arc<dyn Objects>;
     let backlog = Backlog::new(config.checkpoint_waiting_bytes_max);
     // A quarter of the memory for dedup keys holds the filters of those on disk.
     let cache_bytes = u64::try_from(config.dedup_memory_bytes_max / 4).unwrap_or(u64::MAX);
@@ -167,7 +172,7 @@ pub fn start(
     }
     let infos: Vec<Arc<ViewInfo>> = catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
     let topics = result_topics(&catalog, config, &infos)?;
-    let results = Results::new(epoch(), mode, infos);
+    let results = Results::new(epoch, mode, infos);
     let topics = topics.map(|topics| ResultTopics::start(topics, results.epoch().to_owned()));
     results.set_ledgers(store);
     saving.go_to_background().map_err(StartError::Threads)?;
@@ -189,6 +194,7 @@ pub fn start(
         events: events.clone(),
         topics: topics.transpose().map_err(StartError::Threads)?,
         being_saved: None,
+        fence,
     };
     let (watching, unwatched) = bounded(0);
     let logs = watch(opened, config, &events, unwatched).map_err(StartError::Threads)?;

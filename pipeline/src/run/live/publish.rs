@@ -19,6 +19,7 @@ use crate::run::publisher::{Moment, Publisher};
 use crate::run::saving::Saving;
 use crate::sinks::result_topics::ResultTopics;
 use crate::sql::Catalog;
+use crate::state::objects::{Fenced, Objects as _};
 
 /// How long the end waits for a last checkpoint; what it lacks is read again after the next start.
 const LAST_MAX: Duration = Duration::from_secs(20);
@@ -64,6 +65,8 @@ pub(super) struct PublishLoop {
     pub(super) topics: Option<ResultTopics>,
     /// The cut whose checkpoint is being written, for the topics.
     pub(super) being_saved: Option<Arc<Cut>>,
+    /// Whether the checkpoints are still ours.
+    pub(super) fence: Arc<Fenced>,
 }
 
 /// Whether the pipeline goes on.
@@ -138,6 +141,10 @@ impl PublishLoop {
 
     /// One cut.
     fn publish(&mut self) -> Next {
+        if let Some(taken) = self.fence.taken() {
+            // What it would show from here on, its successor shows, and it can save nothing of it.
+            return Next::Broken(format!("checkpoints at {}: {taken}", self.fence.place()));
+        }
         let drains = match self.folds.drain(self.freshness.wants_end()) {
             Ok(drains) => drains,
             Err(error) => return Next::Broken(error),

@@ -207,7 +207,6 @@ impl TopicsClient {
         self.producer.flush(COMMIT_WAIT).map_err(|error| self.failed("sending", &error))?;
         fail_points::hit("transaction-commit");
         self.producer.commit_transaction(COMMIT_WAIT).map_err(|error| self.failed("committing", &error))?;
-        fail_points::hit("transaction-committed");
         let records: usize = done.iter().map(|(_, difference, _)| difference.upserts.len() + difference.deletes.len()).sum();
         metrics::counter!("tidemark_result_topics_records_total").increment(u64::try_from(records).unwrap_or(0));
         metrics::counter!("tidemark_result_topics_cuts_total").increment(1);
