@@ -173,7 +173,7 @@ impl<'a> Engine<'a> {
 
     fn publish(&mut self, ended: bool) -> Result<()> {
         for number in 0..self.partitions.len() {
-            let drain = self.partitions[number].drain()?;
+            let drain = self.partitions[number].drain()?.live;
             self.absorb(number, drain)?;
         }
         let progress: Vec<PartitionProgress> = self

@@ -11,6 +11,7 @@ pub mod reference;
 pub mod engine;
 pub mod system;
 pub mod served;
+pub mod shadow;
 pub mod live;
 pub mod conformance;
 pub mod malformed;

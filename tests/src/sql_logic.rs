@@ -11,6 +11,7 @@
 //! [log-time 1605024000000] {"id":"a"}         with the log's own timestamp
 //! [tidemark-shadow 1] {"id":"a"}              with a header
 //! [tidemark-watermark 1605024000000]          a control record
+//! SELECT … FROM shadow.gmv                  the shadow space is a schema of its own
 //! IDLE orders PARTITION 1                   this partition has been silent for long
 //! PUBLISH                                   a cut; every query before it sees the last one
 //! CRASH                                     everything but the files is lost; goes on from the last SAVE
@@ -25,12 +26,14 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::catalog::MemorySchemaProvider;
+use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use sqllogictest::{DB, DBOutput, DefaultColumnType};
 use tempfile::TempDir;
 use tidemark_pipeline::ledger::LedgerKind;
-use tidemark_pipeline::model::{Header, Record};
+use tidemark_pipeline::model::{Header, Record, Space};
 use tidemark_pipeline::run::reference::catalog as catalog_of;
 use tidemark_pipeline::sql::{Catalog, StateBounds};
 
@@ -203,17 +206,28 @@ impl Engine {
     fn query(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>> {
         let cut = Arc::clone(self.system()?.cut());
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
-        for (name, view) in &cut.views {
-            let table = MemTable::try_new(Arc::clone(&view.info.schema), vec![view.batches()])?;
-            context.register_table(name, Arc::new(table))?;
-        }
-        for (name, rows) in &cut.tables {
-            let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?;
-            context.register_table(name, Arc::new(table))?;
-        }
-        for ledger in LedgerKind::ALL {
-            let rows = self.system()?.ledger(ledger)?;
-            context.register_table(ledger.table(), Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))?;
+        let shadow = Arc::new(MemorySchemaProvider::new());
+        let catalog = context.catalog("datafusion").context("the default catalogue")?;
+        catalog.register_schema(Space::Shadow.as_str(), shadow)?;
+        for space in Space::ALL {
+            let schema = match space {
+                Space::Live => "public",
+                Space::Shadow => space.as_str(),
+            };
+            let shown = cut.space(space);
+            for (name, view) in &shown.views {
+                let table = MemTable::try_new(Arc::clone(&view.info.schema), vec![view.batches()])?;
+                context.register_table(TableReference::partial(schema, name.as_str()), Arc::new(table))?;
+            }
+            let mut tables: Vec<(String, RecordBatch)> =
+                shown.tables.iter().map(|(name, rows)| (name.clone(), rows.clone())).collect();
+            for ledger in LedgerKind::ALL {
+                tables.push((ledger.table().to_owned(), self.system()?.ledger_of(space, ledger)?));
+            }
+            for (name, rows) in tables {
+                let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
+                context.register_table(TableReference::partial(schema, name), Arc::new(table))?;
+            }
         }
         let batches = self.runtime.block_on(async { context.sql(sql).await?.collect().await })?;
         let columns = batches.first().map_or(0, RecordBatch::num_columns);

@@ -11,12 +11,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use arrow::array::RecordBatch;
 use tempfile::TempDir;
-use tidemark_pipeline::ledger::{Entry, LedgerKind, LedgerStore, LedgerWriter, Limits, table};
-use tidemark_pipeline::model::{Offset, PartitionId, Record};
+use tidemark_pipeline::ledger::{Entry, LedgerKind, LedgerStore, Limits, table};
+use tidemark_pipeline::model::{Offset, PartitionId, Record, Space};
 use tidemark_pipeline::results::Cut;
 use tidemark_pipeline::run::build::partition_run;
 use tidemark_pipeline::run::partition::{PartitionRun, Place};
-use tidemark_pipeline::run::publisher::{Moment, Publisher, PublisherLimits, views_to_run};
+use tidemark_pipeline::run::publisher::{Moment, PublisherLimits, Publishers, views_to_run};
 use tidemark_pipeline::run::checkpoints::Backlog;
 use tidemark_pipeline::state::objects::{self, Objects};
 use tidemark_pipeline::run::saving::{Saving, StreamToRead};
@@ -25,8 +25,6 @@ use tidemark_pipeline::state::dedup_store::DedupStore;
 
 /// More than any test's ledgers and deletions.
 const LIMITS: PublisherLimits = PublisherLimits { tombstones_max: 1_000 };
-/// Name of the space of real orders.
-const LIVE: &str = "live";
 /// Dedup keys of a partition in memory: so few that most are looked up on disk.
 const KEYS_MAX: usize = 64;
 /// After how long a silent partition is idle; silence is a test's word here, not time.
@@ -49,7 +47,7 @@ pub struct Letter {
 pub struct System {
     catalog: Arc<Catalog>,
     streams: Vec<StreamToRead>,
-    publisher: Publisher,
+    publisher: Publishers,
     saving: Saving,
     runs: BTreeMap<PartitionName, PartitionRun>,
     idle: BTreeSet<PartitionName>,
@@ -137,24 +135,29 @@ impl System {
     /// # Errors
     /// When the engine fails, a view is stopped, or an identity does not hold.
     pub fn publish(&mut self) -> Result<Arc<Cut>> {
-        for ((stream, partition), run) in &mut self.runs {
+        for ((stream, _), run) in &mut self.runs {
             let mut drain = run.drain()?;
-            ensure!(drain.counts.balances(), "records have disappeared: {:?}", drain.counts);
-            self.letters.extend(drain.dead_letters.iter().map(|letter| Letter {
+            for drain in std::iter::once(&drain.live).chain(&drain.shadow) {
+                ensure!(drain.counts.balances(), "records have disappeared: {:?}", drain.counts);
+            }
+            self.letters.extend(drain.live.dead_letters.iter().map(|letter| Letter {
                 partition: letter.position.partition,
                 offset: letter.position.offset,
                 reason: letter.reason.to_string(),
             }));
-            self.saving.note(stream, *partition, std::mem::take(&mut drain.dedup));
-            self.saving.note_orders(stream, *partition, &mut drain.operators);
-            self.publisher.absorb(stream, drain);
+            self.saving.note(stream, &mut drain);
+            self.publisher.absorb(stream, drain)?;
         }
         let mut quiet: BTreeMap<String, BTreeMap<PartitionId, Duration>> = BTreeMap::new();
         for (stream, partition) in &self.idle {
             quiet.entry(stream.clone()).or_default().insert(*partition, 2 * IDLE_AFTER);
         }
-        let cut = Arc::new(self.publisher.publish(&Moment { now_ms: 0, quiet, idle_after: IDLE_AFTER })?);
-        balances(&cut)?;
+        let moment = Moment { now_ms: 0, quiet: quiet.clone(), idle_after: IDLE_AFTER };
+        let cut = Arc::new(self.publisher.publish(&moment, quiet)?);
+        for cut in std::iter::once(&cut).chain(&cut.shadow) {
+            balances(cut)?;
+        }
+        ensure!(self.publisher.alarms().is_empty(), "{:?}", self.publisher.alarms());
         self.cut = Arc::clone(&cut);
         Ok(cut)
     }
@@ -162,7 +165,9 @@ impl System {
     /// Views that were stopped, with their reasons.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
-        self.publisher.failures().map(|(view, reason)| format!("{view}: {reason}")).collect()
+        let publishers = std::iter::once(&self.publisher.live).chain(&self.publisher.shadow);
+        let failures = publishers.flat_map(|publisher| publisher.failures());
+        failures.map(|(view, reason)| format!("{view}: {reason}")).collect()
     }
 
     /// What someone must look at.
@@ -176,10 +181,10 @@ impl System {
     /// # Errors
     /// When it cannot be written.
     pub fn save(&mut self) -> Result<()> {
-        self.publisher.ledgers.persist()?;
+        self.publisher.persist_ledgers()?;
         self.saving.save(&self.publisher)?;
-        let offsets = self.publisher.streams.iter().map(|(name, stream)| (name.clone(), stream.offsets()));
-        Ok(self.publisher.ledgers.checkpoint_written(offsets.collect())?)
+        let offsets = self.publisher.offsets();
+        Ok(self.publisher.checkpoint_written(&offsets)?)
     }
 
     /// Loses everything but the files, and goes on from the newest checkpoint in them.
@@ -214,16 +219,24 @@ impl System {
         &self.cut
     }
 
-    /// A ledger as SQL shows it at the last cut.
+    /// A ledger of real orders as SQL shows it at the last cut.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn ledger(&self, ledger: LedgerKind) -> Result<RecordBatch> {
+        self.ledger_of(Space::Live, ledger)
+    }
+
+    /// A ledger of a result space as SQL shows it at the last cut.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn ledger_of(&self, space: Space, ledger: LedgerKind) -> Result<RecordBatch> {
         let stands = |entry: &Entry| {
             let next = self.cut.offsets.get(&entry.id.stream).and_then(|stream| stream.get(&entry.id.partition));
             next.is_some_and(|next| entry.stands_at(*next))
         };
-        let all = self.disk.ledgers.scan(LIVE, ledger)?.collect::<Result<Vec<Entry>, _>>()?;
+        let all = self.disk.ledgers.scan(space.as_str(), ledger)?.collect::<Result<Vec<Entry>, _>>()?;
         let shown: Vec<Entry> = all.into_iter().filter(stands).collect();
         Ok(table::rows(ledger, &shown)?)
     }
@@ -239,10 +252,9 @@ fn start(
     streams: &[StreamToRead],
     disk: &Disk,
     folder: &Path,
-) -> Result<(Publisher, Saving, BTreeMap<PartitionName, PartitionRun>)> {
+) -> Result<(Publishers, Saving, BTreeMap<PartitionName, PartitionRun>)> {
     let limits = Limits { bytes_max: 1 << 40, checkpoints_kept: 2, partitions: 1 };
-    let ledgers = LedgerWriter::new(Arc::clone(&disk.ledgers), LIVE, limits);
-    let mut publisher = Publisher::new(catalog, LIMITS, ledgers)?;
+    let mut publisher = Publishers::new(catalog, LIMITS, (Arc::clone(&disk.ledgers), limits))?;
     let keys = (Arc::clone(&disk.keys), KEYS_MAX);
     let place: Arc<dyn Objects> = Arc::new(objects::Disk::open(folder)?);
     let (saving, mut resumed) = Saving::open((&place, 2), keys, streams, &mut publisher, Backlog::new(u64::MAX))?;
@@ -262,8 +274,11 @@ fn start(
             if let Some(start) = resumed.partitions.remove(&name) {
                 run.restore(start)?;
             }
+            if let Some(start) = resumed.shadow.remove(&name) {
+                run.restore_shadow(start)?;
+            }
             let next_offset = run.next_offset().unwrap_or(0);
-            disk.ledgers.rewind(LIVE, (&stream.name, *partition), next_offset)?;
+            publisher.rewind_ledgers((&stream.name, *partition), next_offset)?;
             runs.insert(name, run);
         }
     }

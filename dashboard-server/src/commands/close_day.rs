@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, NaiveDate};
 use clap::Args;
 use serde_json::Value;
-use tidemark_pipeline::model::EventTime;
+use tidemark_pipeline::model::{EventTime, Space};
 use tidemark_pipeline::model::record::WATERMARK_HEADER;
 use tidemark_pipeline::source::kafka_writer::KafkaWriter;
 use tidemark_pipeline::source::writer::LogWriter as _;
@@ -184,7 +184,7 @@ fn agreed(question: &str) -> anyhow::Result<bool> {
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 fn into_kafka(definition: &StreamDefinition, watermark: EventTime, now: i64) -> anyhow::Result<ExitCode> {
     let mut writer = KafkaWriter::open(&definition.options, None)?;
-    writer.close(watermark, now)?;
+    writer.close(Space::Live, watermark, now)?;
     println!("closed until {watermark}: {} control records in topic {}", writer.partitions(), writer.origin());
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::Value;
-use tidemark_pipeline::model::EventTime;
+use tidemark_pipeline::model::{EventTime, Space};
 use tidemark_pipeline::source::local_log::LocalLog;
 use tidemark_pipeline::source::resend::Resend;
 use tidemark_pipeline::source::writer::{LogWriter as _, NewRecord};
@@ -88,7 +88,7 @@ impl IngestSink for LocalIngest {
     fn advance_watermark(&self, stream: &str, watermark_ms: i64) -> Result<Vec<LineResult>, IngestError> {
         self.partition_key(stream)?;
         let mut writer = self.log.writer(stream).map_err(failed)?;
-        writer.close(EventTime(watermark_ms), self.clock.now_ms()).map_err(failed)?;
+        writer.close(Space::Live, EventTime(watermark_ms), self.clock.now_ms()).map_err(failed)?;
         let partitions = 0..writer.partitions();
         let end = |partition| self.log.bounds(stream, partition).map(|bounds| bounds.end - 1);
         partitions

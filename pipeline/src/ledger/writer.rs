@@ -4,6 +4,9 @@
 //! is, and one whose last batch wrote into a full ledger is not read until there is room. So a ledger
 //! passes its bound by at most two batches a partition. A disk that refuses is
 //! as a full ledger, except that nothing is checkpointed until it takes what waits.
+//!
+//! A load test must not stop real orders, which stand in the same partitions: a full ledger of the shadow
+//! space takes no more entries and says how many it left out. Its counts go on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::entry::{Change, LedgerKind};
 use super::store::{LedgerError, LedgerStore};
 use crate::fail_points;
-use crate::model::{Offset, PartitionId};
+use crate::model::{Offset, PartitionId, Space};
 
 /// How much room the ledgers have, for those who would write into them.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ type Offsets = BTreeMap<String, BTreeMap<PartitionId, Offset>>;
 #[derive(Debug)]
 pub struct LedgerWriter {
     store: Arc<LedgerStore>,
-    space: &'static str,
+    space: Space,
     limits: Limits,
     gauge: Arc<Gauge>,
     waiting: Vec<Change>,
@@ -83,12 +86,14 @@ pub struct LedgerWriter {
     checkpoints: VecDeque<Offsets>,
     /// Whether anything has ended since the last time it was forgotten.
     has_ended: bool,
+    /// Entries that a full ledger of the shadow space left out since the start.
+    left_out: u64,
 }
 
 impl LedgerWriter {
     /// A writer of a result space's ledgers.
     #[must_use]
-    pub fn new(store: Arc<LedgerStore>, space: &'static str, limits: Limits) -> Self {
+    pub fn new(store: Arc<LedgerStore>, space: Space, limits: Limits) -> Self {
         let writer = Self {
             store,
             space,
@@ -98,9 +103,18 @@ impl LedgerWriter {
             refused: None,
             checkpoints: VecDeque::new(),
             has_ended: false,
+            left_out: 0,
         };
         writer.measure();
         writer
+    }
+
+    /// Tells another gauge how much room there is, one that partitions look at already.
+    #[must_use]
+    pub fn gauged_by(mut self, gauge: Arc<Gauge>) -> Self {
+        self.gauge = gauge;
+        self.measure();
+        self
     }
 
     /// Says which ledgers have no room.
@@ -123,7 +137,7 @@ impl LedgerWriter {
     /// Removes the late records of a view that is gone or defined otherwise.
     pub fn forget_view(&mut self, view: &str) {
         self.write();
-        if let Err(error) = self.store.forget_view(self.space, view) {
+        if let Err(error) = self.store.forget_view(self.space.as_str(), view) {
             // They are still true of the definition before; only nobody needs them any more.
             tracing::warn!(%error, view, "late records of view {view} could not be removed: {error}");
         }
@@ -136,8 +150,9 @@ impl LedgerWriter {
             self.measure();
             return;
         }
+        self.leave_out();
         fail_points::hit("ledger-write");
-        match self.store.apply(self.space, &self.waiting) {
+        match self.store.apply(self.space.as_str(), &self.waiting) {
             Ok(()) => {
                 self.has_ended |= self.waiting.iter().any(|change| matches!(change, Change::Ends { .. }));
                 self.waiting.clear();
@@ -151,6 +166,25 @@ impl LedgerWriter {
             }
         }
         self.measure();
+    }
+
+    /// Takes out what a full ledger of the shadow space has no room for.
+    fn leave_out(&mut self) {
+        if self.space == Space::Live {
+            return;
+        }
+        let full = LedgerKind::ALL.map(|ledger| (ledger, self.is_full(ledger)));
+        let is_left = |change: &Change| match change {
+            Change::Begins(ledger, _) => full.contains(&(*ledger, true)),
+            Change::Ends { .. } => false,
+        };
+        let before = self.waiting.len();
+        self.waiting.retain(|change| !is_left(change));
+        self.left_out += u64::try_from(before - self.waiting.len()).unwrap_or(u64::MAX);
+    }
+
+    fn is_full(&self, ledger: LedgerKind) -> bool {
+        self.store.total(self.space.as_str(), ledger).bytes >= self.limits.bytes_max
     }
 
     /// Makes everything noted so far survive a power cut; before the checkpoint that goes with it.
@@ -189,7 +223,7 @@ impl LedgerWriter {
         let Some(oldest) = self.checkpoints.front() else { return Ok(()) };
         for (stream, partitions) in oldest {
             for (partition, offset) in partitions {
-                self.store.forget_ended(self.space, (stream, *partition), *offset)?;
+                self.store.forget_ended(self.space.as_str(), (stream, *partition), *offset)?;
             }
         }
         self.has_ended = false;
@@ -202,8 +236,13 @@ impl LedgerWriter {
         let mut alarms: Vec<String> = self.refused.iter().map(ToString::to_string).collect();
         let max = self.limits.bytes_max;
         for ledger in LedgerKind::ALL {
-            let (bytes, table) = (self.store.total(self.space, ledger).bytes, ledger.table());
-            if bytes >= max {
+            let (bytes, table) = (self.store.total(self.space.as_str(), ledger).bytes, ledger.table());
+            if bytes >= max && self.space == Space::Shadow {
+                let left_out = self.left_out;
+                alarms.push(format!(
+                    "ledger {table} is full ({bytes} of {max} bytes): further entries are left out, {left_out} so far"
+                ));
+            } else if bytes >= max {
                 alarms.push(format!(
                     "ledger {table} is full ({bytes} of {max} bytes): partitions with more to write into it wait; \
                      deal with its entries and remove them, or raise pipeline.ledger-bytes-max"
@@ -219,15 +258,17 @@ impl LedgerWriter {
 
     fn measure(&self) {
         for ledger in LedgerKind::ALL {
-            let total = self.store.total(self.space, ledger);
+            let total = self.store.total(self.space.as_str(), ledger);
             let is_full = total.bytes >= self.limits.bytes_max;
-            if is_full && !self.gauge.is_full(ledger) {
+            // Partitions never wait for a ledger of the shadow space that is only full.
+            let waits = self.space == Space::Live;
+            if is_full && waits && !self.gauge.is_full(ledger) {
                 let table = ledger.table();
                 tracing::error!(table, bytes = total.bytes, "ledger {table} is full; partitions wait");
             }
-            let room = self.limits.bytes_max.saturating_sub(total.bytes);
+            let room = if waits { self.limits.bytes_max.saturating_sub(total.bytes) } else { u64::MAX };
             self.gauge.set(ledger, if self.refused.is_some() { 0 } else { room });
-            let labels = [("space", self.space), ("ledger", ledger.table())];
+            let labels = [("space", self.space.as_str()), ("ledger", ledger.table())];
             #[expect(clippy::cast_precision_loss, reason = "for graphs; bounded far below 2^53")]
             {
                 metrics::gauge!("tidemark_ledger_rows", &labels).set(total.rows as f64);
@@ -250,7 +291,7 @@ mod tests {
 
     fn writer(dir: &std::path::Path, bytes_max: u64) -> LedgerWriter {
         let store = LedgerStore::open(dir).expect("opens");
-        LedgerWriter::new(store, "live", Limits { bytes_max, checkpoints_kept: 2, partitions: 1 })
+        LedgerWriter::new(store, Space::Live, Limits { bytes_max, checkpoints_kept: 2, partitions: 1 })
     }
 
     #[test]

@@ -175,6 +175,12 @@ impl Operator {
         Self { columns, orders: Orders::new(Arc::clone(&rules)), rules, handed: 0 }
     }
 
+    /// An operator of the same rules that has taken nothing in.
+    #[must_use]
+    pub fn alike(&self) -> Self {
+        Self::new(Arc::clone(&self.columns), Arc::clone(&self.rules))
+    }
+
     /// Takes a batch of accepted records in.
     ///
     /// # Errors

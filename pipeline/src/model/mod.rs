@@ -6,8 +6,10 @@ pub mod time;
 pub mod position;
 pub mod record;
 pub mod rejected;
+pub mod space;
 
 pub use position::{Offset, PartitionId, Position};
 pub use record::{Header, Record};
 pub use rejected::{DeadLetter, RejectReason};
+pub use space::{BySpace, Space};
 pub use time::{EventTime, Zone};

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::snapshot::{Snapshot, ViewInfo};
 use super::view_status::ViewStatus;
 use crate::ledger::LedgerStore;
-use crate::model::{Offset, PartitionId};
+use crate::model::{Offset, PartitionId, Space};
 
 /// How far one stream is at a cut; times in epoch milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,9 +44,38 @@ pub struct Cut {
     pub statuses: BTreeMap<String, ViewStatus>,
     /// The accounting by name, as tables analysts can query. The ledgers are in their store.
     pub tables: BTreeMap<String, RecordBatch>,
+    /// The result space it shows.
+    pub of: Space,
+    /// The shadow space at this very cut; `None` before the first shadow record.
+    pub shadow: Option<Arc<Cut>>,
 }
 
 impl Cut {
+    /// What a result space shows at this cut; the shadow space has the same views, without a row before its
+    /// first record.
+    #[must_use]
+    pub fn space(self: &Arc<Self>, space: Space) -> Arc<Self> {
+        match (space, &self.shadow) {
+            (Space::Live, _) => Arc::clone(self),
+            (Space::Shadow, Some(shadow)) => Arc::clone(shadow),
+            (Space::Shadow, None) => Arc::new(self.without_rows()),
+        }
+    }
+
+    fn without_rows(&self) -> Self {
+        let empty = |view: &Arc<Snapshot>| Arc::new(Snapshot::empty(Arc::clone(&view.info)));
+        Self {
+            of: Space::Shadow,
+            cut: self.cut,
+            offsets: self.offsets.clone(),
+            published_at: self.published_at,
+            streams: self.streams.keys().map(|name| (name.clone(), StreamProgress::default())).collect(),
+            views: self.views.iter().map(|(name, view)| (name.clone(), empty(view))).collect(),
+            tables: self.tables.iter().map(|(name, table)| (name.clone(), table.slice(0, 0))).collect(),
+            ..Self::default()
+        }
+    }
+
     /// How far the stream of a view is; for a view over the engine's own tables, all streams together.
     #[must_use]
     pub fn progress(&self, view: &ViewInfo) -> StreamProgress {

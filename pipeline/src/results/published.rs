@@ -80,6 +80,12 @@ impl PublishedView {
         }
     }
 
+    /// The same view before its first row.
+    #[must_use]
+    pub fn alike(&self) -> Self {
+        Self::new(Arc::clone(&self.info), self.keys.clone(), self.keep, self.tombstones_max)
+    }
+
     /// What the view is.
     #[must_use]
     pub fn info(&self) -> &Arc<ViewInfo> {

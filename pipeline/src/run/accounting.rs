@@ -156,7 +156,11 @@ fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(values.map(|value| i64::try_from(value).ok()).collect::<Int64Array>())
 }
 
-fn table(name: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch, ArrowError> {
+/// The columns as a table of the engine's own.
+///
+/// # Errors
+/// When they are not of its schema.
+pub(super) fn table(name: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch, ArrowError> {
     let schema = system_tables().into_iter().find(|(found, _)| *found == name).map(|(_, schema)| schema);
     RecordBatch::try_new(schema.unwrap_or_else(|| Arc::new(Schema::empty())), columns)
 }

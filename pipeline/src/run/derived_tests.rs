@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::build::partition_run;
 use super::partition::{PartitionRun, Place};
-use super::publisher::{Moment, Publisher, PublisherLimits, views_to_run};
+use super::publisher::{Moment, PublisherLimits, Publishers, views_to_run};
 use super::checkpoints::Backlog;
 use super::saving::{Saving, StreamToRead};
 use crate::state::objects::{Disk, Objects};
-use crate::ledger::{Entry, LedgerKind, LedgerStore, LedgerWriter, Limits};
+use crate::ledger::{Entry, LedgerKind, LedgerStore, Limits};
 use crate::state::dedup_store::DedupStore;
 use crate::model::Record;
 use crate::model::record::WATERMARK_HEADER;
@@ -35,7 +35,7 @@ const FLOW: &str = "CREATE TABLE flow (order_id STRING NOT NULL, ts TIMESTAMP(3)
 /// A folder of SQL and the figures computed from it, as a process would; dropping it is a crash.
 struct Bench {
     runs: Vec<PartitionRun>,
-    publisher: Publisher,
+    publisher: Publishers,
     saving: Saving,
     ledgers: Arc<LedgerStore>,
     offsets: Vec<i64>,
@@ -59,8 +59,9 @@ impl Bench {
         let catalog = load(dir).expect("the SQL is right");
         let limits = PublisherLimits { tombstones_max: 100 };
         let store = LedgerStore::open(&dir.join("ledgers")).expect("ledgers");
-        let ledgers = LedgerWriter::new(Arc::clone(&store), "live", Limits { bytes_max: 1 << 20, checkpoints_kept: 3, partitions: 4 });
-        let mut publisher = Publisher::new(&catalog, limits, ledgers).expect("views");
+        let ledger_limits = Limits { bytes_max: 1 << 20, checkpoints_kept: 3, partitions: 4 };
+        let mut publisher =
+            Publishers::new(&catalog, limits, (Arc::clone(&store), ledger_limits)).expect("views");
         let to_read = StreamToRead {
             name: "orders".to_owned(),
             hash: catalog.stream_hash(&catalog.streams["orders"]),
@@ -142,11 +143,11 @@ impl Bench {
         for run in &mut self.runs {
             run.process().expect("processed");
             let mut drain = run.drain().expect("drained");
-            self.saving.note_orders("orders", run.partition(), &mut drain.operators);
-            self.publisher.absorb("orders", drain);
+            self.saving.note("orders", &mut drain);
+            self.publisher.absorb("orders", drain).expect("absorbed");
         }
         let moment = Moment { now_ms: 0, quiet: BTreeMap::new(), idle_after: Duration::from_secs(1) };
-        self.publisher.publish(&moment).expect("a cut")
+        self.publisher.publish(&moment, Default::default()).expect("a cut")
     }
 
     fn save(&mut self) {
@@ -271,8 +272,8 @@ fn every_event_has_one_fate_and_every_row_of_a_derived_table_too() {
     };
     let fates = ["applied", "capped", "repeated", "waiting", "expired", "refused", "ignored"].map(count);
     assert_eq!((count("taken"), fates), (8, [2, 1, 1, 1, 1, 1, 1]));
-    for view in &bench.publisher.views {
-        let counts = bench.publisher.streams["orders"].partitions[&0].views[&*view.key].counts;
+    for view in &bench.publisher.live.views {
+        let counts = bench.publisher.live.streams["orders"].partitions[&0].views[&*view.key].counts;
         assert_eq!(counts.accepted, counts.counted + counts.filtered + counts.late, "{}", view.name);
         assert_eq!(counts.accepted, u64::try_from(count("rows")).expect("a count"), "{}", view.name);
     }

@@ -381,10 +381,11 @@ impl QueryRun {
     ) -> Result<(), JobError> {
         let mut drains = Vec::new();
         for Reading { reader, run, is_right, .. } in &mut self.partitions {
-            let mut drain = run.drain().map_err(|error| JobError::Execution {
+            let drained = run.drain().map_err(|error| JobError::Execution {
                 place: self.place.clone(),
                 detail: message_of(&error),
             })?;
+            let mut drain = drained.live;
             for letter in &mut drain.dead_letters {
                 letter.position = reader.position(letter.position.offset);
             }
@@ -467,9 +468,11 @@ fn open_partitions(
         let origin = source.origin().to_owned();
         let is_file = !matches!(stream.definition.connector.as_str(), "kafka" | "embedded");
         let at = Place { origin, is_file, partition, partitions: None };
-        let run = partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view)).map_err(|error| {
+        let mut run = partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view)).map_err(|error| {
             JobError::Execution { place: place.to_owned(), detail: message_of(&error) }
         })?;
+        // A job shows the figures of the ordinary space.
+        run.leave_shadow();
         partitions.push(Reading { reader, run, has_ended: false, is_right });
     }
     Ok(partitions)

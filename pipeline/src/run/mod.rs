@@ -4,6 +4,7 @@ pub mod build;
 pub mod partition;
 pub mod publisher;
 pub mod accounting;
+pub mod proof;
 pub mod ledgers;
 pub mod corrected;
 mod spilled;

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::common::DataFusionError;
+
 use super::checkpoints::{Background, Backlog, CheckpointFiles, Fresh, Job, StreamLogs, Written};
 use super::partition::PartitionStart;
-use super::publisher::{Publisher, ViewRuntime};
-use crate::admit::{DedupDrain, Overflow};
+use super::partition::Drains;
+use super::publisher::{Publisher, Publishers, ViewRuntime};
+use crate::admit::Overflow;
 use crate::admit::duplicate::SpillError;
 use crate::ledger::LedgerError;
-use crate::lifecycle::operator::OperatorDrain;
-use crate::model::PartitionId;
+use crate::model::{BySpace, PartitionId, Space};
 use crate::results::published::NewWindow;
 use crate::sql::catalog::ScopeDefinition;
 use crate::results::{Mark, WindowRows};
@@ -104,6 +106,8 @@ pub struct StreamToRead {
 pub struct Resumed {
     /// By stream and partition; what is missing begins with the first record in the log.
     pub partitions: BTreeMap<(String, PartitionId), PartitionStart>,
+    /// The same of the shadow space, for partitions that have had shadow records.
+    pub shadow: BTreeMap<(String, PartitionId), PartitionStart>,
     /// Keys of the views of these streams that the checkpoint does not hold: they have to be filled.
     pub unfilled: Vec<Arc<str>>,
 }
@@ -130,12 +134,17 @@ impl Saving {
         (objects, kept): (&Arc<dyn Objects>, usize),
         (keys, keys_max): (Arc<DedupStore>, usize),
         streams: &[StreamToRead],
-        publisher: &mut Publisher,
+        publishers: &mut Publishers,
         backlog: Arc<Backlog>,
     ) -> Result<(Self, Resumed), SavingError> {
         let store = CheckpointStore::open(Arc::clone(objects), kept)?;
         let keys_id = keys.identity()?;
-        let (whole, skipped) = newest_whole(&store, (kept, &keys_id), streams)?;
+        let of_shadow = |stream: &StreamToRead| {
+            StreamToRead { name: Space::Shadow.saved_name(&stream.name), ..stream.clone() }
+        };
+        let saved_streams: Vec<StreamToRead> =
+            streams.iter().cloned().chain(streams.iter().map(of_shadow)).collect();
+        let (whole, skipped) = newest_whole(&store, (kept, &keys_id), &saved_streams)?;
         let Whole { mut checkpoint, mut logs, keys: mut saved_keys, mut orders } = whole;
         let is_other_store = checkpoint.keys_id.as_ref().is_some_and(|id| *id != keys_id);
         let mut files = CheckpointFiles {
@@ -146,11 +155,11 @@ impl Saving {
             backlog: Arc::clone(&backlog),
         };
         let mut resumed = Resumed::default();
-        for stream in streams {
+        for (stream, (base, space)) in saved_streams.iter().zip(spaces_of(streams)) {
             let saved = checkpoint.streams.remove(&stream.name).unwrap_or_default();
             let horizon = stream.dedup_horizon_ms;
             let Some((dedup, journals)) = logs.remove(&stream.name) else {
-                if !saved.partitions.is_empty() {
+                if !saved.partitions.is_empty() && space == Space::Live {
                     tracing::warn!(
                         stream = stream.name,
                         "stream {} is defined otherwise than at the last checkpoint; all its figures are computed \
@@ -159,7 +168,9 @@ impl Saving {
                     );
                 }
                 checkpoint.views.retain(|view| view.stream != stream.name);
-                keys.clear(&stream.name)?;
+                if space == Space::Live || !saved.partitions.is_empty() {
+                    keys.clear(&stream.name)?;
+                }
                 let dedup = DedupFiles::open(objects, (&stream.name, horizon), kept, KeyFiles::new())?;
                 let journals = Journals::open(objects, &stream.name, kept, JournalsAt::new())?;
                 let logs = StreamLogs { dedup, journals, waiting: Fresh::default() };
@@ -172,18 +183,26 @@ impl Saving {
             }
             for (number, at) in saved.partitions {
                 let name = (stream.name.clone(), number);
-                let target = publisher.streams.entry(stream.name.clone()).or_default();
-                target.partitions.insert(number, at.clone());
                 let dedup = saved_keys.remove(&name).unwrap_or_default();
                 let start = PartitionStart { at, dedup, orders: orders.remove(&name).unwrap_or_default() };
-                resumed.partitions.insert(name, start);
+                resumed.take(space, (base, number), start, publishers)?;
             }
             files.streams.insert(stream.name.clone(), StreamLogs { dedup, journals, waiting: Fresh::default() });
-            let of_stream = publisher.views.iter().filter(|view| *view.base == *stream.name);
-            let unfilled = of_stream.filter(|view| !checkpoint.views.iter().any(|saved| is_same(saved, view)));
-            resumed.unfilled.extend(unfilled.map(|view| Arc::clone(&view.key)));
+            let is_saved = |view: &ViewRuntime| {
+                checkpoint.views.iter().any(|saved| saved.stream == stream.name && is_same(saved, view))
+            };
+            // One that is missing in one space is filled in both.
+            let of_stream = publishers.live.views.iter().filter(|view| *view.base == *base && !is_saved(view));
+            let unfilled: Vec<Arc<str>> = of_stream.map(|view| Arc::clone(&view.key)).collect();
+            let is_new = |key: &Arc<str>| !resumed.unfilled.contains(key);
+            let unfilled: Vec<Arc<str>> = unfilled.into_iter().filter(is_new).collect();
+            resumed.unfilled.extend(unfilled);
         }
-        take_up(publisher, checkpoint.views)?;
+        let (shadow, live) = checkpoint.views.into_iter().partition(|view| view.stream.contains('@'));
+        take_up(&mut publishers.live, live)?;
+        if let Some(publisher) = &mut publishers.shadow {
+            take_up(publisher, shadow)?;
+        }
         let health = Health { kept, skipped, written: 0, written_at: Instant::now(), refused: None };
         let saving = Self {
             scopes: ScopeRegister::open(objects)?,
@@ -212,10 +231,14 @@ impl Saving {
         self.scopes.learn(scopes)
     }
 
-    /// Where the dedup keys of a partition go that do not fit into memory.
+    /// Where the dedup keys of a partition go that do not fit into memory, in each space.
     #[must_use]
-    pub fn overflow(&self, stream: &str, partition: PartitionId) -> Overflow {
-        Overflow { store: self.keys.partition(stream, partition), keys_max: self.keys_max }
+    pub fn overflow(&self, stream: &str, partition: PartitionId) -> BySpace<Overflow> {
+        let of = |space: Space| Overflow {
+            store: self.keys.partition(&space.saved_name(stream), partition),
+            keys_max: self.keys_max,
+        };
+        BySpace { live: of(Space::Live), shadow: of(Space::Shadow) }
     }
 
     /// How much waits for a checkpoint.
@@ -224,17 +247,17 @@ impl Saving {
         &self.backlog
     }
 
-    /// Takes note of dedup keys that the next checkpoint must hold.
-    pub fn note(&mut self, stream: &str, partition: PartitionId, keys: DedupDrain) {
-        self.fresh.entry(stream.to_owned()).or_default().note_keys(partition, keys);
-    }
-
-    /// Takes note of orders that the next checkpoint must hold.
-    pub fn note_orders(&mut self, stream: &str, partition: PartitionId, operators: &mut [(Arc<str>, OperatorDrain)]) {
-        let fresh = self.fresh.entry(stream.to_owned()).or_default();
-        for (operator, drain) in operators {
-            let bytes = std::mem::take(&mut drain.orders);
-            fresh.note_orders((operator.to_string(), partition), bytes, drain.is_whole);
+    /// Takes out of a partition's drains what the next checkpoint must hold beside the cut: dedup keys and
+    /// orders.
+    pub fn note(&mut self, stream: &str, drains: &mut Drains) {
+        for (space, drain) in [(Space::Live, Some(&mut drains.live)), (Space::Shadow, drains.shadow.as_mut())] {
+            let Some(drain) = drain else { continue };
+            let fresh = self.fresh.entry(space.saved_name(stream)).or_default();
+            fresh.note_keys(drain.partition, std::mem::take(&mut drain.dedup));
+            for (operator, told) in &mut drain.operators {
+                let bytes = std::mem::take(&mut told.orders);
+                fresh.note_orders((operator.to_string(), drain.partition), bytes, told.is_whole);
+            }
         }
     }
 
@@ -255,7 +278,7 @@ impl Saving {
     ///
     /// # Errors
     /// When the place refuses; the next call tries again with everything.
-    pub fn save(&mut self, publisher: &Publisher) -> Result<(), SavingError> {
+    pub fn save(&mut self, publisher: &Publishers) -> Result<(), SavingError> {
         let job = self.job(publisher)?;
         let written = match &mut self.writer {
             Some(Writer::Here(files)) => files.write(job),
@@ -270,14 +293,14 @@ impl Saving {
     ///
     /// # Errors
     /// When the state cannot be written as bytes, or the ledgers have not taken what belongs to it.
-    pub fn begin(&mut self, publisher: &mut Publisher) -> Result<bool, SavingError> {
+    pub fn begin(&mut self, publisher: &mut Publishers) -> Result<bool, SavingError> {
         match &self.writer {
             Some(Writer::Away(background)) if !background.is_busy() => {}
             _ => return Ok(false),
         }
-        publisher.ledgers.write_all()?;
+        publisher.write_ledgers()?;
         let mut job = self.job(publisher)?;
-        job.ledgers = Some(Arc::clone(publisher.ledgers.store()));
+        job.ledgers = Some(Arc::clone(publisher.live.ledgers.store()));
         if let Some(Writer::Away(background)) = &mut self.writer {
             background.begin(job);
         }
@@ -333,46 +356,76 @@ impl Saving {
     }
 
     /// Everything the next checkpoint holds.
-    fn job(&mut self, publisher: &Publisher) -> Result<Job, SavingError> {
-        let streams: Vec<StreamToSave<'_>> = self
-            .hashes
-            .iter()
-            .filter_map(|(name, hash)| {
-                let partitions = &publisher.streams.get(name)?.partitions;
-                Some(StreamToSave { name, hash, partitions })
-            })
+    fn job(&mut self, publishers: &Publishers) -> Result<Job, SavingError> {
+        let spaces = [(Space::Live, Some(&publishers.live)), (Space::Shadow, publishers.shadow.as_ref())];
+        let spaces = || spaces.into_iter().filter_map(|(space, publisher)| Some((space, publisher?)));
+        let names: BTreeMap<(Space, &str), String> = spaces()
+            .flat_map(|(space, publisher)| publisher.streams.keys().map(move |name| (space, name)))
+            .map(|(space, name)| ((space, name.as_str()), space.saved_name(name)))
             .collect();
-        // What has failed or is not shown yet lacks records; it is filled again after a restart.
-        let views: Vec<ViewToSave<'_>> = publisher
-            .views
-            .iter()
-            .filter(|view| view.is_shown && view.failed.is_none())
-            .map(|view| ViewToSave {
-                name: &view.name,
-                hash: &view.hash,
-                stream: &view.base,
-                tables: view.state.tables(),
-                bases: view.state.bases(),
-                windows: view.published.windows().values().map(|window| without_papers(window)).collect(),
-            })
-            .collect();
+        let (mut streams, mut views, mut watermarks) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for (space, publisher) in spaces() {
+            for (name, hash) in &self.hashes {
+                let (Some(stream), Some(saved)) = (publisher.streams.get(name), names.get(&(space, name.as_str())))
+                else {
+                    continue;
+                };
+                let at = stream.partitions.iter().map(|(number, at)| (*number, at.watermark)).collect();
+                watermarks.insert(saved.clone(), at);
+                streams.push(StreamToSave { name: saved, hash, partitions: &stream.partitions });
+            }
+            // What has failed or is not shown yet lacks records; it is filled again after a restart.
+            for view in publisher.views.iter().filter(|view| view.is_shown && view.failed.is_none()) {
+                let Some(stream) = names.get(&(space, &*view.base)) else { continue };
+                views.push(ViewToSave {
+                    name: &view.name,
+                    hash: &view.hash,
+                    stream,
+                    tables: view.state.tables(),
+                    bases: view.state.bases(),
+                    windows: view.published.windows().values().map(|window| without_papers(window)).collect(),
+                });
+            }
+        }
         let state = encode(&streams, &views).map_err(SavingError::Encode)?;
-        let at = publisher.streams.iter();
-        let watermarks = at.clone().map(|(name, stream)| {
-            (name.clone(), stream.partitions.iter().map(|(number, at)| (*number, at.watermark)).collect())
-        });
-        Ok(Job {
-            state,
-            fresh: std::mem::take(&mut self.fresh),
-            watermarks: watermarks.collect(),
-            offsets: at.map(|(name, stream)| (name.clone(), stream.offsets())).collect(),
-            ledgers: None,
-        })
+        Ok(Job { state, fresh: std::mem::take(&mut self.fresh), watermarks, offsets: publishers.offsets(), ledgers: None })
     }
 
     /// Says how much waits, to be said after each drain.
     pub fn weigh(&self) {
         self.backlog.note(self.fresh.values().map(Fresh::bytes).sum());
+    }
+}
+
+/// The names of the streams as they are saved, with the streams and spaces they are of.
+fn spaces_of(streams: &[StreamToRead]) -> impl Iterator<Item = (&str, Space)> {
+    let of = move |space| streams.iter().map(move |stream| (stream.name.as_str(), space));
+    of(Space::Live).chain(of(Space::Shadow))
+}
+
+impl Resumed {
+    /// Takes note of what a partition goes on from in a space, and puts it into the publisher.
+    fn take(
+        &mut self,
+        space: Space,
+        (stream, number): (&str, PartitionId),
+        start: PartitionStart,
+        publishers: &mut Publishers,
+    ) -> Result<(), SavingError> {
+        let restore = |error: DataFusionError| SavingError::Restore(error.strip_backtrace());
+        let publisher = match space {
+            Space::Live => &mut publishers.live,
+            Space::Shadow => publishers.begin_shadow().map_err(restore)?,
+        };
+        let target = publisher.streams.entry(stream.to_owned()).or_default();
+        target.partitions.insert(number, start.at.clone());
+        let name = (stream.to_owned(), number);
+        match space {
+            Space::Live => drop(self.partitions.insert(name, start)),
+            Space::Shadow if start.at.counts.read > 0 => drop(self.shadow.insert(name, start)),
+            Space::Shadow => {}
+        }
+        Ok(())
     }
 }
 
@@ -488,11 +541,12 @@ fn is_same(saved: &SavedView, view: &ViewRuntime) -> bool {
 
 fn take_up(publisher: &mut Publisher, saved: Vec<SavedView>) -> Result<(), SavingError> {
     for saved in saved {
-        let watermark = publisher.streams.get(&saved.stream).map_or(i64::MIN, |stream| {
+        let stream = saved.stream.split('@').next().unwrap_or_default();
+        let watermark = publisher.streams.get(stream).map_or(i64::MIN, |stream| {
             stream.partitions.values().map(|at| at.watermark).min().unwrap_or(i64::MIN)
         });
         let Some(view) = publisher.views.iter_mut().find(|view| is_same(&saved, view)) else { continue };
-        let partitions = publisher.streams.get(&saved.stream).map(|stream| &stream.partitions);
+        let partitions = publisher.streams.get(stream).map(|stream| &stream.partitions);
         for (number, at) in partitions.into_iter().flatten() {
             let since = at.views.get(&*view.key).and_then(|fold| fold.since);
             view.since.extend(since.map(|since| (*number, since)));

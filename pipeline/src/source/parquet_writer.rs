@@ -184,7 +184,7 @@ mod tests {
         write(&mut writer, r#"{"id":"b","amount":"free"}"#);
         write(&mut writer, r#"{"id":"c","am"#);
         write(&mut writer, r#"{"id":"d","at":"2020-11-11T00:00:00.123+08:00"}"#);
-        writer.close(EventTime(1), 1).unwrap();
+        writer.close(crate::model::Space::Live, EventTime(1), 1).unwrap();
         assert!(!path.exists(), "not before it is finished");
         writer.finish().unwrap();
         assert_eq!(writer.left_out(), 2);

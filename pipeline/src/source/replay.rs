@@ -8,7 +8,7 @@ use super::SourceError;
 use super::pace::Speed;
 use super::player::{Player, Stage};
 use super::writer::NewRecord;
-use crate::model::{EventTime, Zone};
+use crate::model::{EventTime, Space, Zone};
 
 /// One record to be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub fn replay(
     }
     match options.close.watermark(newest_ms).filter(|_| player.records() > 0) {
         // Its log timestamp is the newest record's: brokers refuse times far ahead of their clock.
-        Some(watermark) => player.writer().close(watermark, newest_ms.max(0))?,
+        Some(watermark) => player.writer().close(Space::Live, watermark, newest_ms.max(0))?,
         None => player.writer().flush()?,
     }
     Ok(ReplaySummary { records: player.records(), ended: true })

@@ -2,8 +2,8 @@
 
 use super::SourceError;
 use super::partitioner::partition_for_key;
-use crate::model::record::WATERMARK_HEADER;
-use crate::model::{EventTime, Header, PartitionId};
+use crate::model::record::{SHADOW_HEADER, WATERMARK_HEADER};
+use crate::model::{EventTime, Header, PartitionId, Space};
 
 /// One record to be written.
 #[derive(Debug, Clone, Copy)]
@@ -53,34 +53,39 @@ pub trait LogWriter: Send {
     /// When one of them could not be written.
     fn flush(&mut self) -> Result<(), SourceError>;
 
-    /// Writes a control record that moves the watermark of one partition on to `watermark`.
+    /// Writes a control record that moves the watermark of one partition on to `watermark`, in one space.
     ///
     /// # Errors
     /// As [`LogWriter::write`].
     fn write_watermark(
         &mut self,
+        space: Space,
         partition: PartitionId,
         watermark: EventTime,
         timestamp_ms: i64,
     ) -> Result<(), SourceError> {
         let text = watermark.0.to_string();
-        let headers: [Header<'_>; 1] = [(WATERMARK_HEADER, text.as_bytes())];
+        let headers: [Header<'_>; 2] = [(WATERMARK_HEADER, text.as_bytes()), (SHADOW_HEADER, b"1")];
+        let headers = match space {
+            Space::Live => &headers[..1],
+            Space::Shadow => &headers[..],
+        };
         self.write(&NewRecord {
             partition: Some(partition),
             key: None,
             timestamp_ms,
-            headers: &headers,
+            headers,
             payload: b"",
         })
     }
 
-    /// Moves the watermark of every partition on to `watermark` and flushes: the end of a day.
+    /// Moves the watermark of every partition on to `watermark` in one space and flushes: the end of a day.
     ///
     /// # Errors
     /// As [`LogWriter::flush`].
-    fn close(&mut self, watermark: EventTime, timestamp_ms: i64) -> Result<(), SourceError> {
+    fn close(&mut self, space: Space, watermark: EventTime, timestamp_ms: i64) -> Result<(), SourceError> {
         for partition in 0..self.partitions() {
-            self.write_watermark(partition, watermark, timestamp_ms)?;
+            self.write_watermark(space, partition, watermark, timestamp_ms)?;
         }
         self.flush()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::lifecycle::Counts;
+use crate::model::space::{PROOF_COUNTS, PROOF_TABLE};
 
 /// The engine's own tables, as views and analysts see them.
 #[must_use]
@@ -28,10 +29,13 @@ pub fn system_tables() -> Vec<(&'static str, SchemaRef)> {
         Field::new("value", DataType::Utf8, true),
     ];
     sources_fields.extend(sources);
+    let mut proof_fields = vec![text("view"), text("stream")];
+    proof_fields.extend(PROOF_COUNTS.map(count));
     vec![
         ("records_accounted", Arc::new(Schema::new(records_fields))),
         ("views_accounted", Arc::new(Schema::new(views_fields))),
         ("lifecycle_accounted", Arc::new(Schema::new(orders_fields))),
         ("sources_accounted", Arc::new(Schema::new(sources_fields))),
+        (PROOF_TABLE, Arc::new(Schema::new(proof_fields))),
     ]
 }

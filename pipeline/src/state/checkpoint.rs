@@ -27,6 +27,9 @@ pub struct SavedFold {
     pub sessions: Option<(SessionList, i64)>,
     /// Where it began, if the log had been cut by then.
     pub since: Option<Since>,
+    /// Rows of the other result space that came to it, counted at its door by the rows' own marks: 0, or
+    /// spaces are mixed.
+    pub foreign: u64,
 }
 
 /// The first record there was in a log that had been cut when it was first read.
@@ -48,6 +51,8 @@ pub struct SavedPartition {
     pub watermark: i64,
     /// Its accounting.
     pub counts: RecordCounts,
+    /// Shadow records that were read before there was a shadow space, and are in none of its views.
+    pub shadow_before: u64,
     /// When it was taken in, if the log did not have it at first; epoch milliseconds by the wall clock.
     pub added_at: Option<i64>,
     /// Its accounting by the value of the declared column; empty where none is declared.
@@ -66,6 +71,7 @@ impl Default for SavedPartition {
             next_offset: None,
             watermark: i64::MIN,
             counts: RecordCounts::default(),
+            shadow_before: 0,
             added_at: None,
             by_value: CountsByValue::new(),
             as_of: BTreeMap::new(),
@@ -207,7 +213,7 @@ pub fn decode(version: u32, bytes: &[u8]) -> Result<Checkpoint, String> {
     let mut checkpoint = Checkpoint::default();
     for _ in 0..from.count()? {
         let name = from.text()?;
-        let mut stream = read_stream(&mut from)?;
+        let mut stream = read_stream(&mut from, version)?;
         if version == 4 {
             read_logs_of_format_4(&mut from, &name, &mut stream)?;
         }
@@ -221,6 +227,10 @@ pub fn decode(version: u32, bytes: &[u8]) -> Result<Checkpoint, String> {
     }
     Ok(checkpoint)
 }
+
+/// The format since which there is a shadow space. Before it, shadow records were only counted; those that
+/// were read by then are in no shadow view.
+const SPACES_SINCE: u32 = 6;
 
 fn write_log(out: &mut Encoder, log: &LogAt) {
     out.count(log.0.len());
@@ -284,11 +294,11 @@ fn write_stream(out: &mut Encoder, stream: &StreamToSave<'_>) {
     }
 }
 
-fn read_stream(from: &mut Decoder<'_>) -> Result<SavedStream, String> {
+fn read_stream(from: &mut Decoder<'_>, version: u32) -> Result<SavedStream, String> {
     let mut stream = SavedStream { hash: from.text()?, ..SavedStream::default() };
     for _ in 0..from.count()? {
         let number = partition_id(from)?;
-        stream.partitions.insert(number, read_partition(from)?);
+        stream.partitions.insert(number, read_partition(from, version)?);
     }
     Ok(stream)
 }
@@ -312,6 +322,7 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
     ] {
         out.u64(count);
     }
+    out.u64(partition.shadow_before);
     out.optional(partition.added_at);
     write_by_value(out, &partition.by_value);
     out.count(partition.as_of.len());
@@ -320,10 +331,11 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
         out.i64(*as_of);
     }
     out.count(partition.views.len());
-    for (key, SavedFold { counts, sessions, since }) in &partition.views {
+    for (key, SavedFold { counts, sessions, since, foreign }) in &partition.views {
         out.bytes(key.as_bytes());
         out.optional(since.map(|since| since.offset));
         out.optional(since.and_then(|since| since.time));
+        out.u64(*foreign);
         for count in [counts.accepted, counts.counted, counts.filtered, counts.late] {
             out.u64(count);
         }
@@ -339,7 +351,7 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
     }
 }
 
-fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
+fn read_partition(from: &mut Decoder<'_>, version: u32) -> Result<SavedPartition, String> {
     let mut partition = SavedPartition {
         next_offset: from.optional()?,
         watermark: from.i64()?,
@@ -354,6 +366,7 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
         control: from.u64()?,
         misplaced: from.u64()?,
     };
+    partition.shadow_before = if version >= SPACES_SINCE { from.u64()? } else { partition.counts.shadow };
     partition.added_at = from.optional()?;
     partition.by_value = read_by_value(from)?;
     for _ in 0..from.count()? {
@@ -363,6 +376,7 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
     for _ in 0..from.count()? {
         let key = from.text()?;
         let (offset, time) = (from.optional()?, from.optional()?);
+        let foreign = if version >= SPACES_SINCE { from.u64()? } else { 0 };
         let counts = ViewCounts {
             accepted: from.u64()?,
             counted: from.u64()?,
@@ -374,7 +388,7 @@ fn read_partition(from: &mut Decoder<'_>) -> Result<SavedPartition, String> {
             None => None,
         };
         let since = offset.map(|offset| Since { offset, time });
-        partition.views.insert(key, SavedFold { counts, sessions, since });
+        partition.views.insert(key, SavedFold { counts, sessions, since, foreign });
     }
     for _ in 0..from.count()? {
         let name = from.text()?;

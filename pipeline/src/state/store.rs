@@ -11,8 +11,9 @@
 //! | 3 | and their life cycles |
 //! | 4 | and since when partitions and views count |
 //! | 5 | logs in segments, behind the state; which store has the dedup keys that are not in memory |
+//! | 6 | the shadow space: its streams, under names of their own (`orders@shadow`), and its views |
 //!
-//! Format 4 is read, 1 to 3 were never released and are refused. All are of Arrow's row format as of
+//! Formats 4 and 5 are read, 1 to 3 were never released and are refused. All are of Arrow's row format as of
 //! Arrow 59. A file of each format that is read is kept in `tests/data/checkpoints`.
 
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::fail_points;
 
 const MAGIC: &[u8; 8] = b"TIDEMARK";
 /// Version of the format that is written.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 /// The oldest format that is read.
 const OLDEST: u32 = 4;
 const HEADER_BYTES: usize = 28;

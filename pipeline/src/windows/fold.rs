@@ -172,6 +172,14 @@ impl ViewFold {
         })
     }
 
+    /// An empty fold of the same view.
+    ///
+    /// # Errors
+    /// As [`ViewFold::new`].
+    pub fn alike(&self) -> Result<Self> {
+        Self::new(Arc::clone(&self.plan), self.windows.clone())
+    }
+
     /// The counts since the partition's first record.
     #[must_use]
     pub fn counts(&self) -> ViewCounts {

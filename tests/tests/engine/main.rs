@@ -7,5 +7,6 @@ mod malformed;
 mod random_logs;
 mod served_lives;
 mod served_logs;
+mod shadow;
 mod sql_logic;
 mod state_bound;

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use datafusion::common::DataFusionError;
 use parking_lot::Mutex;
 
 use super::catcher::Catcher;
@@ -25,7 +26,7 @@ use crate::model::{Offset, PartitionId};
 use crate::results::{Filled, ViewInfo};
 use crate::run::build::{ViewToRun, partition_run};
 use crate::run::ledgers;
-use crate::run::partition::Place;
+use crate::run::partition::{PartitionDrain, Place};
 use crate::run::publisher::ViewRuntime;
 use crate::source::SourceError;
 use crate::sql::StreamPlan;
@@ -89,6 +90,8 @@ pub(super) struct Near {
     pub(super) number: u64,
     /// Its views with everything that has been folded.
     pub(super) views: Vec<ViewRuntime>,
+    /// The same of the shadow space; none before the first shadow record.
+    pub(super) shadow: Vec<ViewRuntime>,
     /// Its readings, to be gone on with.
     pub(super) catchers: Vec<Catcher>,
 }
@@ -108,7 +111,7 @@ impl Fill {
         };
         let name = format!("tidemark-fill-{}", task.number);
         let _detached = std::thread::Builder::new().name(name).spawn(move || {
-            if let Some(near) = (Filling { task, shared, merged: Instant::now(), began: Instant::now() }).run() {
+            if let Some(near) = Filling::new(task, shared).run() {
                 // Nobody listens any more once the pipeline stops.
                 let _sent = events.send(Event::Near(near));
             }
@@ -135,12 +138,18 @@ impl Drop for Fill {
 
 struct Filling {
     task: FillTask,
+    /// The views in the shadow space; none before the first shadow record.
+    shadow: Vec<ViewRuntime>,
     shared: Arc<Shared>,
     merged: Instant,
     began: Instant,
 }
 
 impl Filling {
+    fn new(task: FillTask, shared: Arc<Shared>) -> Self {
+        Self { task, shadow: Vec::new(), shared, merged: Instant::now(), began: Instant::now() }
+    }
+
     /// `None` when it was stopped before it was near.
     fn run(mut self) -> Option<Near> {
         let mut catchers = self.catchers()?;
@@ -155,7 +164,8 @@ impl Filling {
             if catchers.iter().all(|one| bound_of(&bounds, one) - one.next() <= near) {
                 self.merge(&mut catchers);
                 self.tell(&catchers, &bounds);
-                return Some(Near { number: self.task.number, views: self.task.views, catchers });
+                let (views, shadow) = (self.task.views, self.shadow);
+                return Some(Near { number: self.task.number, views, shadow, catchers });
             }
             if read == 0 {
                 std::thread::sleep(IDLE_WAIT);
@@ -223,47 +233,28 @@ impl Filling {
     /// Merges what was folded and closes what the log has passed; nothing of it is shown yet.
     fn merge(&mut self, catchers: &mut [Catcher]) {
         self.merged = Instant::now();
-        let mut partitions = Vec::new();
-        let mut as_of = BTreeMap::new();
-        for catcher in catchers {
-            let drain = match catcher.run().drain() {
-                Ok(drain) => drain,
-                Err(error) => {
-                    self.fail_all(&error.strip_backtrace());
-                    return;
-                }
-            };
-            let (at, told) = drain.split();
-            let offsets = (0, at.next_offset.map_or(0, |next| next - 1));
-            partitions.push(PartitionProgress { watermark: at.watermark, quiet: Duration::ZERO });
-            for (stream, time) in &at.as_of {
-                let newest = as_of.entry(stream.clone()).or_insert(*time);
-                *newest = (*time).max(*newest);
-            }
-            for (key, drained, failed) in told.views {
-                let Some(view) = self.task.views.iter_mut().find(|view| view.key == key) else { continue };
-                let Some(fold) = at.views.get(&*key) else { continue };
-                view.absorb((told.partition, offsets), drained, failed, fold);
-            }
-            let (stream, topic) = (self.task.plan.definition.name.as_str(), self.task.topic.as_str());
-            for late in told.late {
-                let Some(view) = self.task.views.iter_mut().find(|view| view.key == late.view) else { continue };
-                view.late.note(ledgers::late((stream, topic, told.partition), &view.name, late));
-            }
-        }
-        let (watermark, settled) = merged(&partitions, Duration::MAX);
-        for view in self.task.views.iter_mut().filter(|view| view.failed.is_none()) {
-            let as_of = as_of.get(&*view.stream).copied();
-            if let Err(reason) = view.fire_and_show(0, Progress { watermark, settled, as_of, partitions: partitions.len(), ended: false }) {
-                view.fail(reason);
-            }
+        if let Err(error) = self.try_merge(catchers) {
+            let reason = error.strip_backtrace();
+            self.task.views.iter_mut().chain(&mut self.shadow).for_each(|view| view.fail(reason.clone()));
         }
     }
 
-    fn fail_all(&mut self, reason: &str) {
-        for view in &mut self.task.views {
-            view.fail(reason.to_owned());
+    fn try_merge(&mut self, catchers: &mut [Catcher]) -> Result<(), DataFusionError> {
+        let (mut live, mut shadow) = (Vec::new(), Vec::new());
+        for catcher in catchers {
+            let drains = catcher.run().drain()?;
+            live.push(Some(drains.live));
+            shadow.push(drains.shadow);
         }
+        let place = (self.task.plan.definition.name.as_str(), self.task.topic.as_str());
+        absorb(place, &mut self.task.views, live);
+        if shadow.iter().any(Option::is_some) {
+            if self.shadow.is_empty() {
+                self.shadow = self.task.views.iter().map(ViewRuntime::alike).collect::<Result<_, _>>()?;
+            }
+            absorb(place, &mut self.shadow, shadow);
+        }
+        Ok(())
     }
 
     fn tell(&self, catchers: &[Catcher], bounds: &Offsets) {
@@ -273,6 +264,42 @@ impl Filling {
         told.records_read = read;
         told.records_total = total.max(read);
         told.records_per_second = read as f64 / self.began.elapsed().as_secs_f64().max(0.001);
+    }
+}
+
+/// Merges what the partitions folded in one space, and closes what all of them have passed; a partition
+/// without a record of the space has passed nothing.
+fn absorb((stream, topic): (&str, &str), views: &mut [ViewRuntime], drains: Vec<Option<PartitionDrain>>) {
+    let mut partitions = Vec::new();
+    let mut as_of: BTreeMap<String, i64> = BTreeMap::new();
+    for drain in drains {
+        let Some(drain) = drain else {
+            partitions.push(PartitionProgress { watermark: i64::MIN, quiet: Duration::ZERO });
+            continue;
+        };
+        let (at, told) = drain.split();
+        let offsets = (0, at.next_offset.map_or(0, |next| next - 1));
+        partitions.push(PartitionProgress { watermark: at.watermark, quiet: Duration::ZERO });
+        for (of, time) in &at.as_of {
+            let newest = as_of.entry(of.clone()).or_insert(*time);
+            *newest = (*time).max(*newest);
+        }
+        for (key, drained, failed) in told.views {
+            let Some(view) = views.iter_mut().find(|view| view.key == key) else { continue };
+            let Some(fold) = at.views.get(&*key) else { continue };
+            view.absorb((told.partition, offsets), drained, failed, fold);
+        }
+        for late in told.late {
+            let Some(view) = views.iter_mut().find(|view| view.key == late.view) else { continue };
+            view.late.note(ledgers::late((stream, topic, told.partition), &view.name, late));
+        }
+    }
+    let (watermark, settled) = merged(&partitions, Duration::MAX);
+    for view in views.iter_mut().filter(|view| view.failed.is_none()) {
+        let as_of = as_of.get(&*view.stream).copied();
+        if let Err(reason) = view.fire_and_show(0, Progress { watermark, settled, as_of, partitions: partitions.len(), ended: false }) {
+            view.fail(reason);
+        }
     }
 }
 

@@ -10,10 +10,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::catcher::Catcher;
 use crate::fail_points;
 use crate::ledger::{Gauge, LedgerKind};
-use crate::model::{Offset, PartitionId};
+use crate::model::{BySpace, Offset, PartitionId, Space};
 use crate::run::checkpoints::Backlog;
 use crate::run::partition::space::Waiting;
-use crate::run::partition::{PartitionDrain, PartitionRun};
+use crate::run::partition::{Drains, PartitionRun};
 use crate::source::PartitionReader;
 
 /// How long an idle folding thread waits for a command before it reads again.
@@ -35,12 +35,12 @@ pub(super) struct Owned {
     /// Why no record may be read any more.
     broken: Option<String>,
     retry_at: Option<Instant>,
-    /// Which ledgers have no room.
-    gauge: Arc<Gauge>,
+    /// Which ledgers of each space have no room.
+    gauges: BySpace<Arc<Gauge>>,
     /// How much waits for a checkpoint.
     backlog: Arc<Backlog>,
     /// The full ledger its last batch wrote into; it is read again when there is room.
-    waits_for: Option<LedgerKind>,
+    waits_for: Option<(Space, LedgerKind)>,
 }
 
 /// What a folding thread is asked for.
@@ -71,7 +71,7 @@ pub(super) struct Drained {
     /// The partition.
     pub(super) partition: PartitionId,
     /// Its state, or why there is none.
-    pub(super) drain: Result<PartitionDrain, String>,
+    pub(super) drain: Result<Drains, String>,
     /// Offset after the last record in the log, where it was wanted and is known.
     pub(super) end_offset: Option<Offset>,
     /// Why reading fails, while it does.
@@ -222,11 +222,11 @@ impl Owned {
         stream: String,
         reader: Box<dyn PartitionReader>,
         run: PartitionRun,
-        gauge: Arc<Gauge>,
+        gauges: BySpace<Arc<Gauge>>,
         backlog: Arc<Backlog>,
     ) -> Self {
         let joining = Vec::new();
-        Self { stream, reader, run, joining, gauge, backlog, problem: None, retry_at: None, waits_for: None, broken: None }
+        Self { stream, reader, run, joining, gauges, backlog, problem: None, retry_at: None, waits_for: None, broken: None }
     }
 
     /// Reads and folds one batch; how many records it was.
@@ -236,10 +236,13 @@ impl Owned {
             return 0;
         }
         let before = self.run.for_ledgers();
-        if self.has_its_share(before) || self.waits_for.is_some_and(|ledger| self.gauge.is_full(ledger)) {
+        if self.has_its_share(before) || self.full_one().is_some() {
             return 0;
         }
-        self.take_over(records_max);
+        if let Err(error) = self.take_over(records_max) {
+            self.broken = Some(error);
+            return 0;
+        }
         fail_points::hit("source-read");
         let run = &mut self.run;
         let outcome = self.reader.read(records_max, Duration::ZERO, &mut |record| run.take(record));
@@ -252,7 +255,10 @@ impl Owned {
             fail_points::hit("fold");
         }
         let now = self.run.for_ledgers();
-        self.waits_for = now.since(before).find(|ledger| self.gauge.is_full(*ledger));
+        self.waits_for = Space::ALL.into_iter().find_map(|space| {
+            let more = now.of(space).since(*before.of(space)).find(|ledger| self.gauges.of(space).is_full(*ledger));
+            more.map(|ledger| (space, ledger))
+        });
         match outcome {
             Ok(outcome) => {
                 self.problem = None;
@@ -268,8 +274,15 @@ impl Owned {
         }
     }
 
+    /// The full ledger it waits for, while it does.
+    fn full_one(&self) -> Option<LedgerKind> {
+        let (space, ledger) = self.waits_for?;
+        self.gauges.of(space).is_full(ledger).then_some(ledger)
+    }
+
     /// Takes over the views of readings that have come to where this one stands.
-    fn take_over(&mut self, records_max: usize) {
+    fn take_over(&mut self, records_max: usize) -> Result<(), String> {
+        let mut outcome = Ok(());
         let (run, stream) = (&mut self.run, &self.stream);
         self.joining.retain_mut(|catcher| {
             let bound = run.next_offset().unwrap_or(catcher.first());
@@ -284,11 +297,12 @@ impl Owned {
                 }
             }
             let stands = catcher.next() == bound;
-            if stands {
-                run.join(catcher.run());
+            if stands && let Err(error) = run.join(catcher.run()) {
+                outcome = Err(error.strip_backtrace());
             }
             !stands
         });
+        outcome
     }
 
     fn forget(&mut self, keys: &[Arc<str>]) {
@@ -297,11 +311,16 @@ impl Owned {
     }
 
     /// Whether it has given the ledgers as much as it may before the next drain.
-    fn has_its_share(&self, waiting: Waiting) -> bool {
+    fn has_its_share(&self, waiting: BySpace<Waiting>) -> bool {
+        Space::ALL.into_iter().any(|space| self.has_its_share_of(space, *waiting.of(space)))
+    }
+
+    fn has_its_share_of(&self, space: Space, waiting: Waiting) -> bool {
+        let gauge = self.gauges.of(space);
         waiting.each().any(|(ledger, rows, bytes)| {
-            let is_full = self.gauge.is_full(ledger);
+            let is_full = gauge.is_full(ledger);
             // Into a full one it may write once, so that it is known to have more.
-            rows > 0 && (is_full || bytes >= self.gauge.share(ledger).min(WAITING_BYTES_MAX))
+            rows > 0 && (is_full || bytes >= gauge.share(ledger).min(WAITING_BYTES_MAX))
         })
     }
 
@@ -325,7 +344,7 @@ impl Owned {
             },
             end_offset: if with_end { self.reader.end_offset() } else { None },
             problem: self.problem.clone(),
-            waits_for: self.waits_for.filter(|ledger| self.gauge.is_full(*ledger)),
+            waits_for: self.full_one(),
         }
     }
 }

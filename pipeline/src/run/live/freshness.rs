@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::model::{Offset, PartitionId};
 use crate::results::{State, Status};
-use crate::run::publisher::Publisher;
+use crate::run::publisher::{Publishers, Quiet};
 
 /// Time without records after which a drained log is called quiet.
 const QUIET_AFTER: Duration = Duration::from_secs(5);
@@ -26,6 +26,8 @@ struct Heard {
 #[derive(Debug, Default)]
 pub(super) struct Freshness {
     heard: BTreeMap<String, BTreeMap<PartitionId, Heard>>,
+    /// Shadow records read of each partition, and since when it has been so many.
+    shadow: BTreeMap<(String, PartitionId), (u64, Instant)>,
     looked: Option<Instant>,
     lag: Lag,
 }
@@ -65,8 +67,30 @@ impl Freshness {
         heard.end = end.or(heard.end);
     }
 
+    /// Takes note of how many shadow records of a partition have been read.
+    pub(super) fn hear_shadow(&mut self, stream: &str, partition: PartitionId, read: u64) {
+        let now = Instant::now();
+        let heard = self.shadow.entry((stream.to_owned(), partition)).or_insert((read, now));
+        if heard.0 != read {
+            *heard = (read, now);
+        }
+    }
+
+    /// How long each partition has had no shadow record; one that never had, since there are any at all.
+    pub(super) fn quiet_of_shadow(&mut self, publishers: &Publishers) -> Quiet {
+        let mut quiet = Quiet::new();
+        let Some(shadow) = &publishers.shadow else { return quiet };
+        for (stream, at) in &shadow.streams {
+            for partition in at.partitions.keys() {
+                let heard = self.shadow.entry((stream.clone(), *partition)).or_insert_with(|| (0, Instant::now()));
+                quiet.entry(stream.clone()).or_default().insert(*partition, heard.1.elapsed());
+            }
+        }
+        quiet
+    }
+
     /// How long each partition has been silent.
-    pub(super) fn quiet(&self) -> BTreeMap<String, BTreeMap<PartitionId, Duration>> {
+    pub(super) fn quiet(&self) -> Quiet {
         let silent = |partitions: &BTreeMap<PartitionId, Heard>| {
             partitions.iter().map(|(partition, heard)| (*partition, heard.moved_at.elapsed())).collect()
         };
@@ -76,7 +100,7 @@ impl Freshness {
     /// The status of this moment.
     pub(super) fn status(
         &mut self,
-        publisher: &Publisher,
+        publisher: &Publishers,
         problem: Option<String>,
         waiting: Vec<String>,
     ) -> Status {
@@ -84,10 +108,10 @@ impl Freshness {
         let unread = |heard: &Heard| (heard.end.unwrap_or(0) - heard.next_offset.unwrap_or(0)).max(0);
         let lag_records: i64 = all().map(unread).sum();
         let quiet = all().map(|heard| heard.moved_at.elapsed()).min().unwrap_or_default();
-        let partitions = publisher.streams.values().flat_map(|stream| stream.partitions.values());
+        let partitions = publisher.live.streams.values().flat_map(|stream| stream.partitions.values());
         self.lag.note(partitions.map(|at| at.counts.read).sum(), lag_records);
         let lag = self.lag.behind_since.map_or(Duration::ZERO, |since| since.elapsed());
-        let failed = publisher.failures().map(|(view, why)| format!("view {view} is stopped: {why}")).next();
+        let failed = publisher.live.failures().map(|(view, why)| format!("view {view} is stopped: {why}")).next();
         let state = match (&problem, lag > BEHIND_AFTER, quiet > QUIET_AFTER) {
             (Some(_), ..) => State::Stale,
             (_, true, _) => State::CatchingUp,

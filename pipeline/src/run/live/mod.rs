@@ -29,12 +29,12 @@ use self::publish::{Event, PublishLoop};
 pub use self::reload::{ReloadError, Reloaded};
 use super::build::{ViewToRun, partition_run};
 use super::partition::Place;
-use super::publisher::{Publisher, PublisherLimits, view_info, views_to_run};
+use super::publisher::{PublisherLimits, Publishers, view_info, views_to_run};
 use super::checkpoints::Backlog;
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
 use crate::config::PipelineConfig;
 use crate::admit::Overflow;
-use crate::ledger::{LedgerError, LedgerStore, LedgerWriter, Limits};
+use crate::ledger::{LedgerError, LedgerStore, Limits};
 use crate::results::{Mode, Results, ViewInfo};
 use crate::sinks::result_topics::{ResultTopics, ResultTopicsConfig, topics_of};
 use crate::state::CheckpointError;
@@ -43,9 +43,6 @@ use crate::state::objects::{self, Fenced, Objects};
 use crate::source::{Source, SourceError};
 use crate::sql::Catalog;
 use crate::state::scopes::ScopeConflict;
-
-/// Name of the space of real orders.
-pub const LIVE: &str = "live";
 
 /// Makes a stream's source; called again where a second reader of the same log is needed.
 pub type OpenSource = Arc<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send + Sync>;
@@ -147,8 +144,8 @@ pub fn start(
         checkpoints_kept: config.checkpoints_kept,
         partitions: partition_count,
     };
-    let ledgers = LedgerWriter::new(Arc::clone(&store), LIVE, limits);
-    let mut publisher = Publisher::new(&catalog, self::limits(config), ledgers).map_err(views_error)?;
+    let mut publisher =
+        Publishers::new(&catalog, self::limits(config), (Arc::clone(&store), limits)).map_err(views_error)?;
     let objects = objects::open(&config.checkpoint_store, &config.checkpoint_s3).map_err(CheckpointError::from);
     let objects = objects.map_err(SavingError::from)?;
     // Before anything is read there: what an earlier owner still writes afterwards is refused.
@@ -274,7 +271,7 @@ fn owned(
     catalog: &Catalog,
     opened: &mut Opened,
     (resumed, saving): (&mut Resumed, &Saving),
-    publisher: &mut Publisher,
+    publisher: &mut Publishers,
 ) -> Result<Vec<Owned>, StartError> {
     let Opened { to_read, source } = opened;
     let stream = &to_read.name;
@@ -285,7 +282,7 @@ fn owned(
     let is_filled = |view: &ViewToRun| !resumed.unfilled.contains(&view.key);
     let views: Vec<ViewToRun> = views_to_run(catalog, stream).into_iter().filter(is_filled).collect();
     let derived = catalog.derived_from(stream);
-    let is_known = publisher.streams.get(stream).is_some_and(|at| !at.partitions.is_empty());
+    let is_known = publisher.live.streams.get(stream).is_some_and(|at| !at.partitions.is_empty());
     let mut all = Vec::new();
     for partition in &to_read.partitions {
         let place = Place {
@@ -301,6 +298,9 @@ fn owned(
             Some(start) => {
                 run.restore(start).map_err(views_error)?;
                 from = run.next_offset();
+                if let Some(shadow) = resumed.shadow.remove(&(stream.clone(), *partition)) {
+                    run.restore_shadow(shadow).map_err(views_error)?;
+                }
             }
             None if is_known => publisher.add_partition(stream, *partition, now_ms()),
             None => publisher.expect_partition(stream, *partition),
@@ -312,11 +312,11 @@ fn owned(
             run.begins_at(bounds.first);
         }
         // Entries of records that are about to be read again are about to be written again.
-        publisher.ledgers.store().rewind(LIVE, (stream, *partition), from.unwrap_or(0))?;
+        publisher.rewind_ledgers((stream, *partition), from.unwrap_or(0))?;
         let reader = source.open(*partition, from).map_err(failed)?;
-        all.push(Owned::new(stream.clone(), reader, run, publisher.ledgers.gauge(), Arc::clone(saving.backlog())));
+        all.push(Owned::new(stream.clone(), reader, run, publisher.gauges(), Arc::clone(saving.backlog())));
     }
-    publisher.streams.entry(stream.clone()).or_default().topic = source.origin().to_owned();
+    publisher.set_topic(stream, source.origin());
     Ok(all)
 }
 

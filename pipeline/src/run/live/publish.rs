@@ -15,7 +15,7 @@ use super::{StreamInput, now_ms};
 use crate::config::PipelineConfig;
 use crate::fail_points;
 use crate::results::{Cut, Results, State, Status};
-use crate::run::publisher::{Moment, Publisher};
+use crate::run::publisher::{Moment, Publishers};
 use crate::run::saving::Saving;
 use crate::sinks::result_topics::ResultTopics;
 use crate::sql::Catalog;
@@ -48,7 +48,7 @@ pub(super) enum Event {
 /// What the publishing thread works with.
 pub(super) struct PublishLoop {
     pub(super) catalog: Catalog,
-    pub(super) publisher: Publisher,
+    pub(super) publisher: Publishers,
     pub(super) saving: Saving,
     pub(super) folds: Folds,
     pub(super) results: Arc<Results>,
@@ -168,7 +168,7 @@ impl PublishLoop {
         self.take_in_grown();
         self.tell_fills();
         let begun = Instant::now();
-        match self.publisher.publish(&self.moment()) {
+        match self.publisher.publish(&self.moment(), self.freshness.quiet_of_shadow(&self.publisher)) {
             Ok(cut) => {
                 metrics::histogram!("tidemark_publish_seconds").record(begun.elapsed().as_secs_f64());
                 self.results.publish(cut);
@@ -192,11 +192,12 @@ impl PublishLoop {
 
     fn take(&mut self, drained: Drained) -> Result<(), String> {
         let mut drain = drained.drain?;
-        self.freshness.hear(&drained.stream, drained.partition, (drain.next_offset, drained.end_offset));
-        self.saving.note(&drained.stream, drain.partition, std::mem::take(&mut drain.dedup));
-        self.saving.note_orders(&drained.stream, drain.partition, &mut drain.operators);
-        self.publisher.absorb(&drained.stream, drain);
-        Ok(())
+        self.freshness.hear(&drained.stream, drained.partition, (drain.live.next_offset, drained.end_offset));
+        if let Some(shadow) = &drain.shadow {
+            self.freshness.hear_shadow(&drained.stream, drained.partition, shadow.counts.read);
+        }
+        self.saving.note(&drained.stream, &mut drain);
+        self.publisher.absorb(&drained.stream, drain).map_err(|error| error.strip_backtrace())
     }
 
     fn moment(&self) -> Moment {
@@ -227,7 +228,7 @@ impl PublishLoop {
         if let (Some(topics), Some(cut)) = (&self.topics, self.being_saved.take()) {
             topics.offer(cut);
         }
-        if let Err(error) = self.publisher.ledgers.checkpoint_written(written.offsets) {
+        if let Err(error) = self.publisher.checkpoint_written(&written.offsets) {
             tracing::error!(%error, "what ended in the ledgers was not forgotten: {error}");
         }
     }

@@ -74,7 +74,7 @@ impl PublishLoop {
             .fills
             .iter()
             .flat_map(|fill| fill.views.iter().map(|(key, _)| Arc::clone(key)))
-            .chain(self.publisher.views.iter().map(|view| Arc::clone(&view.key)))
+            .chain(self.publisher.live.views.iter().map(|view| Arc::clone(&view.key)))
             .collect();
         let fresh = fresh_views(&catalog, self.limits(), |key| !known.contains(key)).map_err(ReloadError::Views)?;
         self.saving.learn_scopes(&catalog.scopes).map_err(|error| ReloadError::Disk(error.to_string()))?;
@@ -85,10 +85,10 @@ impl PublishLoop {
             !wanted.contains(&view.key) && (!view.is_shown || !names.contains(&*view.name))
         };
         let gone: Vec<Arc<str>> =
-            self.publisher.views.iter().filter(is_gone).map(|view| Arc::clone(&view.key)).collect();
+            self.publisher.live.views.iter().filter(is_gone).map(|view| Arc::clone(&view.key)).collect();
         for view in self.publisher.remove(&gone) {
             if !names.contains(&*view.name) {
-                self.publisher.ledgers.forget_view(&view.name);
+                self.publisher.forget_late(&view.name);
             }
         }
         self.folds.forget(&gone);
@@ -102,7 +102,7 @@ impl PublishLoop {
     /// Sets the table of scopes anew.
     pub(super) fn show_scopes(&mut self) {
         match self.saving.scopes().table(&self.catalog.scopes) {
-            Ok(table) => self.publisher.set_scopes(table),
+            Ok(table) => self.publisher.set_scopes(&table),
             Err(error) => tracing::error!(%error, "the table of scopes cannot be made: {error}"),
         }
     }
@@ -128,14 +128,14 @@ impl PublishLoop {
                 number: self.fills_begun,
                 plan: Arc::clone(plan),
                 derived,
-                topic: self.publisher.streams.get(&*stream).map(|at| at.topic.clone()).unwrap_or_default(),
+                topic: self.publisher.live.streams.get(&*stream).map(|at| at.topic.clone()).unwrap_or_default(),
                 open: Arc::clone(&input.open),
-                partitions: self.publisher.partitions(&stream).into_iter().collect(),
+                partitions: self.publisher.live.partitions(&stream).into_iter().collect(),
                 folds: folds.collect(),
                 views,
                 records_max: self.config.batch_records_max,
             };
-            let bounds = self.publisher.streams.get(&*stream).map(|at| at.offsets()).unwrap_or_default();
+            let bounds = self.publisher.live.streams.get(&*stream).map(|at| at.offsets()).unwrap_or_default();
             match Fill::start(task, bounds, self.events.clone()) {
                 Ok(fill) => self.fills.push(fill),
                 Err(error) => tracing::error!(%error, "a fill cannot be started: {error}"),
@@ -148,7 +148,7 @@ impl PublishLoop {
         let Some(at) = self.fills.iter().position(|fill| fill.number == near.number) else { return };
         let fill = self.fills.remove(at);
         let filled: BTreeSet<_> = near.catchers.iter().map(super::catcher::Catcher::partition).collect();
-        if filled != self.publisher.partitions(&fill.stream) {
+        if filled != self.publisher.live.partitions(&fill.stream) {
             // A partition has been taken in since it began.
             let keys: BTreeSet<Arc<str>> = near.views.iter().map(|view| Arc::clone(&view.key)).collect();
             match fresh_views(&self.catalog, self.limits(), |key| keys.contains(key)) {
@@ -157,8 +157,13 @@ impl PublishLoop {
             }
             return;
         }
+        let mut shadow = near.shadow;
         for view in near.views {
-            self.publisher.join(view);
+            let at = shadow.iter().position(|other| other.key == view.key);
+            let other = at.map(|at| shadow.swap_remove(at));
+            if let Err(error) = self.publisher.join(view, other) {
+                tracing::error!(%error, "the shadow space cannot be set up: {error}");
+            }
         }
         for catcher in near.catchers {
             self.folds.join(&fill.stream, catcher);
@@ -167,7 +172,7 @@ impl PublishLoop {
 
     /// Takes in partitions that a log did not have before, unless a view is just joining.
     pub(super) fn take_in_grown(&mut self) {
-        if self.publisher.views.iter().any(|view| !view.is_shown) {
+        if self.publisher.live.views.iter().any(|view| !view.is_shown) {
             return;
         }
         for grown in std::mem::take(&mut self.grown) {
@@ -182,9 +187,9 @@ impl PublishLoop {
     fn take_in(&mut self, grown: Grown) -> Result<(), String> {
         let Some(plan) = self.catalog.streams.get(&grown.stream) else { return Ok(()) };
         // As they fold now: a changed view that is being filled still does by its old definition.
-        let of_stream = self.publisher.views.iter().filter(|view| *view.base == *grown.stream);
+        let of_stream = self.publisher.live.views.iter().filter(|view| *view.base == *grown.stream);
         let views: Vec<_> = of_stream.map(|view| view.run.clone()).collect();
-        let before = self.publisher.streams.get(&grown.stream).map_or(0, |at| at.partitions.len());
+        let before = self.publisher.live.streams.get(&grown.stream).map_or(0, |at| at.partitions.len());
         let partitions = u32::try_from(before + 1).ok();
         let place = Place {
             origin: grown.origin,
@@ -203,7 +208,7 @@ impl PublishLoop {
         if let Some(partitions) = partitions {
             self.folds.set_partitions(&grown.stream, partitions);
         }
-        self.folds.own(Owned::new(grown.stream, grown.reader, run, self.publisher.ledgers.gauge(), Arc::clone(self.saving.backlog())));
+        self.folds.own(Owned::new(grown.stream, grown.reader, run, self.publisher.gauges(), Arc::clone(self.saving.backlog())));
         Ok(())
     }
 
@@ -211,7 +216,7 @@ impl PublishLoop {
     pub(super) fn tell_fills(&mut self) {
         let mut pending = BTreeMap::new();
         for fill in &self.fills {
-            if let Some(at) = self.publisher.streams.get(&fill.stream) {
+            if let Some(at) = self.publisher.live.streams.get(&fill.stream) {
                 fill.set_bounds(at.offsets());
             }
             let filled = fill.told();

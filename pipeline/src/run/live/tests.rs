@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+mod shadow;
+
 use super::*;
 use crate::config::{PipelineConfig, RawPipelineConfig};
 use crate::ledger::LedgerKind;
-use crate::model::{EventTime, Offset, PartitionId};
+use crate::model::{EventTime, Header, Offset, PartitionId};
 use crate::results::{Cut, State, ViewState};
 use crate::source::local_log::{LocalLog, Retention};
 use crate::source::partitioner::partition_for_key;
@@ -105,6 +107,11 @@ impl Ground {
 
     /// Writes orders of consecutive numbers, one a second over the partitions in turn; every tenth again.
     fn write(&self, stream: &str, numbers: std::ops::Range<i64>) {
+        self.write_with(stream, numbers, &[]);
+    }
+
+    /// The same with headers.
+    fn write_with(&self, stream: &str, numbers: std::ops::Range<i64>, headers: &[Header<'_>]) {
         let mut writer = self.log.writer(stream).expect("writer");
         let partitions = self.shown.load(Ordering::Relaxed);
         for number in numbers {
@@ -117,7 +124,7 @@ impl Ground {
                         partition: Some(partition),
                         key: None,
                         timestamp_ms: time.0,
-                        headers: &[],
+                        headers,
                         payload: line.as_bytes(),
                     })
                     .expect("written");
@@ -128,7 +135,7 @@ impl Ground {
 
     /// Moves every partition on to `ms`, so that every window before is final.
     fn close(&self, stream: &str, ms: i64) {
-        self.log.writer(stream).expect("writer").close(EventTime(ms), ms).expect("closed");
+        self.log.writer(stream).expect("writer").close(crate::model::Space::Live, EventTime(ms), ms).expect("closed");
     }
 
     /// Closes everything there is of a stream and waits for it.

@@ -15,7 +15,7 @@ use super::branch::AcceptedRows;
 use super::intake::Batch;
 use crate::admit::duplicate::{Sighting, SpillError};
 use crate::admit::{Bounds, ByValue, DedupDrain, Duplicates, Overflow, RecordCounts, Seen};
-use crate::model::{DeadLetter, Offset, Position, RejectReason};
+use crate::model::{DeadLetter, Offset, Position, RejectReason, Space};
 use crate::source::partitioner::partition_for_key;
 use crate::sql::StreamPlan;
 use crate::sql::stream_plan::RefusedRows;
@@ -25,9 +25,10 @@ use crate::state::dedup_files::SavedKeys;
 /// record is found in the log by its place.
 const RAW_BYTES_MAX: usize = 65_536;
 
-/// The judge of one partition: its watermark, its dedup keys, its accounting.
+/// The judge of one partition in one result space: its watermark, its dedup keys, its accounting.
 #[derive(Debug)]
 pub struct Admission {
+    space: Space,
     plan: Arc<StreamPlan>,
     place: Place,
     bounds: Bounds,
@@ -56,7 +57,6 @@ struct Said<'a> {
     times: Option<Vec<Option<i64>>>,
     watermarks: Option<Vec<Option<i64>>>,
     checks: Vec<(BooleanArray, &'a str)>,
-    shadow: Option<BooleanArray>,
     /// Values of the column by which records are accounted for, as text.
     values: Option<StringArray>,
     /// Dedup keys; `None` for a row without one.
@@ -73,10 +73,6 @@ impl Said<'_> {
             }
         }
     }
-
-    fn is_shadow(&self, row: usize) -> bool {
-        self.shadow.as_ref().is_some_and(|shadow| !shadow.is_null(row) && shadow.value(row))
-    }
 }
 
 impl Admission {
@@ -84,7 +80,7 @@ impl Admission {
     ///
     /// # Errors
     /// When the stream's dedup key cannot be encoded.
-    pub fn new(plan: Arc<StreamPlan>, place: Place) -> Result<Self> {
+    pub fn new(space: Space, plan: Arc<StreamPlan>, place: Place) -> Result<Self> {
         let definition = &plan.definition;
         let bounds = Bounds {
             minimum_ms: definition.event_time_min_ms,
@@ -101,6 +97,7 @@ impl Admission {
         };
         let duplicates = Duplicates::new(definition.dedup_horizon_ms);
         Ok(Self {
+            space,
             bounds,
             duplicates,
             dedup_converter,
@@ -111,6 +108,14 @@ impl Admission {
             place,
             plan,
         })
+    }
+
+    /// A judge of the same partition in another space, before its first record.
+    ///
+    /// # Errors
+    /// As [`Admission::new`].
+    pub fn alike(&self, space: Space) -> Result<Self> {
+        Self::new(space, Arc::clone(&self.plan), self.place.clone())
     }
 
     /// The log has another number of partitions now; records before the next batch were judged by the old one.
@@ -201,7 +206,7 @@ impl Admission {
         }
     }
 
-    /// Judges every row of a batch in offset order; the accepted ones come back.
+    /// Judges every row of its space in offset order; the accepted ones come back.
     ///
     /// # Errors
     /// When an expression of the stream fails on a row.
@@ -209,8 +214,8 @@ impl Admission {
         let plan = Arc::clone(&self.plan);
         let mut said = self.said(&plan, batch)?;
         said.know_resends(&batch.read.resends);
-        self.counts.misplaced += self.misplaced(&batch.rows, &said)?;
-        let controls = &batch.read.controls;
+        self.counts.misplaced += self.misplaced(batch)?;
+        let controls = batch.read.controls.of(self.space);
         let mut next_control = 0;
         let mut mask = Vec::with_capacity(batch.rows.num_rows());
         let mut accepted = AcceptedRows::with_capacity(batch.rows.num_rows());
@@ -219,8 +224,7 @@ impl Admission {
                 self.watermark = self.watermark.max(*watermark);
                 next_control += 1;
             }
-            if said.is_shadow(row) {
-                self.counts.shadow += 1;
+            if batch.read.space(row) != self.space {
                 mask.push(false);
                 continue;
             }
@@ -272,7 +276,6 @@ impl Admission {
             watermarks: plan.watermarks(rows, &mut refused)?,
             checks: plan.checked(rows, &mut refused)?,
             refused,
-            shadow: self.shadow_rows(rows),
             values: match self.plan.definition.accounted_by {
                 Some(at) => Some(text_of(rows.column(at))?),
                 None => None,
@@ -320,28 +323,23 @@ impl Admission {
     }
 
     /// How many rows have a key that producers would have placed in another partition.
-    fn misplaced(&self, rows: &RecordBatch, said: &Said<'_>) -> Result<u64> {
+    fn misplaced(&self, batch: &Batch) -> Result<u64> {
         let (Some(at), Some(partitions)) = (self.plan.definition.partition_key, self.place.partitions) else {
             return Ok(0);
         };
-        let keys = text_of(rows.column(at))?;
+        let keys = text_of(batch.rows.column(at))?;
         let is_elsewhere = |row: &usize| {
             let key = value_at(&keys, *row);
-            !said.is_shadow(*row)
+            batch.read.space(*row) == self.space
                 && key.is_some_and(|key| partition_for_key(key.as_bytes(), partitions) != self.place.partition)
         };
-        Ok(u64::try_from((0..rows.num_rows()).filter(is_elsewhere).count()).unwrap_or(u64::MAX))
+        Ok(u64::try_from((0..batch.rows.num_rows()).filter(is_elsewhere).count()).unwrap_or(u64::MAX))
     }
 
     fn event_time_name(&self) -> String {
         let definition = &self.plan.definition;
         let column = definition.event_time.and_then(|at| definition.columns.get(at));
         column.map(|column| column.field.name().clone()).unwrap_or_default()
-    }
-
-    fn shadow_rows(&self, rows: &RecordBatch) -> Option<BooleanArray> {
-        let column = rows.column(self.plan.definition.shadow_column?);
-        (*column.data_type() == DataType::Boolean).then(|| column.as_boolean().clone())
     }
 
     fn dedup_keys(&self, rows: &RecordBatch) -> Result<Vec<Option<u128>>> {

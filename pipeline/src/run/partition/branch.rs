@@ -17,7 +17,7 @@ use datafusion::common::Result;
 use super::admission::cut;
 use super::drain::{BranchDrain, LateRecord, ViewDrain};
 use super::intake::Read;
-use crate::model::Offset;
+use crate::model::{Offset, Space};
 use crate::state::{SavedFold, SavedPartition, Since};
 use crate::windows::fold::Accepted;
 use crate::windows::{Drained, LateRow, ViewCounts, ViewFold};
@@ -82,6 +82,7 @@ impl AcceptedRows {
 /// The views of one stream over one partition.
 #[derive(Debug)]
 pub struct Branch {
+    space: Space,
     stream: Arc<str>,
     as_of: Option<i64>,
     views: Vec<BranchView>,
@@ -95,6 +96,8 @@ struct BranchView {
     fold: Option<ViewFold>,
     counts: ViewCounts,
     since: Option<Since>,
+    /// Rows of the other space that came to it; see [`SavedFold::foreign`].
+    foreign: u64,
     failed: Option<String>,
 }
 
@@ -107,9 +110,31 @@ impl Branch {
             fold: Some(fold),
             counts: ViewCounts::default(),
             since: None,
+            foreign: 0,
             failed: None,
         };
-        Self { stream, as_of: None, views: folds.into_iter().map(view).collect(), late: Vec::new() }
+        let views = folds.into_iter().map(view).collect();
+        Self { space: Space::Live, stream, as_of: None, views, late: Vec::new() }
+    }
+
+    /// The same views in another space, before their first row. One that has been stopped is stopped there
+    /// too, and one that began in a log that had been cut begins there too.
+    ///
+    /// # Errors
+    /// When a fold cannot be made.
+    pub fn alike(&self, space: Space) -> Result<Self> {
+        let view = |of: &BranchView| {
+            Ok(BranchView {
+                key: Arc::clone(&of.key),
+                fold: of.fold.as_ref().map(ViewFold::alike).transpose()?,
+                counts: ViewCounts::default(),
+                since: of.since.map(|since| Since { time: None, ..since }),
+                foreign: 0,
+                failed: of.failed.clone(),
+            })
+        };
+        let views = self.views.iter().map(view).collect::<Result<_>>()?;
+        Ok(Self { space, stream: Arc::clone(&self.stream), as_of: None, views, late: Vec::new() })
     }
 
     /// The stream whose views it folds.
@@ -149,6 +174,7 @@ impl Branch {
             let Some(saved) = at.views.get(&*view.key) else { continue };
             view.counts = saved.counts;
             view.since = saved.since;
+            view.foreign = saved.foreign;
             if let Some(fold) = &mut view.fold {
                 fold.restore(saved.counts, saved.sessions.clone());
             }
@@ -175,6 +201,7 @@ impl Branch {
             let (key, late) = (&view.key, &mut self.late);
             let outcome = fold.fold(accepted, &mut |missed| late.push(late_record(key, missed, rows, read)));
             view.counts = fold.counts();
+            view.foreign += read.foreign(self.space, &rows.origins);
             if let Err(error) = outcome {
                 // A wrong figure must not be shown.
                 view.failed = Some(format!("{} ({})", error.strip_backtrace(), place_of(&self.stream, &rows.arrivals)));
@@ -198,7 +225,7 @@ impl Branch {
             views.push(ViewDrain {
                 view: Arc::clone(&view.key),
                 drained,
-                fold: SavedFold { counts: view.counts, sessions, since: view.since },
+                fold: SavedFold { counts: view.counts, sessions, since: view.since, foreign: view.foreign },
                 failed: view.failed.clone(),
             });
         }

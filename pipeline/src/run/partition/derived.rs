@@ -13,7 +13,7 @@ use datafusion::common::{DataFusionError, Result, plan_err};
 use super::branch::{AcceptedRows, Branch};
 use super::drain::BranchDrain;
 use super::intake::Read;
-use crate::model::Offset;
+use crate::model::{Offset, Space};
 use crate::lifecycle::operator::{OperatorDrain, Output, Papers, Taken};
 use crate::lifecycle::{Counts, Operator};
 use crate::sql::StreamPlan;
@@ -23,6 +23,7 @@ use crate::state::SavedPartition;
 /// One operator of one partition.
 #[derive(Debug)]
 pub struct DerivedRun {
+    space: Space,
     name: Arc<str>,
     operator: Operator,
     readings: Vec<Reading>,
@@ -43,7 +44,19 @@ impl DerivedRun {
     /// An operator before its first record.
     #[must_use]
     pub fn new(name: Arc<str>, operator: Operator, readings: Vec<Reading>) -> Self {
-        Self { name, operator, readings }
+        Self { space: Space::Live, name, operator, readings }
+    }
+
+    /// The same life cycle in another space, before its first record.
+    ///
+    /// # Errors
+    /// When a fold cannot be made.
+    pub fn alike(&self, space: Space) -> Result<Self> {
+        let reading = |of: &Reading| {
+            Ok(Reading { plan: Arc::clone(&of.plan), time: of.time, branch: of.branch.alike(space)? })
+        };
+        let readings = self.readings.iter().map(reading).collect::<Result<_>>()?;
+        Ok(Self { space, name: Arc::clone(&self.name), operator: self.operator.alike(), readings })
     }
 
     /// Its name: that of the table that declares it.
@@ -103,7 +116,7 @@ impl DerivedRun {
                 reading.branch.fold(&accepted, read);
             }
         }
-        self.operator.forget(watermark, read.last_offset);
+        self.operator.forget(watermark, *read.last_offset.of(self.space));
         Ok(())
     }
 

@@ -31,6 +31,15 @@ pub struct LateRecord {
     pub raw_bytes: usize,
 }
 
+/// What a partition has done since its last drain, all at one offset.
+#[derive(Debug)]
+pub struct Drains {
+    /// In the ordinary space.
+    pub live: PartitionDrain,
+    /// In the shadow space; `None` before the first shadow record.
+    pub shadow: Option<PartitionDrain>,
+}
+
 /// What one result space of a partition has done since its last drain, all at one offset.
 #[derive(Debug)]
 pub struct PartitionDrain {
@@ -88,6 +97,7 @@ impl PartitionDrain {
             next_offset: self.next_offset,
             watermark: self.watermark,
             counts: self.counts,
+            shadow_before: 0,
             added_at: None,
             by_value: self.by_value,
             as_of: BTreeMap::new(),

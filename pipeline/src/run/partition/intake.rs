@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
+use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::admit::bounds::control_time;
 use crate::decode::{Columns, Decoder};
 use crate::model::record::{ORIGIN_HEADER, WATERMARK_HEADER};
-use crate::model::{Offset, PartitionId, Record, RejectReason};
+use crate::model::{BySpace, Offset, PartitionId, Record, RejectReason, Space};
 use crate::sql::StreamPlan;
 use crate::sql::stream_plan::RefusedRows;
 
@@ -21,8 +22,8 @@ pub enum Taken {
     Row,
     /// A control record; it moves the watermark and is nothing else.
     Control,
-    /// A load-test record, marked by its header.
-    Shadow,
+    /// A load-test record where nobody wants those; it is not decoded.
+    Left,
     /// No row of the stream.
     Rejected(RejectReason),
 }
@@ -34,6 +35,8 @@ pub struct Intake {
     decoder: Decoder,
     columns: Columns,
     read: Read,
+    /// Whether shadow records are decoded.
+    takes_shadow: bool,
 }
 
 /// Rows that are decoded and not judged yet, with everything known of each beside its columns.
@@ -54,10 +57,14 @@ pub struct Read {
     pub offsets: Vec<Offset>,
     /// The log's timestamp of each row.
     pub log_times: Vec<Option<i64>>,
-    /// Watermarks asked for by control records, each before the row of this number.
-    pub controls: Vec<(usize, i64)>,
-    /// Offset of the last record taken in, whatever became of it.
-    pub last_offset: Offset,
+    /// Watermarks asked for by control records of each space, each before the row of this number.
+    pub controls: BySpace<Vec<(usize, i64)>>,
+    /// Offset of the last record of each space, whatever became of it.
+    pub last_offset: BySpace<Offset>,
+    /// Whether each row is of the shadow space; `None` when none is.
+    shadow: Option<BooleanArray>,
+    /// Rows that a header marks as shadow.
+    marked: Vec<usize>,
     /// Rows that are corrected resends, with a hash of the place of the rejected record.
     pub resends: Vec<(usize, u128)>,
     raw: RawRecords,
@@ -67,10 +74,51 @@ impl Read {
     fn clear(&mut self) {
         self.offsets.clear();
         self.log_times.clear();
-        self.controls.clear();
+        self.controls.live.clear();
+        self.controls.shadow.clear();
+        self.shadow = None;
+        self.marked.clear();
         self.resends.clear();
         self.raw.bytes.clear();
         self.raw.ends.clear();
+    }
+
+    /// The space a row belongs to.
+    #[must_use]
+    pub fn space(&self, row: usize) -> Space {
+        match &self.shadow {
+            Some(shadow) if row < shadow.len() && !shadow.is_null(row) && shadow.value(row) => Space::Shadow,
+            _ => Space::Live,
+        }
+    }
+
+    /// Whether there is a row or a control record of a space.
+    #[must_use]
+    pub fn concerns(&self, space: Space) -> bool {
+        let shadow = self.shadow.as_ref().map_or(0, BooleanArray::true_count);
+        let rows = match space {
+            Space::Live => self.offsets.len() - shadow,
+            Space::Shadow => shadow,
+        };
+        rows > 0 || !self.controls.of(space).is_empty()
+    }
+
+    /// How many of these rows are not of `space`.
+    #[must_use]
+    pub fn foreign(&self, space: Space, rows: &[usize]) -> u64 {
+        let foreign = match (&self.shadow, space) {
+            (None, Space::Live) => 0,
+            (None, Space::Shadow) => rows.len(),
+            (Some(_), _) => rows.iter().filter(|row| self.space(**row) != space).count(),
+        };
+        u64::try_from(foreign).unwrap_or(u64::MAX)
+    }
+
+    /// Rows of the shadow space that only a column marks: they were read as live ones.
+    #[must_use]
+    pub fn marked_by_column(&self) -> u64 {
+        let marked = self.shadow.as_ref().map_or(0, BooleanArray::true_count) - self.marked.len();
+        u64::try_from(marked).unwrap_or(u64::MAX)
     }
 
     /// The raw record of a row; empty for a row there is not.
@@ -120,7 +168,18 @@ impl Intake {
     /// When the stream's columns cannot be decoded.
     pub fn new(plan: Arc<StreamPlan>, decoder: Decoder) -> Result<Self> {
         let columns = Columns::new(Arc::clone(&plan.decoded))?;
-        Ok(Self { plan, decoder, columns, read: Read::default() })
+        Ok(Self { plan, decoder, columns, read: Read::default(), takes_shadow: true })
+    }
+
+    /// Decodes shadow records no longer: they are only counted.
+    pub fn leave_shadow(&mut self) {
+        self.takes_shadow = false;
+    }
+
+    /// Whether shadow records are decoded.
+    #[must_use]
+    pub fn takes_shadow(&self) -> bool {
+        self.takes_shadow
     }
 
     /// The text of a field in the record taken in last, as far as it could be read.
@@ -135,45 +194,56 @@ impl Intake {
         self.read.offsets.len()
     }
 
-    /// Takes one record in: control and shadow first, then decoding.
-    pub fn take(&mut self, record: Record<'_>) -> Taken {
-        self.read.last_offset = record.offset;
-        if !record.headers.is_empty() {
-            if let Some(watermark) = record.header(WATERMARK_HEADER) {
-                return match control_time(watermark, record.timestamp_ms) {
-                    Ok(time) => {
-                        self.read.controls.push((self.read.offsets.len(), time));
-                        Taken::Control
-                    }
-                    Err(reason) => {
-                        self.decoder.forget_last();
-                        Taken::Rejected(reason)
-                    }
-                };
-            }
-            if record.header(&self.plan.definition.shadow_header).is_some() {
-                return Taken::Shadow;
-            }
+    /// Takes one record in: its space first, then control records, then decoding. What the shadow header
+    /// marks is of the shadow space, control records too; a column is known only once rows are a batch.
+    pub fn take(&mut self, record: Record<'_>) -> (Space, Taken) {
+        let is_marked =
+            !record.headers.is_empty() && record.header(&self.plan.definition.shadow_header).is_some();
+        let space = if is_marked { Space::Shadow } else { Space::Live };
+        if is_marked && !self.takes_shadow {
+            return (space, Taken::Left);
         }
+        *self.read.last_offset.of_mut(space) = record.offset;
+        if !record.headers.is_empty()
+            && let Some(watermark) = record.header(WATERMARK_HEADER)
+        {
+            let taken = match control_time(watermark, record.timestamp_ms) {
+                Ok(time) => {
+                    self.read.controls.of_mut(space).push((self.read.offsets.len(), time));
+                    Taken::Control
+                }
+                Err(reason) => {
+                    self.decoder.forget_last();
+                    Taken::Rejected(reason)
+                }
+            };
+            return (space, taken);
+        }
+        (space, self.row(space, &record))
+    }
+
+    fn row(&mut self, space: Space, record: &Record<'_>) -> Taken {
         let maximum = self.plan.definition.record_bytes_max;
         let decoded = if record.payload.len() > maximum {
             self.decoder.forget_last();
             Err(RejectReason::TooLarge { bytes: record.payload.len(), maximum })
         } else {
-            self.decoder.decode(&record, &mut self.columns)
+            self.decoder.decode(record, &mut self.columns)
         };
-        match decoded {
-            Ok(()) => {
-                if let Some(origin) = record.header(ORIGIN_HEADER) {
-                    self.read.resends.push((self.read.offsets.len(), xxh3_128(origin)));
-                }
-                self.read.offsets.push(record.offset);
-                self.read.log_times.push(record.timestamp_ms);
-                self.read.raw.push(record.payload);
-                Taken::Row
-            }
-            Err(reason) => Taken::Rejected(reason),
+        if let Err(reason) = decoded {
+            return Taken::Rejected(reason);
         }
+        let row = self.read.offsets.len();
+        if let Some(origin) = record.header(ORIGIN_HEADER) {
+            self.read.resends.push((row, xxh3_128(origin)));
+        }
+        if space == Space::Shadow {
+            self.read.marked.push(row);
+        }
+        self.read.offsets.push(record.offset);
+        self.read.log_times.push(record.timestamp_ms);
+        self.read.raw.push(record.payload);
+        Taken::Row
     }
 
     /// The rows taken in since the last call, with their computed columns; nothing when there is
@@ -182,18 +252,40 @@ impl Intake {
     /// # Errors
     /// When the decoded columns do not make up a batch, which is a fault of the decoder.
     pub fn batch(&mut self) -> Result<Option<Batch>> {
-        if self.read.offsets.is_empty() && self.read.controls.is_empty() {
+        if self.read.offsets.is_empty() && !self.has_controls() {
             return Ok(None);
         }
-        let read = std::mem::take(&mut self.read);
+        let mut read = std::mem::take(&mut self.read);
         let decoded = self.columns.take()?;
         let mut refused = RefusedRows::new();
-        Ok(Some(Batch { rows: self.plan.complete(&decoded, &mut refused)?, refused, read }))
+        let rows = self.plan.complete(&decoded, &mut refused)?;
+        read.shadow = self.shadow_rows(&rows, &read.marked);
+        if let Some(last) = (0..rows.num_rows()).rev().find(|row| read.space(*row) == Space::Shadow) {
+            read.last_offset.shadow = read.last_offset.shadow.max(read.offset(last));
+        }
+        Ok(Some(Batch { rows, refused, read }))
+    }
+
+    fn has_controls(&self) -> bool {
+        Space::ALL.into_iter().any(|space| !self.read.controls.of(space).is_empty())
+    }
+
+    /// Which rows a header or the declared column marks as shadow; `None` when none is.
+    fn shadow_rows(&self, rows: &RecordBatch, marked: &[usize]) -> Option<BooleanArray> {
+        let column = self.plan.definition.shadow_column.map(|at| rows.column(at));
+        let column = column.filter(|column| *column.data_type() == DataType::Boolean).map(|column| column.as_boolean());
+        if marked.is_empty() && column.is_none_or(|column| column.true_count() == 0) {
+            return None;
+        }
+        let says = |row: usize| column.is_some_and(|column| !column.is_null(row) && column.value(row));
+        let mut marked = marked.iter().peekable();
+        let is_shadow = |row: usize| marked.next_if_eq(&&row).is_some() | says(row);
+        Some((0..rows.num_rows()).map(is_shadow).map(Some).collect())
     }
 
     /// Takes the memory of a batch back that is done with.
     pub fn reuse(&mut self, mut read: Read) {
-        if self.waiting() == 0 && self.read.controls.is_empty() {
+        if self.waiting() == 0 && !self.has_controls() {
             read.clear();
             self.read = read;
         }

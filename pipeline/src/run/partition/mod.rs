@@ -1,10 +1,13 @@
 //! One partition from bytes to slices: decode, admit, watermark, fold, in offset order.
 //!
 //! ```text
-//! records ─▶ intake ─▶ batch ─▶ admission ─▶ accepted rows ─┬─▶ branch ──────────────▶ drain
-//!            decode             one judge a space           │   a fold a view
-//!                                                           └─▶ operator ─▶ branches ─▶ drain
+//! records ─▶ intake ─▶ batch ─┬─▶ live:   admission ─▶ accepted rows ─┬─▶ branch ──────────────▶ drain
+//!            decode           │           judge                      │   a fold a view
+//!                             │                                      └─▶ operator ─▶ branches ─▶ drain
+//!                             └─▶ shadow: the same again, once there are shadow records
 //! ```
+//! The spaces share the decoder and nothing behind it: each has its own watermark, dedup keys, accounting,
+//! operators and folds.
 
 pub mod admission;
 pub mod branch;
@@ -16,18 +19,18 @@ pub mod space;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::common::Result;
+use datafusion::common::{DataFusionError, Result};
 
 pub use branch::{AcceptedRows, Branch};
 pub use derived::{DerivedRun, Reading};
-pub use drain::{BranchDrain, LateRecord, PartitionDrain, ViewDrain};
-use intake::{Intake, Taken};
+pub use drain::{BranchDrain, Drains, LateRecord, PartitionDrain, ViewDrain};
+use intake::{Batch, Intake, Taken};
 use space::{SpaceRun, Waiting};
 
 use crate::admit::Overflow;
 use crate::admit::duplicate::SpillError;
 use crate::decode::Decoder;
-use crate::model::{Offset, PartitionId, Record};
+use crate::model::{BySpace, Offset, PartitionId, Record, Space};
 use crate::sql::StreamPlan;
 use crate::state::SavedPartition;
 use crate::state::dedup_files::SavedKeys;
@@ -66,12 +69,20 @@ pub struct PartitionStart {
     pub orders: BTreeMap<String, Vec<u8>>,
 }
 
-/// One partition of one stream with the folds of all views over it.
+/// One partition of one stream with the folds of all views over it, in each result space.
+///
+/// The shadow space comes into being with its first record, so that a log without load tests pays nothing
+/// for it. Both spaces stand at the same offset.
 #[derive(Debug)]
 pub struct PartitionRun {
     place: Place,
     intake: Intake,
     live: SpaceRun,
+    shadow: Option<Box<SpaceRun>>,
+    /// Where dedup keys of the shadow space go.
+    shadow_overflow: Option<Overflow>,
+    /// Why the shadow space could not come into being.
+    problem: Option<DataFusionError>,
     next_offset: Option<Offset>,
 }
 
@@ -84,9 +95,17 @@ impl PartitionRun {
         Ok(Self {
             intake: Intake::new(Arc::clone(&plan), decoder)?,
             live: SpaceRun::new(plan, place.clone(), folds)?,
+            shadow: None,
+            shadow_overflow: None,
+            problem: None,
             next_offset: None,
             place,
         })
+    }
+
+    /// Only counts shadow records from now on, where nobody looks at their results.
+    pub fn leave_shadow(&mut self) {
+        self.intake.leave_shadow();
     }
 
     /// Goes on from a checkpoint.
@@ -98,18 +117,28 @@ impl PartitionRun {
         self.live.restore(start)
     }
 
+    /// Goes on with the shadow space of a checkpoint; after [`PartitionRun::restore`].
+    ///
+    /// # Errors
+    /// As [`PartitionRun::restore`].
+    pub fn restore_shadow(&mut self, start: PartitionStart) -> Result<()> {
+        self.shadow_space()?.restore(start)
+    }
+
     /// Lets dedup keys go to disk; before the first record.
     ///
     /// # Errors
     /// When the disk cannot be read.
-    pub fn overflow_to(&mut self, overflow: Overflow) -> Result<(), SpillError> {
-        self.live.admission.overflow_to(overflow)
+    pub fn overflow_to(&mut self, overflow: BySpace<Overflow>) -> Result<(), SpillError> {
+        self.shadow_overflow = Some(overflow.shadow);
+        self.live.admission.overflow_to(overflow.live)
     }
 
-    /// What is on its way to the ledgers since the last drain.
+    /// What is on its way to the ledgers of each space since the last drain.
     #[must_use]
-    pub fn for_ledgers(&self) -> Waiting {
-        self.live.waiting()
+    pub fn for_ledgers(&self) -> BySpace<Waiting> {
+        let shadow = self.shadow.as_ref().map(|shadow| shadow.waiting()).unwrap_or_default();
+        BySpace { live: self.live.waiting(), shadow }
     }
 
     /// The partition it runs.
@@ -128,6 +157,7 @@ impl PartitionRun {
     pub fn set_partitions(&mut self, partitions: u32) {
         self.place.partitions = Some(partitions);
         self.live.admission.set_partitions(partitions);
+        self.shadow.iter_mut().for_each(|shadow| shadow.admission.set_partitions(partitions));
     }
 
     /// Records taken in since the last [`PartitionRun::process`].
@@ -136,19 +166,38 @@ impl PartitionRun {
         self.intake.waiting()
     }
 
-    /// Takes one record in: shadow and control first, then decoding.
+    /// Takes one record in: shadow and control first, then decoding. The ordinary space has read every
+    /// record; one of the shadow space is for it a number and nothing else.
     pub fn take(&mut self, record: Record<'_>) {
-        let admission = &mut self.live.admission;
-        admission.counts.read += 1;
+        self.live.admission.counts.read += 1;
         self.next_offset = Some(record.offset + 1);
-        match self.intake.take(record) {
-            Taken::Row => {}
-            Taken::Control => admission.counts.control += 1,
-            Taken::Shadow => admission.counts.shadow += 1,
+        let (at, payload) = ((record.offset, record.timestamp_ms), record.payload);
+        let (space, taken) = self.intake.take(record);
+        let of_space = match space {
+            Space::Live => &mut self.live,
+            Space::Shadow => {
+                self.live.admission.counts.shadow += 1;
+                if matches!(taken, Taken::Left) {
+                    return;
+                }
+                match begun(&mut self.shadow, &self.live, self.shadow_overflow.as_ref()) {
+                    Ok(shadow) => {
+                        shadow.admission.counts.read += 1;
+                        shadow
+                    }
+                    Err(error) => {
+                        self.problem = Some(error);
+                        return;
+                    }
+                }
+            }
+        };
+        match taken {
+            Taken::Row | Taken::Left => {}
+            Taken::Control => of_space.admission.counts.control += 1,
             Taken::Rejected(reason) => {
-                let at = (record.offset, record.timestamp_ms);
-                let value = admission.accounted_by().and_then(|column| self.intake.last_text(column));
-                admission.reject_undecoded(at, record.payload, reason, value);
+                let value = of_space.admission.accounted_by().and_then(|column| self.intake.last_text(column));
+                of_space.admission.reject_undecoded(at, payload, reason, value);
             }
         }
     }
@@ -158,23 +207,53 @@ impl PartitionRun {
     /// # Errors
     /// When a stream's own expression fails; a view's failure stops only that view.
     pub fn process(&mut self) -> Result<()> {
+        if let Some(error) = self.problem.take() {
+            return Err(error);
+        }
         let Some(batch) = self.intake.batch()? else { return Ok(()) };
-        let outcome = self.live.process(&batch);
+        let outcome = self.fold(&batch);
         self.intake.reuse(batch.read);
         outcome
     }
 
+    fn fold(&mut self, batch: &Batch) -> Result<()> {
+        let by_column = batch.read.marked_by_column();
+        self.live.admission.counts.shadow += by_column;
+        self.live.process(batch)?;
+        if !batch.read.concerns(Space::Shadow) || !self.intake.takes_shadow() {
+            return Ok(());
+        }
+        let shadow = self.shadow_space()?;
+        shadow.admission.counts.read += by_column;
+        shadow.process(batch)
+    }
+
+    /// The shadow space, which begins now if it has not.
+    fn shadow_space(&mut self) -> Result<&mut SpaceRun> {
+        begun(&mut self.shadow, &self.live, self.shadow_overflow.as_ref())
+    }
+
     /// Takes over the views of a run that stands at the same offset.
-    pub fn join(&mut self, other: &mut Self) {
+    ///
+    /// # Errors
+    /// When a fold cannot be made.
+    pub fn join(&mut self, other: &mut Self) -> Result<()> {
+        if self.shadow.is_some() || other.shadow.is_some() {
+            // One of them may have seen no shadow record, where the log has been cut between the two.
+            let joining = other.shadow_space()?;
+            self.shadow_space()?.join(joining);
+        }
         self.live.join(&mut other.live);
+        Ok(())
     }
 
     /// Takes views out.
     pub fn remove(&mut self, keys: &[Arc<str>]) {
         self.live.remove(keys);
+        self.shadow.iter_mut().for_each(|shadow| shadow.remove(keys));
     }
 
-    /// Says that the log had been cut before `offset` when it was first read.
+    /// Says that the log had been cut before `offset` when it was first read; before the first record.
     pub fn begins_at(&mut self, offset: Offset) {
         self.live.begins_at(offset);
     }
@@ -183,7 +262,29 @@ impl PartitionRun {
     ///
     /// # Errors
     /// When an accumulator cannot give its state.
-    pub fn drain(&mut self) -> Result<PartitionDrain> {
-        self.live.drain(&self.place, self.next_offset)
+    pub fn drain(&mut self) -> Result<Drains> {
+        let live = self.live.drain(&self.place, self.next_offset)?;
+        let shadow = self.shadow.as_mut().map(|shadow| shadow.drain(&self.place, self.next_offset));
+        Ok(Drains { live, shadow: shadow.transpose()? })
     }
+}
+
+/// The shadow space beside `live`, which begins now if it has not.
+fn begun<'a>(
+    shadow: &'a mut Option<Box<SpaceRun>>,
+    live: &SpaceRun,
+    overflow: Option<&Overflow>,
+) -> Result<&'a mut SpaceRun> {
+    let space = match shadow.take() {
+        Some(space) => space,
+        None => {
+            let mut space = Box::new(live.alike(Space::Shadow)?);
+            if let Some(overflow) = overflow {
+                let refused = |error: SpillError| DataFusionError::External(Box::new(error));
+                space.admission.overflow_to(overflow.clone()).map_err(refused)?;
+            }
+            space
+        }
+    };
+    Ok(shadow.insert(space))
 }

@@ -12,7 +12,7 @@ use super::derived::DerivedRun;
 use super::drain::PartitionDrain;
 use super::intake::Batch;
 use crate::ledger::LedgerKind;
-use crate::model::Offset;
+use crate::model::{Offset, Space};
 use crate::sql::StreamPlan;
 
 /// What of a partition is on its way to the ledgers since the last drain.
@@ -45,6 +45,7 @@ fn amount(lengths: impl Iterator<Item = usize>) -> (usize, u64) {
 /// Everything one partition has in one result space.
 #[derive(Debug)]
 pub struct SpaceRun {
+    space: Space,
     /// Which rows count.
     pub admission: Admission,
     /// The views over the stream itself.
@@ -54,12 +55,26 @@ pub struct SpaceRun {
 }
 
 impl SpaceRun {
-    /// A space before its first record.
+    /// The ordinary space before its first record.
     ///
     /// # Errors
     /// When the stream's dedup key cannot be encoded.
     pub fn new(plan: Arc<StreamPlan>, place: Place, folds: Folds) -> Result<Self> {
-        Ok(Self { admission: Admission::new(plan, place)?, branch: folds.branch, derived: folds.derived })
+        let admission = Admission::new(Space::Live, plan, place)?;
+        Ok(Self { space: Space::Live, admission, branch: folds.branch, derived: folds.derived })
+    }
+
+    /// Another space of the same partition with the same views, before its first record.
+    ///
+    /// # Errors
+    /// When a fold cannot be made.
+    pub fn alike(&self, space: Space) -> Result<Self> {
+        Ok(Self {
+            space,
+            admission: self.admission.alike(space)?,
+            branch: self.branch.alike(space)?,
+            derived: self.derived.iter().map(|derived| derived.alike(space)).collect::<Result<_>>()?,
+        })
     }
 
     /// Goes on from a checkpoint.
@@ -84,6 +99,9 @@ impl SpaceRun {
     /// # Errors
     /// When an expression of the stream fails; a view's failure stops only that view.
     pub fn process(&mut self, batch: &Batch) -> Result<()> {
+        if !batch.read.concerns(self.space) {
+            return Ok(());
+        }
         let accepted = self.admission.admit(batch)?;
         let late_before: Vec<usize> = self.branches().map(|branch| branch.late().len()).collect();
         self.branch.fold(&accepted, &batch.read);

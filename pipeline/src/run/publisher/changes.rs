@@ -55,6 +55,19 @@ impl Publisher {
         replaced
     }
 
+    /// Shows what another publisher of the same cut shows, and nothing else.
+    pub(super) fn show_as(&mut self, other: &Self) {
+        let next = self.cut + 1;
+        for view in self.views.iter_mut().filter(|view| !view.is_shown) {
+            if other.views.iter().any(|shown| shown.key == view.key && shown.is_shown) {
+                view.is_shown = true;
+                view.published.begin(next);
+                self.ledgers.forget_view(&view.name);
+                self.ledgers.note(view.late.take());
+            }
+        }
+    }
+
     /// Takes views out, those that are shown and those that are joining.
     pub fn remove(&mut self, keys: &[Arc<str>]) -> Vec<ViewRuntime> {
         self.views.extract_if(.., |view| keys.contains(&view.key)).collect()

@@ -4,6 +4,7 @@ mod changes;
 mod streams;
 mod view;
 mod over_results;
+mod spaces;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
-pub use streams::{Moment, StreamAt};
+pub use spaces::Publishers;
+pub use streams::{Moment, Quiet, StreamAt};
 use over_results::{ResultsView, Shown};
 pub use view::{ViewRuntime, view_info, view_key, views_to_run};
 
@@ -19,14 +21,17 @@ use super::accounting::Accounts;
 use super::ledgers;
 use super::partition::PartitionDrain;
 use crate::ledger::LedgerWriter;
-use crate::model::PartitionId;
+use crate::model::space::PROOF_TABLE;
+use crate::model::{PartitionId, Space};
 use crate::results::{Cut, Filled, Snapshot, StreamProgress, ViewInfo, ViewState, ViewStatus};
 use crate::sql::Catalog;
+use crate::state::SavedPartition;
 use crate::windows::fire::Progress;
 
 /// All views over all streams in one result space, and the engine's own tables.
 #[derive(Debug)]
 pub struct Publisher {
+    space: Space,
     /// The streams that are read, by name.
     pub streams: BTreeMap<String, StreamAt>,
     /// The tables derived from them, each with its stream.
@@ -66,6 +71,7 @@ impl Publisher {
         }
         let derived = catalog.streams.values().filter(|plan| plan.definition.derived.is_some());
         Ok(Self {
+            space: Space::Live,
             streams: BTreeMap::new(),
             derived: derived
                 .map(|plan| (plan.definition.name.clone(), plan.definition.base().to_owned()))
@@ -78,6 +84,33 @@ impl Publisher {
             ledgers,
             discrepancies: Vec::new(),
             cut: 0,
+        })
+    }
+
+    /// A publisher of the same views in another space, before its first record. It goes on with the numbers
+    /// of this one's cuts.
+    ///
+    /// # Errors
+    /// When a view's state cannot be made.
+    fn alike(&self, space: Space, ledgers: LedgerWriter) -> Result<Self> {
+        let mut streams = BTreeMap::new();
+        for (name, at) in &self.streams {
+            let fresh = |at: &SavedPartition| SavedPartition { added_at: at.added_at, ..SavedPartition::default() };
+            let partitions = at.partitions.iter().map(|(number, at)| (*number, fresh(at)));
+            streams.insert(name.clone(), StreamAt { topic: at.topic.clone(), partitions: partitions.collect() });
+        }
+        Ok(Self {
+            space,
+            streams,
+            derived: self.derived.clone(),
+            views: self.views.iter().map(ViewRuntime::alike).collect::<Result<_>>()?,
+            over_results: self.over_results.iter().map(ResultsView::alike).collect(),
+            pending: self.pending.clone(),
+            scopes: self.scopes.clone(),
+            limits: self.limits,
+            ledgers,
+            discrepancies: Vec::new(),
+            cut: self.cut,
         })
     }
 
@@ -110,15 +143,17 @@ impl Publisher {
             let place = (stream, stream_at.topic.as_str(), told.partition);
             self.ledgers.note(ledgers::unmatched(place, &table, notice));
         }
-        at.added_at = stream_at.partitions.get(&told.partition).and_then(|before| before.added_at);
+        if let Some(before) = stream_at.partitions.get(&told.partition) {
+            (at.added_at, at.shadow_before) = (before.added_at, before.shadow_before);
+        }
         stream_at.partitions.insert(told.partition, at);
     }
 
-    /// Puts the windows together and makes the cut.
+    /// Puts the windows together and makes the cut; views may read the tables of `proof` too.
     ///
     /// # Errors
     /// When the accounting cannot be shown; a failing view only stops itself.
-    pub fn publish(&mut self, moment: &Moment) -> Result<Cut> {
+    fn publish(&mut self, moment: &Moment, proof: Option<RecordBatch>) -> Result<Cut> {
         self.cut += 1;
         let cut = self.cut;
         // Before the cut is shown, so that whoever sees it finds its entries.
@@ -135,6 +170,7 @@ impl Publisher {
         }
         let mut tables = self.accounts().tables()?;
         tables.extend(self.scopes.clone().map(|scopes| ("scopes".to_owned(), scopes)));
+        tables.extend(proof.map(|proof| (PROOF_TABLE.to_owned(), proof)));
         let mut views = self.snapshots();
         let mut statuses = self.statuses();
         for view in &mut self.over_results {
@@ -163,6 +199,8 @@ impl Publisher {
             views,
             statuses,
             tables,
+            of: self.space,
+            shadow: None,
         })
     }
 
@@ -228,7 +266,11 @@ impl Publisher {
             }
         }
         let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
-        metrics::gauge!("tidemark_accounting_discrepancies").set(f64::from(count));
+        // Those of the shadow space are told under a name of their own, so that no sum mixes them in.
+        match self.space {
+            Space::Live => metrics::gauge!("tidemark_accounting_discrepancies").set(f64::from(count)),
+            Space::Shadow => metrics::gauge!("tidemark_shadow_accounting_discrepancies").set(f64::from(count)),
+        }
         self.discrepancies = found;
     }
 

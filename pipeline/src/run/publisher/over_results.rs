@@ -82,6 +82,19 @@ impl ResultsView {
         })
     }
 
+    /// The same view before it is first shown.
+    pub(super) fn alike(&self) -> Self {
+        Self {
+            key: Arc::clone(&self.key),
+            over: Arc::clone(&self.over),
+            context: Arc::clone(&self.context),
+            runtime: Arc::clone(&self.runtime),
+            seen: None,
+            published: self.published.alike(),
+            failed: None,
+        }
+    }
+
     /// Names of the views and tables it reads.
     pub(super) fn inputs(&self) -> impl Iterator<Item = &String> {
         self.over.inputs.iter()

@@ -9,13 +9,16 @@ use crate::results::StreamProgress;
 use crate::state::SavedPartition;
 use crate::windows::fire::Progress;
 
+/// How long each partition of each stream has been silent.
+pub type Quiet = BTreeMap<String, BTreeMap<PartitionId, Duration>>;
+
 /// The moment of a publish, by the wall clock.
 #[derive(Debug, Clone)]
 pub struct Moment {
     /// Epoch milliseconds.
     pub now_ms: i64,
     /// How long each partition of each stream has been silent.
-    pub quiet: BTreeMap<String, BTreeMap<PartitionId, Duration>>,
+    pub quiet: Quiet,
     /// After how long a silent partition is idle.
     pub idle_after: Duration,
 }

@@ -31,6 +31,8 @@ pub struct ViewRuntime {
     pub base: Arc<str>,
     /// SHA-256 of its definition.
     pub hash: String,
+    /// Zone of its stream.
+    zone: Zone,
     /// How it folds.
     pub run: ViewToRun,
     /// Bytes of state at which it is stopped.
@@ -100,6 +102,7 @@ impl ViewRuntime {
             base: base.into(),
             hash: view.hash.clone(),
             state: run.state(zone)?,
+            zone,
             run,
             state_bytes_max: view.state_bytes_max,
             late: LateOfFill::default(),
@@ -109,6 +112,30 @@ impl ViewRuntime {
             joining: BTreeSet::new(),
             since: BTreeMap::new(),
         }))
+    }
+
+    /// The same view before its first record. It is part of the cut when this one is.
+    ///
+    /// # Errors
+    /// When its state cannot be made.
+    pub fn alike(&self) -> Result<Self> {
+        Ok(Self {
+            key: Arc::clone(&self.key),
+            name: Arc::clone(&self.name),
+            stream: Arc::clone(&self.stream),
+            base: Arc::clone(&self.base),
+            hash: self.hash.clone(),
+            state: self.run.state(self.zone)?,
+            zone: self.zone,
+            state_bytes_max: self.state_bytes_max,
+            late: LateOfFill::default(),
+            run: self.run.clone(),
+            published: self.published.alike(),
+            failed: self.failed.clone(),
+            is_shown: self.is_shown,
+            joining: BTreeSet::new(),
+            since: BTreeMap::new(),
+        })
     }
 
     /// Adds what one partition folded; `failed` says why it cannot go on there, and `fold` where it began.

@@ -209,7 +209,7 @@ fn a_writer_keeps_order_and_closes_every_partition() {
     writer.write(&new_record(0, 1, b"a")).unwrap();
     writer.write(&new_record(0, 2, b"b")).unwrap();
     assert_eq!(log.bounds("orders", 0).unwrap().end, 0, "not before the flush");
-    writer.close(EventTime(1_605_110_400_000), 3).unwrap();
+    writer.close(crate::model::Space::Live, EventTime(1_605_110_400_000), 3).unwrap();
     for (partition, end) in [(0, 3), (1, 1)] {
         assert_eq!(log.bounds("orders", partition).unwrap().end, end);
         let mut reader = log.source("orders").unwrap().open(partition, Some(end - 1)).unwrap();
