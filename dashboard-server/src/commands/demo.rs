@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tidemark_pipeline::generator::{Generator, GeneratorOptions, play};
+use tidemark_pipeline::generator::{Generator, GeneratorOptions, Shares, play};
 use tidemark_pipeline::results::{Mode, ViewInfo};
 use tidemark_pipeline::source::local_log::LocalLogWriter;
 use tidemark_pipeline::source::pace::{Speed, SystemClock};
@@ -50,6 +50,9 @@ pub struct DemoArgs {
     /// Stream that is played, where the SQL folder declares several [default: orders]
     #[arg(long, value_name = "NAME")]
     pub stream: Option<String>,
+    /// Share of records that are load test: they count in no figure and show on /screens/NAME?space=shadow
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub shadow: f64,
     /// Seed of the generated orders: the same seed is the same day
     #[arg(long, value_name = "NUMBER", default_value_t = 11)]
     pub seed: u64,
@@ -159,11 +162,13 @@ fn options(args: &DemoArgs) -> anyhow::Result<GeneratorOptions> {
     if args.speed.is_nan() || args.speed <= 0.0 {
         bail!("--speed {}: must be above 0", args.speed);
     }
+    let base = GeneratorOptions::default();
     let options = GeneratorOptions {
+        shares: Shares { shadow: args.shadow, ..base.shares },
         seed: args.seed,
         days: None,
         from_second: chrono::Timelike::num_seconds_from_midnight(&time),
-        ..GeneratorOptions::default()
+        ..base
     };
     // Orders a second of the wall clock are fewer a second of the faster day.
     Ok(options.with_rates(Some(args.rate / args.speed), None))

@@ -8,6 +8,7 @@ use super::order::{Market, Order};
 use super::schedule::Schedule;
 use crate::model::Header;
 use crate::model::record::SHADOW_HEADER;
+use crate::model::Space;
 use crate::source::writer::NewRecord;
 
 const DAY_MS: i64 = 86_400_000;
@@ -59,6 +60,8 @@ pub struct Generated<'a> {
     pub event_ms: i64,
     /// The record as a log takes it; its timestamp is the simulated time of arrival.
     pub record: NewRecord<'a>,
+    /// Whether it is a real order's or a load test's.
+    pub space: Space,
 }
 
 /// Generates the records of one or more days in the order in which they arrive.
@@ -125,6 +128,12 @@ impl Generator {
         Ok(generator)
     }
 
+    /// Whether shadow orders are among its own.
+    #[must_use]
+    pub fn has_shadow(&self) -> bool {
+        self.options.shares.shadow > 0.0
+    }
+
     /// Where playing begins, epoch milliseconds. Deposits of the first day's presale are older.
     #[must_use]
     pub fn start_ms(&self) -> i64 {
@@ -173,7 +182,8 @@ impl Generator {
             headers: if event.order.is_shadow { SHADOW } else { &[] },
             payload: &self.payload,
         };
-        Some(Generated { event_ms: event.event_ms, record })
+        let space = if event.order.is_shadow { Space::Shadow } else { Space::Live };
+        Some(Generated { event_ms: event.event_ms, record, space })
     }
 
     fn next_happening_ms(&self) -> Option<i64> {

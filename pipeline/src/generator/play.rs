@@ -1,7 +1,7 @@
 //! Writes a generated day to a log: in time, or as fast as it goes.
 
 use super::life::Generator;
-use crate::model::{EventTime, PartitionId};
+use crate::model::{EventTime, PartitionId, Space};
 use crate::source::SourceError;
 use crate::source::pace::Speed;
 use crate::source::player::{Player, Stage};
@@ -26,7 +26,8 @@ pub struct PlaySummary {
 ///
 /// A partition that nothing was written to for a second (a minute of simulated time when unpaced)
 /// gets a control record, so that it does not hold back the watermark of the others. At the end
-/// every partition gets one with the end of the day. Everything taken is flushed, also on a stop.
+/// every partition gets one with the end of the day. Where shadow orders are played, their space gets its
+/// own control records. Everything taken is flushed, also on a stop.
 ///
 /// # Errors
 /// When the log cannot be written to.
@@ -36,7 +37,10 @@ pub fn play(
     stage: Stage<'_>,
 ) -> Result<PlaySummary, SourceError> {
     let start_ms = generator.start_ms();
-    let mut silence = Silence::new(stage.writer.partitions(), speed);
+    let spaces = if generator.has_shadow() { &Space::ALL[..] } else { &Space::ALL[..1] };
+    let partitions = stage.writer.partitions();
+    let mut silences: Vec<(Space, Silence)> =
+        spaces.iter().map(|space| (*space, Silence::new(partitions, speed))).collect();
     let mut player = Player::new(stage, speed, Some(start_ms));
     let mut newest_ms = start_ms;
     while let Some(generated) = generator.next_record() {
@@ -47,14 +51,19 @@ pub fn play(
         }
         player.write(&generated.record, generated.event_ms)?;
         newest_ms = newest_ms.max(arrival_ms);
-        let partition = generated.record.partition_among(silence.partitions());
-        for partition in silence.hear(partition, arrival_ms) {
-            let watermark = EventTime(arrival_ms - IDLE_LAG_MS);
-            player.writer().write_watermark(partition, watermark, arrival_ms)?;
+        let partition = generated.record.partition_among(partitions);
+        for (space, silence) in &mut silences {
+            let heard = (*space == generated.space).then_some(partition);
+            for partition in silence.hear(heard, arrival_ms) {
+                let watermark = EventTime(arrival_ms - IDLE_LAG_MS);
+                player.writer().write_watermark(*space, partition, watermark, arrival_ms)?;
+            }
         }
     }
     let end_ms = generator.end_ms().unwrap_or(newest_ms);
-    player.writer().close(EventTime(end_ms), newest_ms.max(end_ms))?;
+    for space in spaces {
+        player.writer().close(*space, EventTime(end_ms), newest_ms.max(end_ms))?;
+    }
     Ok(PlaySummary { records: player.records(), ended: true })
 }
 
@@ -77,14 +86,10 @@ impl Silence {
         Self { is_heard: vec![false; count], check_ms, next_ms: None }
     }
 
-    fn partitions(&self) -> u32 {
-        u32::try_from(self.is_heard.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Takes note of a record; the silent partitions, if it is time to look.
-    fn hear(&mut self, partition: PartitionId, time_ms: i64) -> Vec<PartitionId> {
+    /// Takes note of the partition of a record, if it is of this space; the silent partitions, if it is time to look.
+    fn hear(&mut self, partition: Option<PartitionId>, time_ms: i64) -> Vec<PartitionId> {
         if let Some(heard) =
-            usize::try_from(partition).ok().and_then(|at| self.is_heard.get_mut(at))
+            partition.and_then(|at| usize::try_from(at).ok()).and_then(|at| self.is_heard.get_mut(at))
         {
             *heard = true;
         }

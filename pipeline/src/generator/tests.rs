@@ -24,7 +24,7 @@ fn options(orders_a_day: u64) -> GeneratorOptions {
 fn records(options: GeneratorOptions) -> Vec<(i64, i64, bool, Vec<u8>)> {
     let mut generator = Generator::new(options).unwrap();
     let mut records = Vec::new();
-    while let Some(Generated { event_ms, record }) = generator.next_record() {
+    while let Some(Generated { event_ms, record, .. }) = generator.next_record() {
         let is_shadow = record.headers.iter().any(|(name, _)| *name == SHADOW_HEADER);
         records.push((record.timestamp_ms, event_ms, is_shadow, record.payload.to_vec()));
     }
@@ -273,6 +273,33 @@ fn playing_closes_every_partition_and_moves_silent_ones_on() {
         assert_eq!(watermarks.last(), Some(&(DAY_START_MS + 86_400_000)));
     }
     assert_eq!(orders, summary.records);
+}
+
+#[test]
+fn where_shadow_orders_are_played_their_space_is_closed_apart_from_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = LocalLog::open(dir.path()).unwrap();
+    log.create_stream("orders", 2, Retention::default()).unwrap();
+    let mut writer = log.writer("orders").unwrap();
+    let shares = Shares { shadow: 0.3, ..Shares::default() };
+    let mut generator = Generator::new(GeneratorOptions { shares, ..options(300) }).unwrap();
+    let stage = Stage {
+        writer: &mut writer,
+        clock: &SystemClock::start(),
+        progress: &Progress::hidden(),
+        stop: &AtomicBool::new(false),
+    };
+    play(&mut generator, Speed::Unpaced, stage).unwrap();
+    let mut reader = log.source("orders").unwrap().open(1, None).unwrap();
+    let mut last = [None, None];
+    let mut visit = |record: crate::model::Record<'_>| {
+        if let Some(text) = record.header(WATERMARK_HEADER) {
+            let of = usize::from(record.header(SHADOW_HEADER).is_some());
+            last[of] = String::from_utf8_lossy(text).parse::<i64>().ok();
+        }
+    };
+    while reader.read(8_192, Duration::ZERO, &mut visit).unwrap().records > 0 {}
+    assert_eq!(last, [Some(DAY_START_MS + 86_400_000); 2]);
 }
 
 #[test]
