@@ -29,9 +29,11 @@ pub struct Wanted {
     views: Option<String>,
     /// Only the newest so many rows at first.
     last: Option<usize>,
+    /// `live` or `shadow`; `live` if not given.
+    space: Option<String>,
 }
 
-/// `GET /api/events?views=a,b&last=N`.
+/// `GET /api/events?views=a,b&last=N&space=live`.
 ///
 /// The last event of each cut has an id; a browser that comes back sends it, and goes on from there.
 ///
@@ -45,7 +47,7 @@ pub async fn stream_events(
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let from = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(resume);
     let mut viewer = Viewer::new(Arc::clone(&state.hub));
-    let wish = Wish { space: None, last: wanted.last, from: from.as_ref() };
+    let wish = Wish { space: wanted.space.as_deref(), last: wanted.last, from: from.as_ref() };
     for name in names(&state, wanted.views.as_deref()) {
         viewer.subscribe(&name, &wish).map_err(|error| ApiError::not_found(error.to_string()))?;
     }

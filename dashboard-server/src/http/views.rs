@@ -19,6 +19,7 @@ use super::error::ApiError;
 use super::state::AppState;
 use crate::sql::sql_type;
 use crate::websocket::protocol::{write_list, write_optional, write_times};
+use crate::websocket::viewer::named;
 
 /// One view in the list.
 #[derive(Debug, Serialize)]
@@ -108,6 +109,8 @@ fn entry<'a>(view: &'a ViewInfo, status: &'a ViewStatus) -> ViewEntry<'a> {
 pub struct Wanted {
     /// Only the newest so many rows.
     last: Option<usize>,
+    /// `live` or `shadow`; `live` if not given.
+    space: Option<String>,
 }
 
 /// `GET /api/views/{name}`: one view at the newest cut.
@@ -120,7 +123,8 @@ pub async fn get_view(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let cut = state.results.latest();
+    let space = named(wanted.space.as_deref().unwrap_or("live")).map_err(|error| ApiError::not_found(error.to_string()))?;
+    let cut = state.results.latest().space(space);
     let view = find_view(&cut, &name)?;
     let text = write_view(&state.results, &cut, view, wanted.last);
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
@@ -147,7 +151,7 @@ fn write_view(results: &Results, cut: &Cut, view: &Snapshot, last: Option<usize>
     write_optional(&mut out, view.info.scope.as_deref());
     let state = cut.statuses.get(&view.info.name).map(|status| status.state).unwrap_or_default();
     let _infallible = write!(out, ",\"state\":\"{}\"", state.as_str());
-    out.push_str(",\"space\":\"live\",\"rows\":[");
+    let _infallible = write!(out, ",\"space\":\"{}\",\"rows\":[", cut.of.as_str());
     write_list(&mut out, view.rows(last).map(|row| &*row.json));
     out.push_str("]}");
     out

@@ -21,6 +21,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt as _;
 use serde_json::Value;
+use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::Results;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -38,7 +39,7 @@ use crate::config::SqlConfig;
 
 /// Name of the catalogue, and of the database psql connects to.
 pub(super) const CATALOG: &str = "tidemark";
-/// Name of the schema that holds every table.
+/// Name of the schema that holds every table; those of the shadow space are in `shadow`.
 pub(super) const SCHEMA: &str = "public";
 
 /// How long after its time limit a query may take to notice.
@@ -167,9 +168,11 @@ impl SqlService {
 
     /// A session whose tables are those of `pin`.
     pub(super) fn session(&self, pin: &Arc<Pin>) -> Result<Session, DataFusionError> {
-        let tables = CutSchema::new(Arc::clone(pin), Arc::clone(&self.inner.reference));
         let catalog = MemoryCatalogProvider::new();
+        let tables = CutSchema::new(Space::Live, Arc::clone(pin), Arc::clone(&self.inner.reference));
         catalog.register_schema(SCHEMA, Arc::new(tables))?;
+        let shadow = CutSchema::new(Space::Shadow, Arc::clone(pin), ReferenceTables::default());
+        catalog.register_schema(Space::Shadow.as_str(), Arc::new(shadow))?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
         let memory = self.inner.limits.memory()?;

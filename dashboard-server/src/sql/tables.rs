@@ -21,6 +21,7 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use tidemark_pipeline::ledger::{LedgerKind, LedgerStore};
+use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::{Cut, Filled, Results, StreamProgress, ViewStatus};
 
 use super::ledgers::LedgerTable;
@@ -55,6 +56,11 @@ impl Pin {
         Arc::clone(&self.cut.lock())
     }
 
+    /// What a result space shows at the pinned cut.
+    fn space(&self, space: Space) -> Arc<Cut> {
+        self.cut().space(space)
+    }
+
     /// Moves to the newest cut. Only between queries of this session.
     pub(super) fn renew(&self) {
         *self.cut.lock() = self.results.latest();
@@ -76,25 +82,26 @@ impl fmt::Debug for Pin {
     }
 }
 
-/// The tables of the pinned cut as one schema.
+/// The tables of one result space of the pinned cut as one schema.
 #[derive(Debug)]
 pub(super) struct CutSchema {
+    space: Space,
     pin: Arc<Pin>,
     reference: ReferenceTables,
 }
 
 impl CutSchema {
     /// Views come before ledgers, ledgers before reference tables, where names are the same.
-    pub(super) fn new(pin: Arc<Pin>, reference: ReferenceTables) -> Self {
-        Self { pin, reference }
+    pub(super) fn new(space: Space, pin: Arc<Pin>, reference: ReferenceTables) -> Self {
+        Self { space, pin, reference }
     }
 
     fn ledger(&self, name: &str) -> Option<LedgerTable> {
-        LedgerTable::named(name, "live", &self.pin)
+        LedgerTable::named(name, self.space.as_str(), &self.pin)
     }
 
     fn live(&self, name: &str) -> Option<LiveTable> {
-        let cut = self.pin.cut();
+        let cut = self.pin.space(self.space);
         let (origin, schema) = if let Some(view) = cut.views.get(name) {
             (Origin::View(name.to_owned()), Arc::clone(&view.info.schema))
         } else if let Some(table) = cut.tables.get(name) {
@@ -108,14 +115,14 @@ impl CutSchema {
                 _ => return None,
             }
         };
-        Some(LiveTable { origin, schema, pin: Arc::clone(&self.pin) })
+        Some(LiveTable { space: self.space, origin, schema, pin: Arc::clone(&self.pin) })
     }
 }
 
 #[async_trait]
 impl SchemaProvider for CutSchema {
     fn table_names(&self) -> Vec<String> {
-        let cut = self.pin.cut();
+        let cut = self.pin.space(self.space);
         let own = [CUT_TABLE, OFFSETS_TABLE, STREAMS_TABLE, VIEWS_TABLE].map(str::to_owned);
         let mut names: Vec<String> = cut.views.keys().chain(cut.tables.keys()).cloned().collect();
         names.extend(self.reference.keys().cloned());
@@ -156,6 +163,7 @@ enum Origin {
 /// A table of the pinned cut.
 #[derive(Debug)]
 struct LiveTable {
+    space: Space,
     origin: Origin,
     schema: SchemaRef,
     pin: Arc<Pin>,
@@ -163,7 +171,7 @@ struct LiveTable {
 
 impl LiveTable {
     fn batches(&self) -> Result<Vec<RecordBatch>> {
-        let cut = self.pin.cut();
+        let cut = self.pin.space(self.space);
         match &self.origin {
             Origin::View(name) => {
                 Ok(cut.views.get(name).map(|view| view.batches()).unwrap_or_default())

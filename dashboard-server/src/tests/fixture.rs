@@ -8,6 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
+use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::results::snapshot::Bilingual;
 use tidemark_pipeline::results::{
@@ -46,6 +47,8 @@ pub(super) struct Publisher {
     pub(super) as_of: Option<i64>,
     /// What is told of views beside their rows.
     pub(super) statuses: BTreeMap<String, ViewStatus>,
+    /// The shadow space of the next cut.
+    pub(super) shadow: Option<Arc<Cut>>,
 }
 
 impl Publisher {
@@ -59,6 +62,7 @@ impl Publisher {
             complete_since: 0,
             as_of: Some(DAY_START + 1_800_000),
             statuses: BTreeMap::new(),
+            shadow: None,
         }
     }
 
@@ -96,6 +100,13 @@ impl Publisher {
         self
     }
 
+    /// Publishes the next cut with what `other` has as its shadow space, and says its number.
+    pub(super) fn publish_with(&mut self, other: &Self) -> u64 {
+        let shown = other.results.latest();
+        self.shadow = Some(Arc::new(Cut { cut: self.cut + 1, of: Space::Shadow, ..(*shown).clone() }));
+        self.publish()
+    }
+
     /// Publishes the next cut and says its number.
     pub(super) fn publish(&mut self) -> u64 {
         self.cut += 1;
@@ -115,6 +126,8 @@ impl Publisher {
             views,
             statuses: self.statuses.clone(),
             tables: BTreeMap::from([("late_orders".to_owned(), late)]),
+            shadow: self.shadow.clone(),
+            ..Cut::default()
         });
         self.results.set_status(Status { state: State::Live, ..Status::default() });
         self.cut

@@ -258,13 +258,13 @@ async fn server_sent_events_carry_the_same_frames_and_resume() {
 }
 
 /// A stream of events as text.
-struct Events {
+pub(super) struct Events {
     stream: tokio::net::TcpStream,
     text: String,
 }
 
 impl Events {
-    async fn open(server: &TestServer, path: &str, headers: &str) -> Self {
+    pub(super) async fn open(server: &TestServer, path: &str, headers: &str) -> Self {
         let at = server.bound.http;
         let mut stream = tokio::net::TcpStream::connect(at).await.expect("connects");
         let request = format!("GET {path} HTTP/1.0\r\nHost: {at}\r\n{headers}\r\n");
@@ -273,7 +273,7 @@ impl Events {
     }
 
     /// All that has come, once it holds `wanted`.
-    async fn read_until(&mut self, wanted: &str) -> &str {
+    pub(super) async fn read_until(&mut self, wanted: &str) -> &str {
         let reading = async {
             while !self.text.contains(wanted) {
                 let mut bytes = [0; 4_096];

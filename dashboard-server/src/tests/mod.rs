@@ -3,6 +3,7 @@
 mod client;
 mod fixture;
 mod websocket;
+mod shadow;
 mod viewers;
 mod http;
 mod headline;

@@ -130,7 +130,7 @@ async fn an_unknown_view_or_a_bad_frame_is_told_and_the_socket_stays_open() {
         socket.say(bad).await;
         assert_eq!(socket.expect("error").await["code"], "bad_frame", "{bad}");
     }
-    socket.say(&json!({"type":"subscribe","views":[DAY],"space":"shadow"}).to_string()).await;
+    socket.say(&json!({"type":"subscribe","views":[DAY],"space":"attic"}).to_string()).await;
     assert_eq!(socket.expect("error").await["code"], "unknown_space");
     socket.say("{\"type\":\"ping\",\"now\":1}").await;
     socket.expect("pong").await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
+use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::{Cut, Results, Snapshot};
 use tokio::sync::watch;
 
@@ -42,11 +43,11 @@ pub struct Held {
 
 type Frame = Arc<OnceLock<Utf8Bytes>>;
 
-/// The frames of one cut, by view.
+/// The frames of one cut, by result space and view.
 #[derive(Debug)]
 struct Board {
     cut: u64,
-    frames: HashMap<(Arc<str>, Since), Frame>,
+    frames: HashMap<(Space, Arc<str>, Since), Frame>,
 }
 
 /// The frames of the newest cuts, and what every viewer is told beside them.
@@ -131,12 +132,13 @@ impl Hub {
             Some(base) if snapshot.complete_since <= base => Since::Cut(base),
             _ => Since::Start(held.last.filter(|last| *last < snapshot.row_count())),
         };
-        let slot = self.slot(cut.cut, view, since);
+        let slot = self.slot(cut, view, since);
         Some(slot.get_or_init(|| encode(cut, snapshot, since)).clone())
     }
 
     /// The shared place of a frame. The lock is held to find it, never to encode it.
-    fn slot(&self, cut: u64, view: &Arc<str>, since: Since) -> Frame {
+    fn slot(&self, shown: &Cut, view: &Arc<str>, since: Since) -> Frame {
+        let cut = shown.cut;
         let mut boards = self.boards.lock();
         let at = match boards.iter().position(|board| board.cut == cut) {
             Some(at) => at,
@@ -149,7 +151,7 @@ impl Hub {
             }
         };
         let Some(board) = boards.get_mut(at) else { return Frame::default() };
-        let place = (Arc::clone(view), since);
+        let place = (shown.of, Arc::clone(view), since);
         if let Some(frame) = board.frames.get(&place) {
             return Arc::clone(frame);
         }

@@ -4,14 +4,12 @@
 use std::fmt::Write as _;
 
 use serde::Deserialize;
+use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::json::write_text;
 use tidemark_pipeline::results::{Changes, Cut, Mode, Results, Snapshot, Status, StreamProgress, ViewState, ViewStatus};
 
 /// Largest message a viewer may send, in bytes. A subscription to a hundred views is a tenth of it.
 pub const INBOUND_BYTES_MAX: usize = 16_384;
-
-/// The one result space there is until load tests get their own.
-pub const LIVE_SPACE: &str = "live";
 
 /// What a viewer may say.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -26,7 +24,7 @@ pub enum ClientFrame {
     Subscribe {
         /// Names of views.
         views: Vec<String>,
-        /// `live`, if given.
+        /// `live` or `shadow`; `live` if not given.
         space: Option<String>,
         /// Rows of the snapshot: the newest so many; all if not given.
         last: Option<usize>,
@@ -37,6 +35,8 @@ pub enum ClientFrame {
     Unsubscribe {
         /// Names of views; those not subscribed are passed over.
         views: Vec<String>,
+        /// Only in this result space; in all if not given.
+        space: Option<String>,
     },
     /// Asks for a sign of life.
     Ping {},
@@ -91,7 +91,7 @@ pub fn snap(cut: &Cut, view: &Snapshot, last: Option<usize>) -> String {
     write_times(&mut out, &cut.progress(&view.info));
     out.push_str(",\"scope\":");
     write_optional(&mut out, view.info.scope.as_deref());
-    out.push_str(",\"space\":\"live\",\"rows\":[");
+    let _infallible = write!(out, ",\"space\":\"{}\",\"rows\":[", cut.of.as_str());
     write_list(&mut out, view.rows(last).map(|row| &*row.json));
     out.push_str("]}");
     out
@@ -103,6 +103,10 @@ pub fn delta(cut: &Cut, view: &Snapshot, base: u64, changes: &Changes) -> String
     let mut out = String::from("{\"type\":\"delta\",\"view\":");
     write_text(&mut out, &view.info.name);
     let _infallible = write!(out, ",\"base\":{base},\"cut\":{}", cut.cut);
+    // A page that shows both spaces must not take one for the other.
+    if cut.of != Space::Live {
+        let _infallible = write!(out, ",\"space\":\"{}\"", cut.of.as_str());
+    }
     write_times(&mut out, &cut.progress(&view.info));
     out.push_str(",\"upsert\":[");
     write_list(&mut out, changes.upsert.iter().map(|row| &**row));
@@ -122,6 +126,14 @@ pub fn status(status: &Status, cut: &Cut, now_ms: i64) -> String {
     write_times(&mut out, &cut.overall());
     write_streams(&mut out, cut);
     write_views(&mut out, cut);
+    if let Some(shadow) = &cut.shadow {
+        out.push_str(",\"shadow\":{\"cut\":");
+        let _infallible = write!(out, "{}", shadow.cut);
+        write_times(&mut out, &shadow.overall());
+        write_streams(&mut out, shadow);
+        write_views(&mut out, shadow);
+        out.push('}');
+    }
     out.push(if inner == "}" { ' ' } else { ',' });
     out.push_str(inner);
     out

@@ -19,7 +19,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::hub::Hub;
 use super::protocol::{self, ClientFrame};
-use super::viewer::{Viewer, Wish};
+use super::viewer::{Viewer, Wish, named};
 use crate::closing::Closing;
 use crate::http::access::Tickets;
 
@@ -134,10 +134,7 @@ impl Session {
                 let wish = Wish { space: space.as_deref(), last, from: from.as_ref() };
                 self.subscribe(&views, &wish).await
             }
-            ClientFrame::Unsubscribe { views } => {
-                views.iter().for_each(|view| self.viewer.unsubscribe(view));
-                Ok(())
-            }
+            ClientFrame::Unsubscribe { views, space } => self.unsubscribe(&views, space.as_deref()).await,
             ClientFrame::Ping {} => self.send(vec![Utf8Bytes::from_static(protocol::PONG)]).await,
             // A ticket where none is needed is as good as one where it is.
             ClientFrame::Pong {} | ClientFrame::Auth { .. } => Ok(()),
@@ -154,6 +151,16 @@ impl Session {
         let cut = Arc::clone(&self.cuts.borrow_and_update());
         frames.extend(self.viewer.frames(&cut));
         self.send(frames).await
+    }
+
+    async fn unsubscribe(&mut self, views: &[String], space: Option<&str>) -> Result<(), End> {
+        match space.map(named).transpose() {
+            Ok(space) => {
+                views.iter().for_each(|view| self.viewer.unsubscribe(view, space));
+                Ok(())
+            }
+            Err(error) => self.refuse(error.code(), &error.to_string()).await,
+        }
     }
 
     async fn refuse(&mut self, code: &str, message: &str) -> Result<(), End> {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
+use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::Cut;
 
 use super::hub::{Held, Hub};
-use super::protocol::{self, LIVE_SPACE, Resume};
+use super::protocol::{self, Resume};
 
 /// Why a subscription is refused; the viewer goes on with what it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,7 +19,7 @@ pub enum SubscribeError {
         name: String,
     },
     /// There is no such result space.
-    #[error("there is no space {space:?}; the only one is \"live\"")]
+    #[error("there is no space {space:?}; they are \"live\" and, for load tests, \"shadow\"")]
     UnknownSpace {
         /// As asked for.
         space: String,
@@ -39,7 +40,7 @@ impl SubscribeError {
 /// A wish for views, as it came in.
 #[derive(Debug, Clone, Default)]
 pub struct Wish<'a> {
-    /// `live`, or not given.
+    /// `live` or `shadow`; `live` if not given.
     pub space: Option<&'a str>,
     /// Rows of the snapshot.
     pub last: Option<usize>,
@@ -49,11 +50,12 @@ pub struct Wish<'a> {
 
 #[derive(Debug)]
 struct Subscription {
+    space: Space,
     view: Arc<str>,
     held: Held,
 }
 
-/// One viewer's subscriptions. Bounded by the number of views there are.
+/// One viewer's subscriptions, by result space and view. Bounded by the number of views there are.
 #[derive(Debug)]
 pub struct Viewer {
     hub: Arc<Hub>,
@@ -72,30 +74,38 @@ impl Viewer {
     /// # Errors
     /// When the view or the space does not exist.
     pub fn subscribe(&mut self, name: &str, wish: &Wish<'_>) -> Result<(), SubscribeError> {
-        if let Some(space) = wish.space.filter(|space| *space != LIVE_SPACE) {
-            return Err(SubscribeError::UnknownSpace { space: space.to_owned() });
-        }
+        let space = match wish.space {
+            None => Space::Live,
+            Some(name) => named(name)?,
+        };
         if !self.hub.results().latest().views.contains_key(name) {
             return Err(SubscribeError::UnknownView { name: name.to_owned() });
         }
         let held = Held { cut: self.known_cut(wish), last: wish.last };
-        self.unsubscribe(name);
-        self.subscriptions.push(Subscription { view: name.into(), held });
+        self.unsubscribe(name, Some(space));
+        self.subscriptions.push(Subscription { space, view: name.into(), held });
         Ok(())
     }
 
-    /// Ends one view; one that is not subscribed is passed over.
-    pub fn unsubscribe(&mut self, name: &str) {
-        self.subscriptions.retain(|subscription| *subscription.view != *name);
+    /// Ends one view, in one space or in all; one that is not subscribed is passed over.
+    pub fn unsubscribe(&mut self, name: &str, space: Option<Space>) {
+        let is_meant = |of: &Subscription| *of.view == *name && space.is_none_or(|space| of.space == space);
+        self.subscriptions.retain(|subscription| !is_meant(subscription));
     }
 
     /// The frames that bring this viewer to `cut`. They count as got: a viewer whose line breaks
     /// comes back with the cut it has, or without one. A view that has been removed is told as an
     /// error, once.
-    pub fn frames(&mut self, cut: &Cut) -> Vec<Utf8Bytes> {
+    pub fn frames(&mut self, cut: &Arc<Cut>) -> Vec<Utf8Bytes> {
         let mut frames = Vec::new();
+        let has_shadow = self.subscriptions.iter().any(|subscription| subscription.space == Space::Shadow);
+        let shadow = has_shadow.then(|| cut.space(Space::Shadow));
         for subscription in &mut self.subscriptions {
-            if let Some(frame) = self.hub.frame(cut, &subscription.view, subscription.held) {
+            let shown = match (subscription.space, &shadow) {
+                (Space::Shadow, Some(shadow)) => shadow,
+                _ => cut,
+            };
+            if let Some(frame) = self.hub.frame(shown, &subscription.view, subscription.held) {
                 frames.push(frame);
                 subscription.held.cut = Some(cut.cut);
             }
@@ -117,4 +127,12 @@ impl Viewer {
         let known = wish.from.filter(|from| from.epoch == results.epoch());
         known.map(|from| from.cut).filter(|cut| *cut <= results.latest().cut)
     }
+}
+
+/// The space of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn named(name: &str) -> Result<Space, SubscribeError> {
+    Space::named(name).ok_or_else(|| SubscribeError::UnknownSpace { space: name.to_owned() })
 }
