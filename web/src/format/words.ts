@@ -12,6 +12,7 @@ export const WORDS = {
   demo: { zh: '演示', en: 'DEMO' },
   replay: { zh: '回放', en: 'REPLAY' },
   rehearsal: { zh: '彩排', en: 'REHEARSAL' },
+  rehearsalNote: { zh: '压测数据,不计入任何正式数字', en: 'Load-test figures that count nowhere' },
   connecting: { zh: '连接中', en: 'CONNECTING' },
   reconnecting: { zh: '重连中', en: 'RECONNECTING' },
   catchingUp: { zh: '追赶中', en: 'CATCHING UP' },

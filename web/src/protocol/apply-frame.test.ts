@@ -23,7 +23,8 @@ function delta(
   upsert: readonly Row[],
   gone: readonly Row[] = [],
 ): DeltaFrame {
-  return { type: 'delta', view: 'v', base, cut, asOfMs: 9, watermarkMs: 7, upsert, delete: gone };
+  const times = { asOfMs: 9, watermarkMs: 7 };
+  return { type: 'delta', view: 'v', base, cut, space: undefined, ...times, upsert, delete: gone };
 }
 
 function after(

@@ -36,6 +36,7 @@ export interface DeltaFrame {
   /** The cut at which this client last got the view. */
   readonly base: number;
   readonly cut: number;
+  readonly space: string | undefined;
   readonly asOfMs: number | undefined;
   readonly watermarkMs: number | undefined;
   readonly upsert: readonly Row[];
@@ -52,6 +53,14 @@ export interface StatusFrame {
   readonly problem: string | undefined;
   readonly watermarkMs: number | undefined;
   readonly asOfMs: number | undefined;
+  /** How far the space of load tests is; `undefined` before its first record. */
+  readonly shadow: Times | undefined;
+}
+
+/** How far a result space is, ms since the Unix epoch. */
+export interface Times {
+  readonly asOfMs: number | undefined;
+  readonly watermarkMs: number | undefined;
 }
 
 export interface ByeFrame {
@@ -94,6 +103,7 @@ export function decodeFrame(text: string): ServerFrame | undefined {
         readPerSecond: numberOf(frame['recordsPerSecond']),
         problem: textOf(frame['problem']),
         ...times(frame),
+        shadow: isRow(frame['shadow']) ? times(frame['shadow']) : undefined,
       };
     case 'bye':
       return {
@@ -146,10 +156,11 @@ function decodeDelta(frame: Row): DeltaFrame | undefined {
   const gone = rowList(frame['delete'] ?? []);
   if (view === undefined || base === undefined || cut === undefined) return undefined;
   if (upsert === undefined || gone === undefined) return undefined;
-  return { type: 'delta', view, base, cut, ...times(frame), upsert, delete: gone };
+  const space = textOf(frame['space']);
+  return { type: 'delta', view, base, cut, space, ...times(frame), upsert, delete: gone };
 }
 
-function times(frame: Row): { asOfMs: number | undefined; watermarkMs: number | undefined } {
+function times(frame: Row): Times {
   return { asOfMs: numberOf(frame['asOf']), watermarkMs: numberOf(frame['watermark']) };
 }
 

@@ -52,6 +52,7 @@ export function installTestHook(wall: Wall): () => void {
       epoch: wall.hello?.epoch,
       build: wall.hello?.build,
       mode: wall.hello?.mode,
+      space: wall.space,
       cut: wall.cut,
       asOf: wall.asOfMs,
       status: { ...wall.status },

@@ -4,6 +4,7 @@
  */
 import { applyFrame, type ViewShape, type ViewState } from '../protocol/apply-frame';
 import type { DeltaFrame, SnapFrame } from '../protocol/frames';
+import type { Space } from './space';
 
 /** Where a client that comes back would like to go on. */
 export interface ResumePoint {
@@ -18,12 +19,16 @@ export class ViewStore {
   private readonly gapAt = new Map<string, number>();
   private lastChangeAt: number | undefined;
 
-  constructor(private readonly shapes: ReadonlyMap<string, ViewShape>) {}
+  constructor(
+    private readonly shapes: ReadonlyMap<string, ViewShape>,
+    private readonly space: Space = 'live',
+  ) {}
 
   /** Merges a frame of a view that was asked for; `'gap'` when it must be asked for again. */
   apply(frame: SnapFrame | DeltaFrame, now: number): 'merged' | 'gap' {
     const shape = this.shapes.get(frame.view);
-    if (shape === undefined) return 'merged';
+    // A frame of the other result space is not of this wall; an older server names none.
+    if (shape === undefined || (frame.space ?? 'live') !== this.space) return 'merged';
     const before = this.views.get(frame.view);
     const after = applyFrame(before, frame, shape);
     if (after === 'gap') {

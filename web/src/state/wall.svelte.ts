@@ -23,6 +23,7 @@ import {
   type Status,
   type StatusFacts,
 } from './status';
+import { keptUnder, type Space } from './space';
 import { ViewStore } from './view-store';
 
 /** A view as panels see it, replaced whole once per picture. */
@@ -95,11 +96,13 @@ export class Wall {
     catalogue: Catalogue,
     url: string,
     ticket?: () => Promise<string>,
+    /** The result space it shows; nothing of the other ever comes into it. */
+    readonly space: Space = 'live',
   ) {
     this.views = viewsOf(screen);
     this.shapes = new Map();
     this.learn(catalogue);
-    this.store = new ViewStore(this.shapes);
+    this.store = new ViewStore(this.shapes, space);
     for (const view of this.views) this.cells.set(view, new ViewCell());
     this.scenes = new Scenes(screen.scenes);
     this.fitted = fit(screen.layouts, 1920, 1080);
@@ -149,12 +152,12 @@ export class Wall {
   save(): void {
     if (this.epoch === undefined) return;
     const views = this.store.all();
-    const path = location.pathname;
+    const path = keptUnder(location.pathname, this.space);
     keep({ path, epoch: this.epoch, savedAt: Date.now(), views }, window.sessionStorage);
   }
 
   private restore(): void {
-    const kept = recall(location.pathname, Date.now(), window.sessionStorage);
+    const kept = recall(keptUnder(location.pathname, this.space), Date.now(), window.sessionStorage);
     if (kept === undefined) return;
     for (const [view, state] of kept.views) if (this.cells.has(view)) this.store.seed(view, state);
     this.epoch = kept.epoch;
@@ -280,7 +283,7 @@ export class Wall {
 
   private subscribe(views: readonly string[], from: object | undefined): void {
     const resume = from === undefined ? {} : { from };
-    this.socket.send({ type: 'subscribe', views, last: this.screen.last, ...resume });
+    this.socket.send({ type: 'subscribe', views, space: this.space, last: this.screen.last, ...resume });
   }
 
   private askAgain(view: string, now: number): void {
@@ -298,7 +301,8 @@ export class Wall {
     if (state !== 'stale') this.freshAt = now;
     if (state !== 'stale' && state !== 'catching_up' && lagMs < SETTLED_LAG_MS) this.settling = false;
     if (problem !== undefined) this.note({ zh: `服务端:${problem}`, en: `Server: ${problem}` });
-    this.reached(frame.asOfMs, frame.watermarkMs);
+    const times = this.space === 'live' ? frame : frame.shadow;
+    this.reached(times?.asOfMs, times?.watermarkMs);
   }
 
   private reached(asOfMs: number | undefined, watermarkMs: number | undefined): void {
