@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::partition::PartitionRun;
 use crate::admit::Overflow;
 use crate::admit::duplicate::SpillError;
+use crate::model::{BySpace, Space};
 use crate::state::dedup_store::DedupStore;
 
 /// Memory for the dedup keys of a job and where the rest of them goes.
@@ -42,7 +43,11 @@ impl SpilledOfJob {
     /// # Errors
     /// When the disk cannot be read.
     pub fn take(&self, stream: &str, run: &mut PartitionRun) -> Result<(), SpillError> {
-        let store = self.store.partition(stream, run.partition());
-        run.overflow_to(Overflow { store, keys_max: self.keys_max })
+        let of = |space: Space| Overflow {
+            store: self.store.partition(&space.saved_name(stream), run.partition()),
+            keys_max: self.keys_max,
+        };
+        let overflow = BySpace { live: of(Space::Live), shadow: of(Space::Shadow) };
+        run.overflow_to(overflow)
     }
 }

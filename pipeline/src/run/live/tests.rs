@@ -476,7 +476,7 @@ fn late_records_of_a_filled_view_are_in_the_ledger_and_go_with_it() {
     pipeline.stop();
     let late = |view: &str| {
         let store = LedgerStore::open(&ground.dir.path().join("data/ledgers")).expect("opens");
-        let all = store.scan(LIVE, LedgerKind::Late).expect("readable");
+        let all = store.scan("live", LedgerKind::Late).expect("readable");
         all.filter(|entry| entry.as_ref().expect("an entry").id.part == view).count()
     };
     assert_eq!((late("sums"), late("counts")), (4, 4));

@@ -218,9 +218,7 @@ impl Publishers {
         let mixed = self.mixed.iter().map(|what| format!("shadow and live are mixed: {what}"));
         let mut alarms: Vec<String> = self.live.alarms().into_iter().chain(mixed).collect();
         if let Some(shadow) = &self.shadow {
-            let stopped = shadow.failures().map(|(view, why)| format!("view {view} is stopped: {why}"));
-            let all = stopped.chain(shadow.alarms());
-            alarms.extend(all.map(|what| format!("shadow space: {what}")));
+            alarms.extend(shadow.alarms().into_iter().map(|what| format!("shadow space: {what}")));
         }
         alarms
     }
