@@ -13,14 +13,12 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use super::record::{CONTROL_KEY, Control, Papers, SEQUENCE_HEADER};
 use super::settings::ResultTopicsConfig;
 use super::written::{Difference, Written};
-use crate::results::{Cut, Snapshot, ViewState};
-use crate::source::SourceError;
-use crate::source::kafka_options::{
-    ANSWER_WAIT, Consumer, KafkaOptions, hear, topic_partitions,
-};
-use crate::source::kafka_batch::PartitionQueue;
 use crate::fail_points;
 use crate::model::Record;
+use crate::results::{Cut, Snapshot, ViewState};
+use crate::source::SourceError;
+use crate::source::kafka_batch::PartitionQueue;
+use crate::source::kafka_options::{ANSWER_WAIT, Consumer, KafkaOptions, hear, topic_partitions};
 use crate::source::kafka_writer::{Deliveries, create_topic, until_made};
 
 /// Producer defaults that differ from librdkafka's, each of which a `properties.*` replaces.
@@ -87,7 +85,9 @@ pub enum TopicsError {
         found: usize,
     },
     /// The topic holds something else.
-    #[error("topic {topic}: {detail}; a result topic holds one view and nothing else, name another")]
+    #[error(
+        "topic {topic}: {detail}; a result topic holds one view and nothing else, name another"
+    )]
     Foreign {
         /// The topic.
         topic: String,
@@ -160,7 +160,9 @@ impl TopicsClient {
         let producer = producer(config, &any)?;
         let failed = |step, error: &KafkaError| failure(config, any.brokers(), step, error);
         // Ends what an earlier writer left open: after this the topics say what is committed.
-        producer.init_transactions(ANSWER_WAIT).map_err(|error| failed("taking over the transactional id", &error))?;
+        producer
+            .init_transactions(ANSWER_WAIT)
+            .map_err(|error| failed("taking over the transactional id", &error))?;
         let topics = read_back(&reader, any.brokers(), topics)?;
         let generation = generation.unwrap_or_else(|| newest_generation(&topics) + 1);
         let (id, brokers) = (config.transactional_id.clone(), any.brokers().to_owned());
@@ -175,7 +177,9 @@ impl TopicsClient {
     /// In what a cut is behind what the topics hold; `None` when it can be written.
     pub(super) fn behind(&self, cut: &Cut) -> Option<String> {
         let controls = self.topics.values().filter_map(|topic| topic.written.control.as_ref());
-        controls.filter(|control| cut.views.contains_key(&control.view)).find_map(|control| control.ahead_of(cut))
+        controls
+            .filter(|control| cut.views.contains_key(&control.view))
+            .find_map(|control| control.ahead_of(cut))
     }
 
     /// Makes every topic hold the cut, in one transaction. Views that do not stand at the cut are left.
@@ -206,9 +210,15 @@ impl TopicsClient {
         // So that a kill here leaves records of an open transaction in the topics.
         self.producer.flush(COMMIT_WAIT).map_err(|error| self.failed("sending", &error))?;
         fail_points::hit("transaction-commit");
-        self.producer.commit_transaction(COMMIT_WAIT).map_err(|error| self.failed("committing", &error))?;
-        let records: usize = done.iter().map(|(_, difference, _)| difference.upserts.len() + difference.deletes.len()).sum();
-        metrics::counter!("tidemark_result_topics_records_total").increment(u64::try_from(records).unwrap_or(0));
+        self.producer
+            .commit_transaction(COMMIT_WAIT)
+            .map_err(|error| self.failed("committing", &error))?;
+        let records: usize = done
+            .iter()
+            .map(|(_, difference, _)| difference.upserts.len() + difference.deletes.len())
+            .sum();
+        metrics::counter!("tidemark_result_topics_records_total")
+            .increment(u64::try_from(records).unwrap_or(0));
         metrics::counter!("tidemark_result_topics_cuts_total").increment(1);
         for (name, difference, control) in done {
             if let Some(topic) = self.topics.get_mut(&name) {
@@ -267,7 +277,12 @@ impl TopicsClient {
         self.send(&topic.topic, &sequence, (CONTROL_KEY, Some(&control.encode())))
     }
 
-    fn send(&self, topic: &str, sequence: &str, (key, value): (&str, Option<&str>)) -> Result<(), TopicsError> {
+    fn send(
+        &self,
+        topic: &str,
+        sequence: &str,
+        (key, value): (&str, Option<&str>),
+    ) -> Result<(), TopicsError> {
         let header = Header { key: SEQUENCE_HEADER, value: Some(sequence) };
         let mut record: BaseRecord<'_, str, str> =
             BaseRecord::to(topic).partition(0).key(key).headers(OwnedHeaders::new().insert(header));
@@ -276,7 +291,9 @@ impl TopicsClient {
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) if Instant::now() < until => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again))
+                    if Instant::now() < until =>
+                {
                     self.producer.poll(Duration::from_millis(10));
                     record = again;
                 }
@@ -286,7 +303,9 @@ impl TopicsClient {
     }
 
     fn failed(&self, step: &'static str, error: &KafkaError) -> TopicsError {
-        if is_fenced(error) || self.producer.client().fatal_error().is_some_and(|(code, _)| is_fence(code)) {
+        if is_fenced(error)
+            || self.producer.client().fatal_error().is_some_and(|(code, _)| is_fence(code))
+        {
             return TopicsError::Fenced { id: self.id.clone() };
         }
         let heard = self.producer.context().heard();
@@ -297,10 +316,17 @@ impl TopicsClient {
 
 /// The generation of the process that wrote last; 0 before the first.
 fn newest_generation(topics: &BTreeMap<String, ViewTopic>) -> u64 {
-    topics.values().filter_map(|topic| Some(topic.written.control.as_ref()?.generation)).max().unwrap_or(0)
+    topics
+        .values()
+        .filter_map(|topic| Some(topic.written.control.as_ref()?.generation))
+        .max()
+        .unwrap_or(0)
 }
 
-fn producer(config: &ResultTopicsConfig, any: &KafkaOptions) -> Result<BaseProducer<Deliveries>, TopicsError> {
+fn producer(
+    config: &ResultTopicsConfig,
+    any: &KafkaOptions,
+) -> Result<BaseProducer<Deliveries>, TopicsError> {
     let mut settings = any.config(WRITING.iter());
     settings.set("transactional.id", &config.transactional_id);
     let created = settings.create_with_context::<_, BaseProducer<_>>(Deliveries::default());
@@ -376,10 +402,19 @@ fn read_back(
     Ok(read)
 }
 
-fn failure(config: &ResultTopicsConfig, brokers: &str, step: &'static str, error: &KafkaError) -> TopicsError {
+fn failure(
+    config: &ResultTopicsConfig,
+    brokers: &str,
+    step: &'static str,
+    error: &KafkaError,
+) -> TopicsError {
     match is_fenced(error) {
         true => TopicsError::Fenced { id: config.transactional_id.clone() },
-        false => TopicsError::Transaction { brokers: brokers.to_owned(), step, detail: error.to_string() },
+        false => TopicsError::Transaction {
+            brokers: brokers.to_owned(),
+            step,
+            detail: error.to_string(),
+        },
     }
 }
 
@@ -393,6 +428,8 @@ fn is_fenced(error: &KafkaError) -> bool {
 fn is_fence(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
-        RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch
+        RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::ProducerFenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
     )
 }

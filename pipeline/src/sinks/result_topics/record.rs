@@ -126,9 +126,14 @@ mod tests {
         papers.write(&mut value, row, (1, 2));
         assert_eq!(row_of(value.as_bytes()).map(xx), Some(fingerprint(row)));
         let read: serde_json::Value = serde_json::from_str(&value).unwrap();
-        assert_eq!((&read["n"], &read["_as_of"], &read["_window_end"]), (&2.into(), &5.into(), &2.into()));
+        assert_eq!(
+            (&read["n"], &read["_as_of"], &read["_window_end"]),
+            (&2.into(), &5.into(), &2.into())
+        );
         papers.write(&mut value, row, (i64::MIN, i64::MAX));
-        assert!(serde_json::from_str::<serde_json::Value>(&value).unwrap()["_window_start"].is_null());
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&value).unwrap()["_window_start"].is_null()
+        );
         assert_eq!(row_of(b"{\"n\":1}"), None);
     }
 
@@ -138,7 +143,9 @@ mod tests {
 
     #[test]
     fn a_cut_is_behind_a_topic_that_holds_a_later_record_of_any_partition() {
-        let at = |offsets: [(PartitionId, Offset); 2]| BTreeMap::from([("orders".to_owned(), BTreeMap::from(offsets))]);
+        let at = |offsets: [(PartitionId, Offset); 2]| {
+            BTreeMap::from([("orders".to_owned(), BTreeMap::from(offsets))])
+        };
         let control = Control {
             view: "v".into(),
             generation: 1,
@@ -154,7 +161,14 @@ mod tests {
         let cut = |offsets| Cut { offsets, ..Cut::default() };
         assert_eq!(control.ahead_of(&cut(at([(0, 10), (1, 20)]))), None);
         let behind = control.ahead_of(&cut(at([(0, 99), (1, 19)]))).unwrap();
-        assert!(behind.contains("partition 1") && behind.contains("19") && behind.contains("20"), "{behind}");
-        assert!(control.ahead_of(&cut(BTreeMap::from([("orders".to_owned(), BTreeMap::new())]))).is_some());
+        assert!(
+            behind.contains("partition 1") && behind.contains("19") && behind.contains("20"),
+            "{behind}"
+        );
+        assert!(
+            control
+                .ahead_of(&cut(BTreeMap::from([("orders".to_owned(), BTreeMap::new())])))
+                .is_some()
+        );
     }
 }

@@ -55,12 +55,16 @@ impl ResultTopicsConfig {
     }
 
     fn has_brokers(&self) -> bool {
-        self.properties.get("properties.bootstrap.servers").is_some_and(|brokers| !brokers.is_empty())
+        self.properties
+            .get("properties.bootstrap.servers")
+            .is_some_and(|brokers| !brokers.is_empty())
     }
 }
 
 fn no_brokers(why: &str) -> String {
-    format!("{why}, but result-topics has no properties.bootstrap.servers: say which brokers have the result topics")
+    format!(
+        "{why}, but result-topics has no properties.bootstrap.servers: say which brokers have the result topics"
+    )
 }
 
 /// The topics of the views that go to one, by view.
@@ -105,7 +109,8 @@ mod tests {
 
     #[test]
     fn every_mistake_of_the_section_is_told() {
-        let mistakes = ResultTopicsConfig::check(&written(&[("topic", "one"), ("colour", "blue")])).unwrap_err();
+        let mistakes = ResultTopicsConfig::check(&written(&[("topic", "one"), ("colour", "blue")]))
+            .unwrap_err();
         assert_eq!(mistakes.len(), 2, "{mistakes:?}");
         let mistakes = ResultTopicsConfig::check(&written(&[("topic", "t.{view}")])).unwrap_err();
         assert!(mistakes[0].contains("properties.bootstrap.servers"), "{mistakes:?}");

@@ -37,7 +37,11 @@ impl Written {
     ///
     /// # Errors
     /// Why it is none of ours.
-    pub(super) fn read_back(&mut self, (key, value): (Option<&[u8]>, Option<&[u8]>), offset: Offset) -> Result<(), String> {
+    pub(super) fn read_back(
+        &mut self,
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
+        offset: Offset,
+    ) -> Result<(), String> {
         let no_key = || format!("the record at offset {offset} has no key that is text");
         let key = key.and_then(|key| std::str::from_utf8(key).ok()).ok_or_else(no_key)?;
         match value {
@@ -46,10 +50,14 @@ impl Written {
             }
             Some(value) if key == CONTROL_KEY => {
                 let control = serde_json::from_slice(value);
-                self.control = Some(control.map_err(|error| format!("the control record at offset {offset}: {error}"))?);
+                self.control =
+                    Some(control.map_err(|error| {
+                        format!("the control record at offset {offset}: {error}")
+                    })?);
             }
             Some(value) => {
-                let row = row_of(value).ok_or_else(|| format!("the record at offset {offset} is no row of a view"))?;
+                let row = row_of(value)
+                    .ok_or_else(|| format!("the record at offset {offset} is no row of a view"))?;
                 self.rows.insert(key.into(), fingerprint(row));
             }
         }
@@ -90,15 +98,20 @@ impl Written {
     }
 
     fn since(&self, view: &Snapshot, base: u64) -> Difference {
-        let gone = view.tombstones.iter().filter(|gone| gone.deleted_at > base).map(|gone| &gone.key);
-        let mut gone: HashSet<&Arc<str>> = gone.filter(|key| self.rows.contains_key(&***key)).collect();
+        let gone =
+            view.tombstones.iter().filter(|gone| gone.deleted_at > base).map(|gone| &gone.key);
+        let mut gone: HashSet<&Arc<str>> =
+            gone.filter(|key| self.rows.contains_key(&***key)).collect();
         if !gone.is_empty() {
             // A row may have come back, in this window or in another.
             view.rows(None).for_each(|row| {
                 gone.remove(&row.key);
             });
         }
-        Difference { upserts: self.changed(view, Some(base)), deletes: gone.into_iter().cloned().collect() }
+        Difference {
+            upserts: self.changed(view, Some(base)),
+            deletes: gone.into_iter().cloned().collect(),
+        }
     }
 
     fn changed(&self, view: &Snapshot, base: Option<u64>) -> Vec<Upsert> {
@@ -149,10 +162,15 @@ mod tests {
     }
 
     fn show(view: &mut PublishedView, cut: u64, end: i64, n: i64) {
-        let schema = Schema::new(vec![Field::new("end", DataType::Int64, true), Field::new("n", DataType::Int64, true)]);
+        let schema = Schema::new(vec![
+            Field::new("end", DataType::Int64, true),
+            Field::new("n", DataType::Int64, true),
+        ]);
         let column = |value| Arc::new(Int64Array::from(vec![value])) as arrow::array::ArrayRef;
-        let rows = RecordBatch::try_new(Arc::new(schema), vec![column(end), column(n)]).expect("batch");
-        let window = NewWindow { window: (end - 1, end), rows, mark: Mark::Provisional, revision: 0 };
+        let rows =
+            RecordBatch::try_new(Arc::new(schema), vec![column(end), column(n)]).expect("batch");
+        let window =
+            NewWindow { window: (end - 1, end), rows, mark: Mark::Provisional, revision: 0 };
         view.show(cut, window).expect("shown");
     }
 
@@ -172,7 +190,11 @@ mod tests {
     }
 
     /// The ends of the rows that are written and deleted; the topic holds the cut afterwards.
-    fn go_to(written: &mut Written, view: &mut PublishedView, cut: u64) -> (Vec<String>, Vec<String>) {
+    fn go_to(
+        written: &mut Written,
+        view: &mut PublishedView,
+        cut: u64,
+    ) -> (Vec<String>, Vec<String>) {
         let difference = written.difference(&view.snapshot());
         let mut told = (
             difference.upserts.iter().map(|row| row.json.to_string()).collect::<Vec<_>>(),
@@ -225,10 +247,14 @@ mod tests {
         let mut value = String::new();
         for upsert in written.difference(&view.snapshot()).upserts {
             papers.write(&mut value, &upsert.json, upsert.window);
-            written.read_back((Some(upsert.key.as_bytes()), Some(value.as_bytes())), 0).expect("ours");
+            written
+                .read_back((Some(upsert.key.as_bytes()), Some(value.as_bytes())), 0)
+                .expect("ours");
         }
         written.read_back((Some(b"{\"end\":7}"), Some(value.as_bytes())), 2).expect("ours");
-        written.read_back((Some(CONTROL_KEY.as_bytes()), Some(control(9).encode().as_bytes())), 3).expect("ours");
+        written
+            .read_back((Some(CONTROL_KEY.as_bytes()), Some(control(9).encode().as_bytes())), 3)
+            .expect("ours");
         assert_eq!(written.control, Some(control(9)));
         show(&mut view, 2, 2, 8);
         let (upserts, deletes) = go_to(&mut written, &mut view, 2);

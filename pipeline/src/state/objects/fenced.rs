@@ -42,16 +42,30 @@ impl Fenced {
     /// # Errors
     /// When the place refuses, or holds an owner nobody can read.
     pub fn claim(inner: Arc<dyn Objects>, name: &str) -> Result<Arc<Self>, ObjectError> {
-        let failed = |detail: String| ObjectError { step: "claim", place: format!("{}/{OWNER}", inner.place()), detail };
+        let failed = |detail: String| ObjectError {
+            step: "claim",
+            place: format!("{}/{OWNER}", inner.place()),
+            detail,
+        };
         for _ in 0..CLAIMS_MAX {
             let found = inner.read_tagged(OWNER)?;
-            let before = found.as_ref().map(|(bytes, _)| serde_json::from_slice::<Owner>(bytes)).transpose();
-            let before = before.map_err(|error| failed(format!("it is damaged: {error}; remove it once no process writes here")))?;
-            let own = Owner { generation: before.map_or(0, |owner| owner.generation) + 1, name: name.to_owned() };
+            let before =
+                found.as_ref().map(|(bytes, _)| serde_json::from_slice::<Owner>(bytes)).transpose();
+            let before = before.map_err(|error| {
+                failed(format!("it is damaged: {error}; remove it once no process writes here"))
+            })?;
+            let own = Owner {
+                generation: before.map_or(0, |owner| owner.generation) + 1,
+                name: name.to_owned(),
+            };
             let bytes = serde_json::to_vec(&own).map_err(|error| failed(error.to_string()))?;
             let was: Option<&Tag> = found.as_ref().map(|(_, tag)| tag);
             if inner.write_if(OWNER, &bytes, was)?.is_some() {
-                return Ok(Arc::new(Self { inner: Arc::clone(&inner), own, taken: OnceLock::new() }));
+                return Ok(Arc::new(Self {
+                    inner: Arc::clone(&inner),
+                    own,
+                    taken: OnceLock::new(),
+                }));
             }
         }
         Err(failed("other processes claim it again and again".to_owned()))
@@ -71,7 +85,11 @@ impl Fenced {
 
     /// Refuses a step unless the place is still ours.
     fn check(&self, step: &'static str, name: &str) -> Result<(), ObjectError> {
-        let refused = |detail: String| ObjectError { step, place: format!("{}/{name}", self.inner.place()), detail };
+        let refused = |detail: String| ObjectError {
+            step,
+            place: format!("{}/{name}", self.inner.place()),
+            detail,
+        };
         if let Some(taken) = self.taken.get() {
             return Err(refused(taken.clone()));
         }
@@ -82,7 +100,12 @@ impl Fenced {
         }
         let by = owner.map_or_else(
             || "its owner is gone".to_owned(),
-            |owner| format!("process {} has taken it over with generation {}", owner.name, owner.generation),
+            |owner| {
+                format!(
+                    "process {} has taken it over with generation {}",
+                    owner.name, owner.generation
+                )
+            },
         );
         let own = self.own.generation;
         let taken = self.taken.get_or_init(|| {
@@ -114,7 +137,12 @@ impl Objects for Fenced {
         self.inner.write(name, bytes)
     }
 
-    fn write_if(&self, name: &str, bytes: &[u8], was: Option<&Tag>) -> Result<Option<Tag>, ObjectError> {
+    fn write_if(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        was: Option<&Tag>,
+    ) -> Result<Option<Tag>, ObjectError> {
         self.check("write", name)?;
         self.inner.write_if(name, bytes, was)
     }
@@ -171,13 +199,18 @@ mod tests {
         let mut claims: Vec<Arc<Fenced>> = std::thread::scope(|scope| {
             let claim = |nth: usize| {
                 let place = Arc::clone(&place);
-                scope.spawn(move || Fenced::claim(place, &format!("process {nth}")).expect("claimed"))
+                scope.spawn(move || {
+                    Fenced::claim(place, &format!("process {nth}")).expect("claimed")
+                })
             };
             let threads: Vec<_> = (0..8).map(claim).collect();
             threads.into_iter().map(|thread| thread.join().expect("ends")).collect()
         });
         claims.sort_by_key(|claim| claim.generation());
-        assert_eq!(claims.iter().map(|claim| claim.generation()).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+        assert_eq!(
+            claims.iter().map(|claim| claim.generation()).collect::<Vec<_>>(),
+            (1..=8).collect::<Vec<_>>()
+        );
         let last = claims.pop().expect("eight");
         assert!(claims.iter().all(|claim| claim.write("a", b"1").is_err()));
         last.write("a", b"2").expect("the last one");
