@@ -98,7 +98,7 @@ if includes conformance; then
     suite "conformance" 600 count_plain python3 tests/conformance.py
 fi
 if includes kafka; then
-    suite "end to end" 1200 count_plain python3 tests/end_to_end.py
+    suite "end to end" 1800 count_plain python3 tests/end_to_end.py
 fi
 if includes wall; then
     suite "wall in a browser" 300 count_plain python3 tests/page/demo.py

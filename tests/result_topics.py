@@ -179,8 +179,8 @@ def whole_cuts_through_kills(ground):
     seed = int(os.environ.get("TIDEMARK_SEED", time.time_ns() % 1_000_000))
     dice = random.Random(seed)
     print(f"  seed {seed} (TIDEMARK_SEED)", flush=True)
-    with loading(topic, bootstrap, 60_000, 40) as load:
-        for point in dice.sample(POINTS * 3, 3 * len(POINTS)):
+    with loading(topic, bootstrap, 300_000, 200) as load:
+        for point in dice.sample(POINTS * 2, 2 * len(POINTS)):
             # Every life writes at least one cut, so that the next one has something to go on from.
             with crashing_at(f"{point}:{dice.randint(2, 4)}"), Server(["serve"], folder, sql, file) as server:
                 assert server.process.wait(60) == -signal.SIGABRT, "".join(server.said)
@@ -189,16 +189,16 @@ def whole_cuts_through_kills(ground):
                 server.wait(lambda: metric(server, "cuts_total"), 30, "a cut in the topics")
                 time.sleep(dice.uniform(0.0, 1.5))
                 assert server.stop(signal.SIGKILL) == -signal.SIGKILL
-        assert load.wait(120) == 0, load.stderr.read()
+        assert load.poll() is None, "the load was over before the kills were"
     with Server(["serve"], folder, sql, file) as server:
         shown = drained(server, end_of(topic, bootstrap))
         assert not server.get("/healthz")["alarms"], server.get("/healthz")
         assert server.stop(signal.SIGTERM) == 0
     controls = check_topics(prefix, bootstrap, shown)
     epochs = {control["epoch"] for control in controls}
-    hits = ", ".join(f"{point} 3" for point in POINTS)
+    hits = ", ".join(f"{point} 2" for point in POINTS)
     print(f"  {len(controls)} cuts of {len(epochs)} lives; killed at: {hits}, at random {KILLS}", flush=True)
-    assert len(epochs) >= KILLS + 6, f"cuts of only {len(epochs)} lives: the kills came too early"
+    assert len(epochs) >= KILLS + 4, f"cuts of only {len(epochs)} lives: the kills came too early"
 
 
 def a_dead_result_broker(ground):
@@ -285,7 +285,7 @@ def a_zombie_may_not_write_checkpoints(ground):
     """A stopped process that wakes after another took over its checkpoints writes none, stops and says whose they are"""
     folder, bootstrap = ground.fresh(), ground.bootstrap
     topic, sql = ground.topic("fenced"), sql_folder(folder)
-    kafka_tools.kafka("TopicCommand", "--create", "--topic", topic, "--partitions", "2", bootstrap=bootstrap)
+    kafka_tools.kafka("TopicCommand", "--create", "--topic", topic, "--partitions", "1", bootstrap=bootstrap)
     place, other = folder / "shared", folder / "other"
     other.mkdir()
     file = folder / "tidemark.toml"
@@ -297,7 +297,7 @@ def a_zombie_may_not_write_checkpoints(ground):
                           lines="".join(order(number) + "\n" for number in numbers))
 
     def newest():
-        return max(int(file.stem) for file in place.glob("*.checkpoint"))
+        return max((int(file.stem) for file in place.glob("*.checkpoint")), default=0)
 
     produce(range(100))
     with Server(["serve"], folder, sql, file) as zombie:
