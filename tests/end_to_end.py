@@ -27,6 +27,7 @@ import urllib.error
 import urllib.request
 
 import admission
+import checkpoints
 import kafka_as_it_is
 import life_cycle
 import result_topics
@@ -97,6 +98,8 @@ class Ground:
     def close(self):
         if self.started_broker:
             subprocess.run([BROKER, "stop"], timeout=60)
+
+    skip = Skip
 
     def topic(self, name):
         """A topic name no other run has."""
@@ -841,6 +844,7 @@ def a_topic_that_grows(ground):
 
 CHECKS = [
     *admission.CHECKS,
+    *checkpoints.CHECKS,
     *result_topics.CHECKS,
     *kafka_as_it_is.CHECKS,
     several_streams,
@@ -868,8 +872,8 @@ CHECKS = [
 ]
 
 
-def main():
-    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(checks, words):
+    ask = argparse.ArgumentParser(description=words.splitlines()[0])
     ask.add_argument("--only", default="")
     ask.add_argument("--keep", action="store_true", help="leave the folder with data and pictures")
     args = ask.parse_args()
@@ -877,7 +881,7 @@ def main():
     ground = Ground(folder)
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     try:
-        for check in CHECKS:
+        for check in checks:
             if args.only not in check.__name__:
                 continue
             began = time.monotonic()
@@ -909,4 +913,4 @@ def run_check(check, ground):
 
 
 if __name__ == "__main__":
-    main()
+    main(CHECKS, __doc__)
