@@ -10,7 +10,8 @@ demo:
 test:
 	@scripts/test.sh
 
-# The random suites at length: a million malformed records, fifty thousand logs. LOGS=n MALFORMED=n
+# The random suites at length: a million malformed records, fifty thousand logs, two hundred kills.
+# LOGS=n MALFORMED=n KILLS=n
 soak:
 	@scripts/soak.sh
 
