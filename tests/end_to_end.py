@@ -99,8 +99,6 @@ class Ground:
         if self.started_broker:
             subprocess.run([BROKER, "stop"], timeout=60)
 
-    skip = Skip
-
     def topic(self, name):
         """A topic name no other run has."""
         return f"{name}-{os.getpid()}-{self.number}"
