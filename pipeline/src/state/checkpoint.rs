@@ -249,7 +249,7 @@ fn read_logs(from: &mut Decoder<'_>, checkpoint: &mut Checkpoint) -> Result<(), 
     checkpoint.keys_id = Some(from.text()?);
     for _ in 0..from.count()? {
         let name = from.text()?;
-        let stream = checkpoint.streams.entry(name).or_default();
+        let stream = checkpoint.streams.get_mut(&name).ok_or_else(|| format!("logs of no stream {name}"))?;
         for _ in 0..from.count()? {
             let key = (partition_id(from)?, from.i64()?);
             let spilled = from.u64()?;
