@@ -58,7 +58,7 @@ impl Columns {
     }
 
     /// Appends one row; `row` has a value of the right kind, or Null, for every column.
-    pub fn append(&mut self, row: &[Value]) {
+    pub fn append(&mut self, row: &[Value<'_>]) {
         for (builder, value) in self.builders.iter_mut().zip(row) {
             builder.append(value);
         }
@@ -108,7 +108,7 @@ macro_rules! narrow {
 }
 
 impl Builder {
-    fn append(&mut self, value: &Value) {
+    fn append(&mut self, value: &Value<'_>) {
         match self {
             Self::Boolean(builder) => match value {
                 Value::Boolean(value) => builder.append_value(*value),

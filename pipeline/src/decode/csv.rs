@@ -12,7 +12,7 @@ pub fn read(
     payload: &[u8],
     (header, delimiter): (&[String], u8),
     fields: &[FieldSpec],
-    row: &mut [Value],
+    row: &mut [Value<'_>],
     unknown: &mut dyn FnMut(&str),
 ) -> Result<Option<String>, RejectReason> {
     let malformed = |detail: String| RejectReason::Malformed { format: "csv", detail };
@@ -38,7 +38,8 @@ pub fn read(
             Some(_) if text.is_empty() => {}
             Some(at) => {
                 let field = &fields[at];
-                row[at] = field.field_type.read(text).ok_or_else(|| bad_value(field, text))?;
+                let value = field.field_type.read(text).ok_or_else(|| bad_value(field, text))?;
+                row[at] = value.into_owned();
             }
         }
     }

@@ -10,6 +10,10 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
         (b'+', rest) => (false, rest),
         _ => (false, bytes),
     };
+    if let Some(value) = short(digits, scale) {
+        let limit = 10_i128.checked_pow(u32::from(precision))?;
+        return (value < limit).then_some(if negative { -value } else { value });
+    }
     let mut value: i128 = 0;
     // How many digits stand after the point so far, and whether the point has come.
     let (mut fraction, mut after_point, mut any) = (0_i32, false, false);
@@ -36,6 +40,29 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let scaled = shifted(value, shift)?;
     let limit = 10_i128.checked_pow(u32::from(precision))?;
     (scaled < limit).then_some(if negative { -scaled } else { scaled })
+}
+
+/// An amount as it is mostly written: up to 18 digits, no more behind the point than the scale, no
+/// exponent. Nothing for all else, which the general reading judges.
+fn short(digits: &[u8], scale: i8) -> Option<i128> {
+    if digits.len() > 18 {
+        return None;
+    }
+    let (mut value, mut any) = (0_u64, false);
+    let mut point = None;
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {
+                value = value * 10 + u64::from(byte - b'0');
+                any = true;
+            }
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let fraction = point.map_or(0, |at| digits.len() - at - 1);
+    let shift = usize::try_from(scale).ok()?.checked_sub(fraction).filter(|_| any)?;
+    i128::from(value).checked_mul(10_i128.checked_pow(u32::try_from(shift).ok()?)?)
 }
 
 /// `value * 10^shift`, exact or nothing.

@@ -17,10 +17,10 @@ const SHOWN_MAX: usize = 200;
 ///
 /// # Errors
 /// When it is not one JSON object or a value is not of its field's type.
-pub fn read(
-    payload: &[u8],
+pub fn read<'a>(
+    payload: &'a [u8],
     fields: &[FieldSpec],
-    row: &mut [Value],
+    row: &mut [Value<'a>],
     unknown: &mut dyn FnMut(&str),
 ) -> Result<Option<String>, RejectReason> {
     let mut bad = None;
@@ -35,15 +35,15 @@ pub fn read(
     }
 }
 
-struct Object<'a> {
+struct Object<'a, 'de> {
     fields: &'a [FieldSpec],
-    row: &'a mut [Value],
+    row: &'a mut [Value<'de>],
     unknown: &'a mut dyn FnMut(&str),
     bad: &'a mut Option<RejectReason>,
     foreign: &'a mut Option<String>,
 }
 
-impl<'de> Visitor<'de> for Object<'_> {
+impl<'de> Visitor<'de> for Object<'_, 'de> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,13 +101,14 @@ impl<'de> Visitor<'de> for Name {
 }
 
 /// A value from its JSON text.
-fn value(raw: &str, field: &FieldSpec) -> Result<Value, RejectReason> {
+fn value<'a>(raw: &'a str, field: &FieldSpec) -> Result<Value<'a>, RejectReason> {
     let read = match raw.as_bytes().first() {
         Some(b'n') => return Ok(Value::Null),
         Some(b'"') => {
             let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or("");
             if inner.contains('\\') {
-                serde_json::from_str::<String>(raw).ok().and_then(|text| field.field_type.read(&text))
+                let text = serde_json::from_str::<String>(raw).ok();
+                text.and_then(|text| field.field_type.read(&text).map(Value::into_owned))
             } else {
                 field.field_type.read(inner)
             }

@@ -7,6 +7,7 @@ pub mod columns;
 pub mod csv;
 pub mod decimal;
 pub mod json;
+pub mod plain;
 pub mod value;
 
 pub use columns::Columns;
@@ -62,7 +63,7 @@ impl RecordMetadata {
         Self::ALL.into_iter().find(|one| one.key() == key)
     }
 
-    fn of(self, record: &Record<'_>) -> Value {
+    fn of(self, record: &Record<'_>) -> Value<'static> {
         match self {
             Self::Timestamp => record.timestamp_ms.map_or(Value::Null, Value::Integer),
             Self::Partition => Value::Integer(i64::from(record.partition)),
@@ -99,7 +100,10 @@ pub struct Decoder {
     fields: Vec<FieldSpec>,
     format: Format,
     reject_unknown: bool,
-    row: Vec<Value>,
+    /// Room for one row; empty between two records.
+    row: Vec<Value<'static>>,
+    /// What could be read of the record decoded last, if it was refused.
+    refused: Vec<Value<'static>>,
     /// The column that holds the record's own offset, where one is declared.
     offset_column: Option<usize>,
     /// The columns that hold what the log knows of the record.
@@ -117,11 +121,12 @@ impl Decoder {
     /// A decoder for these fields.
     #[must_use]
     pub fn new(fields: Vec<FieldSpec>, format: Format, reject_unknown: bool) -> Self {
-        let row = vec![Value::Null; fields.len()];
+        let row = Vec::with_capacity(fields.len());
         let offset_column = fields.iter().position(|field| field.name == OFFSET_COLUMN);
         let metadata =
             fields.iter().enumerate().filter_map(|(at, field)| Some((at, field.metadata?))).collect();
-        Self { fields, format, reject_unknown, row, offset_column, metadata, unknown: BTreeMap::new() }
+        let refused = Vec::new();
+        Self { fields, format, reject_unknown, row, refused, offset_column, metadata, unknown: BTreeMap::new() }
     }
 
     /// The declared fields.
@@ -136,12 +141,12 @@ impl Decoder {
         &self.unknown
     }
 
-    /// The text of a declared field in the record decoded last, one that was refused too: as far as it
+    /// The text of a declared field in the record decoded last, where that was refused: as far as it
     /// could be read. `None` where it could not, or is NULL or no text.
     #[must_use]
     pub fn last_text(&self, field: &str) -> Option<&str> {
         let at = self.fields.iter().position(|one| one.name == field)?;
-        match self.row.get(at) {
+        match self.refused.get(at) {
             Some(Value::Text(text)) => Some(text),
             _ => None,
         }
@@ -149,7 +154,7 @@ impl Decoder {
 
     /// Forgets the record decoded last.
     pub fn forget_last(&mut self) {
-        self.row.fill(Value::Null);
+        self.refused.clear();
     }
 
     /// Appends one record to `columns`, or says why it cannot be; then `columns` is as before.
@@ -157,33 +162,62 @@ impl Decoder {
     /// # Errors
     /// The reason of the rejection.
     pub fn decode(&mut self, record: &Record<'_>, columns: &mut Columns) -> Result<(), RejectReason> {
-        self.row.fill(Value::Null);
-        let mut unknown = |name: &str| count_unknown(&mut self.unknown, name);
-        let foreign = match &self.format {
-            Format::Json => json::read(record.payload, &self.fields, &mut self.row, &mut unknown)?,
-            Format::Csv { header, delimiter } => {
-                csv::read(record.payload, (header, *delimiter), &self.fields, &mut self.row, &mut unknown)?
-            }
-        };
-        if let (true, Some(name)) = (self.reject_unknown, foreign) {
-            return Err(RejectReason::Refused { detail: format!("field `{name}` is not declared") });
+        let mut row = emptied(std::mem::take(&mut self.row));
+        let outcome = self.read(record, &mut row);
+        self.refused.clear();
+        match outcome {
+            Ok(()) => columns.append(&row),
+            Err(_) => self.refused.extend(row.drain(..).map(Value::into_owned)),
         }
-        if let Some(value) = self.offset_column.and_then(|at| self.row.get_mut(at)) {
+        self.row = emptied(row);
+        outcome
+    }
+
+    fn read<'a>(&mut self, record: &Record<'a>, row: &mut Vec<Value<'a>>) -> Result<(), RejectReason> {
+        row.resize(self.fields.len(), Value::Null);
+        let is_json = self.format == Format::Json;
+        if !is_json || plain::read(record.payload, &self.fields, row).is_none() {
+            row.fill(Value::Null);
+            self.read_generally(record, row)?;
+        }
+        if let Some(value) = self.offset_column.and_then(|at| row.get_mut(at)) {
             *value = Value::Integer(record.offset);
         }
         for (at, metadata) in &self.metadata {
-            if let Some(value) = self.row.get_mut(*at) {
+            if let Some(value) = row.get_mut(*at) {
                 *value = metadata.of(record);
             }
         }
-        for (field, value) in self.fields.iter().zip(&self.row) {
-            if field.required && *value == Value::Null {
+        for (field, value) in self.fields.iter().zip(row) {
+            if field.required && matches!(value, Value::Null) {
                 return Err(RejectReason::MissingField { field: field.name.clone() });
             }
         }
-        columns.append(&self.row);
         Ok(())
     }
+
+    fn read_generally<'a>(&mut self, record: &Record<'a>, row: &mut [Value<'a>]) -> Result<(), RejectReason> {
+        let mut unknown = |name: &str| count_unknown(&mut self.unknown, name);
+        let foreign = match &self.format {
+            Format::Json => json::read(record.payload, &self.fields, row, &mut unknown)?,
+            Format::Csv { header, delimiter } => {
+                csv::read(record.payload, (header, *delimiter), &self.fields, row, &mut unknown)?
+            }
+        };
+        match foreign {
+            Some(name) if self.reject_unknown => {
+                Err(RejectReason::Refused { detail: format!("field `{name}` is not declared") })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The same memory without its values, for those of another record: an empty vector has no lifetime to
+/// keep, and collecting a vector into one of the same layout keeps the allocation.
+fn emptied<'b>(mut row: Vec<Value<'_>>) -> Vec<Value<'b>> {
+    row.clear();
+    row.into_iter().map(|_| Value::Null).collect()
 }
 
 fn count_unknown(unknown: &mut BTreeMap<String, u64>, name: &str) {

@@ -1,5 +1,7 @@
 //! One field's text as a value of its declared type.
 
+use std::borrow::Cow;
+
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use chrono::{NaiveDate, Utc};
 
@@ -27,7 +29,7 @@ pub enum FieldType {
 
 /// A value, ready to be appended.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum Value<'a> {
     /// Absent, or null.
     Null,
     /// A truth value.
@@ -38,14 +40,29 @@ pub enum Value {
     Float(f64),
     /// An integer of the column's scale.
     Decimal(i128),
-    /// Text.
-    Text(String),
+    /// Text, borrowed from the record where it stands there as it is.
+    Text(Cow<'a, str>),
+}
+
+impl Value<'_> {
+    /// The value with its own text.
+    #[must_use]
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Boolean(value) => Value::Boolean(value),
+            Self::Integer(value) => Value::Integer(value),
+            Self::Float(value) => Value::Float(value),
+            Self::Decimal(value) => Value::Decimal(value),
+            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+        }
+    }
 }
 
 impl FieldType {
     /// Reads `text`; `None` when it is no such value or does not fit.
     #[must_use]
-    pub fn read(self, text: &str) -> Option<Value> {
+    pub fn read(self, text: &str) -> Option<Value<'_>> {
         match self {
             Self::Boolean => match text {
                 "true" | "TRUE" | "True" => Some(Value::Boolean(true)),
@@ -55,7 +72,7 @@ impl FieldType {
             Self::Integer(bits) => integer(text, bits).map(Value::Integer),
             Self::Float(bits) => float(text, bits).map(Value::Float),
             Self::Decimal(precision, scale) => decimal::parse(text, precision, scale).map(Value::Decimal),
-            Self::Text => Some(Value::Text(text.to_owned())),
+            Self::Text => Some(Value::Text(Cow::Borrowed(text))),
             Self::Date => NaiveDate::parse_from_str(text, "%Y-%m-%d")
                 .ok()
                 .map(|day| Value::Integer(day.signed_duration_since(NaiveDate::default()).num_days())),
@@ -158,7 +175,7 @@ fn day_number(year: i64, month: i64, day: i64) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn stamp(text: &str, zone: &str) -> Option<Value> {
+    fn stamp<'a>(text: &'a str, zone: &str) -> Option<Value<'a>> {
         FieldType::Timestamp(Zone::named(zone).expect("zone")).read(text)
     }
 
