@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array as _, ArrayRef, AsArray as _, Decimal128Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
-    StringArray, TimestampMillisecondArray,
+    StringArray, TimestampMillisecondArray, UInt32Array,
 };
+use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Decimal128Type, SchemaRef};
 use arrow::error::ArrowError;
 
@@ -149,21 +150,27 @@ struct Rows {
     kinds: Vec<u16>,
     signs: Vec<i8>,
     measures: Vec<Measures>,
-    keys: Vec<Vec<u8>>,
-    attributes: Vec<Vec<u8>>,
+    /// Where the carried columns of each row stand: in `own` (true), or in its row of the batch.
+    is_own: Vec<bool>,
+    /// Attributes that are not those of the event that brought the row about.
+    own: Vec<Vec<u8>>,
     due_to: Vec<u32>,
 }
 
 impl Rows {
-    fn push(&mut self, key: &[u8], sign: i8, effect: &Effect<'_>, due_to: u32) {
-        self.keys.push(key.to_vec());
+    /// Adds an effect due to an event with these attributes.
+    fn push(&mut self, sign: i8, effect: &Effect<'_>, (due_to, attributes): (u32, &[u8])) {
         self.effect_times.push(effect.time);
         self.order_times.push(effect.order_time);
         self.paid_times.push(effect.paid_time);
         self.kinds.push(effect.kind);
         self.signs.push(sign);
         self.measures.push(effect.measures);
-        self.attributes.push(effect.attributes.to_vec());
+        let is_own = *effect.attributes != *attributes;
+        if is_own {
+            self.own.push(effect.attributes.to_vec());
+        }
+        self.is_own.push(is_own);
         self.due_to.push(due_to);
     }
 }
@@ -189,8 +196,8 @@ impl Operator {
         let Papers { times, watermarks, offsets, raw } = papers;
         let columns = Arc::clone(&self.columns);
         let keys = Writer::new(&[Arc::clone(batch.column(columns.key))])?;
-        let carried: Vec<ArrayRef> = columns.carried.iter().map(|at| Arc::clone(batch.column(*at))).collect();
-        let carried = Writer::new(&carried)?;
+        let carried_columns: Vec<ArrayRef> = columns.carried.iter().map(|at| Arc::clone(batch.column(*at))).collect();
+        let carried = Writer::new(&carried_columns)?;
         let kinds = batch.column(columns.kind).as_string_opt::<i32>().ok_or_else(|| no("kind", "text"))?;
         let amounts = match columns.amount {
             Some(at) => {
@@ -223,10 +230,10 @@ impl Operator {
             let raw = raw.get(row).copied().unwrap_or(&[]);
             let arrival = Arrival { key: &key, event, attributes: &attributes, raw };
             self.orders.take(arrival, watermark, &mut |sign, effect| {
-                rows.push(&key, sign, effect, due_to);
+                rows.push(sign, effect, (due_to, &attributes));
             });
         }
-        self.hand_on(rows)
+        self.hand_on(rows, batch.column(columns.key), &carried_columns)
     }
 
     /// Forgets the orders that the watermark has passed by the horizon; to be said after every batch, with
@@ -292,14 +299,15 @@ impl Operator {
         }
     }
 
-    fn hand_on(&self, rows: Rows) -> Result<Taken, ArrowError> {
-        let carried = columns_of(&self.columns.carried_types, &rows.attributes)?;
-        let key = columns_of(std::slice::from_ref(&self.columns.key_type), &rows.keys)?;
+    /// The rows as a batch; `keys` and `carried` are columns of the batch they are due to.
+    fn hand_on(&self, rows: Rows, keys: &ArrayRef, carried: &[ArrayRef]) -> Result<Taken, ArrowError> {
+        let carried = self.carried(&rows, carried)?;
+        let key = take(keys, &UInt32Array::from(rows.due_to.clone()), None)?;
         let schema = &self.columns.schema;
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
         for (output, field) in self.columns.outputs.iter().zip(schema.fields()) {
             columns.push(match output {
-                Output::Key => Arc::clone(key.first().ok_or_else(|| no("key", "there"))?),
+                Output::Key => Arc::clone(&key),
                 Output::Carried(nth) => Arc::clone(carried.get(*nth).ok_or_else(|| no("column", "there"))?),
                 other => self.column(*other, field.data_type(), &rows)?,
             });
@@ -308,6 +316,22 @@ impl Operator {
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
         let Rows { effect_times, order_times, paid_times, due_to, .. } = rows;
         Ok(Taken { batch, effect_times, order_times, paid_times, due_to })
+    }
+
+    /// The carried columns of the rows: mostly those of the events they are due to, which are at hand.
+    fn carried(&self, rows: &Rows, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
+        if rows.own.is_empty() {
+            let at = UInt32Array::from(rows.due_to.clone());
+            return columns.iter().map(|column| take(column, &at, None)).collect();
+        }
+        let own = columns_of(&self.columns.carried_types, &rows.own)?;
+        let mut next_own = 0..;
+        let place = |(is_own, due_to): (&bool, &u32)| match is_own {
+            true => (1, next_own.next().unwrap_or(usize::MAX)),
+            false => (0, usize::try_from(*due_to).unwrap_or(usize::MAX)),
+        };
+        let places: Vec<(usize, usize)> = rows.is_own.iter().zip(&rows.due_to).map(place).collect();
+        columns.iter().zip(&own).map(|(column, own)| interleave(&[column.as_ref(), own.as_ref()], &places)).collect()
     }
 
     fn column(&self, output: Output, data_type: &DataType, rows: &Rows) -> Result<ArrayRef, ArrowError> {

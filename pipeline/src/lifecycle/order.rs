@@ -1,6 +1,7 @@
 //! One order: the events of it that matter, and nothing else.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::rules::Rules;
 
@@ -22,8 +23,8 @@ pub struct Event {
 /// What became of an event that was offered to its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// It is kept.
-    Added,
+    /// It is kept, at this place among the events.
+    Added(usize),
     /// It is kept in the place of a later one of its kind, which now repeats it.
     InPlaceOf(Event),
     /// It repeats an earlier one of its kind.
@@ -38,7 +39,8 @@ pub struct Order {
     /// The events that are kept, in the order of [`Order::compare`].
     pub events: Vec<Event>,
     /// The different attribute rows of its events, as [`super::attributes`] writes them.
-    pub attributes: Vec<Box<[u8]>>,
+    /// Shared, because an order is copied whenever an event of it comes.
+    pub attributes: Vec<Arc<[u8]>>,
     /// The largest event time it has had, that of repeats too; epoch milliseconds.
     pub newest: i64,
     /// The raw records of its events by offset, kept only while it waits to be opened: whoever asks for
@@ -97,12 +99,20 @@ impl Order {
         };
         let before = |earlier: &Event| self.compare(earlier, &event) != Ordering::Greater;
         let at = self.events.partition_point(before);
+        // Most orders have two events, and there are millions of them.
+        self.events.reserve_exact(1);
         self.events.insert(at, event);
         if let Some(replaced) = replaced {
             self.drop_unused();
             return Kept::InPlaceOf(replaced);
         }
-        Kept::Added
+        Kept::Added(at)
+    }
+
+    /// Whether an event may take the place of one that is there, or repeat it.
+    #[must_use]
+    pub fn may_repeat(&self, event: &Event, rules: &Rules) -> bool {
+        !rules.action(event.kind).each && self.events.iter().any(|earlier| earlier.kind == event.kind)
     }
 
     /// By time; events of one time by what they say, so that arrival plays no part.
@@ -114,6 +124,7 @@ impl Order {
 
     fn number_of(&mut self, attributes: &[u8]) -> u16 {
         let found = self.attributes.iter().position(|row| **row == *attributes).unwrap_or_else(|| {
+            self.attributes.reserve_exact(1);
             self.attributes.push(attributes.into());
             self.attributes.len() - 1
         });

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use super::order::{Event, Kept, Order};
 use super::rules::Rules;
 use super::saved::size;
-use super::settle::{Effect, Stand, settle};
+use super::settle::{Effect, Settled, Stand, settle, settle_events};
 
 /// An order's key as bytes.
 pub type Key = Arc<[u8]>;
@@ -200,12 +200,16 @@ pub struct Orders {
     counts: Counts,
     notices: Vec<Notice>,
     changed: Vec<Key>,
+    /// Room for the events of one order but one.
+    others: Vec<Event>,
     /// About how many bytes all orders take in a checkpoint.
     bytes: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
+    /// The key it is found by.
+    key: Key,
     order: Order,
     /// Whether its key is in `changed`.
     is_changed: bool,
@@ -222,6 +226,7 @@ impl Orders {
             counts: Counts::default(),
             notices: Vec::new(),
             changed: Vec::new(),
+            others: Vec::new(),
             bytes: 0,
         }
     }
@@ -284,7 +289,8 @@ impl Orders {
         if let Some(order) = order {
             self.bytes += size(&key, &order);
             self.by_age.insert((self.forgotten_at(order.newest), Arc::clone(&key)));
-            self.orders.insert(key, Entry { order, is_changed: false });
+            let entry = Entry { key: Arc::clone(&key), order, is_changed: false };
+            self.orders.insert(key, entry);
         }
     }
 
@@ -306,22 +312,28 @@ impl Orders {
             self.counts.refused += 1;
             return self.tell(key, &event, standing, raw);
         }
-        let Some(key) = self.order_of(key, watermark, event.offset) else { return };
-        let rules = Arc::clone(&self.rules);
-        let Some(entry) = self.orders.get_mut(&key) else { return };
-        let before = entry.order.clone();
-        let kept = entry.order.offer(event, attributes, &rules);
-        entry.order.keep_raw(&event, raw, &rules);
-        self.bytes = self.bytes - size(&key, &before) + size(&key, &entry.order);
-        if !std::mem::replace(&mut entry.is_changed, true) {
-            self.changed.push(Arc::clone(&key));
+        if !self.has_or_begins(key, watermark, event.offset) {
+            return;
         }
-        if before.events.is_empty() {
-            self.by_age.insert((self.forgotten_at(event.time), Arc::clone(&key)));
+        let forgotten_at = self.forgotten_at(event.time);
+        let Some(Entry { key, order, is_changed }) = self.orders.get_mut(key) else { return };
+        let size_before = size(key, order);
+        let is_new = order.events.is_empty();
+        let before = order.may_repeat(&event, &self.rules).then(|| order.clone());
+        let kept = order.offer(event, attributes, &self.rules);
+        order.keep_raw(&event, raw, &self.rules);
+        self.bytes = self.bytes - size_before + size(key, order);
+        if !std::mem::replace(is_changed, true) {
+            self.changed.push(Arc::clone(key));
         }
+        if is_new {
+            self.by_age.insert((forgotten_at, Arc::clone(key)));
+        }
+        self.others.clear();
         match kept {
             Kept::Full => {
                 self.counts.refused += 1;
+                let key = Arc::clone(key);
                 return self.tell(&key, &event, Standing::TooMany, raw);
             }
             Kept::Repeats => {
@@ -329,9 +341,19 @@ impl Orders {
                 return;
             }
             Kept::InPlaceOf(_) => self.counts.repeated += 1,
-            Kept::Added => {}
+            Kept::Added(at) => {
+                let others = order.events.iter().enumerate().filter(|(place, _)| *place != at);
+                self.others.extend(others.map(|(_, event)| *event));
+            }
         }
-        self.settle_again(&key, &before, (&event, raw), effect);
+        let (before, events) = match &before {
+            Some(before) => (before, before.events.as_slice()),
+            // What was added is all that is new, so the others are what was.
+            None => (&*order, self.others.as_slice()),
+        };
+        let was = settle_events(before, events, &self.rules);
+        let change = Change { key, before: events, was, order, by: &event, raw };
+        change.settle(&self.rules, (&mut self.counts, &mut self.notices), effect);
     }
 
     /// Forgets the orders that the watermark has passed by the horizon; `due_to` is the last record read.
@@ -353,20 +375,20 @@ impl Orders {
         }
     }
 
-    /// The key of an event's order, which is made if there is none; room is made for it first.
-    fn order_of(&mut self, key: &[u8], watermark: i64, due_to: i64) -> Option<Key> {
-        if let Some((known, entry)) = self.orders.get_key_value(key) {
-            let known = Arc::clone(known);
+    /// Whether there is an event's order, which is made if there is none; room is made for it first.
+    fn has_or_begins(&mut self, key: &[u8], watermark: i64, due_to: i64) -> bool {
+        if let Some(entry) = self.orders.get(key) {
             if self.forgotten_at(entry.order.newest) > watermark {
-                return Some(known);
+                return true;
             }
+            let known = Arc::clone(&entry.key);
             self.give_up(&known, Standing::Expired, due_to);
         }
         if self.orders.len() >= self.rules.orders_max {
             // First those whose time has come, or the batch would decide who is crowded out.
             self.forget(watermark, due_to);
             while self.orders.len() >= self.rules.orders_max {
-                let oldest = self.oldest(|_| true)?;
+                let Some(oldest) = self.oldest(|_| true) else { return false };
                 self.counts.forgotten_early += 1;
                 self.give_up(&oldest, Standing::Crowded, due_to);
             }
@@ -374,8 +396,8 @@ impl Orders {
         let key: Key = key.into();
         let order = Order::new();
         self.bytes += size(&key, &order);
-        self.orders.insert(Arc::clone(&key), Entry { order, is_changed: false });
-        Some(key)
+        self.orders.insert(Arc::clone(&key), Entry { key, order, is_changed: false });
+        true
     }
 
     /// The order that is forgotten next, if `wanted` says so of its time; it is taken out of `by_age`.
@@ -396,7 +418,7 @@ impl Orders {
     }
 
     fn give_up(&mut self, key: &Key, standing: Standing, due_to: i64) {
-        let Some(Entry { order, is_changed }) = self.orders.remove(key) else { return };
+        let Some(Entry { order, is_changed, .. }) = self.orders.remove(key) else { return };
         self.by_age.remove(&(self.forgotten_at(order.newest), Arc::clone(key)));
         self.bytes -= size(key, &order);
         if !is_changed {
@@ -421,40 +443,6 @@ impl Orders {
         }
     }
 
-    /// Hands on the difference between what an order was and what it is.
-    fn settle_again(&mut self, key: &Key, before: &Order, (by, raw): (&Event, &[u8]), effect: OnEffect<'_>) {
-        let rules = Arc::clone(&self.rules);
-        let Some(Entry { order, .. }) = self.orders.get(key) else { return };
-        let (was, is) = (settle(before, &rules), settle(order, &rules));
-        // One by one, for two events of an order may have equal effects.
-        let mut gone: Vec<&Effect<'_>> = was.effects.iter().collect();
-        let mut new: Vec<&Effect<'_>> = Vec::new();
-        for effect in &is.effects {
-            match gone.iter().position(|before| *before == effect) {
-                Some(at) => drop(gone.swap_remove(at)),
-                None => new.push(effect),
-            }
-        }
-        self.counts.rows += u64::try_from(gone.len() + new.len()).unwrap_or(u64::MAX);
-        gone.into_iter().for_each(|gone| effect(-1, gone));
-        new.into_iter().for_each(|new| effect(1, new));
-        was.stands.iter().for_each(|stand| *self.counts.of(*stand) -= 1);
-        is.stands.iter().for_each(|stand| *self.counts.of(*stand) += 1);
-        let notices = changes(before, &was.stands, order, &is.stands);
-        self.notices.extend(notices.into_iter().map(|(event, was, standing)| Notice {
-            offset: event.offset,
-            due_to: by.offset,
-            time: event.time,
-            key: Arc::clone(key),
-            order_key: String::new(),
-            kind: event.kind,
-            event_type: String::new(),
-            was,
-            standing,
-            raw: if event.offset == by.offset { raw.into() } else { order.raw_of(&event).into() },
-        }));
-    }
-
     fn tell(&mut self, key: &[u8], event: &Event, standing: Standing, raw: &[u8]) {
         self.notices.push(Notice {
             offset: event.offset,
@@ -471,6 +459,64 @@ impl Orders {
     }
 }
 
+/// What one event changes in its order.
+struct Change<'a> {
+    key: &'a Key,
+    /// Its events before, and what they amounted to.
+    before: &'a [Event],
+    was: Settled<'a>,
+    order: &'a Order,
+    by: &'a Event,
+    raw: &'a [u8],
+}
+
+impl Change<'_> {
+    /// Hands on the difference between what an order was and what it is.
+    fn settle(self, rules: &Rules, (counts, notices): (&mut Counts, &mut Vec<Notice>), effect: OnEffect<'_>) {
+        let Self { key, before, was, order, by, raw } = self;
+        let is = settle(order, rules);
+        let rows = hand_on(&was.effects, &is.effects, effect);
+        counts.rows += u64::try_from(rows).unwrap_or(u64::MAX);
+        was.stands.iter().for_each(|stand| *counts.of(*stand) -= 1);
+        is.stands.iter().for_each(|stand| *counts.of(*stand) += 1);
+        let changed = changes(before, &was.stands, order, &is.stands);
+        notices.extend(changed.into_iter().map(|(event, was, standing)| Notice {
+            offset: event.offset,
+            due_to: by.offset,
+            time: event.time,
+            key: Arc::clone(key),
+            order_key: String::new(),
+            kind: event.kind,
+            event_type: String::new(),
+            was,
+            standing,
+            raw: if event.offset == by.offset { raw.into() } else { order.raw_of(&event).into() },
+        }));
+    }
+}
+
+/// Hands on the effects that are gone, then those that are new; how many.
+fn hand_on<'e>(was: &[Effect<'e>], is: &[Effect<'e>], effect: OnEffect<'_>) -> usize {
+    // Nearly always an event adds to what was.
+    if let Some(new) = is.strip_prefix(was) {
+        new.iter().for_each(|new| effect(1, new));
+        return new.len();
+    }
+    // One by one, for two events of an order may have equal effects.
+    let mut gone: Vec<&Effect<'_>> = was.iter().collect();
+    let mut new: Vec<&Effect<'_>> = Vec::new();
+    for effect in is {
+        match gone.iter().position(|before| *before == effect) {
+            Some(at) => drop(gone.swap_remove(at)),
+            None => new.push(effect),
+        }
+    }
+    let rows = gone.len() + new.len();
+    gone.into_iter().for_each(|gone| effect(-1, gone));
+    new.into_iter().for_each(|new| effect(1, new));
+    rows
+}
+
 fn standing(stand: Stand) -> Standing {
     match stand {
         Stand::Waiting => Standing::Waiting,
@@ -480,9 +526,9 @@ fn standing(stand: Stand) -> Standing {
 }
 
 /// The events that stand otherwise now; a new one that counts is nothing to tell.
-fn changes(before: &Order, was: &[Stand], after: &Order, is: &[Stand]) -> Vec<(Event, Standing, Standing)> {
+fn changes(before: &[Event], was: &[Stand], after: &Order, is: &[Stand]) -> Vec<(Event, Standing, Standing)> {
     let stood = |offset: i64| {
-        let found = before.events.iter().zip(was).find(|(event, _)| event.offset == offset);
+        let found = before.iter().zip(was).find(|(event, _)| event.offset == offset);
         found.map_or(Standing::Settled, |(_, stand)| standing(*stand))
     };
     let mut all: Vec<(Event, Standing, Standing)> = after
@@ -492,7 +538,7 @@ fn changes(before: &Order, was: &[Stand], after: &Order, is: &[Stand]) -> Vec<(E
         .map(|(event, stand)| (*event, stood(event.offset), standing(*stand)))
         .filter(|(_, was, standing)| was != standing)
         .collect();
-    let replaced = before.events.iter().filter(|event| !after.events.iter().any(|one| one.offset == event.offset));
+    let replaced = before.iter().filter(|event| !after.events.iter().any(|one| one.offset == event.offset));
     all.extend(
         replaced
             .filter(|event| stood(event.offset) != Standing::Settled)

@@ -86,27 +86,34 @@ struct Pending {
 /// Settles an order.
 #[must_use]
 pub fn settle<'a>(order: &'a Order, rules: &Rules) -> Settled<'a> {
-    let opener = order.events.iter().position(|event| rules.action(event.kind).opens);
+    settle_events(order, &order.events, rules)
+}
+
+/// Settles some events of an order, which carry its attributes and stand in its order.
+#[must_use]
+pub fn settle_events<'a>(order: &'a Order, events: &[Event], rules: &Rules) -> Settled<'a> {
+    let opener = events.iter().position(|event| rules.action(event.kind).opens);
     let Some(opener) = opener else {
-        return Settled { effects: Vec::new(), stands: vec![Stand::Waiting; order.events.len()] };
+        return Settled { effects: Vec::new(), stands: vec![Stand::Waiting; events.len()] };
     };
     let attributes = match order.attributes.as_slice() {
         [_] => None,
-        _ => Some(order.events.iter().fold(Vec::new(), |all, event| merged(&all, order.attributes_of(event)))),
+        _ => Some(events.iter().fold(Vec::new(), |all, event| merged(&all, order.attributes_of(event)))),
     };
     let mut run = Run {
         order,
+        events,
         rules,
         attributes,
         opener,
-        canceller: order.events.iter().position(|event| rules.action(event.kind).cancels),
-        first_payment: order.events.iter().find(|event| rules.action(event.kind).pays).map(|event| event.time),
+        canceller: events.iter().position(|event| rules.action(event.kind).cancels),
+        first_payment: events.iter().find(|event| rules.action(event.kind).pays).map(|event| event.time),
         left: 0,
         is_refunded: false,
         settled: Settled::default(),
         refunds: Vec::new(),
     };
-    for at in 0..order.events.len() {
+    for at in 0..events.len() {
         run.event(at);
     }
     run.close()
@@ -114,6 +121,7 @@ pub fn settle<'a>(order: &'a Order, rules: &Rules) -> Settled<'a> {
 
 struct Run<'a, 'r> {
     order: &'a Order,
+    events: &'r [Event],
     rules: &'r Rules,
     /// The order's attributes; `None` where all its events carry the same.
     attributes: Option<Vec<u8>>,
@@ -129,7 +137,7 @@ struct Run<'a, 'r> {
 
 impl<'a> Run<'a, '_> {
     fn event(&mut self, at: usize) {
-        let Some(event) = self.order.events.get(at).copied() else { return };
+        let Some(event) = self.events.get(at).copied() else { return };
         let action = self.rules.action(event.kind);
         let amount = event.amount.unwrap_or(0);
         let mut measures = Measures::default();
@@ -147,7 +155,7 @@ impl<'a> Run<'a, '_> {
             stand = Stand::Applied;
         }
         if self.canceller == Some(at) {
-            let opened = self.order.events.get(self.opener);
+            let opened = self.events.get(self.opener);
             measures.cancelled = opened.and_then(|opened| opened.amount).unwrap_or(0);
             measures.cancelled_orders = 1;
             time = time.max(self.order_time());
@@ -165,11 +173,11 @@ impl<'a> Run<'a, '_> {
     }
 
     fn is_first_payment(&self, at: usize) -> bool {
-        !self.order.events.iter().take(at).any(|event| self.rules.action(event.kind).pays)
+        !self.events.iter().take(at).any(|event| self.rules.action(event.kind).pays)
     }
 
     fn order_time(&self) -> i64 {
-        self.order.events.get(self.opener).map_or(i64::MIN, |event| event.time)
+        self.events.get(self.opener).map_or(i64::MIN, |event| event.time)
     }
 
     /// Gives back what is asked for, first come first served by event time, as far as there is money.
@@ -177,7 +185,7 @@ impl<'a> Run<'a, '_> {
         let mut pending = std::mem::take(&mut self.refunds);
         for refund in &mut pending {
             let given = refund.left.unwrap_or(i128::MAX).min(self.left);
-            let Some(event) = self.order.events.get(refund.event).copied().filter(|_| given > 0) else { continue };
+            let Some(event) = self.events.get(refund.event).copied().filter(|_| given > 0) else { continue };
             self.left -= given;
             refund.left = refund.left.map(|left| left - given);
             let first = !std::mem::replace(&mut self.is_refunded, true);
@@ -209,7 +217,7 @@ impl<'a> Run<'a, '_> {
 
     fn close(mut self) -> Settled<'a> {
         for refund in std::mem::take(&mut self.refunds) {
-            let (Some(excess), Some(event)) = (refund.left, self.order.events.get(refund.event).copied()) else {
+            let (Some(excess), Some(event)) = (refund.left, self.events.get(refund.event).copied()) else {
                 continue;
             };
             self.effect(&event, event.time, Measures { excess, ..Measures::default() });
