@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
+
 /// What became of the records of one value.
 ///
 /// `read = accepted + duplicate + rejected`, always; `late` are accepted ones that were left out of at
@@ -34,7 +36,11 @@ pub const OTHER: &str = "(other)";
 /// Counts the records of one partition by the value of a column.
 #[derive(Debug, Default)]
 pub struct ByValue {
-    counts: CountsByValue,
+    counts: Vec<(Value, ValueCounts)>,
+    /// Where in `counts` each value stands that is not NULL.
+    places: HashMap<Arc<str>, usize>,
+    /// Where NULL does.
+    null_at: Option<usize>,
     values_max: usize,
 }
 
@@ -43,32 +49,55 @@ impl ByValue {
     /// those after them together as [`OTHER`].
     #[must_use]
     pub fn new(values_max: usize) -> Self {
-        Self { counts: CountsByValue::new(), values_max }
+        Self { values_max, ..Self::default() }
     }
 
     /// The counts of a value, to be added to.
     pub fn of(&mut self, value: Option<&str>) -> &mut ValueCounts {
-        let named = |text: &str| Some(Arc::<str>::from(text));
-        let key = match value {
-            None => None,
-            Some(text) => {
-                let key = named(text);
-                let is_known = self.counts.contains_key(&key) || self.counts.len() < self.values_max;
-                if is_known { key } else { named(OTHER) }
-            }
+        let known = match value {
+            None => self.null_at,
+            Some(text) => self.places.get(text).copied(),
         };
-        self.counts.entry(key).or_default()
+        let at = match known {
+            Some(at) => at,
+            None => self.place_of_new(value),
+        };
+        &mut self.counts[at].1
+    }
+
+    fn place_of_new(&mut self, value: Option<&str>) -> usize {
+        let named = match value {
+            Some(_) if self.counts.len() >= self.values_max => Some(OTHER),
+            value => value,
+        };
+        match named.and_then(|name| self.places.get(name)) {
+            Some(other) => *other,
+            None => self.add(named.map(Arc::from), ValueCounts::default()),
+        }
+    }
+
+    fn add(&mut self, value: Value, counts: ValueCounts) -> usize {
+        let at = self.counts.len();
+        match &value {
+            Some(name) => drop(self.places.insert(Arc::clone(name), at)),
+            None => self.null_at = Some(at),
+        }
+        self.counts.push((value, counts));
+        at
     }
 
     /// The counts so far.
     #[must_use]
-    pub fn counts(&self) -> &CountsByValue {
-        &self.counts
+    pub fn counts(&self) -> CountsByValue {
+        self.counts.iter().cloned().collect()
     }
 
     /// Goes on from a checkpoint.
     pub fn restore(&mut self, counts: CountsByValue) {
-        self.counts = counts;
+        *self = Self::new(self.values_max);
+        for (value, counts) in counts {
+            self.add(value, counts);
+        }
     }
 }
 

@@ -167,7 +167,7 @@ impl SpaceRun {
             next_offset,
             watermark,
             counts: self.admission.counts,
-            by_value: self.admission.by_value.counts().clone(),
+            by_value: self.admission.by_value.counts(),
             branches,
             operators,
             dead_letters: self.admission.take_dead_letters(),
