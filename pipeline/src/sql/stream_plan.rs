@@ -7,10 +7,12 @@ use arrow::array::{
     Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
 };
 use arrow::compute::{cast, concat};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
-use datafusion::common::{DFSchema, Result};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 
 use super::cut::ROW_COLUMN;
 use super::error::{Place, SqlError};
@@ -30,6 +32,8 @@ pub struct StreamPlan {
     /// For every column, the decoded field or the expression it comes from.
     columns: Vec<ColumnSource>,
     watermark: Option<Arc<dyn PhysicalExpr>>,
+    /// The watermark, where it is a column less a time of fixed length.
+    watermark_delay: Option<Delay>,
     /// `CHECK` conditions with their text.
     checks: Vec<(Arc<dyn PhysicalExpr>, String)>,
 }
@@ -104,7 +108,8 @@ impl StreamPlan {
         let mut all: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
         all.push(Field::new(ROW_COLUMN, DataType::UInt32, false));
         let schema = Arc::new(Schema::new(all));
-        Ok(Self { definition, decoded, schema, columns, watermark, checks })
+        let watermark_delay = watermark.as_ref().and_then(Delay::read);
+        Ok(Self { definition, decoded, schema, columns, watermark, watermark_delay, checks })
     }
 
     /// The columns that a record has as fields: neither computed nor what the log knows of it.
@@ -151,6 +156,9 @@ impl StreamPlan {
     /// When it cannot be read as milliseconds.
     pub fn watermarks(&self, rows: &RecordBatch, refused: &mut RefusedRows) -> Result<Option<Vec<Option<i64>>>> {
         let Some(watermark) = &self.watermark else { return Ok(None) };
+        if let Some(asked) = self.watermark_delay.and_then(|delay| delay.of(rows)) {
+            return Ok(Some(asked));
+        }
         let data_type = watermark.data_type(&self.schema)?;
         let column = evaluated((watermark, &data_type), rows, "the watermark", refused)?;
         milliseconds(&column).map(Some)
@@ -169,6 +177,31 @@ impl StreamPlan {
             .iter()
             .map(|check| Ok((one(check, refused)?.as_boolean().clone(), check.1.as_str())))
             .collect()
+    }
+}
+
+/// `column - INTERVAL`, as nearly every watermark is written: DataFusion would go through the calendar of
+/// the column's zone for every row.
+#[derive(Debug, Clone, Copy)]
+struct Delay {
+    column: usize,
+    milliseconds: i64,
+}
+
+impl Delay {
+    fn read(watermark: &Arc<dyn PhysicalExpr>) -> Option<Self> {
+        let difference = watermark.downcast_ref::<BinaryExpr>().filter(|expr| *expr.op() == Operator::Minus)?;
+        let column = difference.left().downcast_ref::<Column>()?.index();
+        let interval = difference.right().downcast_ref::<Literal>()?.value();
+        let ScalarValue::IntervalMonthDayNano(Some(interval)) = interval else { return None };
+        let has_fixed_length = interval.months == 0 && interval.days == 0 && interval.nanoseconds % 1_000_000 == 0;
+        has_fixed_length.then_some(Self { column, milliseconds: interval.nanoseconds / 1_000_000 })
+    }
+
+    /// The difference in every row; nothing where the column holds no milliseconds or one overflows.
+    fn of(self, rows: &RecordBatch) -> Option<Vec<Option<i64>>> {
+        let times = rows.column(self.column).as_primitive_opt::<TimestampMillisecondType>()?;
+        times.iter().map(|time| time.map_or(Some(None), |time| time.checked_sub(self.milliseconds).map(Some))).collect()
     }
 }
 
