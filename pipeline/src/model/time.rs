@@ -55,6 +55,12 @@ impl Zone {
         self.zone.name()
     }
 
+    /// Whether instants from this one on all have one offset, so that the wall clock runs with them.
+    #[must_use]
+    pub fn is_fixed_from(&self, utc_ms: i64) -> bool {
+        self.fixed_ms.is_some() && (utc_ms >= FIXED_SINCE_MS || self.zone == chrono_tz::Tz::UTC)
+    }
+
     /// Wall-clock milliseconds of an instant: the number a local clock would show, read as UTC.
     #[must_use]
     pub fn wall_ms(&self, utc_ms: i64) -> i64 {

@@ -135,6 +135,13 @@ impl Windows {
         floor(self.wall(utc_ms), self.slice, self.offset)
     }
 
+    /// The instants of a slice, first and after the last, where the wall clock runs with them throughout.
+    #[must_use]
+    pub fn instants_of(&self, slice_start: i64) -> Option<(i64, i64)> {
+        let first = self.instant(slice_start);
+        self.zone.is_none_or(|zone| zone.is_fixed_from(first)).then(|| (first, first + self.slice))
+    }
+
     /// Start of the longest `CUMULATE` window around a slice.
     #[must_use]
     pub fn base(&self, slice_start: i64) -> i64 {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::compute::{FilterBuilder, FilterPredicate, concat_batches, filter_record_batch};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use arrow::array::AsArray as _;
+use arrow::array::{ArrayRef, AsArray as _};
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -52,6 +53,21 @@ impl Runner {
         }
     }
 
+    /// The result of the plan over `rows`, which other plans are run over too: what they have in common
+    /// is done once. `shared` is of these rows.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub fn run_shared(&self, rows: &RecordBatch, shared: &mut Shared) -> Result<RecordBatch> {
+        match self.steps.as_deref() {
+            Some([Step::Filter { predicate, keep }, rest @ ..]) => {
+                let first = shared.filtered(rows, predicate, keep.as_deref())?;
+                rest.iter().try_fold(first, apply)
+            }
+            _ => self.run(rows.clone()),
+        }
+    }
+
     /// The result of a join's plan over the rows of both sides.
     ///
     /// # Errors
@@ -80,6 +96,82 @@ impl Runner {
     }
 }
 
+/// What plans over the same rows have in common: views over one scope have one condition.
+#[derive(Default)]
+pub struct Shared {
+    filters: Vec<SharedFilter>,
+}
+
+struct SharedFilter {
+    predicate: Arc<dyn PhysicalExpr>,
+    /// The rows it keeps; `None` for all.
+    keeps: Option<FilterPredicate>,
+    /// Columns that have been filtered, by their number.
+    columns: Vec<Option<ArrayRef>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("filters", &self.filters.len()).finish()
+    }
+}
+
+impl Shared {
+    fn filtered(
+        &mut self,
+        rows: &RecordBatch,
+        predicate: &Arc<dyn PhysicalExpr>,
+        keep: Option<&[usize]>,
+    ) -> Result<RecordBatch> {
+        let at = match self.filters.iter().position(|filter| filter.predicate.eq(predicate)) {
+            Some(at) => at,
+            None => {
+                self.filters.push(SharedFilter::new(rows, predicate)?);
+                self.filters.len() - 1
+            }
+        };
+        let filter = &mut self.filters[at];
+        let schema = match keep {
+            Some(keep) => Arc::new(rows.schema().project(keep)?),
+            None => rows.schema(),
+        };
+        let all: Vec<usize>;
+        let keep = match keep {
+            Some(keep) => keep,
+            None => {
+                all = (0..rows.num_columns()).collect();
+                &all
+            }
+        };
+        let count = filter.keeps.as_ref().map_or(rows.num_rows(), FilterPredicate::count);
+        let columns = keep.iter().map(|at| filter.column(rows, *at)).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
+        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+    }
+}
+
+impl SharedFilter {
+    fn new(rows: &RecordBatch, predicate: &Arc<dyn PhysicalExpr>) -> Result<Self> {
+        let mask = predicate.evaluate(rows)?.into_array(rows.num_rows())?;
+        let mask = mask.as_boolean();
+        let keeps_all = mask.true_count() == rows.num_rows();
+        let keeps = (!keeps_all).then(|| FilterBuilder::new(mask).optimize().build());
+        Ok(Self { predicate: Arc::clone(predicate), keeps, columns: vec![None; rows.num_columns()] })
+    }
+
+    fn column(&mut self, rows: &RecordBatch, at: usize) -> Result<ArrayRef> {
+        if let Some(column) = &self.columns[at] {
+            return Ok(Arc::clone(column));
+        }
+        let column = match &self.keeps {
+            Some(keeps) => keeps.filter(rows.column(at))?,
+            None => Arc::clone(rows.column(at)),
+        };
+        self.columns[at] = Some(Arc::clone(&column));
+        Ok(column)
+    }
+}
+
 /// Pushes the plan's steps from the slot up; false when it has another kind of node.
 fn plain_steps(plan: &Arc<dyn ExecutionPlan>, steps: &mut Vec<Step>) -> bool {
     if plan.is::<SlotExec>() {
@@ -89,6 +181,10 @@ fn plain_steps(plan: &Arc<dyn ExecutionPlan>, steps: &mut Vec<Step>) -> bool {
     let [input] = children.as_slice() else { return false };
     if !plain_steps(input, steps) {
         return false;
+    }
+    if plan.is::<CooperativeExec>() {
+        // It only lets other tasks have their turn, and there are none.
+        return true;
     }
     if let Some(filter) = plan.downcast_ref::<FilterExec>() {
         let keep = filter.projection().as_ref().map(|keep| keep.to_vec());

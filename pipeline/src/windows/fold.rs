@@ -18,7 +18,7 @@ use hashbrown::HashMap;
 
 use super::aggregate::{Accumulators, CallInputs};
 use super::assign::{Placement, SliceKey, Window, Windows};
-use super::below::Runner;
+use super::below::{Runner, Shared};
 use super::session::{SessionList, Sessions};
 use crate::sql::plan::{AggregatePlan, Shape, ViewPlan};
 use crate::sql::window_function::WindowKind;
@@ -205,8 +205,21 @@ impl ViewFold {
     /// # Errors
     /// When an expression of the view fails on a row.
     pub fn fold(&mut self, accepted: Accepted<'_>, late: &mut dyn FnMut(LateRow)) -> Result<()> {
+        self.fold_shared(accepted, &mut Shared::default(), late)
+    }
+
+    /// As [`ViewFold::fold`], beside other views over the same batch.
+    ///
+    /// # Errors
+    /// As [`ViewFold::fold`].
+    pub fn fold_shared(
+        &mut self,
+        accepted: Accepted<'_>,
+        shared: &mut Shared,
+        late: &mut dyn FnMut(LateRow),
+    ) -> Result<()> {
         let offered = accepted.batch.num_rows();
-        let rows = in_row_order(self.below.run(accepted.batch.clone())?)?;
+        let rows = in_row_order(self.below.run_shared(accepted.batch, shared)?)?;
         let numbers = rows.column(0).as_primitive::<UInt32Type>().clone();
         let distinct = distinct_ascending(numbers.values());
         let placed = self.place(&rows, numbers.values(), accepted, late)?;
@@ -387,20 +400,29 @@ impl Placed {
     }
 }
 
-/// The slice a placement was last asked for, and the first end at which it could be late.
-type PlacementCache = Option<(i64, i64)>;
+/// The slice a placement was last asked for.
+#[derive(Debug, Clone, Copy)]
+struct Cached {
+    start: i64,
+    /// The first end at which it could be late.
+    first_end: i64,
+    /// The instants that lie in it for sure, first and after the last.
+    instants: (i64, i64),
+}
 
-fn place_cached(windows: &Windows, time: i64, watermark: i64, cache: &mut PlacementCache) -> Placement {
-    let start = windows.slice_start(time);
-    if let Some((cached, first_end)) = *cache
-        && cached == start
-        && first_end - 1 > watermark
-    {
-        return Placement::In { slice: SliceKey::on_time(start), missed: None };
+fn place_cached(windows: &Windows, time: i64, watermark: i64, cache: &mut Option<Cached>) -> Placement {
+    let of_cached = |cached: &Cached| {
+        let is_in = (cached.instants.0..cached.instants.1).contains(&time) || windows.slice_start(time) == cached.start;
+        is_in && cached.first_end - 1 > watermark
+    };
+    if let Some(cached) = cache.filter(of_cached) {
+        return Placement::In { slice: SliceKey::on_time(cached.start), missed: None };
     }
     let placement = windows.place(time, watermark);
     if !matches!(placement, Placement::Nowhere) {
-        *cache = Some((start, windows.first_end(start)));
+        let start = windows.slice_start(time);
+        let instants = windows.instants_of(start).unwrap_or((0, 0));
+        *cache = Some(Cached { start, first_end: windows.first_end(start), instants });
     }
     placement
 }

@@ -19,6 +19,7 @@ use super::drain::{BranchDrain, LateRecord, ViewDrain};
 use super::intake::Read;
 use crate::model::{Offset, Space};
 use crate::state::{SavedFold, SavedPartition, Since};
+use crate::windows::below::Shared;
 use crate::windows::fold::Accepted;
 use crate::windows::{Drained, LateRow, ViewCounts, ViewFold};
 
@@ -193,13 +194,15 @@ impl Branch {
             watermarks: &rows.watermarks,
             arrivals: &rows.arrivals,
         };
+        let mut shared = Shared::default();
         for view in &mut self.views {
             let Some(fold) = &mut view.fold else { continue };
             if let Some(since) = &mut view.since {
                 since.time = since.time.or(rows.whole_from);
             }
             let (key, late) = (&view.key, &mut self.late);
-            let outcome = fold.fold(accepted, &mut |missed| late.push(late_record(key, missed, rows, read)));
+            let mut missed = |missed| late.push(late_record(key, missed, rows, read));
+            let outcome = fold.fold_shared(accepted, &mut shared, &mut missed);
             view.counts = fold.counts();
             view.foreign += read.foreign(self.space, &rows.origins);
             if let Err(error) = outcome {
