@@ -23,9 +23,10 @@ accounting:
 check:
 	@scripts/check.sh
 
-# Orders per second of the engine over real orders, and through Kafka where one can be had.
+# What the engine costs, one table: stages, views beside DataFusion, checkpoints, a drain of Kafka beside a
+# bare consumer, event to frame, restart, memory. OPTIONS="--quick", "--only drain --rounds 5"
 bench:
-	@scripts/bench.sh
+	@scripts/bench.sh $(OPTIONS)
 
 # A picture of the wall as the demo shows it. SHOT=FILE
 screenshot:

@@ -1,14 +1,17 @@
 #!/bin/bash
-# Orders per second of the engine: decode, admit, fold and publish, one partition of JSON lines from
-# disk, the day's total by the second beside a total by category; the best of three runs. Then what
-# dedup keys cost.
+# What the engine costs on this machine, one table: stages, views beside DataFusion, checkpoints, a drain
+# of Kafka beside a bare consumer, event to frame, restart, memory. Options are those of `tidemark bench`
+# (--quick, --only drain, --topic-records N, --rounds N …). What needs Kafka is left out where none can be
+# had; KAFKA_BOOTSTRAP names one that runs.
 set -eu
 . "$(dirname "$0")/environment.sh"
 "$root/scripts/setup.sh"
 build_page
 build_binary
-python3 "$root/tests/bench.py" "$@"
 
-# Bytes and seconds a million dedup keys, in memory and on disk.
-cargo test --release --workspace --locked --lib -- --ignored --nocapture --test-threads 1 measure_dedup_keys \
-    | grep '^dedup '
+kafka=()
+if found=$("$root/tests/kafka/broker.sh" start); then
+    eval "$found"
+    kafka=(--bootstrap "$bootstrap")
+fi
+"$TIDEMARK" bench --sql-dir "$root/sql" "${kafka[@]}" "$@"

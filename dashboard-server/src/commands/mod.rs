@@ -1,5 +1,6 @@
 //! The command line: one file a command, each with its arguments and its `run`.
 
+pub mod bench;
 pub mod close_day;
 pub mod demo;
 pub mod dead_letters;
@@ -59,6 +60,9 @@ pub enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Ask a running server one query
     Sql(sql::SqlArgs),
+    /// Measure the engine on this machine; `make bench` runs it
+    #[command(hide = true)]
+    Bench(bench::BenchArgs),
 }
 
 /// Options of every command that reads the configuration.
@@ -175,6 +179,7 @@ pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::CloseDay(args) => close_day::run(args),
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Sql(args) => sql::run(args),
+        Command::Bench(args) => bench::run(args),
     }
 }
 
