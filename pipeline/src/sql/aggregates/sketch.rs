@@ -1,7 +1,7 @@
 //! A quantile sketch of fixed buckets (DDSketch): which bucket a value falls into depends on the value
 //! alone, so neither order nor batches change it, and merging adds counts.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use sketches_ddsketch::Config;
@@ -16,9 +16,43 @@ const BINS_MAX: u32 = 2_048;
 /// Counts by bucket. Amounts from 0.01 to 100 million fall into about 1,150 buckets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sketch {
-    negative: BTreeMap<i32, u64>,
+    negative: Counts,
     zero: u64,
-    positive: BTreeMap<i32, u64>,
+    positive: Counts,
+}
+
+/// Buckets with their counts, in the order of the buckets: a publish reads and merges thousands of them.
+type Counts = Vec<(i32, u64)>;
+
+fn count(counts: &mut Counts, bucket: i32) {
+    match counts.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+        Ok(at) => counts[at].1 += 1,
+        Err(at) => counts.insert(at, (bucket, 1)),
+    }
+}
+
+fn merged(own: &[(i32, u64)], theirs: &[(i32, u64)]) -> Counts {
+    let (mut own, mut theirs) = (own, theirs);
+    let mut all = Vec::with_capacity(own.len().max(theirs.len()));
+    while let ([first, own_rest @ ..], [second, their_rest @ ..]) = (own, theirs) {
+        match first.0.cmp(&second.0) {
+            Ordering::Less => {
+                all.push(*first);
+                own = own_rest;
+            }
+            Ordering::Greater => {
+                all.push(*second);
+                theirs = their_rest;
+            }
+            Ordering::Equal => {
+                all.push((first.0, first.1 + second.1));
+                (own, theirs) = (own_rest, their_rest);
+            }
+        }
+    }
+    all.extend_from_slice(own);
+    all.extend_from_slice(theirs);
+    all
 }
 
 static BUCKETS: LazyLock<Config> =
@@ -44,11 +78,11 @@ impl Sketch {
     /// Adds one value; not-a-number counts as larger than all.
     pub fn add(&mut self, value: f64) {
         if value.is_nan() {
-            *self.positive.entry(i32::MAX).or_insert(0) += 1;
+            count(&mut self.positive, i32::MAX);
         } else if value > SMALLEST {
-            *self.positive.entry(bucket(value)).or_insert(0) += 1;
+            count(&mut self.positive, bucket(value));
         } else if value < -SMALLEST {
-            *self.negative.entry(bucket(-value)).or_insert(0) += 1;
+            count(&mut self.negative, bucket(-value));
         } else {
             self.zero += 1;
         }
@@ -57,18 +91,13 @@ impl Sketch {
     /// Adds the counts of another.
     pub fn merge(&mut self, other: &Self) {
         self.zero += other.zero;
-        for (own, theirs) in
-            [(&mut self.negative, &other.negative), (&mut self.positive, &other.positive)]
-        {
-            for (bucket, count) in theirs {
-                *own.entry(*bucket).or_insert(0) += count;
-            }
-        }
+        self.negative = merged(&self.negative, &other.negative);
+        self.positive = merged(&self.positive, &other.positive);
     }
 
     /// Number of values.
     pub fn count(&self) -> u64 {
-        self.zero + self.negative.values().chain(self.positive.values()).sum::<u64>()
+        self.zero + self.negative.iter().chain(&self.positive).map(|(_, count)| count).sum::<u64>()
     }
 
     /// The value below which the share `rank` (0 to 1) of all values lies; `None` when there are none.
@@ -123,9 +152,10 @@ impl Sketch {
             let (bucket, count) = pair.split_at_checked(4)?;
             let bucket = i32::from_le_bytes(bucket.try_into().ok()?);
             let side = if nth < negatives { &mut sketch.negative } else { &mut sketch.positive };
-            side.insert(bucket, u64::from_le_bytes(count.try_into().ok()?));
+            side.push((bucket, u64::from_le_bytes(count.try_into().ok()?)));
         }
-        Some(sketch)
+        let is_in_order = |counts: &Counts| counts.is_sorted_by(|left, right| left.0 < right.0);
+        (is_in_order(&sketch.negative) && is_in_order(&sketch.positive)).then_some(sketch)
     }
 }
 
