@@ -51,7 +51,7 @@ fn entries(from: usize, count: usize) -> Vec<KeyEntry> {
     let entry = |at: usize| {
         let at = i64::try_from(at).unwrap_or(i64::MAX);
         let key = u128::from(at.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
-        KeyEntry { key, at: Sighting { event_time: at / 1_000, offset: at }, came_again: false }
+        KeyEntry { key, at: Sighting { event_time: at / 1_000, offset: at } }
     };
     (from..from + count).map(entry).collect()
 }

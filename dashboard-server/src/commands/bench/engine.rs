@@ -106,7 +106,7 @@ fn engine(view: &ViewToRun, zone: Zone, batches: &[Batch]) -> anyhow::Result<usi
         if at % BATCHES_A_DRAIN == 0 || is_last {
             let watermark = rows.watermarks.last().copied().unwrap_or(i64::MIN);
             state.absorb(0, fold.drain(watermark)?)?;
-            let progress = Progress { watermark, settled: watermark, as_of: rows.as_of, ended: is_last };
+            let progress = Progress { watermark, settled: watermark, as_of: rows.as_of, partitions: 1, ended: is_last };
             let firing = state.fire(progress)?;
             shown = firing.fired.iter().map(|fired| fired.rows.num_rows()).sum();
         }
