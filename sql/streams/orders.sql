@@ -2,6 +2,7 @@
 --
 -- event_type is one of placed, paid, deposit, balance, cancelled, refunded. amount is the amount of
 -- that event in currency, positive for refunds too; a cancellation may carry no more than the order's id.
+-- seller_city is where the goods come from; country that of the buyer, ISO 3166-1, none at home.
 -- source is the shop system, till or platform that sent it, source_seq that source's own number of it. arrival
 -- is the log's timestamp, lag_ms the way from the event to there.
 CREATE TABLE orders (
@@ -18,6 +19,8 @@ CREATE TABLE orders (
   platform STRING,
   amount DECIMAL(18, 2),
   currency STRING,
+  seller_city STRING,
+  country STRING,
   source STRING,
   source_seq BIGINT,
   arrival TIMESTAMP(3) METADATA FROM 'timestamp',

@@ -7,7 +7,7 @@
 -- levels fall by the second, and minutes after it; step_seconds says which it was.
 CREATE MATERIALIZED VIEW milestones
 WITH ('result.retention' = '31 d') AS
-SELECT window_start, window_end, level,
+SELECT window_start, window_end, level, curve,
   MIN(CASE WHEN running >= level THEN step_end END) AS passed_at,
   MIN(CASE WHEN running >= level THEN step_seconds END) AS step_seconds
 FROM (
@@ -35,4 +35,4 @@ FROM (
   )
 )
 CROSS JOIN milestone_levels
-GROUP BY window_start, window_end, level;
+GROUP BY window_start, window_end, level, curve;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use tidemark_pipeline::generator::{Generator, GeneratorOptions, Shares, play};
+use tidemark_pipeline::generator::last_year::last_year_points;
+use tidemark_pipeline::generator::{Generator, GeneratorOptions, Records, Service, Services, Shares, play};
 use tidemark_pipeline::results::{Mode, ViewInfo};
 use tidemark_pipeline::source::local_log::LocalLogWriter;
 use tidemark_pipeline::source::pace::{Speed, SystemClock};
@@ -71,6 +72,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     begin_anew(&config.pipeline.data_dir)?;
     // The demo needs no Kafka, whatever the stream says.
     set_for_all(&mut config, "connector", "embedded")?;
+    give_last_year(&mut config, &options(&args)?)?;
     let catalog = serving::load_catalog(&config)?;
     let played = played(&catalog, args.stream.as_deref())?;
     let generator = || {
@@ -82,10 +84,19 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut embedded = Embedded::default();
     let streams = catalog.logs().map(|plan| embedded.add(&config, &plan.definition));
     let streams = streams.collect::<anyhow::Result<_>>()?;
-    let writer = embedded.writer(&played)?;
+    let mut playing: Vec<(Box<dyn Records>, LocalLogWriter)> = vec![(Box::new(generator), embedded.writer(&played)?)];
+    if played == ORDERS {
+        for plan in catalog.logs() {
+            let name = &plan.definition.name;
+            let Some(service) = Service::of_stream(name) else { continue };
+            let services = Services::new(service, options(&args)?).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
+            playing.push((Box::new(services), embedded.writer(name)?));
+        }
+    }
     let input = Input { streams, mode: Mode::Demo, ingest: embedded.ingest() };
     let stop = Arc::new(AtomicBool::new(false));
-    let playing = start_playing(generator, writer, args.speed, Arc::clone(&stop))?;
+    let start = |(records, writer)| start_playing(records, writer, args.speed, Arc::clone(&stop));
+    let playing: Vec<_> = playing.into_iter().map(start).collect::<anyhow::Result<_>>()?;
     let is_quiet = args.config.quiet;
     let served = serving::run(config, catalog, input, |bound, results| {
         serving::print_addresses(bound);
@@ -94,8 +105,10 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         }
     });
     stop.store(true, Ordering::Relaxed);
-    if playing.join().is_err() {
-        bail!("the generator panicked");
+    for thread in playing {
+        if thread.join().is_err() {
+            bail!("the generator panicked");
+        }
     }
     served
 }
@@ -138,6 +151,21 @@ fn refuse_another_schema(
     )
 }
 
+/// Reference table of running totals, which the demo fills with a year it has made up.
+const POINTS: &str = "reference_points";
+
+/// The demo is compared with a generated last year, never with a real one.
+fn give_last_year(config: &mut crate::config::Config, options: &GeneratorOptions) -> anyhow::Result<()> {
+    if !serving::load_catalog(config)?.reference.contains_key(POINTS) {
+        return Ok(());
+    }
+    let file = std::path::absolute(config.pipeline.data_dir.join("last_year.csv"))?;
+    fs::write(&file, last_year_points(options)).with_context(|| format!("cannot write {}", file.display()))?;
+    let table = config.pipeline.streams.entry(POINTS.to_owned()).or_default();
+    table.insert("path".to_owned(), file.display().to_string());
+    Ok(())
+}
+
 /// Every demo begins with an empty folder of its own.
 fn begin_anew(dir: &std::path::Path) -> anyhow::Result<()> {
     if dir.exists() {
@@ -175,7 +203,7 @@ fn options(args: &DemoArgs) -> anyhow::Result<GeneratorOptions> {
 }
 
 fn start_playing(
-    mut generator: Generator,
+    mut generator: Box<dyn Records>,
     mut writer: LocalLogWriter,
     speed: f64,
     stop: Arc<AtomicBool>,
@@ -188,7 +216,7 @@ fn start_playing(
             progress: &Progress::hidden(),
             stop: &stop,
         };
-        if let Err(error) = play(&mut generator, Speed::Times(speed), stage) {
+        if let Err(error) = play(generator.as_mut(), Speed::Times(speed), stage) {
             tracing::error!(%error, "the generator stopped: {error}");
         }
     })?;

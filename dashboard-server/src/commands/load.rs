@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use chrono::NaiveDate;
 use clap::Args;
-use tidemark_pipeline::generator::{Generator, GeneratorOptions, Shares, play};
+use tidemark_pipeline::generator::{Generator, GeneratorOptions, Records, Service, Services, Shares, play};
 use tidemark_pipeline::source::writer::LogWriter;
 use tidemark_pipeline::source::pace::{Speed, SystemClock};
 use tidemark_pipeline::source::parquet_writer::ParquetFileWriter;
@@ -90,27 +90,35 @@ pub struct LoadArgs {
 /// # Errors
 /// When the options do not fit or the destination cannot be written.
 pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
-    let mut generator = Generator::new(options(&args)).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
+    let told_mistakes = |mistakes: Vec<String>| anyhow::anyhow!(mistakes.join("\n"));
+    let orders = Generator::new(options(&args)).map_err(told_mistakes)?;
     let config = args.config.load(&DoorArgs::default())?;
     let catalog = serving::load_catalog(&config)?;
     let plan = serving::chosen_stream(&catalog, args.stream.as_deref())?;
     let speed = destination::speed(args.speed)?;
-    let progress = Progress::new("orders", generator.records_expected(), args.config.quiet);
+    let (mut generator, expected): (Box<dyn Records>, _) = match Service::of_stream(&plan.definition.name) {
+        Some(service) => (Box::new(Services::new(service, options(&args)).map_err(told_mistakes)?), None),
+        None => {
+            let expected = orders.records_expected();
+            (Box::new(orders), expected)
+        }
+    };
+    let progress = Progress::new(&plan.definition.name, expected, args.config.quiet);
     if args.destination.to == Destination::Parquet {
         let path = args.file.context("--to parquet needs --file FILE")?;
         let mut writer = ParquetFileWriter::create(&path, plan.fields())?;
-        let written = write(&mut generator, &mut writer, speed, &progress)?;
+        let written = write(generator.as_mut(), &mut writer, speed, &progress)?;
         writer.finish()?;
         return Ok(told(written, &path.display().to_string(), writer.left_out()));
     }
     let mut writer = destination::open(&args.destination, &config, &plan.definition)?;
-    let written = write(&mut generator, writer.as_mut(), speed, &progress)?;
+    let written = write(generator.as_mut(), writer.as_mut(), speed, &progress)?;
     let origin = writer.origin().to_owned();
     Ok(told(written, &origin, 0))
 }
 
 fn write(
-    generator: &mut Generator,
+    generator: &mut dyn Records,
     writer: &mut dyn LogWriter,
     speed: Speed,
     progress: &Progress,

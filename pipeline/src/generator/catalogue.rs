@@ -86,3 +86,6 @@ pub(super) const PLATFORMS: [(&str, u32); 5] =
 
 /// Platform of the channel `store`.
 pub(super) const OFFLINE: &str = "offline";
+
+/// Platforms whose buyers are abroad.
+pub(super) const ABROAD: [&str; 2] = ["aliexpress", "lazada"];

@@ -57,6 +57,14 @@ pub(super) fn float(number: u64) -> f64 {
     number as f64
 }
 
+/// A number that looks like chance and is another for every other number.
+pub(super) fn mixed(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 /// Choices by weight.
 #[derive(Debug, Clone)]
 pub(super) struct Weights {
@@ -71,6 +79,13 @@ impl Weights {
             end
         };
         Self { ends: weights.into_iter().map(add).collect() }
+    }
+
+    /// The place of the choice that a number stands for: the same number, the same choice.
+    pub(super) fn at(&self, number: u64) -> u16 {
+        let end = self.ends.last().copied().unwrap_or(1).max(1);
+        let drawn = mixed(number) % end;
+        u16::try_from(self.ends.partition_point(|end| *end <= drawn)).unwrap_or(u16::MAX)
     }
 
     /// The place of one choice, drawn by weight.

@@ -113,7 +113,10 @@ impl Encoder {
             return;
         }
         let ahead = if event.flaw == Some(Flaw::YearAhead) { 365 * DAY_MS } else { 0 };
-        let time_ms = event.event_ms + ahead;
+        self.put_instant(out, event.event_ms + ahead);
+    }
+
+    fn put_instant(&mut self, out: &mut Vec<u8>, time_ms: i64) {
         self.set_day(time_ms);
         out.extend_from_slice(self.date.as_bytes());
         let of_day = (time_ms + ZONE_MS).rem_euclid(DAY_MS).cast_unsigned();
@@ -140,12 +143,68 @@ impl Encoder {
     }
 }
 
+/// Writes the fields of an event that is not an order's own.
+pub(super) struct Text<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Text<'a> {
+    /// Begins with the event's id, which its number becomes.
+    pub(super) fn begin(out: &'a mut Vec<u8>, number: u64) -> Self {
+        out.extend_from_slice(b"{\"event_id\":\"");
+        put_hex(out, number);
+        out.push(b'"');
+        Self { out }
+    }
+
+    fn name(&mut self, name: &str) {
+        put_text(self.out, ",\"", name);
+        self.out.extend_from_slice(b"\":");
+    }
+
+    /// A text that needs no escapes; left out where it is empty.
+    pub(super) fn field(&mut self, name: &str, text: &str) {
+        if !text.is_empty() {
+            self.name(name);
+            put_text(self.out, "\"", text);
+            self.out.push(b'"');
+        }
+    }
+
+    /// An instant.
+    pub(super) fn time(&mut self, name: &str, encoder: &mut Encoder, time_ms: i64) {
+        self.name(name);
+        self.out.push(b'"');
+        encoder.put_instant(self.out, time_ms);
+        self.out.push(b'"');
+    }
+
+    /// An amount.
+    pub(super) fn money(&mut self, name: &str, fen: i64) {
+        self.name(name);
+        put_fen(self.out, fen);
+    }
+
+    pub(super) fn end(self) {
+        self.out.push(b'}');
+    }
+}
+
+fn put_fen(out: &mut Vec<u8>, fen: i64) {
+    let fen = fen.unsigned_abs();
+    put_number(out, fen / 100);
+    out.push(b'.');
+    put_digits(out, fen % 100, 2);
+}
+
 fn put_goods(market: &Market, event: &Event, out: &mut Vec<u8>) {
     let order = &event.order;
     out.extend_from_slice(b",\"buyer_id\":\"b");
     put_digits(out, u64::from(order.buyer), 9);
     put_text(out, "\",\"province\":\"", market.province(order));
-    put_text(out, "\",\"city\":\"", market.city(order));
+    if market.country(order).is_none() {
+        put_text(out, "\",\"city\":\"", market.city(order));
+    }
     put_text(out, "\",\"category\":\"", market.category(order));
     put_text(out, "\",\"brand\":\"", market.brand(order));
     put_text(out, "\",\"channel\":\"", market.channel(order));
@@ -154,12 +213,16 @@ fn put_goods(market: &Market, event: &Event, out: &mut Vec<u8>) {
     if event.flaw == Some(Flaw::WordForAmount) {
         out.extend_from_slice(b"\"free\"");
     } else {
-        let fen = event.amount_fen.unsigned_abs();
-        put_number(out, fen / 100);
-        out.push(b'.');
-        put_digits(out, fen % 100, 2);
+        put_fen(out, event.amount_fen);
     }
     out.extend_from_slice(b",\"currency\":\"CNY\"");
+    put_text(out, ",\"seller_city\":\"", market.seller_city(order));
+    out.push(b'"');
+    // Left out where it is the country of the wall, as most senders do.
+    if let Some(country) = market.country(order) {
+        put_text(out, ",\"country\":\"", country);
+        out.push(b'"');
+    }
 }
 
 /// Text that needs no escapes: all of it stands in the generator's own tables.

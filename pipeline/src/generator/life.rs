@@ -1,10 +1,11 @@
 //! The life of orders over the day, and the order in which the log hears of it.
 
 use super::curve::DayCurve;
-use super::dice::{Dice, float, whole};
+use super::dice::{Dice, float, mixed, whole};
 use super::event::{Encoder, Event, Flaw, Kind};
 use super::options::{DAY_SECONDS, GeneratorOptions, Shares};
 use super::order::{Market, Order};
+use super::play::Records;
 use super::schedule::Schedule;
 use crate::model::Header;
 use crate::model::record::SHADOW_HEADER;
@@ -86,6 +87,8 @@ pub struct Generator {
     order_count: u64,
     event_count: u64,
     source_seqs: Vec<u64>,
+    /// Events for those that follow the orders, in place of the log; `None` where none do.
+    followed: Option<Vec<Event>>,
     encoder: Encoder,
     key: Vec<u8>,
     payload: Vec<u8>,
@@ -115,6 +118,7 @@ impl Generator {
             order_count: 0,
             event_count: 0,
             source_seqs: vec![0; market.sources()],
+            followed: None,
             encoder: Encoder::default(),
             key: Vec::new(),
             payload: Vec::new(),
@@ -128,24 +132,25 @@ impl Generator {
         Ok(generator)
     }
 
-    /// Whether shadow orders are among its own.
-    #[must_use]
-    pub fn has_shadow(&self) -> bool {
-        self.options.shares.shadow > 0.0
+    /// From now on events are followed and not sent: each once, as it happens.
+    pub(super) fn follow(&mut self) {
+        self.followed = Some(Vec::new());
     }
 
-    /// Where playing begins, epoch milliseconds. Deposits of the first day's presale are older.
-    #[must_use]
-    pub fn start_ms(&self) -> i64 {
-        self.options.first_midnight_ms() + i64::from(self.options.from_second) * 1_000
+    /// When the next of the followed events happens.
+    pub(super) fn next_followed_ms(&self) -> Option<i64> {
+        self.next_happening_ms()
     }
 
-    /// End of event time, epoch milliseconds; `None` when it never ends. Records may arrive later.
-    #[must_use]
-    pub fn end_ms(&self) -> Option<i64> {
-        let last = i64::from(self.options.days?) - 1;
-        let midnight_ms = self.options.first_midnight_ms() + last * DAY_MS;
-        Some(midnight_ms + i64::from(self.options.to_second) * 1_000)
+    /// The events of the next thing that happens; mostly one.
+    pub(super) fn next_followed(&mut self) -> Vec<Event> {
+        self.happen();
+        self.followed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// What writes orders, and what knows the names in them.
+    pub(super) fn words(&mut self) -> (&mut Encoder, &Market) {
+        (&mut self.encoder, &self.market)
     }
 
     /// About how many records there will be; `None` when it never ends.
@@ -159,31 +164,6 @@ impl Generator {
         let orders = days * float(self.options.orders_a_day);
         let records = orders * an_order * (1.0 + duplicate) / (1.0 - shadow);
         u64::try_from(whole(records)).ok()
-    }
-
-    /// The next record in the order of arrival; `None` at the end of the last day.
-    pub fn next_record(&mut self) -> Option<Generated<'_>> {
-        // An event arrives after it happens, so what arrives before the next event happens is next.
-        while let Some(time_ms) = self.next_happening_ms()
-            && self.arriving.next_ms().is_none_or(|arrival_ms| arrival_ms > time_ms)
-        {
-            self.happen();
-        }
-        let (arrival_ms, event) = self.arriving.pop()?;
-        self.key.clear();
-        self.encoder.write_order_id(&event.order, &mut self.key);
-        self.payload.clear();
-        self.encoder.write(&self.market, &event, &mut self.payload);
-        const SHADOW: &[Header<'static>] = &[(SHADOW_HEADER, b"1")];
-        let record = NewRecord {
-            partition: None,
-            key: Some(&self.key),
-            timestamp_ms: arrival_ms,
-            headers: if event.order.is_shadow { SHADOW } else { &[] },
-            payload: &self.payload,
-        };
-        let space = if event.order.is_shadow { Space::Shadow } else { Space::Live };
-        Some(Generated { event_ms: event.event_ms, record, space })
     }
 
     fn next_happening_ms(&self) -> Option<i64> {
@@ -329,15 +309,23 @@ impl Generator {
         if dice.chance(late) {
             way_ms += 6_000 + dice.wait_ms(60_000.0, 1_200_000);
         }
+        let mut copies = [None; 2];
         if dice.chance(malformed) {
             let place = usize::try_from(dice.below(4)).unwrap_or(0);
             let flaw = Flaw::ALL.get(place).copied();
-            self.arriving.push(event_ms + way_ms, Event { flaw, ..event });
+            copies[0] = Some((event_ms + way_ms, Event { flaw, ..event }));
             way_ms += 200 + dice.wait_ms(400.0, 1_000);
         }
         if dice.chance(duplicate) {
             let again_ms = 200 + dice.wait_ms(4_000.0, 30_000);
-            self.arriving.push(event_ms + way_ms + again_ms, event);
+            copies[1] = Some((event_ms + way_ms + again_ms, event));
+        }
+        if let Some(followed) = &mut self.followed {
+            followed.push(event);
+            return;
+        }
+        for (arrival_ms, copy) in copies.into_iter().flatten() {
+            self.arriving.push(arrival_ms, copy);
         }
         self.arriving.push(event_ms + way_ms, event);
     }
@@ -406,18 +394,50 @@ impl Generator {
     }
 }
 
+impl Records for Generator {
+    fn has_shadow(&self) -> bool {
+        self.options.shares.shadow > 0.0
+    }
+
+    fn start_ms(&self) -> i64 {
+        self.options.first_midnight_ms() + i64::from(self.options.from_second) * 1_000
+    }
+
+    fn end_ms(&self) -> Option<i64> {
+        let last = i64::from(self.options.days?) - 1;
+        let midnight_ms = self.options.first_midnight_ms() + last * DAY_MS;
+        Some(midnight_ms + i64::from(self.options.to_second) * 1_000)
+    }
+
+    fn next_record(&mut self) -> Option<Generated<'_>> {
+        // An event arrives after it happens, so what arrives before the next event happens is next.
+        while let Some(time_ms) = self.next_happening_ms()
+            && self.arriving.next_ms().is_none_or(|arrival_ms| arrival_ms > time_ms)
+        {
+            self.happen();
+        }
+        let (arrival_ms, event) = self.arriving.pop()?;
+        self.key.clear();
+        self.encoder.write_order_id(&event.order, &mut self.key);
+        self.payload.clear();
+        self.encoder.write(&self.market, &event, &mut self.payload);
+        const SHADOW: &[Header<'static>] = &[(SHADOW_HEADER, b"1")];
+        let record = NewRecord {
+            partition: None,
+            key: Some(&self.key),
+            timestamp_ms: arrival_ms,
+            headers: if event.order.is_shadow { SHADOW } else { &[] },
+            payload: &self.payload,
+        };
+        let space = if event.order.is_shadow { Space::Shadow } else { Space::Live };
+        Some(Generated { event_ms: event.event_ms, record, space })
+    }
+}
+
 fn rounded(number: f64) -> u64 {
     whole(number.round()).unsigned_abs()
 }
 
 fn deposit_fen(order: &Order) -> i64 {
     (order.amount_fen * 15 / 100).max(1)
-}
-
-/// A number that looks like chance and is another for every other number.
-fn mixed(number: u64) -> u64 {
-    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

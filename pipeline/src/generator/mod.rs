@@ -13,6 +13,7 @@
 
 pub mod curve;
 pub mod options;
+pub mod last_year;
 pub mod play;
 mod catalogue;
 mod dice;
@@ -21,10 +22,12 @@ mod life;
 mod order;
 mod places;
 mod schedule;
+mod services;
 
 pub use life::{Generated, Generator};
 pub use options::{GeneratorOptions, Shares};
-pub use play::{PlaySummary, play};
+pub use play::{PlaySummary, Records, play};
+pub use services::{Service, Services};
 
 #[cfg(test)]
 mod tests;

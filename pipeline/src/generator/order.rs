@@ -1,10 +1,10 @@
 //! One order and everything about it that does not change.
 
 use super::catalogue::{
-    self, BASKET_MEAN_YUAN, BRANDS_A_CATEGORY, CATEGORIES, CHANNELS, OFFLINE, PLATFORMS,
+    self, ABROAD, BASKET_MEAN_YUAN, BRANDS_A_CATEGORY, CATEGORIES, CHANNELS, OFFLINE, PLATFORMS,
 };
 use super::dice::{Dice, Weights, float, whole};
-use super::places::PROVINCES;
+use super::places::{COUNTRIES, ELSEWHERE, PROVINCES, SELLERS};
 
 /// How far baskets spread around their category's mean.
 const BASKET_SIGMA: f64 = 0.8;
@@ -38,6 +38,8 @@ pub(super) struct Market {
     brands: Weights,
     channels: Weights,
     platforms: Weights,
+    countries: Weights,
+    sellers: Weights,
     brand_names: Vec<String>,
     source_names: Vec<String>,
     source_starts: Vec<u16>,
@@ -58,6 +60,8 @@ impl Market {
             brands: Weights::new((1..).take(BRANDS_A_CATEGORY).map(|rank: u32| 720_720 / rank)),
             channels: Weights::new(CHANNELS.iter().map(|one| one.1)),
             platforms: Weights::new(PLATFORMS.iter().map(|one| one.1)),
+            countries: Weights::new(COUNTRIES.iter().map(|one| one.1)),
+            sellers: Weights::new(SELLERS.iter().map(|one| one.1)),
             brand_names: (0..CATEGORIES.len()).flat_map(catalogue::brands).collect(),
             source_names,
             source_starts,
@@ -99,7 +103,23 @@ impl Market {
     }
 
     pub(super) fn province(&self, order: &Order) -> &'static str {
+        if self.country(order).is_some() {
+            return ELSEWHERE;
+        }
         PROVINCES.get(usize::from(order.province)).map_or("", |one| one.0)
+    }
+
+    /// Country of the buyer; `None` at home. It follows from the order's number, not from the dice.
+    pub(super) fn country(&self, order: &Order) -> Option<&'static str> {
+        if !ABROAD.contains(&self.platform(order)) {
+            return None;
+        }
+        COUNTRIES.get(usize::from(self.countries.at(order.number))).map(|one| one.0)
+    }
+
+    /// City the goods come from.
+    pub(super) fn seller_city(&self, order: &Order) -> &'static str {
+        SELLERS.get(usize::from(self.sellers.at(order.number / 7))).map_or("", |one| one.0)
     }
 
     pub(super) fn city(&self, order: &Order) -> &'static str {

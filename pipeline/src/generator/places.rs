@@ -40,3 +40,52 @@ pub(super) const PROVINCES: [Province; 34] = [
     ("西藏", 15, &["拉萨", "日喀则", "林芝"]),
     ("澳门", 10, &["澳门半岛", "氹仔"]),
 ];
+
+/// What stands for the province of a buyer abroad.
+pub(super) const ELSEWHERE: &str = "海外";
+
+/// Countries of buyers abroad, ISO 3166-1, with weights.
+pub(super) const COUNTRIES: [(&str, u32); 24] = [
+    ("RU", 170),
+    ("US", 120),
+    ("ES", 90),
+    ("FR", 80),
+    ("BR", 75),
+    ("MY", 70),
+    ("TH", 60),
+    ("PH", 55),
+    ("SG", 45),
+    ("VN", 45),
+    ("ID", 45),
+    ("KR", 40),
+    ("JP", 35),
+    ("GB", 35),
+    ("DE", 30),
+    ("IT", 25),
+    ("PL", 25),
+    ("AU", 22),
+    ("SA", 20),
+    ("CA", 18),
+    ("MX", 15),
+    ("CL", 12),
+    ("ZA", 8),
+    ("KZ", 8),
+];
+
+/// Cities that goods come from, with weights.
+pub(super) const SELLERS: [(&str, u32); 14] = [
+    ("杭州", 210),
+    ("广州", 180),
+    ("金华", 140),
+    ("深圳", 120),
+    ("泉州", 90),
+    ("苏州", 70),
+    ("佛山", 60),
+    ("温州", 50),
+    ("宁波", 45),
+    ("成都", 40),
+    ("青岛", 35),
+    ("武汉", 30),
+    ("郑州", 30),
+    ("保定", 25),
+];

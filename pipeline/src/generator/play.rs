@@ -1,6 +1,6 @@
 //! Writes a generated day to a log: in time, or as fast as it goes.
 
-use super::life::Generator;
+use super::life::Generated;
 use crate::model::{EventTime, PartitionId, Space};
 use crate::source::SourceError;
 use crate::source::pace::Speed;
@@ -12,6 +12,21 @@ const IDLE_LAG_MS: i64 = 5_000;
 
 /// Simulated time between looks for silent partitions when nothing paces them.
 const IDLE_CHECK_MS: i64 = 60_000;
+
+/// Generated records in the order in which they arrive.
+pub trait Records: Send {
+    /// Whether shadow records are among its own.
+    fn has_shadow(&self) -> bool;
+
+    /// Where playing begins, epoch milliseconds; the first records may be older.
+    fn start_ms(&self) -> i64;
+
+    /// End of event time, epoch milliseconds; `None` when it never ends.
+    fn end_ms(&self) -> Option<i64>;
+
+    /// The next record; `None` at the end of the last day.
+    fn next_record(&mut self) -> Option<Generated<'_>>;
+}
 
 /// What playing did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +47,7 @@ pub struct PlaySummary {
 /// # Errors
 /// When the log cannot be written to.
 pub fn play(
-    generator: &mut Generator,
+    generator: &mut dyn Records,
     speed: Speed,
     stage: Stage<'_>,
 ) -> Result<PlaySummary, SourceError> {

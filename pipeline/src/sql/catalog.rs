@@ -169,7 +169,8 @@ impl Catalog {
             let message = "no stream is declared; put a CREATE TABLE … WITH ('connector' = …) into streams/";
             errors.push(SqlError::of_file(dir, message));
         }
-        for name in overrides.keys().filter(|name| !catalog.streams.contains_key(*name)) {
+        let is_known = |name: &str| catalog.streams.contains_key(name) || catalog.reference.contains_key(name);
+        for name in overrides.keys().filter(|name| !is_known(name)) {
             let message = format!("the config has [streams.{name}], but no file declares that stream");
             errors.push(SqlError::of_file(&dir.join("streams"), message));
         }
@@ -208,7 +209,9 @@ impl Catalog {
                 self.add_stream(statement, table, zone, overrides).map(drop)
             }
             (StatementKind::CreateTable(table), "reference") => {
-                self.add_reference(statement, table, read_rows)
+                let none = Options::new();
+                let overrides = overrides.get(&table.name).unwrap_or(&none);
+                self.add_reference(statement, table, overrides, read_rows)
             }
             (StatementKind::CreateView(view), "scopes") if !view.materialized => {
                 let scope = scope_of(statement, view).map_err(|error| vec![error])?;
@@ -292,10 +295,11 @@ impl Catalog {
         &mut self,
         statement: &Statement,
         table: &TableStatement,
+        overrides: &Options,
         read_rows: ReadRows<'_>,
     ) -> Result<(), Vec<SqlError>> {
         self.refuse_second(statement, &table.name)?;
-        let definition = StreamDefinition::read(statement, table, Zone::UTC, &Options::new())?;
+        let definition = StreamDefinition::read(statement, table, Zone::UTC, overrides)?;
         let rows = read_rows(&StreamPlan::new(&self.context.state(), definition)?)?;
         let wrong = |error: datafusion::common::DataFusionError| {
             vec![SqlError::at(&statement.file, statement.place, message_of(&error))]

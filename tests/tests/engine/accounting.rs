@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
 use tidemark_pipeline::ledger::LedgerKind;
-use tidemark_pipeline::generator::{Generator, GeneratorOptions, Shares};
+use tidemark_pipeline::generator::{Generator, GeneratorOptions, Records as _, Shares};
 use tidemark_pipeline::model::record::WATERMARK_HEADER;
 use tidemark_pipeline::model::{Header, Record};
 use tidemark_pipeline::results::Cut;

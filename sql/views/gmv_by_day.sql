@@ -1,0 +1,8 @@
+-- title.zh: 每日成交额
+-- title.en: GMV by day
+-- unit: CNY
+CREATE MATERIALIZED VIEW gmv_by_day
+WITH ('result.retention' = '31 d') AS
+SELECT window_start, window_end, SUM(gmv) AS gmv, COUNT(*) AS orders
+FROM TABLE(TUMBLE(TABLE paid, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+GROUP BY window_start, window_end;

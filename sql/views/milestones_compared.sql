@@ -1,0 +1,27 @@
+-- title.zh: 里程碑（对比去年）
+-- title.en: Milestones, with last year's times
+-- unit: CNY
+--
+-- last_year_seconds is when last year's curve was at the level, in seconds after midnight: the end of the piece in
+-- which it got there; empty where it never did or no curve has this scope and window. The whole day of a curve is a
+-- level, with a name, only where the curve may be compared with.
+CREATE MATERIALIZED VIEW milestones_compared AS
+SELECT
+  mine.window_start,
+  mine.window_end,
+  mine.level,
+  MAX('超' || whole.label_zh || '全天') AS label_zh,
+  MAX('Whole day, ' || whole.label_en) AS label_en,
+  MIN(mine.passed_at) AS passed_at,
+  MIN(mine.step_seconds) AS step_seconds,
+  MIN(CASE WHEN mine.curve IS NULL THEN theirs.last_year_seconds END) AS last_year_seconds
+FROM milestones AS mine
+LEFT JOIN (
+  SELECT levels.level, MIN(piece.next_second) AS last_year_seconds
+  FROM milestone_levels AS levels
+  JOIN reference_segments AS piece ON piece.total < levels.level AND piece.next_total >= levels.level
+  GROUP BY levels.level
+) AS theirs ON theirs.level = mine.level
+LEFT JOIN (SELECT DISTINCT curve, label_zh, label_en FROM reference_segments) AS whole ON whole.curve = mine.curve
+WHERE mine.curve IS NULL OR whole.curve IS NOT NULL
+GROUP BY mine.window_start, mine.window_end, mine.level;

@@ -1,0 +1,51 @@
+-- title.zh: 与去年同时刻比较
+-- title.en: Against last year at the same time of its campaign
+-- unit: CNY
+--
+-- One row for the day. last_year is the curve at as many seconds after midnight, in the same scope over the same
+-- window; where there is no such curve the comparison is refused: growth and forecast are empty and the label says so.
+-- The forecast is today's total and what last year still had to come, scaled by today's growth; its band is 15 % of
+-- what is still to come. It is a forecast and no figure.
+CREATE MATERIALIZED VIEW year_on_year AS
+SELECT
+  window_start,
+  MAX(gmv) AS gmv,
+  MAX(last_year) AS last_year,
+  CAST(MAX(ratio) - 1 AS DECIMAL(9, 4)) AS growth,
+  MAX(day_total) AS last_year_day,
+  CAST(MAX(day_total * (1 + target_growth)) AS DECIMAL(24, 2)) AS target,
+  CAST(MAX(gmv + still) AS DECIMAL(24, 2)) AS forecast,
+  CAST(MAX(gmv + still * 0.85) AS DECIMAL(24, 2)) AS forecast_low,
+  CAST(MAX(gmv + still * 1.15) AS DECIMAL(24, 2)) AS forecast_high,
+  COALESCE(MAX(basis), 'none') AS basis,
+  COALESCE(MAX(label_zh), '无同口径同时段的去年曲线') AS label_zh,
+  COALESCE(MAX(label_en), 'no curve of last year in this scope') AS label_en
+FROM (
+  SELECT *, (day_total - last_year) * ratio AS still
+  FROM (
+    SELECT *, CAST(gmv / NULLIF(last_year, 0) AS DECIMAL(12, 6)) AS ratio
+    FROM (
+      SELECT
+        today.window_start,
+        CAST(today.gmv AS DECIMAL(24, 2)) AS gmv,
+        CAST(
+          piece.total + (piece.next_total - piece.total) * (today.seconds - piece.`second`)
+            / (piece.next_second - piece.`second`)
+          AS DECIMAL(24, 2)
+        ) AS last_year,
+        piece.day_total,
+        piece.target_growth,
+        piece.basis,
+        piece.label_zh,
+        piece.label_en
+      FROM (
+        SELECT window_start, gmv, (CAST(window_end AS BIGINT) - CAST(window_start AS BIGINT)) / 1000 AS seconds
+        FROM gmv_day
+        WHERE window_end = (SELECT MAX(window_end) FROM gmv_day)
+      ) AS today
+      LEFT JOIN reference_segments AS piece
+        ON piece.`second` < today.seconds AND today.seconds <= piece.next_second
+    )
+  )
+)
+GROUP BY window_start;
