@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::Result;
+use datafusion::common::{Result, internal_err};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
 use datafusion::execution::TaskContext;
@@ -69,8 +69,16 @@ fn has_slot(plan: &LogicalPlan) -> bool {
 fn rows_of(state: &SessionState, plan: &LogicalPlan) -> Result<RecordBatch> {
     let physical = slot::physical(state, plan)?.plan;
     let schema = physical.schema();
-    let batches = futures::executor::block_on(collect(physical, Arc::<TaskContext>::default()))?;
+    let batches = run_apart(collect(physical, Arc::<TaskContext>::default()))?;
     Ok(concat_batches(&schema, &batches)?)
+}
+
+/// Runs to its end on a thread and a runtime of its own: parts of a plan, such as the sides of a UNION, run as tasks,
+/// and a folder may be read from within a runtime or without one.
+fn run_apart<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join())
+        .unwrap_or_else(|_| internal_err!("a query over reference tables panicked"))
 }
 
 /// Adds rows in an order of their own, so that only what they say counts.
