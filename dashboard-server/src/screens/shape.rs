@@ -82,6 +82,7 @@ pub(super) const SCREEN: Shape = &[
     may("rising", Of::Choice(&["locale", "red", "blue"])),
     must("footer", Of::Table(FOOTER)),
     may("scene", Of::List(SCENE, 9)),
+    may("campaign", Of::Table(CALENDAR)),
 ];
 
 const TIME_ZONE: Shape = &[must("offset-minutes", Of::Number(-840, 840)), must("label", Of::Words)];
@@ -103,7 +104,7 @@ pub(super) const PANEL: Shape = &[
 
 const VALUE: Shape = &[
     must("column", Of::Column(Needs::Figure)),
-    must("unit", Of::Choice(&["money", "count"])),
+    must("unit", Of::Choice(&["money", "count", "percent", "milliseconds"])),
     may("style", Of::Choice(&["compact", "plain"])),
     may("label", Of::Words),
 ];
@@ -114,6 +115,31 @@ const FIGURE: Shape = &[
     may("pick", Of::Choice(&["newest", "complete"])),
     may("spark", Of::Flag),
     may("change", Of::Flag),
+];
+/// The same figure last year, at the same time of its campaign, from a view with one row.
+const AGAINST: Shape = &[
+    must("view", Of::View),
+    must("growth", Of::Column(Needs::Figure)),
+    must("label-zh", Of::Column(Needs::Any)),
+    must("label-en", Of::Column(Needs::Any)),
+    may("target", Of::Column(Needs::Figure)),
+    may("forecast", Of::Column(Needs::Figure)),
+    may("forecast-low", Of::Column(Needs::Figure)),
+    may("forecast-high", Of::Column(Needs::Figure)),
+];
+const CURVE: Shape = &[
+    must("view", Of::View),
+    must("value", Of::Table(VALUE)),
+    must("label-zh", Of::Column(Needs::Any)),
+    must("label-en", Of::Column(Needs::Any)),
+    may("target", Of::Column(Needs::Figure)),
+];
+const CALENDAR: Shape = &[
+    must("view", Of::View),
+    must("starts", Of::Column(Needs::Time)),
+    must("ends", Of::Column(Needs::Time)),
+    must("title-zh", Of::Column(Needs::Any)),
+    must("title-en", Of::Column(Needs::Any)),
 ];
 const COUNT: Shape = &[must("column", Of::Column(Needs::Figure)), must("label", Of::Words)];
 const SINGLE: Shape = &[must("view", Of::View), must("value", Of::Table(VALUE))];
@@ -158,9 +184,9 @@ const NAMED: Shape = &[
 
 /// Kinds of panels, in the order of the README, with the keys each has beside [`PANEL`].
 pub(super) const KINDS: &[(&str, &[Shape])] = &[
-    ("odometer", &[SINGLE, &[may("notes", Of::List(FIGURE, 6)), may("speed", Of::Words)]]),
+    ("odometer", &[SINGLE, &[may("notes", Of::List(FIGURE, 6)), may("speed", Of::Words), may("against", Of::Table(AGAINST))]]),
     ("kpi", &[&[must("figures", Of::List(FIGURE, 8))]]),
-    ("trend", &[SINGLE, &[may("scale", Of::Choice(&["linear", "root"]))]]),
+    ("trend", &[SINGLE, &[may("scale", Of::Choice(&["linear", "root"])), may("reference", Of::Table(CURVE))]]),
     ("rank", &[NAMED, &[may("share", Of::Flag)]]),
     ("share", &[NAMED]),
     (
@@ -172,6 +198,16 @@ pub(super) const KINDS: &[(&str, &[Shape])] = &[
             must("value", Of::Table(VALUE)),
             may("cities", Of::Table(CITIES)),
             may("flows", Of::Table(FLOWS)),
+        ]],
+    ),
+    (
+        "globe",
+        &[&[
+            must("view", Of::View),
+            must("map", Of::MapPack),
+            must("home", Of::Text),
+            must("key", Of::Column(Needs::Any)),
+            must("value", Of::Table(VALUE)),
         ]],
     ),
     (
@@ -190,6 +226,9 @@ pub(super) const KINDS: &[(&str, &[Shape])] = &[
             must("level", Of::Column(Needs::Figure)),
             must("reached", Of::Column(Needs::Time)),
             may("step", Of::Column(Needs::Figure)),
+            may("label-zh", Of::Column(Needs::Any)),
+            may("label-en", Of::Column(Needs::Any)),
+            may("before", Of::Column(Needs::Figure)),
             must("total", Of::Table(SINGLE)),
         ]],
     ),

@@ -318,7 +318,11 @@ impl Walk<'_> {
     fn names(&mut self, text: &str, span: &Range<usize>) -> Value {
         if let Some(pack) = text.strip_prefix("map:") {
             self.map_pack(pack, span);
-            return json!(text);
+            // What the map has no region for, such as buyers abroad, may be named beside it.
+            return match self.names.get(text) {
+                Some(more) => json!({ "map": pack, "more": more }),
+                None => json!(text),
+            };
         }
         match self.names.get(text) {
             Some(list) => list.clone(),

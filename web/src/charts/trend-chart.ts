@@ -13,6 +13,9 @@ export interface TrendTexts {
 }
 
 const LINE = '#39d0ff';
+/** Last year and the target: quieter than today, and told apart without colour by the dashes. */
+const BEFORE = 'rgba(159, 182, 214, 0.75)';
+const AIM = 'rgba(255, 209, 102, 0.75)';
 const GRID = 'rgba(80, 130, 200, 0.16)';
 const TEXT = '#9fb6d6';
 /** The highest point keeps this much room above it for its label. */
@@ -35,7 +38,7 @@ export class TrendChart {
     look: TrendLook,
     private readonly texts: TrendTexts,
   ) {
-    this.plot = new uPlot(this.options(look), [[], [], []], host);
+    this.plot = new uPlot(this.options(look), [[], [], [], [], []], host);
   }
 
   show(trend: Trend): void {
@@ -92,6 +95,8 @@ export class TrendChart {
         {},
         { stroke: LINE, width: 2 * unit, points: { show: false }, fill: (plot) => fade(plot) },
         { stroke: LINE, width: 2 * unit, dash: [3 * unit, 4 * unit], points: { show: false } },
+        { stroke: BEFORE, width: 1.5 * unit, points: { show: false } },
+        { stroke: AIM, width: 1.5 * unit, dash: [6 * unit, 5 * unit], points: { show: false } },
       ],
       hooks: { draw: [(plot) => this.mark(plot, unit)] },
     };
@@ -107,7 +112,8 @@ export class TrendChart {
     if (trend === undefined) return;
     const size = unit * uPlot.pxRatio;
     const [times, done, filling] = columnsOf(trend);
-    if (trend.open !== undefined) dot(plot, times.at(-1), filling.at(-1), 3 * size, '#39d0ff');
+    const open = trend.points.length;
+    if (trend.open !== undefined) dot(plot, times[open], filling[open], 3 * size, '#39d0ff');
     if (trend.peak === undefined) return;
     const latest = trend.points.length - 1;
     dot(plot, times[latest], done[latest], 5 * size, '#e8f4ff');

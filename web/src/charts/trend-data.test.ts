@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ViewState } from '../protocol/apply-frame';
 import { amountTicks, timeTicks } from './ticks';
-import { columnsOf, trendOf } from './trend-data';
+import { columnsOf, referenceOf, trendOf } from './trend-data';
 
 const MINUTE = 60_000;
 const DAY = 86_400_000;
@@ -83,7 +83,25 @@ describe('trendOf', () => {
       [0, 60],
       [7, null],
       [7, 3],
+      [null, null],
+      [null, null],
     ]);
+  });
+});
+
+describe('referenceOf', () => {
+  it('goes on to the end of the axis where today has not been yet', () => {
+    const last = view(
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((minute) => [minute * MINUTE, String(minute)] as const),
+      0,
+    );
+    const today = view([[0, '7']], MINUTE);
+    const trend = trendOf(today, COLUMNS, 'gmv', 0, referenceOf(last, COLUMNS, 'gmv', undefined));
+    if (trend === undefined) throw new Error('no trend');
+    const [times, done, , before] = columnsOf(trend);
+    expect(times).toHaveLength(10);
+    expect(done.slice(0, 2)).toEqual([7, null]);
+    expect(before).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 });
 

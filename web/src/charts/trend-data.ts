@@ -17,6 +17,28 @@ export interface Trend {
   readonly open: TrendPoint | undefined;
   /** Start and end of the time axis, ms since the Unix epoch. */
   readonly range: readonly [number, number];
+  /** The curve under it, over the whole day; empty where there is none to compare with. */
+  readonly reference: readonly ReferencePoint[];
+}
+
+export interface ReferencePoint extends TrendPoint {
+  readonly target: Decimal | undefined;
+}
+
+/** Points of the curve under the trend, oldest first. */
+export function referenceOf(
+  view: ViewState | undefined,
+  columns: WindowColumns,
+  column: string,
+  target: string | undefined,
+): readonly ReferencePoint[] {
+  if (view === undefined) return [];
+  return byWindow(view, columns).flatMap((row) => {
+    const value = parseDecimal(row[column]);
+    if (value === undefined) return [];
+    const aim = target === undefined ? undefined : parseDecimal(row[target]);
+    return [{ atMs: timeOf(row, columns.start), value, target: aim }];
+  });
 }
 
 const HOUR_MS = 3_600_000;
@@ -28,6 +50,7 @@ export function trendOf(
   columns: WindowColumns,
   column: string,
   offsetMinutes: number,
+  reference: readonly ReferencePoint[] = [],
 ): Trend | undefined {
   const rows = byWindow(view, columns);
   const newest = rows.at(-1);
@@ -44,11 +67,18 @@ export function trendOf(
     else points.push({ atMs, value });
   }
   const end = open?.atMs ?? points.at(-1)?.atMs ?? start;
-  return { points, open, peak: highest(points), range: [start, axisEnd(start, end)] };
+  const range = [start, axisEnd(start, end)] as const;
+  const shown = reference.filter((point) => point.atMs >= range[0] && point.atMs < range[1]);
+  return { points, open, peak: highest(points), range, reference: shown };
 }
 
-/** Columns for the chart: seconds, finished windows, and the line to the one still filling. */
-export function columnsOf(trend: Trend): [number[], (number | null)[], (number | null)[]] {
+type Column = (number | null)[];
+
+/**
+ * Columns for the chart: seconds, finished windows, the line to the one still filling; then, over the rest of
+ * the axis too, last year and the target.
+ */
+export function columnsOf(trend: Trend): [number[], Column, Column, Column, Column] {
   const times = trend.points.map((point) => point.atMs / 1000);
   const done: (number | null)[] = trend.points.map((point) => toFloat(point.value));
   const filling: (number | null)[] = done.map(() => null);
@@ -58,7 +88,20 @@ export function columnsOf(trend: Trend): [number[], (number | null)[], (number |
     done.push(null);
     filling.push(toFloat(trend.open.value));
   }
-  return [times, done, filling];
+  const known = new Map(trend.reference.map((point) => [point.atMs / 1000, point]));
+  const last = times.at(-1) ?? -Infinity;
+  for (const at of known.keys()) {
+    if (at <= last) continue;
+    times.push(at);
+    done.push(null);
+    filling.push(null);
+  }
+  const before = times.map((at) => floatOf(known.get(at)?.value));
+  return [times, done, filling, before, times.map((at) => floatOf(known.get(at)?.target))];
+}
+
+function floatOf(value: Decimal | undefined): number | null {
+  return value === undefined ? null : toFloat(value);
 }
 
 function highest(points: readonly TrendPoint[]): TrendPoint | undefined {

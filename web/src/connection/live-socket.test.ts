@@ -18,7 +18,8 @@ class Bench {
       state: (open: boolean, attempt: number) => this.states.push([open, attempt]),
     };
     this.live = new LiveSocket('ws://test/api/ws', events, {
-      open: () => this.newSocket(),
+      open: () => this.newSocket('socket'),
+      openInstead: () => this.newSocket('events'),
       now: () => this.now,
       random: () => 1,
       setTimer: (run, ms) => {
@@ -51,7 +52,10 @@ class Bench {
     return socket;
   }
 
-  private newSocket(): FakeSocket {
+  ways: string[] = [];
+
+  private newSocket(way: string): FakeSocket {
+    this.ways.push(way);
     const socket = new FakeSocket();
     this.sockets.push(socket);
     return socket;
@@ -87,6 +91,34 @@ class FakeSocket implements SocketLike {
 }
 
 describe('LiveSocket', () => {
+  it('takes the other way where sockets are barred, and comes back to what works', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    for (let nth = 0; nth < 2; nth += 1) {
+      bench.socket.fails();
+      bench.pass(1000);
+    }
+    expect(bench.ways).toEqual(['socket', 'socket', 'events']);
+    bench.socket.opens();
+    bench.socket.says({ type: 'status' });
+    bench.socket.fails();
+    bench.pass(20);
+    bench.pass(5000);
+    expect(bench.ways.at(-1)).toBe('events');
+  });
+
+  it('keeps to sockets once one has brought a frame', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.opens();
+    bench.socket.says({ type: 'status' });
+    for (let nth = 0; nth < 5; nth += 1) {
+      bench.socket.fails();
+      bench.pass(60_000);
+    }
+    expect(bench.ways).not.toContain('events');
+  });
+
   it('hands frames over and answers a ping', () => {
     const bench = new Bench();
     bench.live.connect();

@@ -9,10 +9,13 @@
  */
 import { decodeFrame, type ServerFrame } from '../protocol/frames';
 import { attemptAfter, waitMs } from './back-off';
+import { EventSocket } from './event-socket';
 
 /** The server pings every 5 s; one and a half of that without any frame is a dead line. */
 export const SILENCE_MS = 7500;
 const PING_MS = 5000;
+/** So many tries that never came to a first frame, and the other way has its turn; then the first again. */
+const BARRED_AFTER = 2;
 
 /** The part of a WebSocket that is used, so that a test can stand in for it. */
 export interface SocketLike {
@@ -25,6 +28,8 @@ export interface SocketLike {
 
 export interface Surroundings {
   readonly open: (url: string) => SocketLike;
+  /** Another way to the same frames, tried where the first was never let through. */
+  readonly openInstead?: ((url: string) => SocketLike) | undefined;
   readonly now: () => number;
   readonly random: () => number;
   readonly setTimer: (run: () => void, ms: number) => number;
@@ -42,6 +47,11 @@ export interface SocketEvents {
 export class LiveSocket {
   private socket: SocketLike | undefined;
   private attempt = 0;
+  /** Tries since the last frame. */
+  private barred = 0;
+  /** Whether the first way has ever brought a frame: then it is the server that is away, not the way. */
+  private proven = false;
+  private instead = false;
   private openedAt: number | undefined;
   private retryTimer: number | undefined;
   private silenceTimer: number | undefined;
@@ -58,7 +68,11 @@ export class LiveSocket {
   connect(): void {
     if (this.stopped || this.socket !== undefined) return;
     this.clear('retryTimer');
-    const socket = this.around.open(this.url);
+    const instead = this.around.openInstead;
+    const turn = this.barred % (BARRED_AFTER + 1) === BARRED_AFTER;
+    this.instead = turn && !this.proven && instead !== undefined;
+    const socket = this.instead && instead !== undefined ? instead(this.url) : this.around.open(this.url);
+    this.barred += 1;
     this.socket = socket;
     socket.onopen = () => this.opened();
     socket.onmessage = (event) => this.received(event.data);
@@ -106,6 +120,9 @@ export class LiveSocket {
     this.listenForSilence();
     const frame = typeof data === 'string' ? decodeFrame(data) : undefined;
     if (frame === undefined) return;
+    // A way that brings frames is the one to come back to.
+    this.barred = this.instead ? BARRED_AFTER : 0;
+    this.proven ||= !this.instead;
     if (frame.type === 'ping') this.send({ type: 'pong' });
     if (frame.type === 'bye') this.lost(this.socket, frame.retryMs);
     this.events.frame(frame);
@@ -161,6 +178,7 @@ export function browserSurroundings(ticket?: () => Promise<string>): Surrounding
   return {
     ticket,
     open: (url) => new WebSocket(url),
+    openInstead: () => new EventSocket('/api/events', (url) => new EventSource(url)),
     now: () => performance.now(),
     random: () => Math.random(),
     setTimer: (run, ms) => window.setTimeout(run, ms),

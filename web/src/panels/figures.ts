@@ -6,14 +6,22 @@ import {
   compareDecimal,
   parseDecimal,
   ratio,
+  toFloat,
   type Decimal,
 } from '../format/decimal';
-import type { Language } from '../format/words';
+import type { Bilingual, Language } from '../format/words';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
 import type { Names, Screen, Single, ValueColumn } from '../screen/definition';
 import type { MapPack } from '../screen/map-pack';
 import { byWindow, timeOf, windowRows } from '../state/windows';
+
+const SECOND: readonly [number, Bilingual] = [1000, { zh: '秒', en: ' s' }];
+const SPANS: readonly (readonly [number, Bilingual])[] = [
+  [86_400_000, { zh: '天', en: ' d' }],
+  [3_600_000, { zh: '小时', en: ' h' }],
+  [60_000, { zh: '分', en: ' min' }],
+];
 
 /** One named figure of a rank, a share or the map. */
 export interface Entry {
@@ -67,10 +75,26 @@ function entryOf(row: Row, key: string, column: string): Entry | undefined {
 
 /** A figure in the size and unit its column asks for. */
 export function written(value: Decimal, column: ValueColumn, language: Language): Compact {
+  if (column.unit === 'percent') return { digits: signedPercent(value), unit: '%' };
+  if (column.unit === 'milliseconds') return spanOf(value, language);
   if (column.style === 'plain') {
     return { digits: grouped(column.unit === 'money' ? atScale(value, 2) : value), unit: '' };
   }
   return compact(value, language, { plainDecimals: column.unit === 'money' ? 2 : 0 });
+}
+
+/** A part of 1 in percent with one decimal, cut towards zero. */
+export function signedPercent(value: Decimal): string {
+  const size = value.units < 0n ? { ...value, units: -value.units } : value;
+  const tenths = atScale({ units: size.units * 100n, scale: size.scale }, 1);
+  return `${value.units < 0n ? '−' : ''}${grouped(tenths)}`;
+}
+
+/** A span of time in the largest unit that leaves at least one, with one decimal. */
+function spanOf(value: Decimal, language: Language): Compact {
+  const ms = toFloat(value);
+  const [size, unit] = SPANS.find(([least]) => ms >= least) ?? SECOND;
+  return { digits: (Math.floor((ms / size) * 10) / 10).toFixed(1), unit: unit[language] };
 }
 
 /** What a key is called in `language`; the key itself where no name is known. */
@@ -81,7 +105,9 @@ export function nameOf(
   language: Language,
 ): string {
   const known =
-    names.from === 'map' ? maps.get(names.map)?.byName.get(key)?.name : names.table.get(key);
+    names.from === 'map'
+      ? (maps.get(names.map)?.byName.get(key)?.name ?? names.more.get(key))
+      : names.table.get(key);
   return known?.[language] ?? key;
 }
 

@@ -1,7 +1,8 @@
 /** Which levels of the day are passed, and which is next: pure, so that every case can be tested. */
-import { compareDecimal, parseDecimal, ratio, type Decimal } from '../format/decimal';
+import { compareDecimal, parseDecimal, ratio, toFloat, type Decimal } from '../format/decimal';
 import type { ViewState } from '../protocol/apply-frame';
 import type { MilestonesPanel, Screen } from '../screen/definition';
+import type { Row } from '../protocol/frames';
 import { timeOf, windowRows } from '../state/windows';
 
 export interface Milestone {
@@ -12,6 +13,10 @@ export interface Milestone {
   /** Seconds the time is exact to. */
   readonly stepSeconds: number;
   readonly final: boolean;
+  /** What the level is called, where its amount is not its name. */
+  readonly name: { readonly zh: string; readonly en: string } | undefined;
+  /** How much sooner than last year, ms; negative when later; `undefined` where that cannot be said. */
+  readonly soonerMs: number | undefined;
 }
 
 export interface Ladder {
@@ -28,7 +33,8 @@ export interface Ladder {
  */
 export function ladderOf(
   view: ViewState | undefined,
-  panel: Pick<MilestonesPanel, 'level' | 'reached' | 'step'>,
+  panel: Pick<MilestonesPanel, 'level' | 'reached' | 'step'> &
+    Partial<Pick<MilestonesPanel, 'labels' | 'before'>>,
   screen: Pick<Screen, 'window'>,
   now: { readonly total: Decimal | undefined; readonly watermarkMs: number | undefined },
 ): Ladder | undefined {
@@ -47,6 +53,8 @@ export function ladderOf(
         tookMs: atMs - timeOf(row, screen.window.start),
         stepSeconds: typeof step === 'number' ? step : 1,
         final: row['_mark'] === 'final',
+        name: nameIn(row, panel.labels),
+        soonerMs: soonerBy(row, panel.before, atMs - timeOf(row, screen.window.start)),
       });
     } else if (next === undefined || compareDecimal(level, next) < 0) next = level;
   }
@@ -55,4 +63,14 @@ export function ladderOf(
   const way = total === undefined || next === undefined ? 0 : ratio(total, next);
   const progress = next === undefined ? 1 : Math.min(1, way);
   return { passed, next, progress };
+}
+
+function nameIn(row: Row, labels: MilestonesPanel['labels']): Milestone['name'] {
+  const [zh, en] = [row[labels?.labelZh ?? ''], row[labels?.labelEn ?? '']];
+  return typeof zh === 'string' && typeof en === 'string' ? { zh, en } : undefined;
+}
+
+function soonerBy(row: Row, column: string | undefined, tookMs: number): number | undefined {
+  const seconds = column === undefined ? undefined : parseDecimal(row[column]);
+  return seconds === undefined ? undefined : toFloat(seconds) * 1000 - tookMs;
 }

@@ -33,7 +33,7 @@ describe('decodeScreen', () => {
     const broken = sampleScreen();
     Object.assign(broken.panels[0] ?? {}, { value: { column: 'gmv', unit: 'yards' } });
     expect(() => decodeScreen(broken)).toThrow(
-      new ScreenError('panels[0].value.unit: one of money, count'),
+      new ScreenError('panels[0].value.unit: one of money, count, percent, milliseconds'),
     );
   });
 

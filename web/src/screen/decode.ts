@@ -6,15 +6,19 @@
 import type { Bilingual } from '../format/words';
 import { isRow, type Row } from '../protocol/frames';
 import type {
+  Against,
   Box,
+  Calendar,
   Check,
   Cities,
   CountColumn,
   Figure,
   Flows,
+  LabelColumns,
   Layout,
   Names,
   Panel,
+  ReferenceCurve,
   Screen,
   Single,
   TickerColumn,
@@ -67,6 +71,7 @@ export function decodeScreen(value: unknown): Screen {
         seconds: numberAt(seconds, `scene[${i}].seconds`),
       };
     }),
+    campaign: optional(root['campaign'], calendarAt),
     layouts,
     panels: listAt(root['panels'], 'panels').map((panel, i) => panelAt(panel, `panels[${i}]`)),
   };
@@ -111,12 +116,14 @@ function panelAt(value: unknown, at: string): Panel {
         kind: 'odometer',
         notes: eachAt(panel['notes'] ?? [], `${at}.notes`, figureAt),
         speed: optional(panel['speed'], (it) => textsAt(it, `${at}.speed`)),
+        against: optional(panel['against'], (it) => againstAt(it, `${at}.against`)),
       };
     case 'kpi':
       return { ...base, kind: 'kpi', figures: eachAt(panel['figures'], `${at}.figures`, figureAt) };
     case 'trend': {
+      const reference = optional(panel['reference'], (it) => curveAt(it, `${at}.reference`));
       const scale = oneOf(panel['scale'] ?? 'linear', ['linear', 'root'], `${at}.scale`);
-      return { ...base, ...singleAt(panel, at), kind: 'trend', scale };
+      return { ...base, ...singleAt(panel, at), kind: 'trend', scale, reference };
     }
     case 'rank': {
       const share = panel['share'] === true;
@@ -138,6 +145,16 @@ function panelAt(value: unknown, at: string): Panel {
         cities: optional(panel['cities'], (it) => citiesAt(it, `${at}.cities`)),
         flows: optional(panel['flows'], (it) => flowsAt(it, `${at}.flows`)),
       };
+    case 'globe':
+      return {
+        ...base,
+        kind: 'globe',
+        view: view(),
+        map: mapId(panel['map'], `${at}.map`),
+        home: stringAt(panel['home'], `${at}.home`),
+        key: key(),
+        value: valueOf(),
+      };
     case 'ticker':
       return {
         ...base,
@@ -155,6 +172,8 @@ function panelAt(value: unknown, at: string): Panel {
         level: stringAt(panel['level'], `${at}.level`),
         reached: stringAt(panel['reached'], `${at}.reached`),
         step: optional(panel['step'], (it) => stringAt(it, `${at}.step`)),
+        labels: panel['labelZh'] === undefined ? undefined : labelsAt(panel, at),
+        before: optional(panel['before'], (it) => stringAt(it, `${at}.before`)),
         total: singleAt(objectAt(panel['total'], `${at}.total`), `${at}.total`),
       };
     case 'accounting':
@@ -182,6 +201,50 @@ function singleAt(value: Row, at: string): Single {
   };
 }
 
+function labelsAt(value: Row, at: string): LabelColumns {
+  return {
+    labelZh: stringAt(value['labelZh'], `${at}.labelZh`),
+    labelEn: stringAt(value['labelEn'], `${at}.labelEn`),
+  };
+}
+
+function againstAt(value: unknown, at: string): Against {
+  const against = objectAt(value, at);
+  const column = (name: string): string | undefined =>
+    optional(against[name], (it) => stringAt(it, `${at}.${name}`));
+  return {
+    ...labelsAt(against, at),
+    view: stringAt(against['view'], `${at}.view`),
+    growth: stringAt(against['growth'], `${at}.growth`),
+    target: column('target'),
+    forecast: column('forecast'),
+    forecastLow: column('forecastLow'),
+    forecastHigh: column('forecastHigh'),
+  };
+}
+
+function curveAt(value: unknown, at: string): ReferenceCurve {
+  const curve = objectAt(value, at);
+  return {
+    ...labelsAt(curve, at),
+    view: stringAt(curve['view'], `${at}.view`),
+    value: valueAt(curve['value'], `${at}.value`),
+    target: optional(curve['target'], (it) => stringAt(it, `${at}.target`)),
+  };
+}
+
+function calendarAt(value: unknown): Calendar {
+  const calendar = objectAt(value, 'campaign');
+  const column = (name: string): string => stringAt(calendar[name], `campaign.${name}`);
+  return {
+    view: column('view'),
+    starts: column('starts'),
+    ends: column('ends'),
+    titleZh: column('titleZh'),
+    titleEn: column('titleEn'),
+  };
+}
+
 function figureAt(value: unknown, at: string): Figure {
   const figure = objectAt(value, at);
   return {
@@ -196,7 +259,7 @@ function valueAt(value: unknown, at: string): ValueColumn {
   const column = objectAt(value, at);
   return {
     column: stringAt(column['column'], `${at}.column`),
-    unit: oneOf(column['unit'], ['money', 'count'], `${at}.unit`),
+    unit: oneOf(column['unit'], ['money', 'count', 'percent', 'milliseconds'], `${at}.unit`),
     style: oneOf(column['style'] ?? 'compact', ['compact', 'plain'], `${at}.style`),
     label: optional(column['label'], (it) => textsAt(it, `${at}.label`)),
   };
@@ -254,13 +317,17 @@ function checkAt(value: unknown, at: string): Check {
 
 function namesAt(value: unknown, at: string): Names {
   if (typeof value === 'string' && value.startsWith('map:')) {
-    return { from: 'map', map: mapId(value.slice(4), at) };
+    return { from: 'map', map: mapId(value.slice(4), at), more: new Map() };
   }
-  const table = Object.entries(objectAt(value ?? {}, at));
-  return {
-    from: 'table',
-    table: new Map(table.map(([key, texts]) => [key, textsAt(texts, `${at}.${key}`)])),
+  const names = objectAt(value ?? {}, at);
+  const table = (list: unknown): ReadonlyMap<string, Bilingual> => {
+    const entries = Object.entries(objectAt(list, at));
+    return new Map(entries.map(([key, texts]) => [key, textsAt(texts, `${at}.${key}`)]));
   };
+  if (typeof names['map'] === 'string') {
+    return { from: 'map', map: mapId(names['map'], at), more: table(names['more']) };
+  }
+  return { from: 'table', table: table(names) };
 }
 
 /** An id that becomes part of a path, so it is held to plain characters. */

@@ -8,7 +8,8 @@ import type { Bilingual } from '../format/words';
 /** A column that holds a figure, and how it is written. */
 export interface ValueColumn {
   readonly column: string;
-  readonly unit: 'money' | 'count';
+  /** A `percent` is a part of 1; `milliseconds` are written as a span of time. */
+  readonly unit: 'money' | 'count' | 'percent' | 'milliseconds';
   /** `plain` writes all digits, `compact` uses 亿 and 万 or B and M. */
   readonly style: 'compact' | 'plain';
   readonly label: Bilingual | undefined;
@@ -40,11 +41,36 @@ interface PanelBase {
   readonly scenes: readonly number[];
 }
 
+/** Columns with what a comparison is with, in both languages: it is data, and may be a refusal. */
+export interface LabelColumns {
+  readonly labelZh: string;
+  readonly labelEn: string;
+}
+
+/** The same figure last year at the same campaign clock, from a view with one row. */
+export interface Against extends LabelColumns {
+  readonly view: string;
+  /** Column of the growth as a part of 1; null where the comparison is refused. */
+  readonly growth: string;
+  readonly target: string | undefined;
+  readonly forecast: string | undefined;
+  readonly forecastLow: string | undefined;
+  readonly forecastHigh: string | undefined;
+}
+
+/** A curve under the trend, over the whole day. */
+export interface ReferenceCurve extends LabelColumns {
+  readonly view: string;
+  readonly value: ValueColumn;
+  readonly target: string | undefined;
+}
+
 export interface OdometerPanel extends PanelBase, Single {
   readonly kind: 'odometer';
   readonly notes: readonly Figure[];
   /** Label of the rate of change, or `undefined` for none. */
   readonly speed: Bilingual | undefined;
+  readonly against: Against | undefined;
 }
 
 export interface KpiPanel extends PanelBase {
@@ -56,6 +82,7 @@ export interface TrendPanel extends PanelBase, Single {
   readonly kind: 'trend';
   /** `root` spaces amounts by their square root, so an opening rush leaves the rest visible. */
   readonly scale: 'linear' | 'root';
+  readonly reference: ReferenceCurve | undefined;
 }
 
 interface Named {
@@ -98,6 +125,15 @@ export interface MapPanel extends PanelBase, Named {
   readonly flows: Flows | undefined;
 }
 
+/** A globe with an arc from home to each key whose row grew. */
+export interface GlobePanel extends PanelBase, Named {
+  readonly kind: 'globe';
+  /** Id of the globe's pack, `/maps/{id}.json`. */
+  readonly map: string;
+  /** Code of the place that arcs start from. */
+  readonly home: string;
+}
+
 export interface TickerColumn {
   readonly column: string;
   readonly format: 'text' | 'money' | 'count' | 'clock';
@@ -124,6 +160,10 @@ export interface MilestonesPanel extends PanelBase {
   readonly reached: string;
   /** Column with the seconds the time is exact to, where the view has one. */
   readonly step: string | undefined;
+  /** Columns with a level's own name; null where its amount is its name. */
+  readonly labels: LabelColumns | undefined;
+  /** Column with the seconds it took last year; null where that cannot be said. */
+  readonly before: string | undefined;
   readonly total: Single;
 }
 
@@ -166,6 +206,7 @@ export type Panel =
   | RankPanel
   | SharePanel
   | MapPanel
+  | GlobePanel
   | TickerPanel
   | MilestonesPanel
   | AccountingPanel
@@ -174,7 +215,12 @@ export type Panel =
 
 /** Where names of keys come from: a map pack, or a table in the definition, which may be empty. */
 export type Names =
-  | { readonly from: 'map'; readonly map: string }
+  | {
+      readonly from: 'map';
+      readonly map: string;
+      /** Names of what the map has no region for. */
+      readonly more: ReadonlyMap<string, Bilingual>;
+    }
   | { readonly from: 'table'; readonly table: ReadonlyMap<string, Bilingual> };
 
 /** A rectangle in design units. */
@@ -200,6 +246,15 @@ export interface Scene {
   readonly seconds: number;
 }
 
+/** A view with a row for each wave. */
+export interface Calendar {
+  readonly view: string;
+  readonly starts: string;
+  readonly ends: string;
+  readonly titleZh: string;
+  readonly titleEn: string;
+}
+
 export interface Screen {
   readonly title: Bilingual;
   readonly subtitle: Bilingual | undefined;
@@ -216,13 +271,15 @@ export interface Screen {
     readonly mapApproval: string | undefined;
   };
   readonly scenes: readonly Scene[];
+  /** The waves of the campaign, for the clock in the header. */
+  readonly campaign: Calendar | undefined;
   readonly layouts: readonly Layout[];
   readonly panels: readonly Panel[];
 }
 
 /** Every view the panels read, once each. */
 export function viewsOf(screen: Screen): readonly string[] {
-  return [...new Set(screen.panels.flatMap(viewsOfPanel))];
+  return [...new Set([...screen.panels.flatMap(viewsOfPanel), ...some(screen.campaign?.view)])];
 }
 
 /** The views of one panel, the one it is about first. */
@@ -231,7 +288,9 @@ export function viewsOfPanel(panel: Panel): readonly string[] {
     case 'kpi':
       return panel.figures.map((figure) => figure.view);
     case 'odometer':
-      return [panel.view, ...panel.notes.map((note) => note.view)];
+      return [panel.view, ...panel.notes.map((note) => note.view), ...some(panel.against?.view)];
+    case 'trend':
+      return [panel.view, ...some(panel.reference?.view)];
     case 'map':
       return [panel.view, ...some(panel.cities?.view), ...some(panel.flows?.view)];
     case 'ticker':

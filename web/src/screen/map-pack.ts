@@ -16,6 +16,8 @@ export interface Region {
 export interface MapPack {
   readonly caption: Bilingual;
   readonly regions: readonly Region[];
+  /** Points on land, for a globe; none in a map. */
+  readonly dots: readonly Point[];
   /** Places too small to see at this scale that must not be lost. */
   readonly marks: readonly { readonly name: Bilingual; readonly at: Point }[];
   /** Drawn in a box of its own, y downwards. */
@@ -38,6 +40,7 @@ interface RawPack {
   readonly places?: readonly { readonly name: string; readonly region: string; readonly at: Point }[];
   readonly marks?: MapPack['marks'];
   readonly inset?: NonNullable<MapPack['inset']>;
+  readonly dots?: readonly Point[];
 }
 
 /** Trusts the inside of the pack: it comes from our own server and is drawn, never executed. */
@@ -59,6 +62,7 @@ export function decodeMapPack(value: unknown): MapPack {
     regions: value.regions,
     marks: value.marks ?? [],
     inset: value.inset,
+    dots: value.dots ?? [],
     byName,
     places,
   };
