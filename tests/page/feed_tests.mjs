@@ -21,6 +21,56 @@ const chip = (page) => page.locator('header .chip').last().innerText();
 const chips = (page) => page.locator('.late').count();
 
 export const tests = [
+  ['a level is lit once as it falls, for four seconds, and says how much sooner than last year', async (context) => {
+    const wall = await fed(context);
+    const { page } = wall;
+    const fall = (passed) =>
+      page.evaluate((offset) => {
+        const { __feed: feed } = window;
+        const start = feed.rows.get('gmv_day').at(-1).window_start;
+        const row = (level, passed_at, last_year_seconds) => ({
+          window_start: start, window_end: start + 86_400_000, level, curve: null, label_zh: null, label_en: null,
+          passed_at, step_seconds: passed_at === null ? null : 1, last_year_seconds, _mark: 'provisional', _revision: 0,
+        });
+        const at = offset === null ? null : start + offset;
+        feed.asOf = Math.max(feed.asOf, (at ?? 0) + 10_000);
+        feed.snap('milestones_compared', [row('1000000.00', start + 5000, 8), row('2000000.00', at, 125)]);
+        feed.status();
+      }, passed);
+    await fall(null);
+    const list = page.locator('[data-panel=milestones] li');
+    await until('the first level', async () => (await list.count()) === 1);
+    check(/快\s*3/.test(await list.first().innerText()), await list.first().innerText());
+    equal(await page.locator('[data-panel=milestones] .lit').count(), 0, 'what fell before is no news');
+    await fall(96_000);
+    await until('the second level is lit', async () => (await page.locator('[data-panel=milestones] .lit').count()) === 1, 3000);
+    equal(await list.count(), 2, 'levels');
+    check(/快\s*29/.test(await list.first().innerText()), await list.first().innerText());
+    await page.waitForTimeout(4500);
+    equal(await page.locator('[data-panel=milestones] .lit').count(), 0, 'lit after four seconds');
+    await fall(96_000);
+    await page.waitForTimeout(700);
+    equal(await page.locator('[data-panel=milestones] .lit').count(), 0, 'lit a second time');
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
+  ['an arc of the globe is a row that has grown, and no other', async (context) => {
+    const wall = await fed(context, { path: '/?scene=2' });
+    const { page } = wall;
+    await page.waitForTimeout(2500);
+    const before = (await shown(page)).drawn.arcs;
+    await page.evaluate(() => {
+      const { __feed: feed } = window;
+      const [first, ...rest] = feed.rows.get('gmv_by_country');
+      const newest = feed.rows.get('gmv_by_country').at(-1);
+      const one = { ...newest, gmv: (Number(newest.gmv) + 10).toFixed(2) };
+      feed.snap('gmv_by_country', [first, ...rest].map((row) => (row === newest ? one : row)));
+    });
+    await page.waitForTimeout(2500);
+    equal((await shown(page)).drawn.arcs - before, 1, 'arcs for one order');
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
   ['a correction downwards shows its chip and a line, and never the higher figure again', async (context) => {
     const wall = await fed(context);
     const { page } = wall;

@@ -49,7 +49,7 @@ export const tests = [
     for (const [width, height, dpr, name, unit, languages] of WINDOWS) {
       const wall = await open(browser, url, { width, height, dpr, path: '/' });
       await started(wall.page);
-      const scenes = name === 'screen' ? [1, 2] : [1];
+      const scenes = name === 'screen' ? [1, 2, 3, 4] : [1];
       for (const language of languages) {
         if ((await shown(wall.page)).language !== language) await wall.page.keyboard.press('l');
         for (const scene of scenes) {
@@ -81,10 +81,12 @@ export const tests = [
     check((await shown(page)).language !== before, 'L changes the language');
     equal(await page.evaluate(() => document.documentElement.lang), 'en', 'lang of the page');
     await press('l');
-    await press('2');
-    equal((await shown(page)).scene, 2, 'scene after 2');
-    check(await page.locator('[data-panel=quality]').isVisible(), 'scene 2 shows its panels');
-    check((await page.locator('[data-panel=map]').count()) === 0, 'and not those of scene 1');
+    for (const [key, panel] of [['2', 'globe'], ['3', 'parcels-kpi'], ['4', 'quality']]) {
+      await press(key);
+      equal((await shown(page)).scene, Number(key), `scene after ${key}`);
+      check(await page.locator(`[data-panel=${panel}]`).isVisible(), `scene ${key} shows its panels`);
+      check((await page.locator('[data-panel=map]').count()) === 0, 'and not those of scene 1');
+    }
     await press('1');
     equal((await shown(page)).scene, 1, 'scene after 1');
     await press('0');
@@ -116,7 +118,7 @@ export const tests = [
     await started(page);
     await page.evaluate(readFileSync(AXE, 'utf8'));
     const found = [];
-    for (const key of ['', '2', 't', 't', '?', 'Escape', 'l']) {
+    for (const key of ['', '2', '3', '4', 't', 't', '?', 'Escape', 'l']) {
       if (key !== '') await page.keyboard.press(key);
       await page.waitForTimeout(400);
       const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
@@ -138,6 +140,53 @@ export const tests = [
     });
     await wall.close();
     check(sum === total && total > 0n, `${sum} is not ${total}`);
+  }],
+  ['the comparison with last year is what the served curve amounts to, and says that it is made up', async ({ browser, url }) => {
+    const wall = await open(browser, url);
+    await started(wall.page);
+    const sql = async (query) => {
+      const response = await fetch(`${url}/api/sql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ sql: query }),
+      });
+      check(response.ok, `${response.status} for ${query}`);
+      return response.text();
+    };
+    const points = [...(await sql('SELECT "second", total FROM reference_points ORDER BY "second"')).matchAll(/(\d+)"?,\s*"?(\d+\.\d\d)/g)]
+      .map(([, second, total]) => [Number(second), Number(total)]);
+    check(points.length > 3000, `${points.length} points`);
+    const row = (await (await fetch(`${url}/api/views/year_on_year`)).json()).rows[0];
+    const [last, gmv] = [Number(row.last_year), Number(row.gmv)];
+    const after = points.findIndex(([, total]) => total >= last);
+    check(after > 0 && last <= points.at(-1)[1], `${last} lies on the curve`);
+    check(Math.abs(Number(row.growth) - (gmv / last - 1)) < 0.0002, `growth ${row.growth} of ${gmv} over ${last}`);
+    const [low, mid, high] = [row.forecast_low, row.forecast, row.forecast_high].map(Number);
+    check(gmv < low && low < mid && mid < high, `the forecast ${low} ${mid} ${high} lies above ${gmv}`);
+    const title = await wall.page.locator('[data-panel=hero] .title').innerText();
+    check(/较去年同时刻/.test(title) && /演示上年（生成）/.test(title), title);
+    check(/全天预测/.test(await wall.page.locator('[data-panel=hero] .notes').innerText()), 'the forecast is called so');
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
+  ['where WebSockets are barred the same figures come as events', async ({ browser, url }) => {
+    const wall = await open(browser, url, {
+      before: (page) => page.addInitScript(() => {
+        window.WebSocket = class {
+          constructor() {
+            setTimeout(() => this.onclose?.({}), 0);
+          }
+          send() {}
+          close() {}
+        };
+      }),
+    });
+    await started(wall.page);
+    await until('live', async () => (await shown(wall.page)).status.kind === 'live');
+    const first = (await shown(wall.page)).cut;
+    await until('later cuts', async () => (await shown(wall.page)).cut > first + 5);
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
   }],
   ['reduced motion is honoured', async ({ browser, url }) => {
     const wall = await open(browser, url, { reducedMotion: 'reduce' });

@@ -21,8 +21,6 @@ export interface GlobeMark {
 }
 
 export const GLOBE_ARC_MS = 2000;
-/** Degrees a second. */
-export const TURN = 5;
 const RADIANS = Math.PI / 180;
 const TAIL = 0.5;
 const STEPS = 22;
@@ -55,7 +53,8 @@ export class Globe {
     context.clearRect(0, 0, width, height);
     this.drawBall(centre, radius);
     this.drawDots(centre, radius, look.unit);
-    for (const mark of marks) this.drawMark(mark, centre, radius, look);
+    const labelled: (readonly [number, number])[] = [];
+    for (const mark of marks) this.drawMark(mark, centre, radius, look, labelled);
     for (const arc of arcs) this.drawArc(arc, centre, radius, look);
   }
 
@@ -86,13 +85,13 @@ export class Globe {
     for (const dot of this.dots) {
       const [x, y, z] = this.turned(dot);
       if (z <= 0) continue;
-      context.fillStyle = `rgba(92, 195, 245, ${(0.2 + 0.7 * z).toFixed(2)})`;
-      const size = (1.1 + 1.5 * z) * unit;
+      context.fillStyle = `rgba(120, 205, 250, ${(0.3 + 0.7 * z).toFixed(2)})`;
+      const size = (1.3 + 2.1 * z) * unit;
       context.fillRect(cx + x * radius - size / 2, cy - y * radius - size / 2, size, size);
     }
   }
 
-  private drawMark(mark: GlobeMark, [cx, cy]: readonly [number, number], radius: number, look: { unit: number; font: string }): void {
+  private drawMark(mark: GlobeMark, [cx, cy]: readonly [number, number], radius: number, look: { unit: number; font: string }, labelled: (readonly [number, number])[]): void {
     const [x, y, z] = this.turned(vectorOf(mark.at));
     if (z < 0.12) return;
     const { context } = this;
@@ -102,7 +101,10 @@ export class Globe {
     context.beginPath();
     context.arc(px, py, (2.5 + 4.5 * Math.sqrt(mark.share)) * look.unit, 0, Math.PI * 2);
     context.fill();
-    if (mark.text !== '') {
+    // The first of two names that would lie on one another is shown.
+    const isFree = labelled.every(([ax, ay]) => Math.abs(ay - py) > 18 * look.unit || Math.abs(ax - px) > 96 * look.unit);
+    if (mark.text !== '' && isFree) {
+      labelled.push([px, py]);
       context.font = `${16 * look.unit}px ${look.font}`;
       context.textBaseline = 'middle';
       context.lineWidth = 3 * look.unit;
