@@ -103,7 +103,7 @@ pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
             (Box::new(orders), expected)
         }
     };
-    let progress = Progress::new(&plan.definition.name, expected, args.config.quiet);
+    let progress = Progress::new("records", expected, args.config.quiet);
     if args.destination.to == Destination::Parquet {
         let path = args.file.context("--to parquet needs --file FILE")?;
         let mut writer = ParquetFileWriter::create(&path, plan.fields())?;
