@@ -315,3 +315,45 @@ fn a_core_generates_more_than_a_hundred_thousand_events_a_second() {
     println!("{count} events, {} bytes each, {rate:.0} a second", bytes / count as usize);
     assert!(rate > 100_000.0, "{rate}");
 }
+
+fn service_records(service: Service, options: GeneratorOptions) -> Vec<(i64, i64, Vec<u8>)> {
+    let mut services = Services::new(service, options).unwrap();
+    let mut records = Vec::new();
+    while let Some(Generated { event_ms, record }) = services.next_record() {
+        records.push((record.timestamp_ms, event_ms, record.payload.to_vec()));
+    }
+    records
+}
+
+#[test]
+fn parcels_are_of_the_orders_that_were_paid_each_once() {
+    let paid: HashSet<String> = parsed(&records(options(5_000)))
+        .iter()
+        .filter(|event| ["paid", "balance"].contains(&event["event_type"].as_str().unwrap_or_default()))
+        .map(|event| event["order_id"].as_str().unwrap().to_owned())
+        .collect();
+    let parcels = service_records(Service::Parcels, options(5_000));
+    let created: Vec<String> = parcels
+        .iter()
+        .map(|record| serde_json::from_slice::<Value>(&record.2).unwrap())
+        .filter(|event| event["event_type"] == "created")
+        .map(|event| event["order_id"].as_str().unwrap().to_owned())
+        .collect();
+    let distinct: HashSet<&String> = created.iter().collect();
+    // Those paid in the last minutes have no parcel before the day ends.
+    assert!(distinct.len() > paid.len() * 95 / 100, "{} of {}", distinct.len(), paid.len());
+    assert!(distinct.iter().all(|order| paid.contains(*order)));
+    // An order of which an oddity tells the payment twice has two.
+    assert!(created.len() - distinct.len() < 30, "{} twice", created.len() - distinct.len());
+}
+
+#[test]
+fn every_service_is_the_same_each_time_and_comes_in_the_order_of_arrival() {
+    for service in [Service::Parcels, Service::ServiceDesk, Service::Claims, Service::Behaviour] {
+        let once = service_records(service, options(3_000));
+        assert_eq!(once, service_records(service, options(3_000)), "{service:?}");
+        assert!(once.len() > 5, "{service:?}: {}", once.len());
+        assert!(once.is_sorted_by_key(|record| record.0), "{service:?}");
+        assert!(once.iter().all(|(arrival_ms, event_ms, _)| arrival_ms > event_ms), "{service:?}");
+    }
+}
