@@ -1,6 +1,8 @@
 -- What people do before they buy, one record an event, keyed by the order number their visit is drawn with.
 --
 -- event_type is one of visit, cart (something put into the cart), favourite.
+--
+-- Records come by POST /api/ingest/behaviour; for a topic, say [streams.behaviour] connector = "kafka" and topic in the config.
 CREATE TABLE behaviour (
   event_id STRING NOT NULL,
   order_id STRING,
@@ -11,9 +13,7 @@ CREATE TABLE behaviour (
   channel STRING,
   WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = 'behaviour',
-  'properties.bootstrap.servers' = '127.0.0.1:9092',
+  'connector' = 'embedded',
   'format' = 'json',
   'time-zone' = 'Asia/Shanghai',
   'dedup.key' = 'event_id',

@@ -2,6 +2,8 @@
 --
 -- event_type is opened or settled; outcome of a settled one is compensated or refused. amount is what the claim
 -- is about. opened_at is in both, so that a settlement says by itself how old the claim was.
+--
+-- Records come by POST /api/ingest/claims; for a topic, say [streams.claims] connector = "kafka" and topic in the config.
 CREATE TABLE claims (
   event_id STRING NOT NULL,
   order_id STRING NOT NULL,
@@ -14,9 +16,7 @@ CREATE TABLE claims (
   age_ms AS CAST(event_time AS BIGINT) - CAST(opened_at AS BIGINT),
   WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = 'claims',
-  'properties.bootstrap.servers' = '127.0.0.1:9092',
+  'connector' = 'embedded',
   'format' = 'json',
   'time-zone' = 'Asia/Shanghai',
   'dedup.key' = 'event_id',

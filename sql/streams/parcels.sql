@@ -2,6 +2,8 @@
 --
 -- event_type is one of created, collected, delivered. created_at is when the parcel was made up, so that a
 -- delivery says by itself how long it took. province and city are where it goes.
+--
+-- Records come by POST /api/ingest/parcels; for a topic, say [streams.parcels] connector = "kafka" and topic in the config.
 CREATE TABLE parcels (
   event_id STRING NOT NULL,
   order_id STRING NOT NULL,
@@ -12,9 +14,7 @@ CREATE TABLE parcels (
   city STRING,
   WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = 'parcels',
-  'properties.bootstrap.servers' = '127.0.0.1:9092',
+  'connector' = 'embedded',
   'format' = 'json',
   'time-zone' = 'Asia/Shanghai',
   'dedup.key' = 'event_id',

@@ -2,6 +2,8 @@
 --
 -- event_type is one of asked, answered, resolved. handled_by says who answered, bot or agent; topic what it is
 -- about. asked_at is when the case began, so that an answer says by itself how long one waited.
+--
+-- Records come by POST /api/ingest/service; for a topic, say [streams.service] connector = "kafka" and topic in the config.
 CREATE TABLE service (
   event_id STRING NOT NULL,
   order_id STRING NOT NULL,
@@ -13,9 +15,7 @@ CREATE TABLE service (
   waited_ms AS CAST(event_time AS BIGINT) - CAST(asked_at AS BIGINT),
   WATERMARK FOR event_time AS event_time - INTERVAL '5' SECOND
 ) WITH (
-  'connector' = 'kafka',
-  'topic' = 'service',
-  'properties.bootstrap.servers' = '127.0.0.1:9092',
+  'connector' = 'embedded',
   'format' = 'json',
   'time-zone' = 'Asia/Shanghai',
   'dedup.key' = 'event_id',

@@ -19,7 +19,7 @@ use tidemark_pipeline::sql::Catalog;
 
 use super::prepared::prepared;
 use super::serve::Embedded;
-use super::serving::{self, Input};
+use super::serving::{self, Input, ORDERS};
 use super::{ConfigArgs, DoorArgs};
 use crate::server::Bound;
 
@@ -58,9 +58,6 @@ pub struct DemoArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 11)]
     pub seed: u64,
 }
-
-/// Name of the stream the shipped SQL declares for what is generated.
-const ORDERS: &str = "orders";
 
 /// Generates and serves until it is told to stop.
 ///

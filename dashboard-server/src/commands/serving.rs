@@ -61,14 +61,18 @@ pub(super) fn together(errors: Vec<SqlError>) -> anyhow::Error {
     anyhow::anyhow!("{what} in the SQL folder:\n{}", lines.join("\n"))
 }
 
-/// The stream that records are written for: the named one, or the only one there is.
+/// Name of the stream the shipped SQL declares for what is generated.
+pub(super) const ORDERS: &str = "orders";
+
+/// The stream that records are written for: the named one, the only one there is, or among several the orders.
 ///
 /// # Errors
 /// When there is none of that name, or there are several and none is named.
 pub(super) fn chosen_stream<'a>(catalog: &'a Catalog, wanted: Option<&str>) -> anyhow::Result<&'a Arc<StreamPlan>> {
     let logs: Vec<&Arc<StreamPlan>> = catalog.logs().collect();
     let names = || logs.iter().map(|plan| plan.definition.name.as_str()).collect::<Vec<_>>().join(", ");
-    match (wanted, logs.as_slice()) {
+    let orders = || logs.iter().find(|plan| plan.definition.name == ORDERS);
+    match (wanted.or(orders().map(|_| ORDERS)), logs.as_slice()) {
         (None, [one]) => Ok(one),
         (None, _) => bail!("the SQL folder declares several streams; say which with --stream: {}", names()),
         (Some(name), all) => match all.iter().find(|plan| plan.definition.name == name) {
