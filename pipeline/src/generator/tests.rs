@@ -319,7 +319,7 @@ fn a_core_generates_more_than_a_hundred_thousand_events_a_second() {
 fn service_records(service: Service, options: GeneratorOptions) -> Vec<(i64, i64, Vec<u8>)> {
     let mut services = Services::new(service, options).unwrap();
     let mut records = Vec::new();
-    while let Some(Generated { event_ms, record }) = services.next_record() {
+    while let Some(Generated { event_ms, record, .. }) = services.next_record() {
         records.push((record.timestamp_ms, event_ms, record.payload.to_vec()));
     }
     records

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_pipeline::generator::{Generator, GeneratorOptions, Shares};
+use tidemark_pipeline::generator::{Generator, GeneratorOptions, Records as _, Shares};
 use tidemark_pipeline::model::Record;
 use tidemark_pipeline::source::Source as _;
 use tidemark_pipeline::source::kafka::KafkaSource;

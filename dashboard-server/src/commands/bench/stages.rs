@@ -9,6 +9,7 @@ use tidemark_pipeline::admit::duplicate::Sighting;
 use tidemark_pipeline::decode::Columns;
 use tidemark_pipeline::lifecycle::Operator;
 use tidemark_pipeline::lifecycle::operator::Papers;
+use tidemark_pipeline::model::Space;
 use tidemark_pipeline::run::build::{decoder, partition_run};
 use tidemark_pipeline::run::partition::admission::Admission;
 use tidemark_pipeline::run::partition::intake::{Intake, Read, Taken};
@@ -34,12 +35,12 @@ pub(super) fn place() -> Place {
 /// Decodes and admits all records.
 pub(super) fn admitted(plan: &Arc<StreamPlan>, day: &Records) -> Result<Vec<Batch>, DataFusionError> {
     let mut intake = Intake::new(Arc::clone(plan), decoder(plan, None))?;
-    let mut admission = Admission::new(Arc::clone(plan), place())?;
+    let mut admission = Admission::new(Space::Live, Arc::clone(plan), place())?;
     let mut all = Vec::new();
     let mut records = day.iter().peekable();
     while records.peek().is_some() {
         for record in records.by_ref().take(BATCH_RECORDS) {
-            let _broken_copies_stay_out = matches!(intake.take(record), Taken::Row);
+            let _broken_copies_stay_out = matches!(intake.take(record), (_, Taken::Row));
         }
         if let Some(batch) = intake.batch()? {
             all.push((admission.admit(&batch)?, batch.read));
