@@ -44,7 +44,7 @@ impl Action {
         if !(action.opens || action.pays || action.cancels || action.refunds) {
             return Err("it does nothing; write open, pay, cancel or refund".to_owned());
         }
-        if action.opens && (action.cancels || action.refunds) || action.pays && (action.cancels || action.refunds) {
+        if (action.opens || action.pays) && (action.cancels || action.refunds) {
             return Err("one event cannot both bring money in and take it back".to_owned());
         }
         action.each = often.unwrap_or(action.refunds && !action.cancels);

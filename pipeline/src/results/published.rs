@@ -183,6 +183,9 @@ impl PublishedView {
     }
 
     /// Rows as they were saved, with no history of changes.
+    ///
+    /// # Errors
+    /// When rows and columns disagree.
     pub fn restore(&mut self, cut: u64, windows: Vec<NewWindow>) -> Result<(), ArrowError> {
         for window in windows {
             self.show(cut, window)?;

@@ -529,7 +529,7 @@ fn check_partitions(stream: &StreamToRead, saved: &SavedStream, place: &str) -> 
     let is_missing = |number: &PartitionId| !stream.partitions.contains(number);
     let (before, now) = (saved.partitions.len(), stream.partitions.len());
     let has_lost = saved.partitions.keys().any(is_missing);
-    if before == now && !has_lost || stream.accepts_partitions && !has_lost {
+    if !has_lost && (before == now || stream.accepts_partitions) {
         return Ok(());
     }
     Err(SavingError::PartitionCount { stream: stream.name.clone(), before, now, dir: place.to_owned() })

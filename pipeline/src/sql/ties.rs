@@ -1,6 +1,8 @@
 //! What stands above the aggregate made independent of the order of its rows: ties broken by key,
 //! aggregates from the list.
 
+use std::sync::Arc;
+
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::expr::AggregateFunction;
@@ -82,7 +84,7 @@ fn second_aggregate(aggregate: Aggregate, scope: Option<&str>) -> Result<Logical
     let order = tie_breakers(&aggregate.input);
     let place = Surroundings { input: &aggregate.input, order: &order, scope };
     let exprs = aggregate.aggr_expr.iter().map(|expr| listed(expr, place)).collect::<Result<_>>()?;
-    Aggregate::try_new(aggregate.input.clone(), aggregate.group_expr, exprs).map(LogicalPlan::Aggregate)
+    Aggregate::try_new(Arc::clone(&aggregate.input), aggregate.group_expr, exprs).map(LogicalPlan::Aggregate)
 }
 
 fn listed(expr: &Expr, place: Surroundings<'_>) -> Result<Expr> {

@@ -2,18 +2,21 @@
 //!
 //! A key whose records are all in one partition, because the stream is partitioned by it, has its sessions
 //! there. Otherwise a record in another partition may still touch a session that ends at `end` as long as
-//! that partition's watermark is below `end - 1 + gap`: before that nothing is settled or final, or it would
-//! depend on when results are published.
+//! that partition's watermark is below `end - 1 + gap`: before that nothing is settled or final. A late record
+//! that joins an open session may bring that back further than the gap; it then stands beside the final one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::common::Result;
 
 use super::assign::{SliceKey, Window, Windows};
-use super::fire::{Firing, Progress, ViewState, mark_of};
+use super::fire::{Fired, Firing, Progress, ViewState, mark_of};
 use super::session::Session;
 use crate::model::PartitionId;
 use crate::results::Mark;
+
+/// Sessions with the partitions they are in.
+type Group<'a> = Vec<(PartitionId, &'a Session)>;
 
 impl ViewState {
     pub(super) fn fire_sessions(
@@ -38,10 +41,7 @@ impl ViewState {
         }
         for (window, members) in sessions {
             let mark = mark_of(windows, window, marking);
-            let within = |partition: PartitionId, slice: SliceKey| {
-                members.contains(&(partition, slice.start))
-            };
-            firing.fired.extend(self.put_together(Some(windows), window, &within, mark)?);
+            firing.fired.extend(self.session(windows, window, &members, mark)?);
             if mark == Mark::Final {
                 self.pending.remove(&window);
                 closed.extend(members);
@@ -53,6 +53,31 @@ impl ViewState {
         Ok(firing)
     }
 
+    /// The rows of one session window, from its own slices: there may be as many sessions as there are slices.
+    fn session(
+        &self,
+        windows: &Windows,
+        window: Window,
+        members: &BTreeSet<(PartitionId, i64)>,
+        mark: Mark,
+    ) -> Result<Option<Fired>> {
+        let Some(codec) = &self.codec else {
+            let within = |partition: PartitionId, slice: SliceKey| {
+                members.contains(&(partition, slice.start))
+            };
+            return self.put_together(Some(windows), window, &within, mark);
+        };
+        let slice = |(partition, number): &(PartitionId, i64)| {
+            self.partitions.get(partition)?.slices.get(&SliceKey::on_time(*number))
+        };
+        let slices: Vec<_> = members.iter().filter_map(slice).collect();
+        if slices.is_empty() {
+            // A partition tells a session once more after it has been closed here.
+            return Ok(None);
+        }
+        self.rows_of_groups(Some(windows), window, codec.evaluate(slices.into_iter())?, mark)
+    }
+
     /// Whether a key may have records in several partitions.
     fn is_spread(&self, progress: Progress) -> bool {
         progress.partitions > 1 && !self.plan().sessions_stay
@@ -61,8 +86,7 @@ impl ViewState {
     /// The sessions of all partitions, touching ones of one key merged, by their windows.
     pub(super) fn session_windows(&self) -> BTreeMap<Window, BTreeSet<(PartitionId, i64)>> {
         let stay = self.plan().sessions_stay;
-        let mut by_key: BTreeMap<(Option<PartitionId>, &[u8]), Vec<(PartitionId, &Session)>> =
-            BTreeMap::new();
+        let mut by_key: BTreeMap<(Option<PartitionId>, &[u8]), Group<'_>> = BTreeMap::new();
         for (partition, table) in &self.partitions {
             // A misplaced record begins a session of its own.
             let within = stay.then_some(*partition);
@@ -107,9 +131,9 @@ impl ViewState {
 ///
 /// What a session joins depends on those that begin before it and touch it, and on no other, so that it does
 /// not matter which groups have been told as final and forgotten, nor what has come since.
-fn grouped(sessions: Vec<(PartitionId, &Session)>) -> Vec<Vec<(PartitionId, &Session)>> {
+fn grouped(sessions: Group<'_>) -> Vec<Group<'_>> {
     let mut done = Vec::new();
-    let mut open: Vec<Vec<(PartitionId, &Session)>> = Vec::new();
+    let mut open: Vec<Group<'_>> = Vec::new();
     for (partition, session) in sessions {
         let touching = |other: &Session| session.start <= other.end;
         // No later session begins before this one, so none touches a group that this one does not.
@@ -117,7 +141,7 @@ fn grouped(sessions: Vec<(PartitionId, &Session)>) -> Vec<Vec<(PartitionId, &Ses
             open.into_iter().partition(|group| group.iter().any(|(_, other)| touching(other)));
         open = reached;
         done.extend(over);
-        let has_own = |group: &Vec<(PartitionId, &Session)>| {
+        let has_own = |group: &Group<'_>| {
             group.iter().any(|(owner, other)| *owner == partition && touching(other))
         };
         match open.iter_mut().find(|group| !has_own(group)) {

@@ -17,12 +17,14 @@ pub(super) struct Catcher {
     /// Everything before this has been seen, where no record tells it.
     reached: Offset,
     retry_at: Option<Instant>,
+    /// Why it must not go on: a batch is gone, and the views would lack its records.
+    broken: Option<String>,
 }
 
 impl Catcher {
     /// A reading that begins at `first`, where `reader` stands.
     pub(super) fn new(reader: Box<dyn PartitionReader>, run: PartitionRun, first: Offset) -> Self {
-        Self { reader, run, first, reached: first, retry_at: None }
+        Self { reader, run, first, reached: first, retry_at: None, broken: None }
     }
 
     /// The partition.
@@ -50,6 +52,9 @@ impl Catcher {
     /// # Errors
     /// When the log cannot be read; it may be tried again. A failing view only stops itself.
     pub(super) fn read_up_to(&mut self, bound: Offset, records_max: usize) -> Result<usize, String> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(0);
         }
@@ -63,6 +68,7 @@ impl Catcher {
             if record.offset < bound { run.take(record) } else { beyond = true }
         });
         let folded = self.run.process().map_err(|error| error.strip_backtrace());
+        self.broken = folded.as_ref().err().cloned();
         let outcome = outcome.map_err(|error| error.to_string());
         let sought = match beyond {
             true => {

@@ -206,7 +206,7 @@ impl Publisher {
 
     fn told(&self, moment: &Moment) -> BTreeMap<String, StreamProgress> {
         let own = self.streams.keys().map(|name| (name, name));
-        let derived = self.derived.iter().map(|(name, base)| (name, base));
+        let derived = self.derived.iter();
         own.chain(derived)
             .filter_map(|(name, base)| {
                 let at = self.streams.get(base)?;

@@ -96,7 +96,7 @@ impl ViewRuntime {
         let base = stream.map_or(plan.stream.as_str(), |stream| stream.definition.base());
         let Some(run) = view_to_run(view) else { return Ok(None) };
         Ok(Some(Self {
-            key: run.key.clone(),
+            key: Arc::clone(&run.key),
             name: view.name.as_str().into(),
             stream: plan.stream.as_str().into(),
             base: base.into(),
