@@ -12,7 +12,8 @@ fn view(options: &str) -> String {
 }
 
 fn sum(live: &Live, end_s: i64) -> String {
-    let found = live.shown.get(&(end_s * 1_000, 0));
+    let start_s = (end_s - 1) / 20 * 20;
+    let found = live.shown.get(&(end_s * 1_000, start_s * 1_000));
     let row = found.map_or("", |(rows, ..)| rows[0].as_str());
     row.rsplit_once(':').map_or(String::new(), |(_, n)| n.trim_end_matches('}').to_owned())
 }
