@@ -144,7 +144,7 @@ impl<'a> Engine<'a> {
     }
 
     fn partition(&self, partition: PartitionId) -> Result<PartitionRun> {
-        let place = Place { origin: "orders".to_owned(), is_file: false, partition, partitions: None };
+        let place = Place { origin: "orders".to_owned(), is_file: false, partition, partitions: None, has_others: self.saved.len() > 1 };
         Ok(partition_run(&self.catalog.streams["orders"], &[], place, None, &self.to_run)?)
     }
 

@@ -89,13 +89,8 @@ pub fn queries(shape: Shape) -> Vec<Query> {
         all.push(Query { name: "tumble_day", kind: Kind::Tumble { size: DAY_MS }, ..day.clone() });
         all.push(Query { name: "cumulate_day", kind: Kind::Cumulate { step: unit, size: DAY_MS }, sets: NO_KEY, ..day });
     }
-    // Where a shop's orders are in several partitions, a late order that joins an open session may still bring
-    // it back to one of another partition that is final by then: what is final is not yet the same whenever it
-    // is published.
-    if shape.is_keyed {
-        all.push(Query { name: "session_shop", kind: Kind::Session { gap: 2 * unit }, ..plain.clone() });
-        all.push(Query { name: "session_filtered", kind: Kind::Session { gap: 4 * unit }, is_filtered: true, ..plain });
-    }
+    all.push(Query { name: "session_shop", kind: Kind::Session { gap: 2 * unit }, ..plain.clone() });
+    all.push(Query { name: "session_filtered", kind: Kind::Session { gap: 4 * unit }, is_filtered: true, ..plain });
     all.sort_by_key(|query| query.name);
     all
 }

@@ -267,7 +267,7 @@ fn start(
         for partition in &stream.partitions {
             publisher.expect_partition(&stream.name, *partition);
             let place =
-                Place { origin: stream.name.clone(), is_file: false, partition: *partition, partitions: None };
+                Place { origin: stream.name.clone(), is_file: false, partition: *partition, partitions: None, has_others: stream.partitions.len() > 1 };
             let mut run = partition_run(plan, &derived, place, None, &views)?;
             run.overflow_to(saving.overflow(&stream.name, *partition))?;
             let name = (stream.name.clone(), *partition);

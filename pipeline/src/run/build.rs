@@ -59,29 +59,31 @@ pub fn partition_run(
     csv_header: Option<Vec<String>>,
     views: &[ViewToRun],
 ) -> Result<PartitionRun> {
-    let folds = Folds { branch: branch(stream, views)?, derived: life_cycles(derived, views)? };
+    let others = place.has_others;
+    let folds = Folds { branch: branch(stream, views, others)?, derived: life_cycles(derived, views, others)? };
     PartitionRun::new(Arc::clone(stream), place, decoder(stream, csv_header), folds)
 }
 
-/// The folds of those views that read this stream.
+/// The folds of those views that read this stream; `has_others` as in [`Place`].
 ///
 /// # Errors
 /// When a fold cannot be made.
-pub fn branch(stream: &StreamPlan, views: &[ViewToRun]) -> Result<Branch> {
+pub fn branch(stream: &StreamPlan, views: &[ViewToRun], has_others: bool) -> Result<Branch> {
     let (name, zone) = (stream.definition.name.as_str(), stream.definition.zone);
     let fold = |view: &ViewToRun| {
-        Ok((Arc::clone(&view.key), ViewFold::new(Arc::clone(&view.plan), view.windows(zone))?))
+        let fold = ViewFold::new(Arc::clone(&view.plan), view.windows(zone))?;
+        Ok((Arc::clone(&view.key), if has_others { fold.beside_others() } else { fold }))
     };
     let own = views.iter().filter(|view| view.plan.stream == name);
     Ok(Branch::new(name.into(), own.map(fold).collect::<Result<_>>()?))
 }
 
 /// One operator for all tables that are LIKE one another.
-fn life_cycles(derived: &[Arc<StreamPlan>], views: &[ViewToRun]) -> Result<Vec<DerivedRun>> {
+fn life_cycles(derived: &[Arc<StreamPlan>], views: &[ViewToRun], has_others: bool) -> Result<Vec<DerivedRun>> {
     let mut by_operator: BTreeMap<&str, (Operator, Vec<Reading>)> = BTreeMap::new();
     for plan in derived {
         let Some(how) = &plan.definition.derived else { continue };
-        let reading = Reading { plan: Arc::clone(plan), time: how.time, branch: branch(plan, views)? };
+        let reading = Reading { plan: Arc::clone(plan), time: how.time, branch: branch(plan, views, has_others)? };
         let operator = || (Operator::new(Arc::clone(&how.columns), Arc::clone(&how.rules)), Vec::new());
         by_operator.entry(&how.operator).or_insert_with(operator).1.push(reading);
     }

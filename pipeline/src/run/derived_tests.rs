@@ -76,7 +76,7 @@ impl Bench {
         let (mut runs, mut offsets) = (Vec::new(), Vec::new());
         for partition in 0..partitions {
             publisher.expect_partition("orders", partition);
-            let place = Place { origin: "orders".to_owned(), is_file: false, partition, partitions: None };
+            let place = Place { origin: "orders".to_owned(), is_file: false, partition, partitions: None, has_others: false };
             let views = views_to_run(&catalog, "orders");
             let derived = catalog.derived_from("orders");
             let mut run = partition_run(&catalog.streams["orders"], &derived, place, None, &views).expect("folds");

@@ -463,11 +463,13 @@ fn open_partitions(
     let at_table = |source: SourceError| JobError::Source { place: self::place(table), source };
     let (mut source, header) = open_source(&stream.definition).map_err(at_table)?;
     let mut partitions = Vec::new();
-    for partition in source.partitions().map_err(at_table)? {
+    let numbers = source.partitions().map_err(at_table)?;
+    let has_others = numbers.len() > 1;
+    for partition in numbers {
         let reader = source.open(partition, None).map_err(at_table)?;
         let origin = source.origin().to_owned();
         let is_file = !matches!(stream.definition.connector.as_str(), "kafka" | "embedded");
-        let at = Place { origin, is_file, partition, partitions: None };
+        let at = Place { origin, is_file, partition, partitions: None, has_others };
         let mut run = partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view)).map_err(|error| {
             JobError::Execution { place: place.to_owned(), detail: message_of(&error) }
         })?;

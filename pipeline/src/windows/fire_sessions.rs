@@ -2,8 +2,8 @@
 //!
 //! A key whose records are all in one partition, because the stream is partitioned by it, has its sessions
 //! there. Otherwise a record in another partition may still touch a session that ends at `end` as long as
-//! that partition's watermark is below `end - 1 + gap`: before that nothing is settled or final. A late record
-//! that joins an open session may bring that back further than the gap; it then stands beside the final one.
+//! that partition's watermark is below `end - 1 + gap`: before that nothing is settled or final. A record
+//! whose own gap has been passed is late there (`fold`), so none reaches a session that is final.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -117,6 +117,8 @@ struct SessionFold {
     columns: Vec<usize>,
     converter: RowConverter,
     gap: i64,
+    /// Whether sessions of its keys may go on in other partitions.
+    is_spread: bool,
 }
 
 /// The slices since the last drain, numbered in the order they came.
@@ -172,12 +174,24 @@ impl ViewFold {
         })
     }
 
+    /// The fold of a partition beside which the log has others, where sessions of the same key may go on.
+    #[must_use]
+    pub fn beside_others(mut self) -> Self {
+        let is_spread = !self.plan.sessions_stay;
+        self.sessions.iter_mut().for_each(|sessions| sessions.is_spread = is_spread);
+        self
+    }
+
     /// An empty fold of the same view.
     ///
     /// # Errors
     /// As [`ViewFold::new`].
     pub fn alike(&self) -> Result<Self> {
-        Self::new(Arc::clone(&self.plan), self.windows.clone())
+        let mut alike = Self::new(Arc::clone(&self.plan), self.windows.clone())?;
+        if let (Some(to), Some(from)) = (&mut alike.sessions, &self.sessions) {
+            to.is_spread = from.is_spread;
+        }
+        Ok(alike)
     }
 
     /// The counts since the partition's first record.
@@ -453,7 +467,7 @@ impl SessionFold {
             columns.push(session_column(plan, &name, &schema)?);
         }
         let fields = columns.iter().map(|at| SortField::new(schema.field(*at).data_type().clone())).collect();
-        Ok(Self { sessions: Sessions::default(), columns, converter: RowConverter::new(fields)?, gap })
+        Ok(Self { sessions: Sessions::default(), columns, converter: RowConverter::new(fields)?, gap, is_spread: false })
     }
 
     fn keys(&self, rows: &RecordBatch) -> Result<arrow::row::Rows> {
@@ -467,7 +481,14 @@ impl SessionFold {
         self.converter.convert_columns(&columns).map_err(DataFusionError::from)
     }
 
+    /// Where keys are spread over partitions, a record is late by its own gap alone, also when a session is
+    /// still open that it would join: what is closed in all partitions can then not be reached any more,
+    /// whatever has been published (`fire_sessions`).
     fn place(&mut self, key: &[u8], time: i64, watermark: i64) -> Placement {
+        let own_end = time.saturating_add(self.gap);
+        if self.is_spread && own_end - 1 <= watermark {
+            return Placement::Late { missed: 1, last: Window { start: time, end: own_end } };
+        }
         match self.sessions.place(key, time, self.gap, watermark) {
             Ok(slice) => Placement::In { slice: SliceKey::on_time(slice), missed: None },
             Err((start, end)) => Placement::Late { missed: 1, last: Window { start, end } },

@@ -29,7 +29,7 @@ pub(super) const BATCHES_A_DRAIN: usize = 10;
 pub(super) type Batch = (AcceptedRows, Read);
 
 pub(super) fn place() -> Place {
-    Place { origin: "orders".to_owned(), is_file: false, partition: 0, partitions: Some(1) }
+    Place { origin: "orders".to_owned(), is_file: false, partition: 0, partitions: Some(1), has_others: false }
 }
 
 /// Decodes and admits all records.

@@ -205,7 +205,7 @@ impl Filling {
         for partition in &self.task.partitions {
             let first = source.bounds(*partition).map_err(failed)?.map_or(0, |bounds| bounds.first);
             let reader = source.open(*partition, Some(first)).map_err(failed)?;
-            let place = Place { origin: origin.clone(), is_file: false, partition: *partition, partitions: None };
+            let place = Place { origin: origin.clone(), is_file: false, partition: *partition, partitions: None, has_others: self.task.partitions.len() > 1 };
             let run = partition_run(&self.task.plan, &self.task.derived, place, None, &self.task.folds);
             let mut run = run.map_err(|error| error.strip_backtrace())?;
             if first > 0 {

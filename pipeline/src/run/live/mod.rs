@@ -290,6 +290,7 @@ fn owned(
             is_file: false,
             partition: *partition,
             partitions: u32::try_from(to_read.partitions.len()).ok(),
+            has_others: to_read.partitions.len() > 1,
         };
         let mut run = partition_run(plan, &derived, place, None, &views).map_err(views_error)?;
         run.overflow_to(saving.overflow(stream, *partition)).map_err(SavingError::from)?;

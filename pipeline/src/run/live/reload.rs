@@ -196,6 +196,7 @@ impl PublishLoop {
             is_file: false,
             partition: grown.partition,
             partitions,
+            has_others: before > 0,
         };
         let derived = self.catalog.derived_from(&grown.stream);
         let mut run = partition_run(plan, &derived, place, None, &views).map_err(|error| error.strip_backtrace())?;

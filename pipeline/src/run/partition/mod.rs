@@ -47,6 +47,8 @@ pub struct Place {
     /// How many partitions the log has, by which producers place their keys; `None` where a record's
     /// partition says nothing about its key.
     pub partitions: Option<u32>,
+    /// Whether the log has other partitions, in which a session of a key may go on.
+    pub has_others: bool,
 }
 
 /// The views of a stream and of what is derived from it.
