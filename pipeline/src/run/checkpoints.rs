@@ -200,6 +200,8 @@ impl CheckpointFiles {
         let logs: Vec<LogsToSave<'_>> = self
             .streams
             .iter()
+            // A shadow space that has not begun has no stream in the state that its logs could belong to.
+            .filter(|(_, logs)| !logs.dedup.files().is_empty() || !logs.journals.at().is_empty())
             .map(|(stream, logs)| LogsToSave { stream, dedup: logs.dedup.files(), journals: logs.journals.at() })
             .collect();
         let body = encode_logs(state, &self.keys_id, &logs);
