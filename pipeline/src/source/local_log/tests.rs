@@ -100,7 +100,8 @@ fn offsets_go_on_after_a_restart_and_any_offset_can_be_sought() {
         assert_eq!(read_all(&mut *reader), numbered(from..100), "from {from}");
     }
     let error = reader.seek(101).unwrap_err().to_string();
-    assert_eq!(error, "topic orders partition 0: offset 101 is not in the log (0 to 100)");
+    let said = "topic orders partition 0: reading stands at offset 101, but the log ends at 100";
+    assert!(error.starts_with(said), "{error}");
 }
 
 #[test]
