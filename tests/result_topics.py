@@ -145,7 +145,7 @@ def drained(server, records):
         [row] = server.sql("SELECT SUM(read) AS read FROM records_accounted")
         return int(row["read"] or 0) == records
 
-    server.wait(lambda: server.view("gmv_day")["cut"], 30, "a first cut")
+    server.wait(lambda: server.view("gmv_day")["cut"], 90, "a first cut")
     server.wait(is_read, 120, f"{records} records")
     return {view: server.view(view)["rows"] for view in VIEWS}
 
@@ -186,7 +186,7 @@ def whole_cuts_through_kills(ground):
                 assert server.process.wait(60) == -signal.SIGABRT, "".join(server.said)
         for _ in range(KILLS):
             with Server(["serve"], folder, sql, file) as server:
-                server.wait(lambda: metric(server, "cuts_total"), 30, "a cut in the topics")
+                server.wait(lambda: metric(server, "cuts_total"), 90, "a cut in the topics")
                 time.sleep(dice.uniform(0.0, 1.5))
                 assert server.stop(signal.SIGKILL) == -signal.SIGKILL
         assert load.poll() is None, "the load was over before the kills were"
@@ -213,7 +213,7 @@ def a_dead_result_broker(ground):
                     .replace("properties-transaction-timeout-ms", "properties.transaction.timeout.ms"))
     with Server(["serve"], folder, sql, file) as server:
         ingest(server, [order(number) for number in range(500)])
-        server.wait(lambda: total(server) == 500, 20, "the first orders")
+        server.wait(lambda: total(server) == 500, 60, "the first orders")
         topic_holds(prefix, bootstrap, 500)
         os.kill(ground.broker_pid, signal.SIGSTOP)
         try:
@@ -225,7 +225,7 @@ def a_dead_result_broker(ground):
                 server.wait(lambda: total(server) == number + 500, 5, "orders while the result broker hangs")
                 slowest = max(slowest, time.monotonic() - began)
                 assert server.view("gmv_day")["cut"] > before
-            server.wait(lambda: says(server, "result topics"), 30, "an alarm")
+            server.wait(lambda: says(server, "result topics"), 90, "an alarm")
             assert server.get("/readyz")["status"] == "ready"
         finally:
             os.kill(ground.broker_pid, signal.SIGCONT)
@@ -243,7 +243,7 @@ def total(server):
 
 def topic_holds(prefix, bootstrap, orders):
     """Waits until the topic of the provinces holds so many orders."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while time.monotonic() < end:
         with contextlib.suppress(AssertionError):
             found = kafka_tools.committed([f"{prefix}.gmv_by_province"], bootstrap)
@@ -262,14 +262,14 @@ def a_zombie_is_shut_out(ground):
     prefix, sql = ground.topic("result"), sql_folder(folder)
     file = config(folder, bootstrap, prefix, kafka_stream(topic, bootstrap), transactional_id=prefix)
     with loading(topic, bootstrap, 40_000, 16) as load, Server(["serve"], folder, sql, file) as zombie:
-        zombie.wait(lambda: metric(zombie, "cuts_total") >= 2, 30, "cuts in the topics")
+        zombie.wait(lambda: metric(zombie, "cuts_total") >= 2, 90, "cuts in the topics")
         zombie.process.send_signal(signal.SIGSTOP)
         other = folder / "other"
         other.mkdir()
         with Server(["serve"], other, sql, file) as server:
-            server.wait(lambda: metric(server, "cuts_total") >= 2, 30, "cuts of the second")
+            server.wait(lambda: metric(server, "cuts_total") >= 2, 90, "cuts of the second")
             zombie.process.send_signal(signal.SIGCONT)
-            zombie.wait(lambda: says(zombie, "shut this one out"), 30,
+            zombie.wait(lambda: says(zombie, "shut this one out"), 90,
                         "that the zombie says so")
             assert load.wait(60) == 0, load.stderr.read()
             shown = drained(server, end_of(topic, bootstrap))
@@ -301,25 +301,25 @@ def a_zombie_may_not_write_checkpoints(ground):
 
     produce(range(100))
     with Server(["serve"], folder, sql, file) as zombie:
-        zombie.wait(lambda: total(zombie) == 100, 30, "the first orders")
+        zombie.wait(lambda: total(zombie) == 100, 90, "the first orders")
         before = newest()
-        zombie.wait(lambda: newest() > before + 2, 30, "checkpoints of them")
+        zombie.wait(lambda: newest() > before + 2, 90, "checkpoints of them")
         zombie.process.send_signal(signal.SIGSTOP)
         with Server(["serve"], other, sql, file) as server:
             # The orders are in the checkpoint: the second process goes on from there.
-            server.wait(lambda: total(server) == 100, 30, "the orders of the checkpoint")
+            server.wait(lambda: total(server) == 100, 90, "the orders of the checkpoint")
             produce(range(90, 150))
-            server.wait(lambda: total(server) == 150, 30, "more orders")
+            server.wait(lambda: total(server) == 150, 90, "more orders")
             zombie.process.send_signal(signal.SIGCONT)
-            zombie.wait(lambda: "has taken it over with generation" in not_ready(zombie), 30, "that the zombie stops")
+            zombie.wait(lambda: "has taken it over with generation" in not_ready(zombie), 90, "that the zombie stops")
             begun = newest()
-            server.wait(lambda: newest() > begun + 2, 30, "checkpoints of the owner")
+            server.wait(lambda: newest() > begun + 2, 90, "checkpoints of the owner")
             assert not server.get("/healthz")["alarms"], server.get("/healthz")
             assert server.stop(signal.SIGTERM) == 0
         assert json.loads((place / "owner").read_text())["generation"] == 2
         zombie.stop(signal.SIGTERM)
     with Server(["serve"], other, sql, file) as server:
-        server.wait(lambda: total(server) == 150, 30, "the orders after all")
+        server.wait(lambda: total(server) == 150, 90, "the orders after all")
         assert server.stop(signal.SIGTERM) == 0
 
 

@@ -24,7 +24,7 @@ run=${TIDEMARK_KAFKA_RUN:-$cache/run}
 heap=${KAFKA_HEAP:-512m}
 libs=$cache/libs-$version
 pid_file=$run/broker.pid
-wait_seconds=60
+wait_seconds=150
 secure_user=tidemark
 secure_password=only-for-tests
 
