@@ -197,10 +197,19 @@ impl Client {
 
     fn bounds(&self, partition: PartitionId) -> Result<Bounds, SourceError> {
         let topic = &self.options.topic;
-        let asked = self.consumer.fetch_watermarks(topic, number(partition), ANSWER_WAIT);
-        hear(&self.consumer);
-        let (first, end) = asked.map_err(|error| self.unanswered(&error))?;
-        Ok(Bounds { first, end })
+        let until = Instant::now() + ANSWER_WAIT;
+        loop {
+            let asked = self.consumer.fetch_watermarks(topic, number(partition), ANSWER_WAIT);
+            hear(&self.consumer);
+            match asked {
+                Ok((first, end)) => return Ok(Bounds { first, end }),
+                // The leader moves, or the topic has just been made: another broker is asked soon.
+                Err(error) if is_between_leaders(&error) && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                Err(error) => return Err(self.unanswered(&error)),
+            }
+        }
     }
 
     fn offset_at(&self, partition: PartitionId, time_ms: i64) -> Result<Offset, SourceError> {
@@ -270,6 +279,14 @@ impl Client {
         let place = format!("Kafka at {}", self.options.brokers());
         SourceError::Unreachable { place, detail }
     }
+}
+
+/// Whether the error says that the broker that was asked does not lead the partition now.
+fn is_between_leaders(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        matches!(code, RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+    })
 }
 
 /// Whether the code says that the log does not hold the offset that is wanted.
