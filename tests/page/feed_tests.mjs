@@ -22,7 +22,9 @@ const chips = (page) => page.locator('.late').count();
 
 export const tests = [
   ['a level is lit once as it falls, for four seconds, and says how much sooner than last year', async (context) => {
-    const wall = await fed(context);
+    // An empty view is a day without orders, in which the first level is news; here it is not known yet.
+    const { milestones_compared: _unknown, ...rows } = context.rows;
+    const wall = await fed({ ...context, rows });
     const { page } = wall;
     const fall = (passed) =>
       page.evaluate((offset) => {
