@@ -41,7 +41,7 @@ def counts(server):
         assert row["read"] == parts, f"records have disappeared: {row}"
     lost = server.sql("SELECT * FROM views_accounted WHERE accepted <> counted + filtered + late")
     assert not lost, lost
-    alarms = [alarm for alarm in server.get("/healthz")["alarms"] if "add up" in alarm]
+    alarms = [alarm for alarm in server.health()["alarms"] if "add up" in alarm]
     assert not alarms, alarms
     return {name: sum(row[name] for row in rows) for name in rows[0] if name not in ("stream", "partition")} if rows else {}
 

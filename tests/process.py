@@ -70,6 +70,14 @@ class Server:
         with urllib.request.urlopen(self.url + path, timeout=20) as answer:
             return json.load(answer)
 
+    def health(self):
+        """What /healthz answers, also when it is unwell (503)."""
+        try:
+            return self.get("/healthz")
+        except urllib.error.HTTPError as error:
+            with error:
+                return json.load(error)
+
     def view(self, name):
         """A view at the newest cut."""
         return self.get(f"/api/views/{name}")
