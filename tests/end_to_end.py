@@ -737,7 +737,8 @@ def a_day_is_not_closed_by_mistake(ground):
     folder = ground.fresh()
     sql = shop_sql(folder / "sql", ["orders", "parcels"])
     refused = [
-        (["--date", "2020-11-11"], ["several streams", "orders, parcels"]),
+        # Where none is named it is `orders`.
+        (["--date", "2020-11-11"], ["nobody to ask", "--yes"]),
         (["--date", "2020-11-11", "--stream", "letters"], ["no such stream", "orders, parcels"]),
         (["--date", "2020-13-01", "--stream", "orders"], ["2020-13-01"]),
         (["--until", "noon", "--stream", "orders"], ["--until noon", "2020-11-12T00:00:00+08:00"]),
