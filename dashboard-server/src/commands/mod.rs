@@ -9,6 +9,7 @@ pub mod replay;
 pub mod run;
 pub mod serve;
 pub mod sql;
+pub mod user;
 mod client;
 mod destination;
 mod local_ingest;
@@ -59,6 +60,8 @@ pub enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Ask a running server one query
     Sql(sql::SqlArgs),
+    /// Say who may see and do what
+    User(user::UserArgs),
 }
 
 /// Options of every command that reads the configuration.
@@ -175,6 +178,7 @@ pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::CloseDay(args) => close_day::run(args),
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Sql(args) => sql::run(args),
+        Command::User(args) => user::run(args),
     }
 }
 

@@ -7,6 +7,7 @@ use tidemark_pipeline::results::Results;
 use tokio::sync::Semaphore;
 
 use super::access::Tickets;
+use crate::auth::Doorman;
 use super::login::Sessions;
 use crate::clock::Clock;
 use crate::closing::{Closing, Guest};
@@ -42,6 +43,8 @@ pub struct AppState {
     pub metrics: PrometheusHandle,
     /// The time of day.
     pub clock: Clock,
+    /// Knows users by their keys.
+    pub doorman: Arc<Doorman>,
     /// Tickets for WebSockets.
     pub tickets: Arc<Tickets>,
     /// Who is logged in.
