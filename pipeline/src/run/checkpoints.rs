@@ -201,6 +201,8 @@ impl CheckpointFiles {
             .streams
             .iter()
             .map(|(stream, logs)| LogsToSave { stream, dedup: logs.dedup.files(), journals: logs.journals.at() })
+            // A stream whose log is not there yet has no state that they could belong to.
+            .filter(|logs| !(logs.dedup.is_empty() && logs.journals.is_empty()))
             .collect();
         let body = encode_logs(state, &self.keys_id, &logs);
         self.store.save(&body)?;
