@@ -10,7 +10,10 @@ build_page
 build_binary
 
 kafka=()
-if found=$("$root/tests/kafka/broker.sh" start); then
+broker=$root/tests/kafka/broker.sh
+# One that ran before is left running.
+"$broker" status >/dev/null 2>&1 || trap '"$broker" stop' EXIT
+if found=$("$broker" start); then
     eval "$found"
     kafka=(--bootstrap "$bootstrap")
 fi
