@@ -13,6 +13,8 @@ use anyhow::{Context as _, bail};
 /// # Errors
 /// Where the system does not tell it.
 pub(super) fn thread_seconds() -> anyhow::Result<f64> {
+    // The count is brought up to date when the thread is scheduled, else only at every tick.
+    std::thread::yield_now();
     let text = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds: u64 = text.split(' ').next().context("no CPU time in schedstat")?.parse()?;
     Ok(nanoseconds as f64 / 1e9)
