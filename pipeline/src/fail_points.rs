@@ -61,7 +61,11 @@ struct Chosen {
 pub fn arm() -> Result<(), String> {
     let Ok(text) = std::env::var(VARIABLE) else { return Ok(()) };
     let chosen = parse(&text)?;
-    tracing::warn!(place = chosen.place, at = chosen.at, "a test device: this process will end itself at {text}");
+    tracing::warn!(
+        place = chosen.place,
+        at = chosen.at,
+        "a test device: this process will end itself at {text}"
+    );
     IS_ARMED.store(CHOSEN.set(chosen).is_ok(), Ordering::Release);
     Ok(())
 }
@@ -69,7 +73,10 @@ pub fn arm() -> Result<(), String> {
 fn parse(text: &str) -> Result<Chosen, String> {
     let (place, at) = text.split_once(':').unwrap_or((text, "1"));
     if !PLACES.contains(&place) {
-        return Err(format!("{VARIABLE}={text}: there is no place '{place}'; there are {}", PLACES.join(", ")));
+        return Err(format!(
+            "{VARIABLE}={text}: there is no place '{place}'; there are {}",
+            PLACES.join(", ")
+        ));
     }
     let at = at.parse().ok().filter(|at| *at > 0);
     let at = at.ok_or_else(|| format!("{VARIABLE}={text}: write {place}:N with N from 1 on"))?;
@@ -101,7 +108,10 @@ mod tests {
     #[test]
     fn a_place_that_does_not_exist_is_refused_with_those_that_do() {
         let told = parse("checkpoint-renam:2").expect_err("unknown");
-        assert!(told.contains("'checkpoint-renam'") && told.contains("checkpoint-renamed"), "{told}");
+        assert!(
+            told.contains("'checkpoint-renam'") && told.contains("checkpoint-renamed"),
+            "{told}"
+        );
         assert!(parse("fold:0").is_err() && parse("fold:x").is_err());
         assert_eq!(parse("fold").expect("known").at, 1);
     }

@@ -20,7 +20,8 @@ use crate::system::System;
 
 const COLUMNS: [&str; 7] = ["ts", "int", "double", "float", "bigdec", "string", "name"];
 /// The cases' tables, and where their rows are in the book.
-const TABLES: [(&str, &str); 2] = [("T1", "windowDataWithTimestamp"), ("T2", "windowData2WithTimestamp")];
+const TABLES: [(&str, &str); 2] =
+    [("T1", "windowDataWithTimestamp"), ("T2", "windowData2WithTimestamp")];
 /// The book says so of input this engine does not take.
 const OTHER_TABLES: [&str; 2] = ["T1_CDC", "MyTable"];
 /// 2030-01-01, later than every window of every case.
@@ -48,7 +49,8 @@ type Row = Vec<String>;
 /// # Errors
 /// When the engine fails where it should not.
 pub fn run(case: &Value, data: &Value) -> Result<Outcome> {
-    let sql: Vec<&str> = case["sql"].as_array().context("sql")?.iter().filter_map(Value::as_str).collect();
+    let sql: Vec<&str> =
+        case["sql"].as_array().context("sql")?.iter().filter_map(Value::as_str).collect();
     let text = sql.join("\n");
     let Some(expected) = case["expected"].as_array() else {
         return Ok(Outcome::Skipped("no rows are expected".to_owned()));
@@ -69,14 +71,19 @@ pub fn run(case: &Value, data: &Value) -> Result<Outcome> {
         Err(error) => return Ok(Outcome::Skipped(error.to_string())),
     };
     let Rows { rows, restarts, all_final, late } = rows(catalog, &text, data, added)?;
-    let mut want: Vec<Row> =
-        expected.iter().filter_map(Value::as_str).map(|row| row.split(',').map(normal).collect()).collect();
+    let mut want: Vec<Row> = expected
+        .iter()
+        .filter_map(Value::as_str)
+        .map(|row| row.split(',').map(normal).collect())
+        .collect();
     want.sort();
     Ok(match (rows == want, all_final) {
         (true, _) => Outcome::Passed { restarts },
         (false, false) => Outcome::Failed("some of its windows never closed".to_owned()),
         // In Flink rows of a plain window function are late for nothing; a view closes its windows.
-        (false, true) if late > 0 && !text.to_uppercase().contains("GROUP BY") && rows.len() < want.len() => {
+        (false, true)
+            if late > 0 && !text.to_uppercase().contains("GROUP BY") && rows.len() < want.len() =>
+        {
             Outcome::Skipped(format!("a view leaves out the {late} records that came late"))
         }
         (false, true) => Outcome::Failed(difference(&rows, &want)),
@@ -119,7 +126,9 @@ fn catalog(text: &str, query: &str) -> Result<Catalog> {
             ),
         )?;
     }
-    let view = format!("CREATE MATERIALIZED VIEW result WITH ('result.retention' = '40000 d') AS\n{query};\n");
+    let view = format!(
+        "CREATE MATERIALIZED VIEW result WITH ('result.retention' = '40000 d') AS\n{query};\n"
+    );
     write("views/result.sql".to_owned(), view)?;
     catalog_of(folder.path(), &BTreeMap::new(), StateBounds::default()).map_err(|errors| {
         let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -152,7 +161,10 @@ fn rows(catalog: Catalog, text: &str, data: &Value, added: usize) -> Result<Rows
             ensure!(system.failures().is_empty(), "{:?}", system.failures());
             system.save()?;
             system.crash()?;
-            ensure!(system.next_offset(table, 0) == i64::try_from(offset + 1)?, "the offset was not saved");
+            ensure!(
+                system.next_offset(table, 0) == i64::try_from(offset + 1)?,
+                "the offset was not saved"
+            );
             restarts += 1;
         }
         take(&mut system, table, all.len(), &[(WATERMARK_HEADER, END_MS.as_bytes())], b"")?;
@@ -170,13 +182,29 @@ fn rows(catalog: Catalog, text: &str, data: &Value, added: usize) -> Result<Rows
     }
     rows.sort();
     let accounted = cut.tables.get("views_accounted").context("the accounting")?;
-    let late = accounted.column_by_name("late").context("late")?.as_primitive::<Int64Type>().values().iter().sum();
+    let late = accounted
+        .column_by_name("late")
+        .context("late")?
+        .as_primitive::<Int64Type>()
+        .values()
+        .iter()
+        .sum();
     Ok(Rows { rows, restarts, all_final, late })
 }
 
-fn take(system: &mut System, table: &str, offset: usize, headers: &[Header<'_>], payload: &[u8]) -> Result<()> {
+fn take(
+    system: &mut System,
+    table: &str,
+    offset: usize,
+    headers: &[Header<'_>],
+    payload: &[u8],
+) -> Result<()> {
     let offset = i64::try_from(offset)?;
-    system.read(table, 0, [Record { partition: 0, offset, timestamp_ms: None, headers, key: None, payload }])
+    system.read(
+        table,
+        0,
+        [Record { partition: 0, offset, timestamp_ms: None, headers, key: None, payload }],
+    )
 }
 
 fn payload(row: &Value) -> Result<String> {
@@ -195,7 +223,8 @@ fn texts(batch: &RecordBatch) -> Result<Vec<Row>> {
         .iter()
         .map(|column| ArrayFormatter::try_new(column.as_ref(), &options))
         .collect::<Result<Vec<_>, _>>()?;
-    let row = |row: usize| columns.iter().map(|column| normal(&column.value(row).to_string())).collect();
+    let row =
+        |row: usize| columns.iter().map(|column| normal(&column.value(row).to_string())).collect();
     Ok((0..batch.num_rows()).map(row).collect())
 }
 

@@ -14,9 +14,9 @@ use tidemark_pipeline::model::{Header, PartitionId, Record};
 use tidemark_pipeline::results::Mark;
 use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::run::build::{ViewToRun, partition_run};
+use tidemark_pipeline::run::partition::PartitionStart;
 use tidemark_pipeline::run::partition::{PartitionDrain, PartitionRun, Place};
 use tidemark_pipeline::run::publisher::views_to_run;
-use tidemark_pipeline::run::partition::PartitionStart;
 use tidemark_pipeline::run::reference::catalog as catalog_of;
 use tidemark_pipeline::sql::{Catalog, StateBounds};
 use tidemark_pipeline::windows::ViewCounts;
@@ -77,7 +77,12 @@ pub fn catalog(log: &Log, queries: &[Query]) -> Result<Catalog> {
 ///
 /// # Errors
 /// When the engine does, or when a closed window is shown again with other rows.
-pub fn run(log: &Log, queries: &[Query], schedule: Schedule, dice: &mut ChaCha8Rng) -> Result<Outcome> {
+pub fn run(
+    log: &Log,
+    queries: &[Query],
+    schedule: Schedule,
+    dice: &mut ChaCha8Rng,
+) -> Result<Outcome> {
     let catalog = catalog(log, queries)?;
     let mut engine = Engine::start(log, &catalog, queries)?;
     let mut next = vec![0; log.partitions.len()];
@@ -94,14 +99,19 @@ pub fn run(log: &Log, queries: &[Query], schedule: Schedule, dice: &mut ChaCha8R
         }
     }
     engine.publish(false)?;
-    let shown = queries.iter().zip(&engine.views).map(|(query, view)| (query.name, view.shown.clone())).collect();
+    let shown = queries
+        .iter()
+        .zip(&engine.views)
+        .map(|(query, view)| (query.name, view.shown.clone()))
+        .collect();
     engine.publish(true)?;
     Ok(engine.outcome(shown))
 }
 
 /// A random partition that has records left.
 fn waiting(log: &Log, next: &[usize], dice: &mut ChaCha8Rng) -> Option<usize> {
-    let left: Vec<usize> = (0..next.len()).filter(|at| next[*at] < log.partitions[*at].len()).collect();
+    let left: Vec<usize> =
+        (0..next.len()).filter(|at| next[*at] < log.partitions[*at].len()).collect();
     (!left.is_empty()).then(|| left[dice.random_range(0..left.len())])
 }
 
@@ -128,7 +138,13 @@ impl<'a> Engine<'a> {
         ensure!(to_run.len() == queries.len(), "a query is missing");
         let zone = catalog.streams["orders"].definition.zone;
         let view = |(query, run): (&Query, &ViewToRun)| -> Result<View> {
-            Ok(View { name: query.name, key: Arc::clone(&run.key), state: run.state(zone)?, shown: Shown::new(), late: Vec::new() })
+            Ok(View {
+                name: query.name,
+                key: Arc::clone(&run.key),
+                state: run.state(zone)?,
+                shown: Shown::new(),
+                late: Vec::new(),
+            })
         };
         let views = queries.iter().zip(&to_run).map(view).collect::<Result<_>>()?;
         let mut engine = Self {
@@ -138,13 +154,21 @@ impl<'a> Engine<'a> {
             to_run,
             views,
         };
-        engine.partitions =
-            (0..).take(log.partitions.len()).map(|number| engine.partition(number)).collect::<Result<_>>()?;
+        engine.partitions = (0..)
+            .take(log.partitions.len())
+            .map(|number| engine.partition(number))
+            .collect::<Result<_>>()?;
         Ok(engine)
     }
 
     fn partition(&self, partition: PartitionId) -> Result<PartitionRun> {
-        let place = Place { origin: "orders".to_owned(), is_file: false, partition, partitions: None, has_others: self.saved.len() > 1 };
+        let place = Place {
+            origin: "orders".to_owned(),
+            is_file: false,
+            partition,
+            partitions: None,
+            has_others: self.saved.len() > 1,
+        };
         Ok(partition_run(&self.catalog.streams["orders"], &[], place, None, &self.to_run)?)
     }
 
@@ -154,7 +178,9 @@ impl<'a> Engine<'a> {
             let (payload, header): (Vec<u8>, Option<(&str, String)>) = match &entry.body {
                 Body::Order(order) => (order.json().into_bytes(), None),
                 Body::Broken(bytes) => (bytes.clone(), None),
-                Body::Shadow(order) => (order.json().into_bytes(), Some((SHADOW_HEADER, "1".to_owned()))),
+                Body::Shadow(order) => {
+                    (order.json().into_bytes(), Some((SHADOW_HEADER, "1".to_owned())))
+                }
                 Body::Control(time) => (Vec::new(), Some((WATERMARK_HEADER, time.to_string()))),
             };
             let headers: Vec<Header<'_>> =
@@ -182,9 +208,16 @@ impl<'a> Engine<'a> {
             .map(|saved| PartitionProgress { watermark: saved.at.watermark, quiet: Duration::ZERO })
             .collect();
         let (watermark, settled) = merged(&progress, Duration::MAX);
-        let as_of = self.saved.iter().filter_map(|saved| saved.at.as_of.get("orders").copied()).max();
+        let as_of =
+            self.saved.iter().filter_map(|saved| saved.at.as_of.get("orders").copied()).max();
         for view in &mut self.views {
-            let firing = view.state.fire(Progress { watermark, settled, as_of, partitions: self.saved.len(), ended })?;
+            let firing = view.state.fire(Progress {
+                watermark,
+                settled,
+                as_of,
+                partitions: self.saved.len(),
+                ended,
+            })?;
             show(view, firing)?;
         }
         Ok(())
@@ -194,7 +227,8 @@ impl<'a> Engine<'a> {
         ensure!(drain.counts.balances(), "records have disappeared: {:?}", drain.counts);
         let (at, told) = drain.split();
         for late in &told.late {
-            let view = self.views.iter_mut().find(|view| view.key == late.view).context("a known view")?;
+            let view =
+                self.views.iter_mut().find(|view| view.key == late.view).context("a known view")?;
             view.late.push((told.partition, late.offset, late.missed.missed));
         }
         for (key, drained, failed) in told.views {
@@ -202,7 +236,8 @@ impl<'a> Engine<'a> {
             let counts = at.views[&*key].counts;
             let balances = counts.accepted == counts.counted + counts.filtered + counts.late;
             ensure!(balances, "{key}: records have disappeared: {counts:?}");
-            let view = self.views.iter_mut().find(|view| view.key == key).context("a known view")?;
+            let view =
+                self.views.iter_mut().find(|view| view.key == key).context("a known view")?;
             view.state.absorb(told.partition, drained)?;
         }
         let saved = &mut self.saved[number];
@@ -221,7 +256,12 @@ impl<'a> Engine<'a> {
             self.partitions[number] = run;
         }
         for (view, run) in self.views.iter_mut().zip(&self.to_run) {
-            let tables = view.state.tables().iter().map(|(partition, table)| (*partition, copy(table))).collect();
+            let tables = view
+                .state
+                .tables()
+                .iter()
+                .map(|(partition, table)| (*partition, copy(table)))
+                .collect();
             let bases = view.state.bases().clone();
             view.state = run.state(zone)?;
             view.state.restore(tables, bases, watermark.unwrap_or(i64::MIN));
@@ -232,7 +272,14 @@ impl<'a> Engine<'a> {
     fn outcome(self, shown: BTreeMap<&'static str, Shown>) -> Outcome {
         let records = self.saved.iter().map(|PartitionStart { at, .. }| {
             let counts = at.counts;
-            [counts.read, counts.accepted, counts.duplicate, counts.rejected, counts.shadow, counts.control]
+            [
+                counts.read,
+                counts.accepted,
+                counts.duplicate,
+                counts.rejected,
+                counts.shadow,
+                counts.control,
+            ]
         });
         let mut outcome = Outcome { records: records.collect(), shown, ..Outcome::default() };
         for mut view in self.views {
@@ -244,7 +291,8 @@ impl<'a> Engine<'a> {
             rows.sort();
             view.late.sort_unstable();
             let of_partition = |PartitionStart { at, .. }: &PartitionStart| {
-                let counts = at.views.get(&*view.key).map_or_else(ViewCounts::default, |fold| fold.counts);
+                let counts =
+                    at.views.get(&*view.key).map_or_else(ViewCounts::default, |fold| fold.counts);
                 [counts.accepted, counts.counted, counts.filtered, counts.late]
             };
             let counts = self.saved.iter().map(of_partition).collect();
@@ -259,7 +307,8 @@ fn show(view: &mut View, firing: Firing) -> Result<()> {
         let gone = view.shown.remove(&window);
         ensure!(
             gone.is_none_or(|(_, mark, _)| mark != Mark::Final),
-            "{}: the closed window {window:?} was withdrawn", view.name
+            "{}: the closed window {window:?} was withdrawn",
+            view.name
         );
     }
     // Sessions of several keys may share a window; each firing holds all of them.
@@ -277,7 +326,8 @@ fn show(view: &mut View, firing: Firing) -> Result<()> {
         if let Some((before, Mark::Final, revision)) = view.shown.get(&window) {
             ensure!(
                 *before == rows && *revision == fired.revision,
-                "{}: the closed window {window:?} was shown again\nbefore {before:?}\nnow    {rows:?}", view.name
+                "{}: the closed window {window:?} was shown again\nbefore {before:?}\nnow    {rows:?}",
+                view.name
             );
         }
         view.shown.insert(window, (rows, fired.mark, fired.revision));

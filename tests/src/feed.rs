@@ -41,8 +41,14 @@ pub fn feed(bytes: &[u8]) {
         });
         let mut decoder = Decoder::new(fields.to_vec(), format, false);
         let Ok(mut columns) = Columns::new(schema()) else { return };
-        let record =
-            Record { partition: 0, offset: 0, timestamp_ms: None, headers: &[], key: None, payload: bytes };
+        let record = Record {
+            partition: 0,
+            offset: 0,
+            timestamp_ms: None,
+            headers: &[],
+            key: None,
+            payload: bytes,
+        };
         let outcome = decoder.decode(&record, &mut columns);
         assert_eq!(columns.len(), usize::from(outcome.is_ok()), "{outcome:?}");
         if let Err(reason) = &outcome {
@@ -66,6 +72,8 @@ fn schema() -> SchemaRef {
         FieldType::Date => DataType::Date32,
         FieldType::Timestamp(_) => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
     };
-    let field = |(name, field, required): (&str, FieldType, bool)| Field::new(name, data_type(field), !required);
+    let field = |(name, field, required): (&str, FieldType, bool)| {
+        Field::new(name, data_type(field), !required)
+    };
     Arc::new(Schema::new(FIELDS.map(field).to_vec()))
 }

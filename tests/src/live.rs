@@ -40,7 +40,11 @@ impl LogSource {
     }
 
     fn end(&self, partition: PartitionId) -> usize {
-        let length = self.log.partitions.get(usize::try_from(partition).unwrap_or(usize::MAX)).map_or(0, Vec::len);
+        let length = self
+            .log
+            .partitions
+            .get(usize::try_from(partition).unwrap_or(usize::MAX))
+            .map_or(0, Vec::len);
         length * self.there.load(Ordering::SeqCst) / 100
     }
 }
@@ -62,7 +66,11 @@ impl Source for LogSource {
         Ok(Some(offset(self.end(partition))))
     }
 
-    fn open(&mut self, partition: PartitionId, from: Option<Offset>) -> Result<Box<dyn PartitionReader>, SourceError> {
+    fn open(
+        &mut self,
+        partition: PartitionId,
+        from: Option<Offset>,
+    ) -> Result<Box<dyn PartitionReader>, SourceError> {
         let next = usize::try_from(from.unwrap_or(0)).unwrap_or(0);
         Ok(Box::new(LogReader { source: self.clone(), partition, next }))
     }
@@ -86,7 +94,8 @@ impl PartitionReader for LogReader {
         visit: &mut dyn FnMut(Record<'_>),
     ) -> Result<ReadOutcome, SourceError> {
         let to = self.source.end(self.partition).min(self.next + records_max);
-        let entries = &self.source.log.partitions[usize::try_from(self.partition).unwrap_or(usize::MAX)];
+        let entries =
+            &self.source.log.partitions[usize::try_from(self.partition).unwrap_or(usize::MAX)];
         let records = to.saturating_sub(self.next);
         for entry in &entries[self.next..self.next + records] {
             let (payload, header) = encoded(&entry.body);
@@ -142,8 +151,9 @@ pub fn run(
         checkpoint_every_ms: 100,
         ..RawPipelineConfig::default()
     };
-    let config = PipelineConfig::check(&raw, folder.to_owned(), folder.to_owned(), Default::default())
-        .map_err(|mistakes| anyhow!(mistakes.join("; ")))?;
+    let config =
+        PipelineConfig::check(&raw, folder.to_owned(), folder.to_owned(), Default::default())
+            .map_err(|mistakes| anyhow!(mistakes.join("; ")))?;
     let source = LogSource::new(log.clone());
     let mut last = Arc::default();
     for share in shares.iter().chain(&[100]) {
@@ -165,14 +175,20 @@ pub fn run(
 fn wait(pipeline: &Pipeline, source: &LogSource) -> Result<()> {
     let begun = Instant::now();
     while begun.elapsed() < WAIT_MAX {
-        ensure!(!pipeline.has_ended(), "the pipeline has ended: {:?}", pipeline.results().status().problem);
+        ensure!(
+            !pipeline.has_ended(),
+            "the pipeline has ended: {:?}",
+            pipeline.results().status().problem
+        );
         let cut = pipeline.results().latest();
         let read = cut.offsets.get("orders");
         let is_read = |partition: &PartitionId| {
             let next = read.and_then(|read| read.get(partition)).copied().unwrap_or(0);
             next == offset(source.end(*partition))
         };
-        if cut.cut > 0 && (0..).take(source.log.partitions.len()).all(|partition| is_read(&partition)) {
+        if cut.cut > 0
+            && (0..).take(source.log.partitions.len()).all(|partition| is_read(&partition))
+        {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(5));

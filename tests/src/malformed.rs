@@ -47,7 +47,9 @@ pub fn stream_sql(format: &str) -> String {
 pub fn good(format: &str, number: u64) -> Made {
     let amount = format!("{}.{:02}", number / 100, number % 100);
     let bytes = if format == "csv" {
-        format!("good-{number},{amount},2020-11-11 00:00:00,true,1,2,3,4,0.5,0.25,2020-11-11,1.5,\"a \"\"b\"\", c\"")
+        format!(
+            "good-{number},{amount},2020-11-11 00:00:00,true,1,2,3,4,0.5,0.25,2020-11-11,1.5,\"a \"\"b\"\", c\""
+        )
     } else {
         format!(
             "{{\"id\":\"good-{number}\",\"amount\":\"{amount}\",\"event_time\":\"2020-11-11 00:00:00\",\"flag\":true,\"tiny\":1,\
@@ -65,8 +67,45 @@ fn base(format: &str, number: u64) -> Vec<u8> {
 /// Values no column of that type holds, as JSON.
 const WRONG: [(&str, &[&str]); 13] = [
     ("id", &["null"]),
-    ("amount", &["NaN", "Infinity", "1e400", "\"1e400\"", "12345678901.00", "0.001", "true", "[1]", "{}", "\"\"", "\"1,000\"", "null", "\"0x10\"", "--1", "+1", "01", "1.", ".5"]),
-    ("event_time", &["\"soon\"", "\"2020-13-01 00:00:00\"", "\"2020-02-30 00:00:00\"", "\"2020-11-11 25:00:00\"", "\"1970-01-01 00:00:00\"", "true", "[]", "null", "\"\"", "99999999999999999999", "-5"]),
+    (
+        "amount",
+        &[
+            "NaN",
+            "Infinity",
+            "1e400",
+            "\"1e400\"",
+            "12345678901.00",
+            "0.001",
+            "true",
+            "[1]",
+            "{}",
+            "\"\"",
+            "\"1,000\"",
+            "null",
+            "\"0x10\"",
+            "--1",
+            "+1",
+            "01",
+            "1.",
+            ".5",
+        ],
+    ),
+    (
+        "event_time",
+        &[
+            "\"soon\"",
+            "\"2020-13-01 00:00:00\"",
+            "\"2020-02-30 00:00:00\"",
+            "\"2020-11-11 25:00:00\"",
+            "\"1970-01-01 00:00:00\"",
+            "true",
+            "[]",
+            "null",
+            "\"\"",
+            "99999999999999999999",
+            "-5",
+        ],
+    ),
     ("flag", &["\"yes\"", "1", "tru", "[true]"]),
     ("tiny", &["128", "-129", "1.5", "\"x\"", "1e10"]),
     ("small", &["32768", "-32769", "\"\""]),
@@ -125,11 +164,20 @@ fn bad_json(dice: &mut ChaCha8Rng, mut bytes: Vec<u8>) -> Made {
         13 => made("a control character", Rejected, with_value(&bytes, "note", "\"a\nb\"")),
         14 => made("something behind", Rejected, [&bytes[..], b"{}"].concat()),
         15 => {
-            let bytes = [&b"null"[..], b"[]", b"\"text\"", b"17", b"true", b"", b" "][dice.random_range(0..7)];
+            let bytes = [&b"null"[..], b"[]", b"\"text\"", b"17", b"true", b"", b" "]
+                [dice.random_range(0..7)];
             made("not an object", Rejected, bytes.to_vec())
         }
-        16 => made("the same field twice", Either, insert(&bytes, b"\"amount\":\"1.00\",\"amount\":\"2.00\",")),
-        17 => made("a huge number", Rejected, with_value(&bytes, "amount", &"9".repeat(dice.random_range(20..5_000)))),
+        16 => made(
+            "the same field twice",
+            Either,
+            insert(&bytes, b"\"amount\":\"1.00\",\"amount\":\"2.00\","),
+        ),
+        17 => made(
+            "a huge number",
+            Rejected,
+            with_value(&bytes, "amount", &"9".repeat(dice.random_range(20..5_000))),
+        ),
         18 => {
             let spaces = RECORD_BYTES_MAX - bytes.len() + 1 + dice.random_range(0..1_000);
             // Large records are few, or they would be all the time the test takes.
@@ -166,7 +214,8 @@ fn bad_csv(dice: &mut ChaCha8Rng, mut bytes: Vec<u8>) -> Made {
             let (_, wrong) = WRONG[1];
             let wrong = wrong[dice.random_range(0..wrong.len())].replace('"', "");
             // CSV takes what a JSON number may not look like.
-            let fate = if ["+1", "01", "1.", ".5"].contains(&wrong.as_str()) { Either } else { Rejected };
+            let fate =
+                if ["+1", "01", "1.", ".5"].contains(&wrong.as_str()) { Either } else { Rejected };
             let mut fields: Vec<&[u8]> = bytes.splitn(3, |byte| *byte == b',').collect();
             let quoted = format!("\"{wrong}\"");
             fields[1] = quoted.as_bytes();
@@ -179,10 +228,15 @@ fn bad_csv(dice: &mut ChaCha8Rng, mut bytes: Vec<u8>) -> Made {
 /// The record with another value for a field.
 fn with_value(bytes: &[u8], field: &str, value: &str) -> Vec<u8> {
     let name = format!("\"{field}\":");
-    let Some(from) = bytes.windows(name.len()).position(|part| part == name.as_bytes()) else { return bytes.to_vec() };
+    let Some(from) = bytes.windows(name.len()).position(|part| part == name.as_bytes()) else {
+        return bytes.to_vec();
+    };
     let from = from + name.len();
     // No value of a good record holds a comma or a brace.
-    let to = bytes[from..].iter().position(|byte| b",}".contains(byte)).map_or(bytes.len(), |at| from + at);
+    let to = bytes[from..]
+        .iter()
+        .position(|byte| b",}".contains(byte))
+        .map_or(bytes.len(), |at| from + at);
     [&bytes[..from], value.as_bytes(), &bytes[to..]].concat()
 }
 

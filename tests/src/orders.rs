@@ -83,7 +83,11 @@ impl Order {
     pub fn json(&self) -> String {
         let text = |value: Option<String>| value.unwrap_or_else(|| "null".to_owned());
         let amount = self.amount.map(hundredths);
-        let amount = if self.id.is_multiple_of(2) { amount.map(|text| format!("\"{text}\"")) } else { amount };
+        let amount = if self.id.is_multiple_of(2) {
+            amount.map(|text| format!("\"{text}\""))
+        } else {
+            amount
+        };
         format!(
             r#"{{"id":"o{}","shop":{},"kind":{},"buyer":{},"amount":{},"quantity":{},"event_time":{},"more":[1]}}"#,
             self.id,
@@ -138,7 +142,10 @@ pub fn random_log(dice: &mut ChaCha8Rng) -> Log {
             1 => Body::Shadow(order),
             2 => Body::Control(order.time),
             3 => Body::Order(Order { time: 5, ..order }),
-            4 => Body::Order(Order { time: log_time + shape.skew_ms + dice.random_range(0..2), ..order }),
+            4 => Body::Order(Order {
+                time: log_time + shape.skew_ms + dice.random_range(0..2),
+                ..order
+            }),
             5..8 if !sent.is_empty() => {
                 // The same order again, as a producer that retries writes it: in its own partition.
                 let (partition, order) = sent[dice.random_range(0..sent.len())].clone();

@@ -74,23 +74,77 @@ pub fn queries(shape: Shape) -> Vec<Query> {
     let cumulate = Kind::Cumulate { step: 2 * unit, size: 10 * unit };
     let mut all = vec![
         Query { name: "running_total", ..plain.clone() },
-        Query { name: "tumble_all", kind: Kind::Tumble { size: 5 * unit }, sets: NO_KEY, ..plain.clone() },
-        Query { name: "tumble_shop", kind: Kind::Tumble { size: 3 * unit }, offset_ms: unit, ..plain.clone() },
-        Query { name: "tumble_cube", kind: Kind::Tumble { size: 5 * unit }, is_filtered: true, sets: CUBE, ..plain.clone() },
-        Query { name: "tumble_patient", kind: Kind::Tumble { size: 4 * unit }, allowed_ms: 6 * unit, ..plain.clone() },
+        Query {
+            name: "tumble_all",
+            kind: Kind::Tumble { size: 5 * unit },
+            sets: NO_KEY,
+            ..plain.clone()
+        },
+        Query {
+            name: "tumble_shop",
+            kind: Kind::Tumble { size: 3 * unit },
+            offset_ms: unit,
+            ..plain.clone()
+        },
+        Query {
+            name: "tumble_cube",
+            kind: Kind::Tumble { size: 5 * unit },
+            is_filtered: true,
+            sets: CUBE,
+            ..plain.clone()
+        },
+        Query {
+            name: "tumble_patient",
+            kind: Kind::Tumble { size: 4 * unit },
+            allowed_ms: 6 * unit,
+            ..plain.clone()
+        },
         Query { name: "hop_shop", kind: hop, ..plain.clone() },
-        Query { name: "hop_patient", kind: hop, is_filtered: true, allowed_ms: 3 * unit, ..plain.clone() },
+        Query {
+            name: "hop_patient",
+            kind: hop,
+            is_filtered: true,
+            allowed_ms: 3 * unit,
+            ..plain.clone()
+        },
         Query { name: "cumulate_shop", kind: cumulate, ..plain.clone() },
-        Query { name: "cumulate_cube", kind: cumulate, is_filtered: true, sets: CUBE, offset_ms: 2 * unit, ..plain.clone() },
-        Query { name: "cumulate_patient", kind: cumulate, sets: NO_KEY, allowed_ms: 5 * unit, ..plain.clone() },
+        Query {
+            name: "cumulate_cube",
+            kind: cumulate,
+            is_filtered: true,
+            sets: CUBE,
+            offset_ms: 2 * unit,
+            ..plain.clone()
+        },
+        Query {
+            name: "cumulate_patient",
+            kind: cumulate,
+            sets: NO_KEY,
+            allowed_ms: 5 * unit,
+            ..plain.clone()
+        },
     ];
     if unit == 3_600_000 {
         let day = Query { follows_zone: true, ..plain.clone() };
         all.push(Query { name: "tumble_day", kind: Kind::Tumble { size: DAY_MS }, ..day.clone() });
-        all.push(Query { name: "cumulate_day", kind: Kind::Cumulate { step: unit, size: DAY_MS }, sets: NO_KEY, ..day });
+        all.push(Query {
+            name: "cumulate_day",
+            kind: Kind::Cumulate { step: unit, size: DAY_MS },
+            sets: NO_KEY,
+            ..day
+        });
     }
-    all.push(Query { name: "session_shop", kind: Kind::Session { gap: 2 * unit }, ..plain.clone() });
-    all.push(Query { name: "session_filtered", kind: Kind::Session { gap: 4 * unit }, is_filtered: true, ..plain });
+    all.push(Query {
+        name: "session_shop",
+        kind: Kind::Session { gap: 2 * unit },
+        ..plain.clone()
+    });
+    all.push(Query {
+        name: "session_filtered",
+        kind: Kind::Session { gap: 4 * unit },
+        is_filtered: true,
+        ..plain
+    });
     all.sort_by_key(|query| query.name);
     all
 }
@@ -150,7 +204,10 @@ impl Query {
                 format!("TABLE(CUMULATE({of}, {}, {}{offset}))", interval(step), interval(size))
             }
             Kind::Session { gap } => {
-                format!("TABLE(SESSION(TABLE orders PARTITION BY shop, DESCRIPTOR(event_time), {}))", interval(gap))
+                format!(
+                    "TABLE(SESSION(TABLE orders PARTITION BY shop, DESCRIPTOR(event_time), {}))",
+                    interval(gap)
+                )
             }
         };
         (table, true)

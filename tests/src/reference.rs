@@ -45,7 +45,8 @@ impl Judged<'_> {
     /// Event time of an accepted record and its partition's watermark before it.
     #[must_use]
     pub fn times(&self, partition: u32, offset: i64) -> Option<(i64, i64)> {
-        let is_it = |record: &&Accepted<'_>| (record.partition, record.offset) == (partition, offset);
+        let is_it =
+            |record: &&Accepted<'_>| (record.partition, record.offset) == (partition, offset);
         self.accepted.iter().find(is_it).map(|record| (record.order.time, record.watermark))
     }
 }
@@ -53,8 +54,12 @@ impl Judged<'_> {
 /// Judges every record of a log.
 #[must_use]
 pub fn judge(log: &Log) -> Judged<'_> {
-    let mut judged =
-        Judged { accepted: Vec::new(), records: Vec::new(), rejected: Vec::new(), watermarks: Vec::new() };
+    let mut judged = Judged {
+        accepted: Vec::new(),
+        records: Vec::new(),
+        rejected: Vec::new(),
+        watermarks: Vec::new(),
+    };
     for (partition, entries) in (0..).zip(&log.partitions) {
         admit(partition, entries, log.shape, &mut judged);
     }
@@ -183,7 +188,8 @@ struct Held<'a> {
 type Windows<'a> = BTreeMap<(i64, i64), Held<'a>>;
 
 fn of_query<'a>(query: &Query, log: &Log, accepted: &[Accepted<'a>]) -> (Expected, Windows<'a>) {
-    let mut expected = Expected { counts: vec![Views::default(); log.partitions.len()], ..Expected::default() };
+    let mut expected =
+        Expected { counts: vec![Views::default(); log.partitions.len()], ..Expected::default() };
     let mut windows: Windows<'a> = BTreeMap::new();
     let mut sessions: Vec<Session<'a>> = Vec::new();
     // Where a key's orders may be in several partitions, each is late by its own gap.
@@ -196,9 +202,18 @@ fn of_query<'a>(query: &Query, log: &Log, accepted: &[Accepted<'a>]) -> (Expecte
             continue;
         }
         let missed = match query.kind {
-            Kind::Session { gap } if is_spread && record.order.time + gap - 1 <= record.watermark => 1,
+            Kind::Session { gap }
+                if is_spread && record.order.time + gap - 1 <= record.watermark =>
+            {
+                1
+            }
             Kind::Session { gap } => u32::from(!join_session(&mut sessions, record, gap)),
-            _ => enter(&mut windows, windows_of(query, log.shape, record.order.time), record, query.allowed_ms),
+            _ => enter(
+                &mut windows,
+                windows_of(query, log.shape, record.order.time),
+                record,
+                query.allowed_ms,
+            ),
         };
         if missed > 0 {
             counts[3] += 1;
@@ -297,7 +312,8 @@ fn join_session<'a>(sessions: &mut Vec<Session<'a>>, record: &Accepted<'a>, gap:
             && session.start <= end
             && start <= session.end
     };
-    let (touched, others): (Vec<_>, Vec<_>) = std::mem::take(sessions).into_iter().partition(touches);
+    let (touched, others): (Vec<_>, Vec<_>) =
+        std::mem::take(sessions).into_iter().partition(touches);
     *sessions = others;
     let is_late = touched.is_empty() && end - 1 <= record.watermark;
     for session in touched {
@@ -320,9 +336,11 @@ fn over_partitions(mut sessions: Vec<Session<'_>>, is_keyed: bool) -> Vec<Sessio
     sessions.sort_by_key(|session| (session.start, session.partition, session.end));
     let mut all: Vec<Vec<Session<'_>>> = Vec::new();
     for session in sessions {
-        let touches = |other: &Session<'_>| other.shop == session.shop && session.start <= other.end;
+        let touches =
+            |other: &Session<'_>| other.shop == session.shop && session.start <= other.end;
         let takes = |group: &Vec<Session<'_>>| {
-            let own = group.iter().any(|other| other.partition == session.partition && touches(other));
+            let own =
+                group.iter().any(|other| other.partition == session.partition && touches(other));
             group.iter().any(touches) && !own
         };
         match all.iter().position(takes) {
@@ -342,12 +360,19 @@ fn over_partitions(mut sessions: Vec<Session<'_>>, is_keyed: bool) -> Vec<Sessio
         .collect()
 }
 
-fn rows_of(query: &Query, (start, end): (i64, i64), held: &Held<'_>, rows: &mut Vec<(String, u64)>) {
+fn rows_of(
+    query: &Query,
+    (start, end): (i64, i64),
+    held: &Held<'_>,
+    rows: &mut Vec<(String, u64)>,
+) {
     for (by_shop, by_kind) in query.sets {
-        let key_of = |order: &&Order| (by_shop.then_some(order.shop), by_kind.then_some(order.kind));
+        let key_of =
+            |order: &&Order| (by_shop.then_some(order.shop), by_kind.then_some(order.kind));
         let keys: BTreeSet<_> = held.orders.iter().map(key_of).collect();
         for key in keys {
-            let orders: Vec<&Order> = held.orders.iter().filter(|order| key_of(order) == key).copied().collect();
+            let orders: Vec<&Order> =
+                held.orders.iter().filter(|order| key_of(order) == key).copied().collect();
             let mut row = String::from("{");
             if query.kind != Kind::Ever {
                 row += &format!("\"window_start\":{start},\"window_end\":{end},");
@@ -372,7 +397,9 @@ fn measures(orders: &[&Order]) -> String {
     let amounts: Vec<i64> = orders.iter().filter_map(|order| order.amount).collect();
     let sum: i64 = amounts.iter().sum();
     let count = i64::try_from(amounts.len()).unwrap_or(i64::MAX);
-    let money = |value: Option<i64>| value.map_or("null".to_owned(), |value| format!("\"{}\"", hundredths(value)));
+    let money = |value: Option<i64>| {
+        value.map_or("null".to_owned(), |value| format!("\"{}\"", hundredths(value)))
+    };
     // AVG of DECIMAL(12, 2) has six places; what is beyond them is cut off.
     let mean = (count > 0).then(|| sum * 10_000 / count);
     let mean = mean.map_or("null".to_owned(), |mean| {
@@ -380,9 +407,11 @@ fn measures(orders: &[&Order]) -> String {
         format!("\"{sign}{}.{:06}\"", mean.abs() / 1_000_000, mean.abs() % 1_000_000)
     });
     let buyers: BTreeSet<i64> = orders.iter().filter_map(|order| order.buyer).collect();
-    let pieces: Vec<i64> = orders.iter().filter_map(|order| order.quantity).map(i64::from).collect();
+    let pieces: Vec<i64> =
+        orders.iter().filter_map(|order| order.quantity).map(i64::from).collect();
     let large = pieces.iter().filter(|pieces| **pieces > 5).count();
-    let pieces = if pieces.is_empty() { "null".to_owned() } else { pieces.iter().sum::<i64>().to_string() };
+    let pieces =
+        if pieces.is_empty() { "null".to_owned() } else { pieces.iter().sum::<i64>().to_string() };
     format!(
         "\"n\":{},\"amounts\":{count},\"gmv\":{},\"low\":{},\"high\":{},\"mean\":{mean},\"buyers\":{},\"large\":{large},\"pieces\":{pieces}}}",
         orders.len(),

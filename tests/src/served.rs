@@ -9,8 +9,8 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMillisecondType};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
-use tidemark_pipeline::model::record::{SHADOW_HEADER, WATERMARK_HEADER};
 use tidemark_pipeline::ledger::LedgerKind;
+use tidemark_pipeline::model::record::{SHADOW_HEADER, WATERMARK_HEADER};
 use tidemark_pipeline::model::{Header, Record};
 use tidemark_pipeline::results::Cut;
 use tidemark_pipeline::sql::Catalog;
@@ -140,8 +140,9 @@ pub fn serve(
 
 impl Run<'_> {
     fn waiting(&self, dice: &mut ChaCha8Rng) -> Option<usize> {
-        let left: Vec<usize> =
-            (0..self.next.len()).filter(|at| self.next[*at] < self.log.partitions[*at].len()).collect();
+        let left: Vec<usize> = (0..self.next.len())
+            .filter(|at| self.next[*at] < self.log.partitions[*at].len())
+            .collect();
         (!left.is_empty()).then(|| left[dice.random_range(0..left.len())])
     }
 
@@ -198,7 +199,10 @@ impl Run<'_> {
 
     /// The ledgers at the end are those of a run of one batch a partition and one publish, byte by byte.
     fn compare_with_twin(&self, closed: &Log) -> Result<()> {
-        let mut twin = System::open(Arc::clone(self.system.catalog()), u32::try_from(closed.partitions.len())?)?;
+        let mut twin = System::open(
+            Arc::clone(self.system.catalog()),
+            u32::try_from(closed.partitions.len())?,
+        )?;
         for (partition, entries) in closed.partitions.iter().enumerate() {
             read(&mut twin, partition, 0, entries)?;
         }
@@ -226,24 +230,36 @@ impl Run<'_> {
             let name = (views.value(row).to_owned(), u32::try_from(partitions[row])?, offsets[row]);
             let said = (missed[row], times[row], watermarks[row]);
             let before = self.late.insert(name.clone(), said);
-            ensure!(before.is_none_or(|before| before == said), "{name:?}: {before:?}, and now {said:?}");
+            ensure!(
+                before.is_none_or(|before| before == said),
+                "{name:?}: {before:?}, and now {said:?}"
+            );
         }
         Ok(())
     }
 
     fn compare_ledgers(&self) -> Result<()> {
         let judged = judge(self.log);
-        let rejected: Vec<(u32, i64)> = judged.rejected.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
-        let got: Vec<(u32, i64)> = self.letters.iter().map(|letter| (letter.partition, letter.offset)).collect();
+        let rejected: Vec<(u32, i64)> =
+            judged.rejected.iter().map(|(partition, offset, _)| (*partition, *offset)).collect();
+        let got: Vec<(u32, i64)> =
+            self.letters.iter().map(|letter| (letter.partition, letter.offset)).collect();
         ensure!(rejected == got, "dead letters\nwant {rejected:?}\ngot  {got:?}");
         for ((.., words), letter) in judged.rejected.iter().zip(&self.letters) {
-            ensure!(letter.reason.contains(words) && !letter.reason.is_empty(), "{letter:?} lacks '{words}'");
+            ensure!(
+                letter.reason.contains(words) && !letter.reason.is_empty(),
+                "{letter:?} lacks '{words}'"
+            );
         }
         let mut want = BTreeMap::new();
         for query in self.queries {
             for (partition, offset, missed) in shown(query, self.log, &judged).1.late {
-                let (time, watermark) = judged.times(partition, offset).context("a late record is accepted")?;
-                want.insert((query.name.to_owned(), partition, offset), (i64::from(missed), time, watermark));
+                let (time, watermark) =
+                    judged.times(partition, offset).context("a late record is accepted")?;
+                want.insert(
+                    (query.name.to_owned(), partition, offset),
+                    (i64::from(missed), time, watermark),
+                );
             }
         }
         let missing = want.iter().find(|(name, said)| self.late.get(*name) != Some(said));
@@ -270,7 +286,8 @@ pub fn compare(cut: &Cut, read: &Log, queries: &[Query]) -> Result<u64> {
     let mut compared = 0;
     for query in queries {
         let (rows, expected) = shown(query, read, &judged);
-        let snapshot = cut.views.get(query.name).with_context(|| format!("no view {}", query.name))?;
+        let snapshot =
+            cut.views.get(query.name).with_context(|| format!("no view {}", query.name))?;
         let mut got: Vec<String> = snapshot.rows(None).map(|row| row.json.to_string()).collect();
         got.sort();
         let missing: Vec<_> = rows.iter().filter(|row| !got.contains(row)).take(3).collect();
@@ -303,7 +320,8 @@ pub fn closed(log: &Log) -> Log {
 /// Hands entries to the system as one batch.
 fn read(system: &mut System, partition: usize, from: usize, entries: &[Entry]) -> Result<()> {
     let partition = u32::try_from(partition)?;
-    let owned: Vec<(Vec<u8>, Option<(&str, String)>)> = entries.iter().map(|entry| encoded(&entry.body)).collect();
+    let owned: Vec<(Vec<u8>, Option<(&str, String)>)> =
+        entries.iter().map(|entry| encoded(&entry.body)).collect();
     let headers: Vec<Vec<Header<'_>>> = owned
         .iter()
         .map(|(_, header)| header.iter().map(|(name, value)| (*name, value.as_bytes())).collect())
@@ -338,14 +356,18 @@ fn signed(counts: &[u64]) -> Vec<i64> {
 /// The counts of one stream or view by partition, from an accounting table.
 fn counts(cut: &Cut, table: &str, column: &str, name: &str) -> Result<Vec<Vec<i64>>> {
     let table = cut.tables.get(table).with_context(|| format!("no table {table}"))?;
-    let names = table.column_by_name(column).with_context(|| format!("no column {column}"))?.as_string::<i32>();
+    let names = table
+        .column_by_name(column)
+        .with_context(|| format!("no column {column}"))?
+        .as_string::<i32>();
     let partitions = column32(table, "partition")?;
     let mut found = BTreeMap::new();
     for row in (0..table.num_rows()).filter(|row| names.value(*row) == name) {
         // Misplaced records are counted among the others as well.
         let is_count = |name: &str| !["view", "stream", "partition", "misplaced"].contains(&name);
         let schema = table.schema();
-        let counts = schema.fields().iter().zip(table.columns()).filter(|(field, _)| is_count(field.name()));
+        let counts =
+            schema.fields().iter().zip(table.columns()).filter(|(field, _)| is_count(field.name()));
         let counts = counts.map(|(_, column)| column.as_primitive::<Int64Type>().value(row));
         found.insert(partitions[row], counts.collect());
     }
@@ -366,5 +388,7 @@ fn column64(table: &RecordBatch, name: &str) -> Result<Vec<i64>> {
 fn instants(table: &RecordBatch, name: &str) -> Result<Vec<i64>> {
     let column = table.column_by_name(name).with_context(|| format!("no column {name}"))?;
     let column = column.as_primitive::<TimestampMillisecondType>();
-    Ok((0..column.len()).map(|row| if column.is_null(row) { i64::MIN } else { column.value(row) }).collect())
+    Ok((0..column.len())
+        .map(|row| if column.is_null(row) { i64::MIN } else { column.value(row) })
+        .collect())
 }

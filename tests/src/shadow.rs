@@ -98,7 +98,12 @@ pub fn marked(mut log: Log, share: f64, dice: &mut ChaCha8Rng) -> Marked {
 ///
 /// # Errors
 /// When anything differs.
-pub fn serve(mixed: &Marked, catalogue: &Arc<Catalog>, serving: Serving, dice: &mut ChaCha8Rng) -> Result<Compared> {
+pub fn serve(
+    mixed: &Marked,
+    catalogue: &Arc<Catalog>,
+    serving: Serving,
+    dice: &mut ChaCha8Rng,
+) -> Result<Compared> {
     let partitions = u32::try_from(mixed.log.partitions.len())?;
     let mut system = System::open(Arc::clone(catalogue), partitions)?;
     let mut next = vec![0_usize; mixed.log.partitions.len()];
@@ -130,10 +135,16 @@ pub fn serve(mixed: &Marked, catalogue: &Arc<Catalog>, serving: Serving, dice: &
             read(&mut plain, mixed, partition, (0, entries.len()), &is_wanted, false)?;
         }
         let want = plain.publish()?;
-        compared.rows += equal(&cut.space(space), &want).with_context(|| format!("the {} space", space.as_str()))?;
+        compared.rows += equal(&cut.space(space), &want)
+            .with_context(|| format!("the {} space", space.as_str()))?;
         for ledger in LedgerKind::ALL {
             let (got, want) = (system.ledger_of(space, ledger)?, plain.ledger(ledger)?);
-            ensure!(got == want, "{} of the {} space\nwant {want:?}\ngot  {got:?}", ledger.table(), space.as_str());
+            ensure!(
+                got == want,
+                "{} of the {} space\nwant {want:?}\ngot  {got:?}",
+                ledger.table(),
+                space.as_str()
+            );
         }
     }
     compared.records = mixed.marks.iter().map(Vec::len).sum::<usize>().try_into()?;
@@ -142,7 +153,8 @@ pub fn serve(mixed: &Marked, catalogue: &Arc<Catalog>, serving: Serving, dice: &
 }
 
 fn waiting(mixed: &Marked, next: &[usize], dice: &mut ChaCha8Rng) -> Option<usize> {
-    let left: Vec<usize> = (0..next.len()).filter(|at| next[*at] < mixed.log.partitions[*at].len()).collect();
+    let left: Vec<usize> =
+        (0..next.len()).filter(|at| next[*at] < mixed.log.partitions[*at].len()).collect();
     (!left.is_empty()).then(|| left[dice.random_range(0..left.len())])
 }
 
@@ -166,21 +178,24 @@ fn read(
         .iter()
         .zip(&bytes)
         .map(|((.., mark), (_, own))| {
-            let mut headers: Vec<Header<'_>> = own.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            let mut headers: Vec<Header<'_>> =
+                own.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
             if *mark && with_marks {
                 headers.push((SHADOW_HEADER, b"1"));
             }
             headers
         })
         .collect();
-    let records = entries.iter().zip(&bytes).zip(&headers).map(|(((at, entry, _), (payload, _)), headers)| Record {
-        partition: number,
-        offset: i64::try_from(*at).unwrap_or(i64::MAX),
-        timestamp_ms: Some(entry.log_time),
-        headers,
-        key: None,
-        payload,
-    });
+    let records = entries.iter().zip(&bytes).zip(&headers).map(
+        |(((at, entry, _), (payload, _)), headers)| Record {
+            partition: number,
+            offset: i64::try_from(*at).unwrap_or(i64::MAX),
+            timestamp_ms: Some(entry.log_time),
+            headers,
+            key: None,
+            payload,
+        },
+    );
     system.read("orders", number, records)
 }
 
@@ -196,11 +211,14 @@ fn equal(got: &Cut, want: &Cut) -> Result<u64> {
         ensure!(got == want, "{name}\nwant {want:#?}\ngot  {got:#?}");
         rows += u64::try_from(got.len())?;
     }
-    if got.of == Space::Shadow && want.tables.get("records_accounted").is_some_and(|table| sums_to_nothing(table)) {
+    if got.of == Space::Shadow
+        && want.tables.get("records_accounted").is_some_and(|table| sums_to_nothing(table))
+    {
         return Ok(rows);
     }
     ensure!(got.streams == want.streams, "times\nwant {:?}\ngot  {:?}", want.streams, got.streams);
-    for name in ["records_accounted", "views_accounted", "sources_accounted", "lifecycle_accounted"] {
+    for name in ["records_accounted", "views_accounted", "sources_accounted", "lifecycle_accounted"]
+    {
         let (got, want) = (counted(got, name)?, counted(want, name)?);
         ensure!(got == want, "{name}\nwant {want:#?}\ngot  {got:#?}");
     }
@@ -214,7 +232,8 @@ fn counted(cut: &Cut, table: &str) -> Result<Vec<String>> {
     let wanted: Vec<usize> = (0..table.num_columns())
         .filter(|at| !["read", "shadow"].contains(&table.schema().field(*at).name().as_str()))
         .collect();
-    let counts: Vec<&Int64Array> = wanted.iter().filter_map(|at| table.column(*at).as_primitive_opt()).collect();
+    let counts: Vec<&Int64Array> =
+        wanted.iter().filter_map(|at| table.column(*at).as_primitive_opt()).collect();
     let row = |row: usize| {
         let mut text = String::new();
         write_row(&mut text, table, &wanted, row);
@@ -225,6 +244,7 @@ fn counted(cut: &Cut, table: &str) -> Result<Vec<String>> {
 }
 
 fn sums_to_nothing(table: &RecordBatch) -> bool {
-    let read = table.column_by_name("read").map(|column| column.as_primitive::<Int64Type>().clone());
+    let read =
+        table.column_by_name("read").map(|column| column.as_primitive::<Int64Type>().clone());
     read.is_some_and(|read| read.iter().flatten().all(|count| count == 0))
 }

@@ -96,7 +96,9 @@ impl Engine {
                 let lines: Vec<&str> = sql.lines().skip(1).collect();
                 self.append(stream, partition.parse()?, offset.parse()?, &lines)?;
             }
-            ["IDLE", stream, "PARTITION", partition] => self.system()?.idle(stream, partition.parse()?),
+            ["IDLE", stream, "PARTITION", partition] => {
+                self.system()?.idle(stream, partition.parse()?)
+            }
             ["PUBLISH"] => {
                 self.system()?.publish()?;
                 let failures = self.system()?.failures();
@@ -106,7 +108,9 @@ impl Engine {
             ["RESTART"] => self.restart()?,
             ["REFERENCE", file] => self.reference(file, sql)?,
             ["CRASH"] => self.system()?.crash()?,
-            ["CREATE", "TABLE", ..] if sql.contains("'filesystem'") => self.declare("reference", sql)?,
+            ["CREATE", "TABLE", ..] if sql.contains("'filesystem'") => {
+                self.declare("reference", sql)?
+            }
             ["CREATE", "TABLE", ..] => self.declare("streams", sql)?,
             ["CREATE", "VIEW", ..] => self.declare("scopes", sql)?,
             ["CREATE", "MATERIALIZED", "VIEW", ..] => self.declare("views", sql)?,
@@ -152,11 +156,18 @@ impl Engine {
                     let folder = self.folder.path().join(kind);
                     std::fs::create_dir_all(&folder)?;
                     // The order of the files is the order of the statements.
-                    std::fs::write(folder.join(format!("{number:03}.sql")), sql_file(kind, number, sql))?;
+                    std::fs::write(
+                        folder.join(format!("{number:03}.sql")),
+                        sql_file(kind, number, sql),
+                    )?;
                 }
                 // What was taken back must not stay.
                 for kind in ["streams", "reference", "scopes", "views"] {
-                    let next = self.folder.path().join(kind).join(format!("{:03}.sql", self.declared.len()));
+                    let next = self
+                        .folder
+                        .path()
+                        .join(kind)
+                        .join(format!("{:03}.sql", self.declared.len()));
                     if next.exists() {
                         std::fs::remove_file(next)?;
                     }
@@ -205,7 +216,8 @@ impl Engine {
     /// A query over the views and tables of the last cut.
     fn query(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>> {
         let cut = Arc::clone(self.system()?.cut());
-        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+        let context =
+            SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
         let shadow = Arc::new(MemorySchemaProvider::new());
         let catalog = context.catalog("datafusion").context("the default catalogue")?;
         catalog.register_schema(Space::Shadow.as_str(), shadow)?;
@@ -217,7 +229,10 @@ impl Engine {
             let shown = cut.space(space);
             for (name, view) in &shown.views {
                 let table = MemTable::try_new(Arc::clone(&view.info.schema), vec![view.batches()])?;
-                context.register_table(TableReference::partial(schema, name.as_str()), Arc::new(table))?;
+                context.register_table(
+                    TableReference::partial(schema, name.as_str()),
+                    Arc::new(table),
+                )?;
             }
             let mut tables: Vec<(String, RecordBatch)> =
                 shown.tables.iter().map(|(name, rows)| (name.clone(), rows.clone())).collect();
@@ -253,12 +268,17 @@ impl DB for Engine {
 /// Scopes have a head with their version; the tests' scopes need none of its words.
 fn sql_file(kind: &str, number: usize, sql: &str) -> String {
     let sql = sql.trim_end().trim_end_matches(';');
-    let head = if kind == "scopes" && !sql.contains("scope:") { scope_head(number, sql) } else { String::new() };
+    let head = if kind == "scopes" && !sql.contains("scope:") {
+        scope_head(number, sql)
+    } else {
+        String::new()
+    };
     format!("{head}{sql};\n")
 }
 
 fn scope_head(number: usize, sql: &str) -> String {
-    let name = sql.split_whitespace().nth(2).map_or_else(|| format!("scope{number}"), str::to_owned);
+    let name =
+        sql.split_whitespace().nth(2).map_or_else(|| format!("scope{number}"), str::to_owned);
     format!("-- scope: {name}@1\n-- zh: 测试\n-- en: test\n")
 }
 

@@ -15,13 +15,13 @@ use tidemark_pipeline::ledger::{Entry, LedgerKind, LedgerStore, Limits, table};
 use tidemark_pipeline::model::{Offset, PartitionId, Record, Space};
 use tidemark_pipeline::results::Cut;
 use tidemark_pipeline::run::build::partition_run;
+use tidemark_pipeline::run::checkpoints::Backlog;
 use tidemark_pipeline::run::partition::{PartitionRun, Place};
 use tidemark_pipeline::run::publisher::{Moment, PublisherLimits, Publishers, views_to_run};
-use tidemark_pipeline::run::checkpoints::Backlog;
-use tidemark_pipeline::state::objects::{self, Objects};
 use tidemark_pipeline::run::saving::{Saving, StreamToRead};
 use tidemark_pipeline::sql::Catalog;
 use tidemark_pipeline::state::dedup_store::DedupStore;
+use tidemark_pipeline::state::objects::{self, Objects};
 
 /// More than any test's ledgers and deletions.
 const LIMITS: PublisherLimits = PublisherLimits { tombstones_max: 1_000 };
@@ -122,7 +122,10 @@ impl System {
     /// Offset of the next record of a partition; 0 before the first.
     #[must_use]
     pub fn next_offset(&self, stream: &str, partition: PartitionId) -> Offset {
-        self.runs.get(&(stream.to_owned(), partition)).and_then(PartitionRun::next_offset).unwrap_or(0)
+        self.runs
+            .get(&(stream.to_owned(), partition))
+            .and_then(PartitionRun::next_offset)
+            .unwrap_or(0)
     }
 
     /// Says that a partition has been silent for long.
@@ -158,7 +161,8 @@ impl System {
             balances(cut)?;
         }
         // Views that are stopped are a test's own affair.
-        let alarms = self.publisher.alarms().into_iter().filter(|alarm| !alarm.contains(" is stopped: "));
+        let alarms =
+            self.publisher.alarms().into_iter().filter(|alarm| !alarm.contains(" is stopped: "));
         let alarms: Vec<String> = alarms.collect();
         ensure!(alarms.is_empty(), "{alarms:?}");
         self.cut = Arc::clone(&cut);
@@ -236,10 +240,15 @@ impl System {
     /// When it cannot be read.
     pub fn ledger_of(&self, space: Space, ledger: LedgerKind) -> Result<RecordBatch> {
         let stands = |entry: &Entry| {
-            let next = self.cut.offsets.get(&entry.id.stream).and_then(|stream| stream.get(&entry.id.partition));
+            let next = self
+                .cut
+                .offsets
+                .get(&entry.id.stream)
+                .and_then(|stream| stream.get(&entry.id.partition));
             next.is_some_and(|next| entry.stands_at(*next))
         };
-        let all = self.disk.ledgers.scan(space.as_str(), ledger)?.collect::<Result<Vec<Entry>, _>>()?;
+        let all =
+            self.disk.ledgers.scan(space.as_str(), ledger)?.collect::<Result<Vec<Entry>, _>>()?;
         let shown: Vec<Entry> = all.into_iter().filter(stands).collect();
         Ok(table::rows(ledger, &shown)?)
     }
@@ -260,7 +269,8 @@ fn start(
     let mut publisher = Publishers::new(catalog, LIMITS, (Arc::clone(&disk.ledgers), limits))?;
     let keys = (Arc::clone(&disk.keys), KEYS_MAX);
     let place: Arc<dyn Objects> = Arc::new(objects::Disk::open(folder)?);
-    let (saving, mut resumed) = Saving::open((&place, 2), keys, streams, &mut publisher, Backlog::new(u64::MAX))?;
+    let (saving, mut resumed) =
+        Saving::open((&place, 2), keys, streams, &mut publisher, Backlog::new(u64::MAX))?;
     ensure!(resumed.unfilled.is_empty(), "views that the checkpoint lacks: {:?}", resumed.unfilled);
     let mut runs = BTreeMap::new();
     for stream in streams {
@@ -269,8 +279,13 @@ fn start(
         let derived = catalog.derived_from(&stream.name);
         for partition in &stream.partitions {
             publisher.expect_partition(&stream.name, *partition);
-            let place =
-                Place { origin: stream.name.clone(), is_file: false, partition: *partition, partitions: None, has_others: stream.partitions.len() > 1 };
+            let place = Place {
+                origin: stream.name.clone(),
+                is_file: false,
+                partition: *partition,
+                partitions: None,
+                has_others: stream.partitions.len() > 1,
+            };
             let mut run = partition_run(plan, &derived, place, None, &views)?;
             run.overflow_to(saving.overflow(&stream.name, *partition))?;
             let name = (stream.name.clone(), *partition);
@@ -291,7 +306,11 @@ fn start(
 /// The identities, for every partition of every stream, view and life cycle, from the tables people can query.
 fn balances(cut: &Cut) -> Result<()> {
     for (table, whole, parts) in [
-        ("records_accounted", "read", &["accepted", "duplicate", "rejected", "shadow", "control"][..]),
+        (
+            "records_accounted",
+            "read",
+            &["accepted", "duplicate", "rejected", "shadow", "control"][..],
+        ),
         ("views_accounted", "accepted", &["counted", "filtered", "late"]),
         (
             "lifecycle_accounted",
@@ -299,12 +318,17 @@ fn balances(cut: &Cut) -> Result<()> {
             &["applied", "capped", "repeated", "waiting", "expired", "refused", "ignored"],
         ),
     ] {
-        let rows = cut.tables.get(table).with_context(|| format!("the cut has no table {table}"))?;
+        let rows =
+            cut.tables.get(table).with_context(|| format!("the cut has no table {table}"))?;
         let whole = column(rows, whole)?;
         let parts = parts.iter().map(|part| column(rows, part)).collect::<Result<Vec<_>>>()?;
         for row in 0..rows.num_rows() {
             let sum: i64 = parts.iter().map(|part| part[row]).sum();
-            ensure!(whole[row] == sum, "{table} row {row}: {} is not the sum {sum} of its parts", whole[row]);
+            ensure!(
+                whole[row] == sum,
+                "{table} row {row}: {} is not the sum {sum} of its parts",
+                whole[row]
+            );
         }
     }
     Ok(())

@@ -64,7 +64,12 @@ pub(super) struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// A question with a JSON body that wants JSON.
-    pub(super) fn post(server: &'a str, token: Option<&'a str>, path: &'a str, body: String) -> Self {
+    pub(super) fn post(
+        server: &'a str,
+        token: Option<&'a str>,
+        path: &'a str,
+        body: String,
+    ) -> Self {
         let json = |name| (name, "application/json".to_owned());
         let headers = vec![json("Content-Type"), json("Accept")];
         Self { server, token, method: "POST", path, headers, body }

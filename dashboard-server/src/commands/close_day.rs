@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, NaiveDate};
 use clap::Args;
 use serde_json::Value;
-use tidemark_pipeline::model::{EventTime, Space};
 use tidemark_pipeline::model::record::WATERMARK_HEADER;
+use tidemark_pipeline::model::{EventTime, Space};
 use tidemark_pipeline::source::kafka_writer::KafkaWriter;
 use tidemark_pipeline::source::writer::LogWriter as _;
 use tidemark_pipeline::sql::catalog::ViewQuery;
@@ -36,7 +36,12 @@ pub struct CloseDayArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
     /// The day to close, in the stream's time zone
-    #[arg(long, value_name = "YYYY-MM-DD", required_unless_present = "until", conflicts_with = "until")]
+    #[arg(
+        long,
+        value_name = "YYYY-MM-DD",
+        required_unless_present = "until",
+        conflicts_with = "until"
+    )]
     pub date: Option<NaiveDate>,
     /// Closes everything before this time (RFC 3339), in place of --date
     #[arg(long, value_name = "TIME")]
@@ -95,7 +100,12 @@ pub fn run(args: CloseDayArgs) -> anyhow::Result<ExitCode> {
         Log::Kafka(definition) => into_kafka(definition, watermark, now),
         Log::Server(server) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(through_server(server, args.token.as_deref(), &definition.name, watermark))
+            runtime.block_on(through_server(
+                server,
+                args.token.as_deref(),
+                &definition.name,
+                watermark,
+            ))
         }
     }
 }
@@ -104,16 +114,21 @@ pub fn run(args: CloseDayArgs) -> anyhow::Result<ExitCode> {
 fn end_ms(args: &CloseDayArgs, definition: &StreamDefinition) -> anyhow::Result<i64> {
     match (args.date, &args.until) {
         (Some(date), _) => {
-            let next = date.succ_opt().with_context(|| format!("--date {date}: there is no day after it"))?;
+            let next = date
+                .succ_opt()
+                .with_context(|| format!("--date {date}: there is no day after it"))?;
             let midnight = next.and_hms_opt(0, 0, 0).unwrap_or_default();
             Ok(definition.zone.utc_ms(midnight.and_utc().timestamp_millis()))
         }
         (None, Some(text)) => {
-            let time = DateTime::parse_from_rfc3339(text)
-                .with_context(|| format!("--until {text}: write a time as 2020-11-12T00:00:00+08:00"))?;
+            let time = DateTime::parse_from_rfc3339(text).with_context(|| {
+                format!("--until {text}: write a time as 2020-11-12T00:00:00+08:00")
+            })?;
             Ok(time.timestamp_millis())
         }
-        (None, None) => bail!("say which day with --date YYYY-MM-DD, or until when with --until TIME"),
+        (None, None) => {
+            bail!("say which day with --date YYYY-MM-DD, or until when with --until TIME")
+        }
     }
 }
 
@@ -139,7 +154,9 @@ fn question(catalog: &Catalog, definition: &StreamDefinition, log: &Log<'_>, end
     let views: Vec<&str> = catalog
         .views
         .iter()
-        .filter(|view| matches!(&view.query, ViewQuery::Stream(plan) if plan.stream == definition.name))
+        .filter(
+            |view| matches!(&view.query, ViewQuery::Stream(plan) if plan.stream == definition.name),
+        )
         .map(|view| view.name.as_str())
         .collect();
     let to = match log {
@@ -163,13 +180,20 @@ fn question(catalog: &Catalog, definition: &StreamDefinition, log: &Log<'_>, end
         .map(|view| format!("{} ({} ms)", view.name, view.allowed_lateness))
         .collect();
     if !open.is_empty() {
-        let _infallible = writeln!(text, "These stay open for as long as they allow lateness: {}.", open.join(", "));
+        let _infallible = writeln!(
+            text,
+            "These stay open for as long as they allow lateness: {}.",
+            open.join(", ")
+        );
     }
     text.push_str("It cannot be taken back. Type yes to go on: ");
     text
 }
 
-#[expect(clippy::print_stderr, reason = "the question is for the person at the terminal, not part of the output")]
+#[expect(
+    clippy::print_stderr,
+    reason = "the question is for the person at the terminal, not part of the output"
+)]
 fn agreed(question: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("there is nobody to ask; say --yes to close it without a question");
@@ -182,10 +206,18 @@ fn agreed(question: &str) -> anyhow::Result<bool> {
 }
 
 #[expect(clippy::print_stdout, reason = "the result of the command")]
-fn into_kafka(definition: &StreamDefinition, watermark: EventTime, now: i64) -> anyhow::Result<ExitCode> {
+fn into_kafka(
+    definition: &StreamDefinition,
+    watermark: EventTime,
+    now: i64,
+) -> anyhow::Result<ExitCode> {
     let mut writer = KafkaWriter::open(&definition.options, None)?;
     writer.close(Space::Live, watermark, now)?;
-    println!("closed until {watermark}: {} control records in topic {}", writer.partitions(), writer.origin());
+    println!(
+        "closed until {watermark}: {} control records in topic {}",
+        writer.partitions(),
+        writer.origin()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -241,7 +273,13 @@ mod tests {
             "CREATE MATERIALIZED VIEW day WITH ('allowed-lateness' = '1 min') AS SELECT window_start, SUM(amount) AS n \
              FROM TUMBLE(orders, at, INTERVAL '1' DAY) GROUP BY window_start, window_end;",
         );
-        tidemark_pipeline::run::reference::catalog(folder.path(), &BTreeMap::new(), Default::default()).map_err(serving::together).expect("plans")
+        tidemark_pipeline::run::reference::catalog(
+            folder.path(),
+            &BTreeMap::new(),
+            Default::default(),
+        )
+        .map_err(serving::together)
+        .expect("plans")
     }
 
     fn args(date: Option<&str>, until: Option<&str>) -> CloseDayArgs {
@@ -263,7 +301,8 @@ mod tests {
         let definition = &catalog.streams["orders"].definition;
         let end = end_ms(&args(Some("2020-11-11"), None), definition).expect("a day");
         assert_eq!(end, 1_605_110_400_000, "2020-11-11T16:00:00Z");
-        let same = end_ms(&args(None, Some("2020-11-12T00:00:00+08:00")), definition).expect("a time");
+        let same =
+            end_ms(&args(None, Some("2020-11-12T00:00:00+08:00")), definition).expect("a time");
         assert_eq!(end, same);
         assert!(end_ms(&args(None, Some("midnight")), definition).is_err());
     }
@@ -273,7 +312,13 @@ mod tests {
         let catalog = catalog();
         let definition = &catalog.streams["orders"].definition;
         let asked = question(&catalog, definition, &Log::Kafka(definition), 1_605_110_400_000);
-        for word in ["stream orders", "2020-11-12 00:00:00", "topic shop-orders", "final: day", "day (60000 ms)"] {
+        for word in [
+            "stream orders",
+            "2020-11-12 00:00:00",
+            "topic shop-orders",
+            "final: day",
+            "day (60000 ms)",
+        ] {
             assert!(asked.contains(word), "{word} not in: {asked}");
         }
     }

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use tidemark_pipeline::generator::last_year::last_year_points;
-use tidemark_pipeline::generator::{Generator, GeneratorOptions, Records, Service, Services, Shares, play};
+use tidemark_pipeline::generator::{
+    Generator, GeneratorOptions, Records, Service, Services, Shares, play,
+};
 use tidemark_pipeline::results::{Mode, ViewInfo};
 use tidemark_pipeline::source::local_log::LocalLogWriter;
 use tidemark_pipeline::source::pace::{Speed, SystemClock};
@@ -81,12 +83,14 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut embedded = Embedded::default();
     let streams = catalog.logs().map(|plan| embedded.add(&config, &plan.definition));
     let streams = streams.collect::<anyhow::Result<_>>()?;
-    let mut playing: Vec<(Box<dyn Records>, LocalLogWriter)> = vec![(Box::new(generator), embedded.writer(&played)?)];
+    let mut playing: Vec<(Box<dyn Records>, LocalLogWriter)> =
+        vec![(Box::new(generator), embedded.writer(&played)?)];
     if played == ORDERS {
         for plan in catalog.logs() {
             let name = &plan.definition.name;
             let Some(service) = Service::of_stream(name) else { continue };
-            let services = Services::new(service, options(&args)?).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
+            let services = Services::new(service, options(&args)?)
+                .map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
             playing.push((Box::new(services), embedded.writer(name)?));
         }
     }
@@ -135,8 +139,10 @@ fn refuse_another_schema(
         made.extend(record.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, _)| name));
     }
     let needed = plan.definition.columns.iter().filter(|column| column.is_field());
-    let needed = needed.filter(|column| !column.field.is_nullable()).map(|column| column.field.name());
-    let missing: Vec<&str> = needed.filter(|name| !made.contains(*name)).map(String::as_str).collect();
+    let needed =
+        needed.filter(|column| !column.field.is_nullable()).map(|column| column.field.name());
+    let missing: Vec<&str> =
+        needed.filter(|name| !made.contains(*name)).map(String::as_str).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -152,12 +158,16 @@ fn refuse_another_schema(
 const POINTS: &str = "reference_points";
 
 /// The demo is compared with a generated last year, never with a real one.
-fn give_last_year(config: &mut crate::config::Config, options: &GeneratorOptions) -> anyhow::Result<()> {
+fn give_last_year(
+    config: &mut crate::config::Config,
+    options: &GeneratorOptions,
+) -> anyhow::Result<()> {
     if !serving::load_catalog(config)?.reference.contains_key(POINTS) {
         return Ok(());
     }
     let file = std::path::absolute(config.pipeline.data_dir.join("last_year.csv"))?;
-    fs::write(&file, last_year_points(options)).with_context(|| format!("cannot write {}", file.display()))?;
+    fs::write(&file, last_year_points(options))
+        .with_context(|| format!("cannot write {}", file.display()))?;
     let table = config.pipeline.streams.entry(POINTS.to_owned()).or_default();
     table.insert("path".to_owned(), file.display().to_string());
     Ok(())
@@ -220,7 +230,10 @@ fn start_playing(
     Ok(playing)
 }
 
-#[expect(clippy::print_stderr, reason = "a word to the person who started it, apart from the addresses")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a word to the person who started it, apart from the addresses"
+)]
 fn welcome(bound: Bound, views: &[Arc<ViewInfo>]) {
     eprintln!("\n  A generated Double 11 is playing. Open  http://{}\n", bound.http);
     if let (Some(postgres), Some(view)) = (bound.postgres, views.first()) {
@@ -246,7 +259,12 @@ mod tests {
     use super::*;
 
     fn check(sql_dir: &std::path::Path, stream: &str) -> anyhow::Result<()> {
-        let catalog = tidemark_pipeline::run::reference::catalog(sql_dir, &std::collections::BTreeMap::new(), Default::default()).map_err(serving::together)?;
+        let catalog = tidemark_pipeline::run::reference::catalog(
+            sql_dir,
+            &std::collections::BTreeMap::new(),
+            Default::default(),
+        )
+        .map_err(serving::together)?;
         let mut generator = Generator::new(GeneratorOptions::default()).expect("valid");
         refuse_another_schema(&mut generator, &catalog, stream)
     }

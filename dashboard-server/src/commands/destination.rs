@@ -2,9 +2,9 @@
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
-use tidemark_pipeline::source::writer::LogWriter;
 use tidemark_pipeline::source::kafka_writer::KafkaWriter;
 use tidemark_pipeline::source::pace::Speed;
+use tidemark_pipeline::source::writer::LogWriter;
 use tidemark_pipeline::sql::StreamDefinition;
 
 use super::serve::open_log;

@@ -7,12 +7,14 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Context as _;
 use chrono::NaiveDate;
 use clap::Args;
-use tidemark_pipeline::generator::{Generator, GeneratorOptions, Records, Service, Services, Shares, play};
-use tidemark_pipeline::source::writer::LogWriter;
+use tidemark_pipeline::generator::{
+    Generator, GeneratorOptions, Records, Service, Services, Shares, play,
+};
 use tidemark_pipeline::source::pace::{Speed, SystemClock};
 use tidemark_pipeline::source::parquet_writer::ParquetFileWriter;
 use tidemark_pipeline::source::player::Stage;
 use tidemark_pipeline::source::progress::Progress;
+use tidemark_pipeline::source::writer::LogWriter;
 
 use super::destination::{self, Destination, DestinationArgs};
 use super::{ConfigArgs, DoorArgs, serving};
@@ -96,13 +98,16 @@ pub fn run(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let catalog = serving::load_catalog(&config)?;
     let plan = serving::chosen_stream(&catalog, args.stream.as_deref())?;
     let speed = destination::speed(args.speed)?;
-    let (mut generator, expected): (Box<dyn Records>, _) = match Service::of_stream(&plan.definition.name) {
-        Some(service) => (Box::new(Services::new(service, options(&args)).map_err(told_mistakes)?), None),
-        None => {
-            let expected = orders.records_expected();
-            (Box::new(orders), expected)
-        }
-    };
+    let (mut generator, expected): (Box<dyn Records>, _) =
+        match Service::of_stream(&plan.definition.name) {
+            Some(service) => {
+                (Box::new(Services::new(service, options(&args)).map_err(told_mistakes)?), None)
+            }
+            None => {
+                let expected = orders.records_expected();
+                (Box::new(orders), expected)
+            }
+        };
     let progress = Progress::new("records", expected, args.config.quiet);
     if args.destination.to == Destination::Parquet {
         let path = args.file.context("--to parquet needs --file FILE")?;
@@ -134,7 +139,9 @@ fn write(
 fn told(records: u64, origin: &str, left_out: u64) -> ExitCode {
     println!("{records} records written to {origin}");
     if left_out > 0 {
-        println!("{left_out} records have no place in a table and were left out (broken copies, control records)");
+        println!(
+            "{left_out} records have no place in a table and were left out (broken copies, control records)"
+        );
     }
     ExitCode::SUCCESS
 }
@@ -164,4 +171,3 @@ fn options(args: &LoadArgs) -> GeneratorOptions {
         (mean, peak) => options.with_rates(mean, peak),
     }
 }
-

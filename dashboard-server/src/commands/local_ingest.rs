@@ -36,7 +36,8 @@ fn key(field: Option<&str>, line: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let read: Result<IgnoredAny, _> = serde_json::from_slice(line);
         return read.map(|_| None).map_err(|error| format!("not valid json: {error}"));
     };
-    let read: Value = serde_json::from_slice(line).map_err(|error| format!("not valid json: {error}"))?;
+    let read: Value =
+        serde_json::from_slice(line).map_err(|error| format!("not valid json: {error}"))?;
     let Value::Object(object) = read else { return Err("not a json object".to_owned()) };
     Ok(match object.get(field) {
         Some(Value::String(text)) => Some(text.clone().into_bytes()),
@@ -52,7 +53,8 @@ fn failed(error: impl std::fmt::Display) -> IngestError {
 impl IngestSink for LocalIngest {
     fn append(&self, stream: &str, lines: Vec<Bytes>) -> Result<Vec<LineResult>, IngestError> {
         let field = self.partition_key(stream)?;
-        let keys: Vec<Result<Option<Vec<u8>>, String>> = lines.iter().map(|line| key(field, line)).collect();
+        let keys: Vec<Result<Option<Vec<u8>>, String>> =
+            lines.iter().map(|line| key(field, line)).collect();
         let timestamp_ms = self.clock.now_ms();
         let records: Vec<NewRecord<'_>> = lines
             .iter()
@@ -85,14 +87,20 @@ impl IngestSink for LocalIngest {
         writer.flush().map_err(failed)
     }
 
-    fn advance_watermark(&self, stream: &str, watermark_ms: i64) -> Result<Vec<LineResult>, IngestError> {
+    fn advance_watermark(
+        &self,
+        stream: &str,
+        watermark_ms: i64,
+    ) -> Result<Vec<LineResult>, IngestError> {
         self.partition_key(stream)?;
         let mut writer = self.log.writer(stream).map_err(failed)?;
         writer.close(Space::Live, EventTime(watermark_ms), self.clock.now_ms()).map_err(failed)?;
         let partitions = 0..writer.partitions();
         let end = |partition| self.log.bounds(stream, partition).map(|bounds| bounds.end - 1);
         partitions
-            .map(|partition| Ok(LineResult::Stored { partition, offset: end(partition).map_err(failed)? }))
+            .map(|partition| {
+                Ok(LineResult::Stored { partition, offset: end(partition).map_err(failed)? })
+            })
             .collect()
     }
 }

@@ -83,7 +83,11 @@ fn of_source(raw: &RawConfig, stream: &StreamDefinition, found: &SourceMistake) 
 }
 
 /// The mistakes of a catalogue, those of the config file at their place there.
-fn blamed((sql_dir, bounds): (&Path, StateBounds), raw: &RawConfig, errors: &[SqlError]) -> Vec<String> {
+fn blamed(
+    (sql_dir, bounds): (&Path, StateBounds),
+    raw: &RawConfig,
+    errors: &[SqlError],
+) -> Vec<String> {
     let lines = |errors: &[SqlError]| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
     if raw.streams.is_empty() {
         return lines(errors);

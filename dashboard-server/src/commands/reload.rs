@@ -18,7 +18,12 @@ use super::client::{Question, ask};
     with a mistake changes nothing, and the mistake is told with file, line and column. The same as SIGHUP.")]
 pub struct ReloadArgs {
     /// Server to tell
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "TIDEMARK_SERVER")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        env = "TIDEMARK_SERVER"
+    )]
     pub server: String,
     /// Token, where the server asks for one; better in the environment than on a command line
     #[arg(long, value_name = "TOKEN", env = "TIDEMARK_TOKEN", hide_env_values = true)]
@@ -32,7 +37,8 @@ pub struct ReloadArgs {
 #[expect(clippy::print_stdout, reason = "the result of the command")]
 pub fn run(args: ReloadArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let question = Question::post(&args.server, args.token.as_deref(), "/api/reload", String::new());
+    let question =
+        Question::post(&args.server, args.token.as_deref(), "/api/reload", String::new());
     let answer = runtime.block_on(ask(&question))?;
     if answer.status != 200 {
         bail!("{}", answer.refusal());

@@ -72,23 +72,30 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let progress = Arc::new(Progress::by_share("orders", args.config.quiet));
     let stop = AtomicBool::new(false);
-    let stage =
-        Stage { writer: writer.as_mut(), clock: &SystemClock::start(), progress: &progress, stop: &stop };
+    let stage = Stage {
+        writer: writer.as_mut(),
+        clock: &SystemClock::start(),
+        progress: &progress,
+        stop: &stop,
+    };
     let dead_letters = Arc::new(AtomicU64::new(0));
     let (bar, dead) = (Arc::clone(&progress), Arc::clone(&dead_letters));
-    let records = MappedRecords::start(args.script, text, Arc::clone(plan), move |event| match event {
-        Told::DeadLetter(what) => {
-            dead.fetch_add(1, Ordering::Relaxed);
-            bar.say(&format!("dead letter: {what}"));
-        }
-        Told::Read(read, all) => bar.show_share((read, all)),
-    });
+    let records =
+        MappedRecords::start(args.script, text, Arc::clone(plan), move |event| match event {
+            Told::DeadLetter(what) => {
+                dead.fetch_add(1, Ordering::Relaxed);
+                bar.say(&format!("dead letter: {what}"));
+            }
+            Told::Read(read, all) => bar.show_share((read, all)),
+        });
     let summary = replay(records, &ReplayOptions { speed, close }, stage)?;
     progress.finish();
     told(summary.records, writer.origin());
     let dead_letters = dead_letters.load(Ordering::Relaxed);
     if dead_letters > 0 {
-        eprintln!("dead letters: {dead_letters}; these recorded rows were not written, all others were");
+        eprintln!(
+            "dead letters: {dead_letters}; these recorded rows were not written, all others were"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -112,7 +112,11 @@ impl Embedded {
     ///
     /// # Errors
     /// When another process has the log, or the stream has another number of partitions.
-    pub(super) fn add(&mut self, config: &Config, definition: &StreamDefinition) -> anyhow::Result<StreamInput> {
+    pub(super) fn add(
+        &mut self,
+        config: &Config,
+        definition: &StreamDefinition,
+    ) -> anyhow::Result<StreamInput> {
         let log = match &self.log {
             Some(log) => log.clone(),
             None => self.log.insert(LocalLog::open(&log_dir(config))?).clone(),
@@ -142,7 +146,11 @@ impl Embedded {
 
     /// The door of `POST /api/ingest`; `None` where no stream is embedded.
     pub(super) fn ingest(self) -> Option<Arc<dyn IngestSink>> {
-        let ingest = LocalIngest { log: self.log?, partition_keys: self.partition_keys, clock: Clock::system() };
+        let ingest = LocalIngest {
+            log: self.log?,
+            partition_keys: self.partition_keys,
+            clock: Clock::system(),
+        };
         Some(Arc::new(ingest))
     }
 }
@@ -166,7 +174,9 @@ pub(super) fn open_log(config: &Config, definition: &StreamDefinition) -> anyhow
 
 fn create_stream(log: &LocalLog, definition: &StreamDefinition) -> anyhow::Result<()> {
     let partitions = match definition.options.get("partitions") {
-        Some(text) => text.parse().map_err(|_| anyhow::anyhow!("'partitions' = '{text}' is not a number"))?,
+        Some(text) => {
+            text.parse().map_err(|_| anyhow::anyhow!("'partitions' = '{text}' is not a number"))?
+        }
         None => PARTITIONS,
     };
     log.create_stream(&definition.name, partitions, retention(definition)?)?;
@@ -178,6 +188,7 @@ fn retention(definition: &StreamDefinition) -> anyhow::Result<Retention> {
     let bytes = definition.options.get("retention.bytes").map(|text| text.parse()).transpose();
     Ok(Retention {
         age_ms: age.map_err(anyhow::Error::msg)?.map(options::ms),
-        partition_bytes: bytes.map_err(|_| anyhow::anyhow!("'retention.bytes' is not a number of bytes"))?,
+        partition_bytes: bytes
+            .map_err(|_| anyhow::anyhow!("'retention.bytes' is not a number of bytes"))?,
     })
 }

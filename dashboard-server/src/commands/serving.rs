@@ -14,8 +14,8 @@ use tidemark_pipeline::config::PipelineConfig;
 use tidemark_pipeline::fail_points;
 use tidemark_pipeline::results::{Mode, Results};
 use tidemark_pipeline::run::live::{self, StreamInput};
-use tidemark_pipeline::run::reference;
 use tidemark_pipeline::run::publisher::view_info;
+use tidemark_pipeline::run::reference;
 use tidemark_pipeline::sql::{Catalog, SqlError, StreamPlan};
 
 use crate::clock::Clock;
@@ -43,7 +43,8 @@ pub(super) struct Input {
 /// All mistakes in it, a line each.
 pub(super) fn load_catalog(config: &Config) -> anyhow::Result<Catalog> {
     let pipeline = &config.pipeline;
-    reference::catalog(&pipeline.sql_dir, &pipeline.streams, pipeline.state_bounds).map_err(together)
+    reference::catalog(&pipeline.sql_dir, &pipeline.streams, pipeline.state_bounds)
+        .map_err(together)
 }
 
 /// Reads the screens and checks them against the views, before anything is computed.
@@ -68,16 +69,24 @@ pub(super) const ORDERS: &str = "orders";
 ///
 /// # Errors
 /// When there is none of that name, or there are several and none is named.
-pub(super) fn chosen_stream<'a>(catalog: &'a Catalog, wanted: Option<&str>) -> anyhow::Result<&'a Arc<StreamPlan>> {
+pub(super) fn chosen_stream<'a>(
+    catalog: &'a Catalog,
+    wanted: Option<&str>,
+) -> anyhow::Result<&'a Arc<StreamPlan>> {
     let logs: Vec<&Arc<StreamPlan>> = catalog.logs().collect();
-    let names = || logs.iter().map(|plan| plan.definition.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names =
+        || logs.iter().map(|plan| plan.definition.name.as_str()).collect::<Vec<_>>().join(", ");
     let orders = || logs.iter().find(|plan| plan.definition.name == ORDERS);
     match (wanted.or(orders().map(|_| ORDERS)), logs.as_slice()) {
         (None, [one]) => Ok(one),
-        (None, _) => bail!("the SQL folder declares several streams; say which with --stream: {}", names()),
+        (None, _) => {
+            bail!("the SQL folder declares several streams; say which with --stream: {}", names())
+        }
         (Some(name), all) => match all.iter().find(|plan| plan.definition.name == name) {
             Some(found) => Ok(found),
-            None => bail!("--stream {name}: the SQL folder declares no such stream; it has {}", names()),
+            None => {
+                bail!("--stream {name}: the SQL folder declares no such stream; it has {}", names())
+            }
         },
     }
 }
@@ -138,9 +147,14 @@ impl Reload for SqlFolder {
             tracing::error!(reasons, "the SQL folder was not taken: {reasons}");
             ReloadRefused { reasons }
         };
-        let catalog = reference::catalog(&self.config.sql_dir, &self.config.streams, self.config.state_bounds)
-            .map_err(|errors| refused(together(errors).to_string()))?;
-        let screens = load_screens(&self.config, &catalog).map_err(|error| refused(error.to_string()))?;
+        let catalog = reference::catalog(
+            &self.config.sql_dir,
+            &self.config.streams,
+            self.config.state_bounds,
+        )
+        .map_err(|errors| refused(together(errors).to_string()))?;
+        let screens =
+            load_screens(&self.config, &catalog).map_err(|error| refused(error.to_string()))?;
         let reloaded = self.reloader.reload(catalog).map_err(|error| refused(error.to_string()))?;
         *self.screens.write() = screens;
         tracing::info!(

@@ -8,6 +8,6 @@ mod file;
 mod checked;
 
 pub use checked::{Config, Overrides, ServerConfig, SqlConfig, TokenHash};
-pub(crate) use file::{nearest, place};
 pub use file::{ConfigError, read, read_all};
+pub(crate) use file::{nearest, place};
 pub use raw::{RawConfig, RawServerConfig, RawSqlConfig, StreamPlace};

@@ -34,7 +34,9 @@ fn tell_row(metric: &str, rows: &RecordBatch, row: usize) {
     let mut counts = Vec::new();
     for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
         match field.data_type() {
-            DataType::Int64 => counts.push((field.name().clone(), column.as_primitive::<Int64Type>().value(row))),
+            DataType::Int64 => {
+                counts.push((field.name().clone(), column.as_primitive::<Int64Type>().value(row)))
+            }
             DataType::Int32 => {
                 let number = column.as_primitive::<Int32Type>().value(row).to_string();
                 labels.push(Label::new(field.name().clone(), number));

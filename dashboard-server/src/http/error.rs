@@ -121,7 +121,9 @@ impl ApiError {
         match self {
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
             Self::BadRequest { .. } | Self::Ambiguous { .. } => StatusCode::BAD_REQUEST,
-            Self::NoFigure { .. } | Self::Refused { .. } | Self::Stopped { .. } => StatusCode::CONFLICT,
+            Self::NoFigure { .. } | Self::Refused { .. } | Self::Stopped { .. } => {
+                StatusCode::CONFLICT
+            }
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ForeignHost { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,

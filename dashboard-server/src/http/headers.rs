@@ -53,8 +53,7 @@ fn keep_out_of_caches(headers: &mut HeaderMap) {
 fn content_policy(host: Option<&Authority>) -> HeaderValue {
     const BEFORE: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
                           font-src 'self'; connect-src 'self'";
-    const AFTER: &str =
-        "; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    const AFTER: &str = "; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
          require-trusted-types-for 'script'; trusted-types svelte-trusted-html tidemark";
     let plain = |host: &&Authority| {
         host.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))

@@ -22,10 +22,10 @@ use super::state::AppState;
 pub async fn get_health(State(state): State<Arc<AppState>>) -> Response {
     let alarms = &state.results.status().alarms;
     match state.pulse.stalled() {
-        None => Json(json!({"status": "ok", "version": crate::VERSION, "alarms": alarms})).into_response(),
+        None => Json(json!({"status": "ok", "version": crate::VERSION, "alarms": alarms}))
+            .into_response(),
         Some(reason) => {
-            let body =
-                json!({"status": "failed", "version": crate::VERSION, "reason": reason, "alarms": alarms});
+            let body = json!({"status": "failed", "version": crate::VERSION, "reason": reason, "alarms": alarms});
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }
@@ -89,9 +89,11 @@ pub async fn get_metrics(State(state): State<Arc<AppState>>) -> Response {
                 metrics::gauge!("tidemark_as_of_ms", "stream" => stream.clone()).set(as_of as f64);
             }
             if let Some(watermark) = progress.watermark {
-                metrics::gauge!("tidemark_watermark_ms", "stream" => stream.clone()).set(watermark as f64);
+                metrics::gauge!("tidemark_watermark_ms", "stream" => stream.clone())
+                    .set(watermark as f64);
             }
-            metrics::gauge!("tidemark_idle_partitions", "stream" => stream.clone()).set(progress.idle.len() as f64);
+            metrics::gauge!("tidemark_idle_partitions", "stream" => stream.clone())
+                .set(progress.idle.len() as f64);
         }
         if let Some(table) = cut.tables.get("lifecycle_accounted") {
             tell_life_cycles(table);
@@ -110,9 +112,13 @@ fn tell_life_cycles(table: &RecordBatch) {
     let partitions = column("partition").and_then(|column| column.as_primitive_opt::<Int32Type>());
     let (Some(streams), Some(partitions)) = (streams, partitions) else { return };
     for fate in Counts::NAMES {
-        let Some(counts) = column(fate).and_then(|column| column.as_primitive_opt::<Int64Type>()) else { continue };
+        let Some(counts) = column(fate).and_then(|column| column.as_primitive_opt::<Int64Type>())
+        else {
+            continue;
+        };
         for row in 0..table.num_rows() {
-            let (stream, partition) = (streams.value(row).to_owned(), partitions.value(row).to_string());
+            let (stream, partition) =
+                (streams.value(row).to_owned(), partitions.value(row).to_string());
             metrics::gauge!("tidemark_lifecycle_events", "stream" => stream, "partition" => partition, "fate" => fate)
                 .set(counts.value(row) as f64);
         }

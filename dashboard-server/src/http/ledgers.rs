@@ -51,7 +51,10 @@ impl Wanted {
             && self.partition.is_none_or(|partition| partition == id.partition)
             && self.from.is_none_or(|from| from <= id.offset)
             && self.to.is_none_or(|to| to >= id.offset)
-            && self.reason.as_ref().is_none_or(|reason| *reason == entry.kind || entry.reason.contains(reason))
+            && self
+                .reason
+                .as_ref()
+                .is_none_or(|reason| *reason == entry.kind || entry.reason.contains(reason))
     }
 }
 
@@ -69,13 +72,17 @@ pub async fn list_entries(
     let cut = state.results.latest();
     let (pieces, inbox) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || send_entries(&store, ledger, &wanted, &cut, &pieces));
-    let pieces = futures::stream::unfold(inbox, |mut inbox| async { inbox.recv().await.map(|piece| (piece, inbox)) });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response())
+    let pieces = futures::stream::unfold(inbox, |mut inbox| async {
+        inbox.recv().await.map(|piece| (piece, inbox))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces))
+        .into_response())
 }
 
 fn found(state: &AppState, name: &str) -> Result<(LedgerKind, Arc<LedgerStore>), ApiError> {
     let known = || LedgerKind::ALL.map(LedgerKind::table).join(", ");
-    let missing = || ApiError::not_found(format!("there is no ledger {name:?}; there are {}", known()));
+    let missing =
+        || ApiError::not_found(format!("there is no ledger {name:?}; there are {}", known()));
     let ledger = LedgerKind::named(name).ok_or_else(missing)?;
     let store = state.results.ledgers().map(Arc::clone);
     Ok((ledger, store.ok_or_else(missing)?))
@@ -99,7 +106,9 @@ fn send_entries(
         }
     };
     let mut piece = Vec::new();
-    let shown = entries.filter(|entry| entry.as_ref().map_or(true, |entry| wanted.fits(entry) && stands(entry, cut)));
+    let shown = entries.filter(|entry| {
+        entry.as_ref().map_or(true, |entry| wanted.fits(entry) && stands(entry, cut))
+    });
     for entry in shown.take(wanted.limit.unwrap_or(usize::MAX)) {
         match entry {
             Ok(entry) => {
@@ -111,7 +120,9 @@ fn send_entries(
                 return;
             }
         }
-        if piece.len() >= PIECE_BYTES && pieces.blocking_send(Ok(std::mem::take(&mut piece).into())).is_err() {
+        if piece.len() >= PIECE_BYTES
+            && pieces.blocking_send(Ok(std::mem::take(&mut piece).into())).is_err()
+        {
             return;
         }
     }
@@ -142,7 +153,10 @@ fn line(entry: &Entry) -> Value {
     put("log_time", json!(entry.log_time));
     put("event_time", json!(entry.event_time));
     put("window_end", json!(entry.window.map(|window| window.1)));
-    put("windows_missed", if entry.windows_missed == 0 { Value::Null } else { json!(entry.windows_missed) });
+    put(
+        "windows_missed",
+        if entry.windows_missed == 0 { Value::Null } else { json!(entry.windows_missed) },
+    );
     put("order_key", json!(entry.order_key));
     put("kind", json!(entry.kind));
     put("reason", json!(entry.reason));
@@ -185,7 +199,12 @@ pub async fn remove_entries(
         .collect();
     let removing = tokio::task::spawn_blocking(move || store.remove(LIVE, ledger, &ids));
     let removed = removing.await.map_err(|_| stopped())?.map_err(|error| refused(&error))?;
-    tracing::info!(table = ledger.table(), removed, "{removed} entries of {} were removed", ledger.table());
+    tracing::info!(
+        table = ledger.table(),
+        removed,
+        "{removed} entries of {} were removed",
+        ledger.table()
+    );
     Ok(Json(json!({"removed": removed})).into_response())
 }
 
@@ -207,12 +226,15 @@ pub async fn replay_records(
     Ok(Json(json!({"written": written})).into_response())
 }
 
-fn lines<T: serde::de::DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<Vec<T>, ApiError> {
+fn lines<T: serde::de::DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Vec<T>, ApiError> {
     let body = body.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let all = body.split(|byte| *byte == b'\n').enumerate();
     all.filter(|(_, line)| !line.iter().all(u8::is_ascii_whitespace))
         .map(|(nth, line)| {
-            serde_json::from_slice(line).map_err(|error| ApiError::bad_request(format!("line {}: {error}", nth + 1)))
+            serde_json::from_slice(line)
+                .map_err(|error| ApiError::bad_request(format!("line {}: {error}", nth + 1)))
         })
         .collect()
 }
@@ -223,5 +245,7 @@ fn stopped() -> ApiError {
 
 fn refused(error: &LedgerError) -> ApiError {
     tracing::error!(%error, "a ledger cannot be written: {error}");
-    ApiError::Internal { message: "the ledger cannot be written; the log of the server says why".to_owned() }
+    ApiError::Internal {
+        message: "the ledger cannot be written; the log of the server says why".to_owned(),
+    }
 }

@@ -14,7 +14,8 @@ use super::state::AppState;
 /// # Errors
 /// When the folder has a mistake; nothing is changed then.
 pub async fn reload_sql(State(state): State<Arc<AppState>>) -> Result<Response, ApiError> {
-    let missing = || ApiError::not_found("this server has no pipeline whose SQL could be read again");
+    let missing =
+        || ApiError::not_found("this server has no pipeline whose SQL could be read again");
     let reload = state.reload.clone().ok_or_else(missing)?;
     let reloading = tokio::task::spawn_blocking(move || reload.reload());
     let stopped = |_| ApiError::Internal { message: "the reload was stopped".to_owned() };

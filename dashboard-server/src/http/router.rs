@@ -10,8 +10,8 @@ use tower_http::compression::CompressionLayer;
 
 use super::state::AppState;
 use super::{
-    access, error, events, headers, headline, health, ingest, ledgers, lite, login, pages, reload, screens,
-    sql, views,
+    access, error, events, headers, headline, health, ingest, ledgers, lite, login, pages, reload,
+    screens, sql, views,
 };
 use crate::websocket::upgrade;
 

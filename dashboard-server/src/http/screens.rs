@@ -47,7 +47,8 @@ pub async fn get_map(
     Path(file): Path<String>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let own = file.strip_suffix(".json").and_then(|name| state.screens.read().map(name).map(Arc::clone));
+    let own =
+        file.strip_suffix(".json").and_then(|name| state.screens.read().map(name).map(Arc::clone));
     match own {
         Some(pack) => {
             let kind = [(header::CONTENT_TYPE, JSON)];

@@ -123,7 +123,8 @@ pub async fn get_view(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let space = named(wanted.space.as_deref().unwrap_or("live")).map_err(|error| ApiError::not_found(error.to_string()))?;
+    let space = named(wanted.space.as_deref().unwrap_or("live"))
+        .map_err(|error| ApiError::not_found(error.to_string()))?;
     let cut = state.results.latest().space(space);
     let view = find_view(&cut, &name)?;
     let text = write_view(&state.results, &cut, view, wanted.last);

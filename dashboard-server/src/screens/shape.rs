@@ -184,9 +184,25 @@ const NAMED: Shape = &[
 
 /// Kinds of panels, in the order of the README, with the keys each has beside [`PANEL`].
 pub(super) const KINDS: &[(&str, &[Shape])] = &[
-    ("odometer", &[SINGLE, &[may("notes", Of::List(FIGURE, 6)), may("speed", Of::Words), may("against", Of::Table(AGAINST))]]),
+    (
+        "odometer",
+        &[
+            SINGLE,
+            &[
+                may("notes", Of::List(FIGURE, 6)),
+                may("speed", Of::Words),
+                may("against", Of::Table(AGAINST)),
+            ],
+        ],
+    ),
     ("kpi", &[&[must("figures", Of::List(FIGURE, 8))]]),
-    ("trend", &[SINGLE, &[may("scale", Of::Choice(&["linear", "root"])), may("reference", Of::Table(CURVE))]]),
+    (
+        "trend",
+        &[
+            SINGLE,
+            &[may("scale", Of::Choice(&["linear", "root"])), may("reference", Of::Table(CURVE))],
+        ],
+    ),
     ("rank", &[NAMED, &[may("share", Of::Flag)]]),
     ("share", &[NAMED]),
     (

@@ -17,7 +17,8 @@ fn views() -> Vec<Arc<ViewInfo>> {
 }
 
 fn views_of(folder: &str) -> Vec<Arc<ViewInfo>> {
-    let catalog = reference::catalog(Path::new(folder), &Default::default(), Default::default()).expect("plans");
+    let catalog = reference::catalog(Path::new(folder), &Default::default(), Default::default())
+        .expect("plans");
     catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect()
 }
 
@@ -174,7 +175,8 @@ fn a_panel_without_a_box_is_refused() {
 fn the_shipped_screens_pass_against_their_own_views() {
     for folder in ["../sql", "../sql/examples/online_retail"] {
         let screens = Path::new(folder).join("screens");
-        let found = Screens::load(&screens, &views_of(folder), &|name| ["china", "world"].contains(&name));
+        let found =
+            Screens::load(&screens, &views_of(folder), &|name| ["china", "world"].contains(&name));
         let found = found.unwrap_or_else(|errors| panic!("{errors}"));
         assert!(found.screen("wall").is_some(), "{folder}");
     }

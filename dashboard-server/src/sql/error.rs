@@ -137,7 +137,9 @@ impl SqlError {
                 Self::Syntax { message: without_place(&message), place }
             }
             DataFusionError::ResourcesExhausted(message) => Self::Run { message: message.clone() },
-            DataFusionError::External(cause) if cause.is::<Overrun>() => Self::of_overrun(cause.as_ref()),
+            DataFusionError::External(cause) if cause.is::<Overrun>() => {
+                Self::of_overrun(cause.as_ref())
+            }
             root => Self::Plan { message: plain(root), place },
         }
     }
@@ -147,7 +149,9 @@ impl SqlError {
     pub fn of_running(error: &DataFusionError, memory_bytes_max: usize) -> Self {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { bytes: memory_bytes_max },
-            DataFusionError::External(cause) if cause.is::<Overrun>() => Self::of_overrun(cause.as_ref()),
+            DataFusionError::External(cause) if cause.is::<Overrun>() => {
+                Self::of_overrun(cause.as_ref())
+            }
             root => Self::Run { message: plain(root) },
         }
     }

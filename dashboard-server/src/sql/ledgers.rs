@@ -124,7 +124,8 @@ impl Iterator for Batches {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entries: Result<Vec<Entry>, LedgerError> = self.entries.by_ref().take(BATCH_ROWS).collect();
+        let entries: Result<Vec<Entry>, LedgerError> =
+            self.entries.by_ref().take(BATCH_ROWS).collect();
         match entries {
             Ok(entries) if entries.is_empty() => None,
             Ok(entries) => Some(table::rows(self.ledger, &entries).map_err(DataFusionError::from)),

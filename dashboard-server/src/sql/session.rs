@@ -169,7 +169,8 @@ impl SqlService {
     /// A session whose tables are those of `pin`.
     pub(super) fn session(&self, pin: &Arc<Pin>) -> Result<Session, DataFusionError> {
         let catalog = MemoryCatalogProvider::new();
-        let tables = CutSchema::new(Space::Live, Arc::clone(pin), Arc::clone(&self.inner.reference));
+        let tables =
+            CutSchema::new(Space::Live, Arc::clone(pin), Arc::clone(&self.inner.reference));
         catalog.register_schema(SCHEMA, Arc::new(tables))?;
         let shadow = CutSchema::new(Space::Shadow, Arc::clone(pin), ReferenceTables::default());
         catalog.register_schema(Space::Shadow.as_str(), Arc::new(shadow))?;

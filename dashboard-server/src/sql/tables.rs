@@ -9,7 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Array, Int64Array, StringArray, TimestampMillisecondArray, UInt32Array, UInt64Array,
+    ArrayRef, Float64Array, Int64Array, StringArray, TimestampMillisecondArray, UInt32Array,
+    UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
@@ -146,7 +147,9 @@ impl SchemaProvider for CutSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.live(name).is_some() || self.ledger(name).is_some() || self.reference.contains_key(name)
+        self.live(name).is_some()
+            || self.ledger(name).is_some()
+            || self.reference.contains_key(name)
     }
 }
 
@@ -321,16 +324,23 @@ fn views_batch(cut: &Cut) -> Result<RecordBatch> {
         .map(|name| (name, cut.statuses.get(name).cloned().unwrap_or_default()))
         .collect();
     let since = |status: &ViewStatus| {
-        let told: Vec<String> =
-            status.since.iter().map(|(partition, offset)| format!("{partition}: {offset}")).collect();
+        let told: Vec<String> = status
+            .since
+            .iter()
+            .map(|(partition, offset)| format!("{partition}: {offset}"))
+            .collect();
         Some(told.join(", "))
     };
     let numbers = |of: fn(&Filled) -> f64| -> ArrayRef {
-        Arc::new(all.iter().map(|(_, status)| status.filled.as_ref().map(of)).collect::<Float64Array>())
+        Arc::new(
+            all.iter().map(|(_, status)| status.filled.as_ref().map(of)).collect::<Float64Array>(),
+        )
     };
     let columns: Vec<ArrayRef> = vec![
         Arc::new(all.iter().map(|(name, _)| Some(name.as_str())).collect::<StringArray>()),
-        Arc::new(all.iter().map(|(_, status)| Some(status.state.as_str())).collect::<StringArray>()),
+        Arc::new(
+            all.iter().map(|(_, status)| Some(status.state.as_str())).collect::<StringArray>(),
+        ),
         numbers(Filled::share),
         numbers(|filled| filled.records_per_second),
         Arc::new(all.iter().map(|(_, status)| since(status)).collect::<StringArray>()),

@@ -12,8 +12,8 @@ use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::results::snapshot::Bilingual;
 use tidemark_pipeline::results::{
-    Cut, Mode, PublishedRow, Results, Snapshot, State, Status, StreamProgress, Tombstone, ViewInfo, ViewStatus,
-    WindowRows,
+    Cut, Mode, PublishedRow, Results, Snapshot, State, Status, StreamProgress, Tombstone, ViewInfo,
+    ViewStatus, WindowRows,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -103,7 +103,8 @@ impl Publisher {
     /// Publishes the next cut with what `other` has as its shadow space, and says its number.
     pub(super) fn publish_with(&mut self, other: &Self) -> u64 {
         let shown = other.results.latest();
-        self.shadow = Some(Arc::new(Cut { cut: self.cut + 1, of: Space::Shadow, ..(*shown).clone() }));
+        self.shadow =
+            Some(Arc::new(Cut { cut: self.cut + 1, of: Space::Shadow, ..(*shown).clone() }));
         self.publish()
     }
 
@@ -135,7 +136,12 @@ impl Publisher {
 
     fn progress(&self) -> StreamProgress {
         let behind = self.as_of.map(|as_of| as_of - 5_000);
-        StreamProgress { as_of: self.as_of, watermark: behind, settled: behind, ..StreamProgress::default() }
+        StreamProgress {
+            as_of: self.as_of,
+            watermark: behind,
+            settled: behind,
+            ..StreamProgress::default()
+        }
     }
 
     fn snapshot(&self, info: &Arc<ViewInfo>) -> Snapshot {

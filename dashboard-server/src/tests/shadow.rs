@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::client::{Socket, get, post};
-use super::http::Events;
 use super::fixture::{DAY, PROVINCE, Publisher, TestServer};
+use super::http::Events;
 
 /// 1.00 of real orders and 64.00 of a load test, in one cut.
 fn both() -> (Publisher, Publisher) {
@@ -71,15 +71,22 @@ async fn before_the_first_shadow_record_the_space_is_there_without_a_row() {
 async fn server_sent_events_and_the_view_over_http_know_the_space() {
     let (live, _shadow) = both();
     let server = TestServer::start(&live.results).await;
-    let mut events = Events::open(&server, &format!("/api/events?views={DAY}&space=shadow"), "").await;
+    let mut events =
+        Events::open(&server, &format!("/api/events?views={DAY}&space=shadow"), "").await;
     let text = events.read_until("\"64.00\"").await;
     assert!(text.contains("\"space\":\"shadow\"") && !text.contains("\"1.00\""), "{text}");
     let view = get(server.bound.http, &format!("/api/views/{DAY}?space=shadow")).await.json();
-    assert_eq!((&view["space"], &view["rows"][0]["gmv"], &view["cut"]), (&json!("shadow"), &json!("64.00"), &json!(1)));
+    assert_eq!(
+        (&view["space"], &view["rows"][0]["gmv"], &view["cut"]),
+        (&json!("shadow"), &json!("64.00"), &json!(1))
+    );
     let view = get(server.bound.http, &format!("/api/views/{DAY}")).await.json();
     assert_eq!((&view["space"], &view["rows"][0]["gmv"]), (&json!("live"), &json!("1.00")));
     assert_eq!(get(server.bound.http, &format!("/api/views/{DAY}?space=attic")).await.status, 404);
-    assert_eq!(get(server.bound.http, &format!("/api/events?views={DAY}&space=attic")).await.status, 404);
+    assert_eq!(
+        get(server.bound.http, &format!("/api/events?views={DAY}&space=attic")).await.status,
+        404
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,9 +98,12 @@ async fn sql_reads_the_shadow_space_as_a_schema_of_its_own() {
     };
     assert_eq!(ask(&format!("SELECT gmv FROM {DAY}")).await, json!([["1.00"]]));
     assert_eq!(ask(&format!("SELECT gmv FROM shadow.{DAY}")).await, json!([["64.00"]]));
-    let beside = format!("SELECT l.gmv, s.gmv, l.gmv + s.gmv FROM {DAY} l JOIN shadow.{DAY} s USING (window_start)");
+    let beside = format!(
+        "SELECT l.gmv, s.gmv, l.gmv + s.gmv FROM {DAY} l JOIN shadow.{DAY} s USING (window_start)"
+    );
     assert_eq!(ask(&beside).await, json!([["1.00", "64.00", "65.00"]]));
-    let listed = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'shadow' ORDER BY 1";
+    let listed =
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'shadow' ORDER BY 1";
     let names = ask(listed).await.to_string();
     assert!(names.contains(DAY) && names.contains(PROVINCE), "{names}");
     assert_eq!(ask("SELECT count(*) FROM shadow.gmv_by_province").await, json!([[1]]));

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::json::write_text;
-use tidemark_pipeline::results::{Changes, Cut, Mode, Results, Snapshot, Status, StreamProgress, ViewState, ViewStatus};
+use tidemark_pipeline::results::{
+    Changes, Cut, Mode, Results, Snapshot, Status, StreamProgress, ViewState, ViewStatus,
+};
 
 /// Largest message a viewer may send, in bytes. A subscription to a hundred views is a tenth of it.
 pub const INBOUND_BYTES_MAX: usize = 16_384;
@@ -144,7 +146,8 @@ pub fn status(status: &Status, cut: &Cut, now_ms: i64) -> String {
 fn write_views(out: &mut String, cut: &Cut) {
     out.push_str(",\"views\":{");
     let told = |status: &ViewStatus| status.state != ViewState::Live || !status.since.is_empty();
-    for (nth, (name, status)) in cut.statuses.iter().filter(|(_, status)| told(status)).enumerate() {
+    for (nth, (name, status)) in cut.statuses.iter().filter(|(_, status)| told(status)).enumerate()
+    {
         if nth > 0 {
             out.push(',');
         }
@@ -155,8 +158,11 @@ fn write_views(out: &mut String, cut: &Cut) {
             let _infallible = write!(out, ",\"share\":{share:.4},\"recordsPerSecond\":{rate:.0}");
         }
         if !status.since.is_empty() {
-            let since: Vec<String> =
-                status.since.iter().map(|(partition, offset)| format!("\"{partition}\":{offset}")).collect();
+            let since: Vec<String> = status
+                .since
+                .iter()
+                .map(|(partition, offset)| format!("\"{partition}\":{offset}"))
+                .collect();
             let _infallible = write!(out, ",\"sinceOffsets\":{{{}}}", since.join(","));
         }
         if let Some(problem) = &status.problem {
@@ -222,8 +228,11 @@ fn write_streams(out: &mut String, cut: &Cut) {
         write_number(out, progress.settled);
         write_times(out, progress);
         if !progress.added.is_empty() {
-            let added: Vec<String> =
-                progress.added.iter().map(|(partition, ms)| format!("\"{partition}\":{ms}")).collect();
+            let added: Vec<String> = progress
+                .added
+                .iter()
+                .map(|(partition, ms)| format!("\"{partition}\":{ms}"))
+                .collect();
             let _infallible = write!(out, ",\"partitionsAdded\":{{{}}}", added.join(","));
         }
         out.push('}');

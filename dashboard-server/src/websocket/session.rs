@@ -134,7 +134,9 @@ impl Session {
                 let wish = Wish { space: space.as_deref(), last, from: from.as_ref() };
                 self.subscribe(&views, &wish).await
             }
-            ClientFrame::Unsubscribe { views, space } => self.unsubscribe(&views, space.as_deref()).await,
+            ClientFrame::Unsubscribe { views, space } => {
+                self.unsubscribe(&views, space.as_deref()).await
+            }
             ClientFrame::Ping {} => self.send(vec![Utf8Bytes::from_static(protocol::PONG)]).await,
             // A ticket where none is needed is as good as one where it is.
             ClientFrame::Pong {} | ClientFrame::Auth { .. } => Ok(()),

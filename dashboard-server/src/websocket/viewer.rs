@@ -89,7 +89,8 @@ impl Viewer {
 
     /// Ends one view, in one space or in all; one that is not subscribed is passed over.
     pub fn unsubscribe(&mut self, name: &str, space: Option<Space>) {
-        let is_meant = |of: &Subscription| *of.view == *name && space.is_none_or(|space| of.space == space);
+        let is_meant =
+            |of: &Subscription| *of.view == *name && space.is_none_or(|space| of.space == space);
         self.subscriptions.retain(|subscription| !is_meant(subscription));
     }
 
@@ -98,7 +99,8 @@ impl Viewer {
     /// error, once.
     pub fn frames(&mut self, cut: &Arc<Cut>) -> Vec<Utf8Bytes> {
         let mut frames = Vec::new();
-        let has_shadow = self.subscriptions.iter().any(|subscription| subscription.space == Space::Shadow);
+        let has_shadow =
+            self.subscriptions.iter().any(|subscription| subscription.space == Space::Shadow);
         let shadow = has_shadow.then(|| cut.space(Space::Shadow));
         for subscription in &mut self.subscriptions {
             let shown = match (subscription.space, &shadow) {

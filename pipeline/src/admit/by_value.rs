@@ -108,7 +108,9 @@ mod tests {
     #[test]
     fn values_past_the_bound_are_counted_together_and_none_is_lost() {
         let mut by_value = ByValue::new(2);
-        for value in [Some("till-1"), Some("till-2"), Some("till-3"), None, Some("till-4"), Some("till-1")] {
+        for value in
+            [Some("till-1"), Some("till-2"), Some("till-3"), None, Some("till-4"), Some("till-1")]
+        {
             by_value.of(value).read += 1;
         }
         let read = |name: Option<&str>| by_value.counts()[&name.map(Arc::from)].read;

@@ -203,7 +203,8 @@ impl Duplicates {
         self.by_hour.entry(hour_of(at)).or_default().push(key);
         if let Some(before) = self.keys.insert(key, at) {
             // Hours of a checkpoint come in their order, so the newest sighting may come first.
-            let (older, newer) = if before.offset < at.offset { (before, at) } else { (at, before) };
+            let (older, newer) =
+                if before.offset < at.offset { (before, at) } else { (at, before) };
             self.earlier.entry(key).or_default().push(older);
             self.keys.insert(key, newer);
         }

@@ -160,7 +160,9 @@ impl Files {
 
     fn restore(&self, keys: &mut Duplicates) {
         let unspilled = self.hours.iter().flat_map(|(hour, entries)| {
-            entries.iter().skip(usize::try_from(self.spilled.get(hour).copied().unwrap_or(0)).expect("small"))
+            entries
+                .iter()
+                .skip(usize::try_from(self.spilled.get(hour).copied().unwrap_or(0)).expect("small"))
         });
         keys.restore(&unspilled.copied().collect::<Vec<_>>(), self.spilled.clone());
     }

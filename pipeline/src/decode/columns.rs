@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
-    Int8Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder, TimestampMillisecondBuilder,
+    Int8Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder,
+    TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
@@ -41,7 +42,11 @@ impl Columns {
     /// # Errors
     /// When the schema holds another type.
     pub fn new(schema: SchemaRef) -> Result<Self, ArrowError> {
-        let builders = schema.fields().iter().map(|field| builder(field.data_type())).collect::<Result<_, _>>()?;
+        let builders = schema
+            .fields()
+            .iter()
+            .map(|field| builder(field.data_type()))
+            .collect::<Result<_, _>>()?;
         Ok(Self { schema, builders, rows: 0 })
     }
 
@@ -71,7 +76,8 @@ impl Columns {
     /// When a column does not fit the schema, which is a fault of the decoder.
     pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         let columns = self.builders.iter_mut().map(Builder::finish).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
+        let options =
+            RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
     }
 }
@@ -120,7 +126,10 @@ impl Builder {
             Self::Int64(builder) => narrow!(builder, value),
             Self::Date(builder) => narrow!(builder, value),
             Self::Timestamp(builder) => narrow!(builder, value),
-            #[expect(clippy::cast_possible_truncation, reason = "the decoder has checked the range")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the decoder has checked the range"
+            )]
             Self::Float32(builder) => match value {
                 Value::Float(value) => builder.append_value(*value as f32),
                 _ => builder.append_null(),

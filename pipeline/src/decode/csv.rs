@@ -26,7 +26,11 @@ pub fn read(
         return Err(malformed("an empty record".to_owned()));
     }
     if record.len() != header.len() {
-        return Err(malformed(format!("{} fields where {} are expected", record.len(), header.len())));
+        return Err(malformed(format!(
+            "{} fields where {} are expected",
+            record.len(),
+            header.len()
+        )));
     }
     let mut foreign = None;
     for (name, text) in header.iter().zip(&record) {

@@ -88,7 +88,10 @@ mod tests {
         assert_eq!(parse("-0.1", 10, 3), Some(-100));
         assert_eq!(parse("1e3", 10, 0), Some(1_000));
         assert_eq!(parse("1.50E1", 10, 1), Some(150));
-        assert_eq!(parse("99999999999999999999999999999999999999", 38, 0), Some(10_i128.pow(38) - 1));
+        assert_eq!(
+            parse("99999999999999999999999999999999999999", 38, 0),
+            Some(10_i128.pow(38) - 1)
+        );
     }
 
     #[test]

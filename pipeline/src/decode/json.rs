@@ -81,7 +81,10 @@ struct Name;
 impl<'de> DeserializeSeed<'de> for Name {
     type Value = Cow<'de, str>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
@@ -114,7 +117,9 @@ fn value<'a>(raw: &'a str, field: &FieldSpec) -> Result<Value<'a>, RejectReason>
             }
         }
         // A truth value is no number, and an object or a list is a value only as text.
-        Some(b't' | b'f') if !matches!(field.field_type, FieldType::Boolean | FieldType::Text) => None,
+        Some(b't' | b'f') if !matches!(field.field_type, FieldType::Boolean | FieldType::Text) => {
+            None
+        }
         Some(b'{' | b'[') if field.field_type != FieldType::Text => None,
         _ => field.field_type.read(raw),
     };

@@ -123,10 +123,22 @@ impl Decoder {
     pub fn new(fields: Vec<FieldSpec>, format: Format, reject_unknown: bool) -> Self {
         let row = Vec::with_capacity(fields.len());
         let offset_column = fields.iter().position(|field| field.name == OFFSET_COLUMN);
-        let metadata =
-            fields.iter().enumerate().filter_map(|(at, field)| Some((at, field.metadata?))).collect();
+        let metadata = fields
+            .iter()
+            .enumerate()
+            .filter_map(|(at, field)| Some((at, field.metadata?)))
+            .collect();
         let refused = Vec::new();
-        Self { fields, format, reject_unknown, row, refused, offset_column, metadata, unknown: BTreeMap::new() }
+        Self {
+            fields,
+            format,
+            reject_unknown,
+            row,
+            refused,
+            offset_column,
+            metadata,
+            unknown: BTreeMap::new(),
+        }
     }
 
     /// The declared fields.
@@ -161,7 +173,11 @@ impl Decoder {
     ///
     /// # Errors
     /// The reason of the rejection.
-    pub fn decode(&mut self, record: &Record<'_>, columns: &mut Columns) -> Result<(), RejectReason> {
+    pub fn decode(
+        &mut self,
+        record: &Record<'_>,
+        columns: &mut Columns,
+    ) -> Result<(), RejectReason> {
         let mut row = emptied(std::mem::take(&mut self.row));
         let outcome = self.read(record, &mut row);
         self.refused.clear();
@@ -173,7 +189,11 @@ impl Decoder {
         outcome
     }
 
-    fn read<'a>(&mut self, record: &Record<'a>, row: &mut Vec<Value<'a>>) -> Result<(), RejectReason> {
+    fn read<'a>(
+        &mut self,
+        record: &Record<'a>,
+        row: &mut Vec<Value<'a>>,
+    ) -> Result<(), RejectReason> {
         row.resize(self.fields.len(), Value::Null);
         let is_json = self.format == Format::Json;
         if !is_json || plain::read(record.payload, &self.fields, row).is_none() {
@@ -196,7 +216,11 @@ impl Decoder {
         Ok(())
     }
 
-    fn read_generally<'a>(&mut self, record: &Record<'a>, row: &mut [Value<'a>]) -> Result<(), RejectReason> {
+    fn read_generally<'a>(
+        &mut self,
+        record: &Record<'a>,
+        row: &mut [Value<'a>],
+    ) -> Result<(), RejectReason> {
         let mut unknown = |name: &str| count_unknown(&mut self.unknown, name);
         let foreign = match &self.format {
             Format::Json => json::read(record.payload, &self.fields, row, &mut unknown)?,
@@ -229,6 +253,9 @@ fn count_unknown(unknown: &mut BTreeMap<String, u64>, name: &str) {
     let count = unknown.entry(name.to_owned()).or_insert(0);
     *count += 1;
     if *count == 1 {
-        tracing::warn!(field = name, "records hold a field `{name}` that the stream does not declare; it is ignored");
+        tracing::warn!(
+            field = name,
+            "records hold a field `{name}` that the stream does not declare; it is ignored"
+        );
     }
 }

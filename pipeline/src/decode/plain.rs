@@ -84,8 +84,12 @@ impl<'a> Scanner<'a> {
             }
             b'n' => self.word("null").map(|_| Value::Null),
             b'-' | b'0'..=b'9' => field_type.read(self.number()?),
-            b't' if field_type == FieldType::Boolean => self.word("true").map(|_| Value::Boolean(true)),
-            b'f' if field_type == FieldType::Boolean => self.word("false").map(|_| Value::Boolean(false)),
+            b't' if field_type == FieldType::Boolean => {
+                self.word("true").map(|_| Value::Boolean(true))
+            }
+            b'f' if field_type == FieldType::Boolean => {
+                self.word("false").map(|_| Value::Boolean(false))
+            }
             _ => None,
         }
     }
@@ -204,7 +208,10 @@ mod tests {
     #[test]
     fn an_order_as_producers_write_it_is_read_here() {
         assert_eq!(plain(ORDER.as_bytes()), Some(general(ORDER.as_bytes()).expect("an order")));
-        assert_eq!(plain(ORDER.as_bytes()).map(|row| row[1].clone()), Some(Value::Text("杭州".into())));
+        assert_eq!(
+            plain(ORDER.as_bytes()).map(|row| row[1].clone()),
+            Some(Value::Text("杭州".into()))
+        );
         let spaced = br#" { "n" : 5 , "id" : null } "#;
         assert_eq!(plain(spaced), Some(general(spaced).expect("an order")));
     }
@@ -220,7 +227,12 @@ mod tests {
                     match plain(&payload) {
                         None => given_up += 1,
                         Some(row) => {
-                            assert_eq!(Ok(row), general(&payload), "{}", String::from_utf8_lossy(&payload));
+                            assert_eq!(
+                                Ok(row),
+                                general(&payload),
+                                "{}",
+                                String::from_utf8_lossy(&payload)
+                            );
                             same += 1;
                         }
                     }
@@ -232,7 +244,8 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_json() {
-        for number in ["01", "-", ".5", "5.", "1e", "1e+", "+1", "0x1", "- 1", "1 1", "NaN", "--1"] {
+        for number in ["01", "-", ".5", "5.", "1e", "1e+", "+1", "0x1", "- 1", "1 1", "NaN", "--1"]
+        {
             assert_eq!(plain(format!("{{\"x\":{number}}}").as_bytes()), None, "{number}");
         }
         for number in ["0", "-0", "10", "1.50", "1E3", "1e-3", "-1.25e+2"] {

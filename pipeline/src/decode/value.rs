@@ -71,11 +71,13 @@ impl FieldType {
             },
             Self::Integer(bits) => integer(text, bits).map(Value::Integer),
             Self::Float(bits) => float(text, bits).map(Value::Float),
-            Self::Decimal(precision, scale) => decimal::parse(text, precision, scale).map(Value::Decimal),
+            Self::Decimal(precision, scale) => {
+                decimal::parse(text, precision, scale).map(Value::Decimal)
+            }
             Self::Text => Some(Value::Text(Cow::Borrowed(text))),
-            Self::Date => NaiveDate::parse_from_str(text, "%Y-%m-%d")
-                .ok()
-                .map(|day| Value::Integer(day.signed_duration_since(NaiveDate::default()).num_days())),
+            Self::Date => NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|day| {
+                Value::Integer(day.signed_duration_since(NaiveDate::default()).num_days())
+            }),
             Self::Timestamp(zone) => timestamp(text, zone).map(Value::Integer),
         }
     }
@@ -102,7 +104,9 @@ fn timestamp(text: &str, zone: Zone) -> Option<i64> {
     if let Some(ms) = plain_stamp(text.as_bytes(), zone) {
         return Some(ms);
     }
-    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !text.contains('-') || text.starts_with('-') {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') && !text.contains('-')
+        || text.starts_with('-')
+    {
         return text.parse().ok();
     }
     // The general reader; without a zone of its own the stamp comes back as if it were UTC.
@@ -123,7 +127,12 @@ fn plain_stamp(text: &[u8], zone: Zone) -> Option<i64> {
         })
     };
     let is = |at: usize, byte: u8| text.get(at) == Some(&byte);
-    if !(is(4, b'-') && is(7, b'-') && (is(10, b'T') || is(10, b' ')) && is(13, b':') && is(16, b':')) {
+    if !(is(4, b'-')
+        && is(7, b'-')
+        && (is(10, b'T') || is(10, b' '))
+        && is(13, b':')
+        && is(16, b':'))
+    {
         return None;
     }
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
@@ -186,7 +195,10 @@ mod tests {
         assert_eq!(stamp("2020-11-11 00:00:00", "Asia/Shanghai"), midnight);
         assert_eq!(stamp("2020-11-10T16:00:00Z", "Asia/Shanghai"), midnight);
         assert_eq!(stamp("1605024000000", "Asia/Shanghai"), midnight);
-        assert_eq!(stamp("2020-11-11 00:00:00.1239", "Asia/Shanghai"), Some(Value::Integer(1_605_024_000_123)));
+        assert_eq!(
+            stamp("2020-11-11 00:00:00.1239", "Asia/Shanghai"),
+            Some(Value::Integer(1_605_024_000_123))
+        );
         assert_eq!(stamp("2020-11-11", "Asia/Shanghai"), midnight);
     }
 

@@ -68,7 +68,11 @@ mod tests {
     fn last_year_never_falls_and_ends_about_a_fifth_below_this_year() {
         let options = GeneratorOptions::default();
         let csv = last_year_points(&options);
-        let totals: Vec<f64> = csv.lines().skip(1).map(|line| line.rsplit(',').next().unwrap().parse().unwrap()).collect();
+        let totals: Vec<f64> = csv
+            .lines()
+            .skip(1)
+            .map(|line| line.rsplit(',').next().unwrap().parse().unwrap())
+            .collect();
         assert_eq!(totals.len(), 1_800 + 1_411);
         assert!(totals.is_sorted());
         let this_year = 1_000_000.0 * BASKET_MEAN_YUAN * 0.91;

@@ -8,8 +8,8 @@ use super::order::{Market, Order};
 use super::play::Records;
 use super::schedule::Schedule;
 use crate::model::Header;
-use crate::model::record::SHADOW_HEADER;
 use crate::model::Space;
+use crate::model::record::SHADOW_HEADER;
 use crate::source::writer::NewRecord;
 
 const DAY_MS: i64 = 86_400_000;
@@ -290,7 +290,13 @@ impl Generator {
     }
 
     /// Sends an event that begins its way some time after it happened.
-    fn send_after(&mut self, order: Order, kind: Kind, event_ms: i64, (amount_fen, after_ms): (i64, i64)) {
+    fn send_after(
+        &mut self,
+        order: Order,
+        kind: Kind,
+        event_ms: i64,
+        (amount_fen, after_ms): (i64, i64),
+    ) {
         // What would happen after the end belongs to no day that is played.
         if self.end_ms().is_some_and(|end_ms| event_ms >= end_ms) {
             return;

@@ -103,8 +103,9 @@ impl Silence {
 
     /// Takes note of the partition of a record, if it is of this space; the silent partitions, if it is time to look.
     fn hear(&mut self, partition: Option<PartitionId>, time_ms: i64) -> Vec<PartitionId> {
-        if let Some(heard) =
-            partition.and_then(|at| usize::try_from(at).ok()).and_then(|at| self.is_heard.get_mut(at))
+        if let Some(heard) = partition
+            .and_then(|at| usize::try_from(at).ok())
+            .and_then(|at| self.is_heard.get_mut(at))
         {
             *heard = true;
         }

@@ -110,9 +110,15 @@ impl Services {
         let at = event.event_ms;
         match (self.service, event.kind) {
             (Service::Parcels, Kind::Paid | Kind::Balance) => self.send_parcel(event.order, at),
-            (Service::ServiceDesk, Kind::Placed) if self.dice.chance(0.05) => self.ask(event.order, at, 4.0),
-            (Service::ServiceDesk, Kind::Refunded) if self.dice.chance(0.4) => self.ask(event.order, at, 20.0),
-            (Service::Claims, Kind::Refunded) if self.dice.chance(0.12) => self.claim(event.order, at),
+            (Service::ServiceDesk, Kind::Placed) if self.dice.chance(0.05) => {
+                self.ask(event.order, at, 4.0)
+            }
+            (Service::ServiceDesk, Kind::Refunded) if self.dice.chance(0.4) => {
+                self.ask(event.order, at, 20.0)
+            }
+            (Service::Claims, Kind::Refunded) if self.dice.chance(0.12) => {
+                self.claim(event.order, at)
+            }
             (Service::Behaviour, Kind::Placed) => self.browse(event.order, at),
             _ => {}
         }
@@ -121,7 +127,11 @@ impl Services {
     fn send_parcel(&mut self, order: Order, paid_ms: i64) {
         // One in thirty is in a shop around the corner already: the first deliveries of the night.
         let is_near = self.dice.chance(0.03);
-        let (pack, drive) = if is_near { (4.0 * MINUTE_MS, 14.0 * MINUTE_MS) } else { (3.0 * HOUR_MS, 14.0 * HOUR_MS) };
+        let (pack, drive) = if is_near {
+            (4.0 * MINUTE_MS, 14.0 * MINUTE_MS)
+        } else {
+            (3.0 * HOUR_MS, 14.0 * HOUR_MS)
+        };
         let created = paid_ms + 1_000 + self.dice.wait_ms(pack / 8.0, DAY_MS);
         let collected = created + 60_000 + self.dice.wait_ms(pack, DAY_MS);
         let delivered = collected + 360_000 + self.dice.wait_ms(drive, 2 * DAY_MS);
@@ -141,7 +151,9 @@ impl Services {
         self.add(order, "answered", answered, asked, by, topic);
         let is_right = self.dice.chance(if is_bot { 0.9 } else { 0.97 });
         if is_right {
-            let resolved = answered + 5_000 + self.dice.wait_ms(if is_bot { 40_000.0 } else { 260_000.0 }, 7_200_000);
+            let resolved = answered
+                + 5_000
+                + self.dice.wait_ms(if is_bot { 40_000.0 } else { 260_000.0 }, 7_200_000);
             self.add(order, "resolved", resolved, asked, by, topic);
         }
     }

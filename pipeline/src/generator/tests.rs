@@ -167,8 +167,12 @@ fn a_few_orders_go_astray_and_in_every_way() {
         let sum = |kind: &str| -> f64 {
             events.iter().filter(|event| event["event_type"] == kind).map(|event| fen(event)).sum()
         };
-        let before = |first: &str, second: &str| place(first).is_some_and(|at| place(second).is_some_and(|of| at < of));
-        ways[0] += u32::from(events.iter().filter(|event| event["event_type"] == "cancelled").count() == 2);
+        let before = |first: &str, second: &str| {
+            place(first).is_some_and(|at| place(second).is_some_and(|of| at < of))
+        };
+        ways[0] += u32::from(
+            events.iter().filter(|event| event["event_type"] == "cancelled").count() == 2,
+        );
         ways[1] += u32::from(sum("refunded") > sum("paid") + sum("deposit") + sum("balance"));
         ways[2] += u32::from(before("refunded", "paid"));
         ways[3] += u32::from(before("paid", "placed"));
@@ -331,7 +335,9 @@ fn service_records(service: Service, options: GeneratorOptions) -> Vec<(i64, i64
 fn parcels_are_of_the_orders_that_were_paid_each_once() {
     let paid: HashSet<String> = parsed(&records(options(5_000)))
         .iter()
-        .filter(|event| ["paid", "balance"].contains(&event["event_type"].as_str().unwrap_or_default()))
+        .filter(|event| {
+            ["paid", "balance"].contains(&event["event_type"].as_str().unwrap_or_default())
+        })
         .map(|event| event["order_id"].as_str().unwrap().to_owned())
         .collect();
     let parcels = service_records(Service::Parcels, options(5_000));

@@ -153,7 +153,9 @@ impl Entry {
         let mut from = Decoder::new(value);
         match from.u64()? {
             VERSION => {}
-            other => return Err(format!("its format version is {other}, this program reads {VERSION}")),
+            other => {
+                return Err(format!("its format version is {other}, this program reads {VERSION}"));
+            }
         }
         let topic = from.text()?;
         let mut entry = Self::about(id, &topic);
@@ -231,13 +233,17 @@ mod tests {
         assert_eq!(Entry::decode(&entry.id.encode(), &entry.encode()), Ok(entry));
         let mut keys = [id(256, "b").encode(), id(2, "z").encode(), id(256, "a").encode()];
         keys.sort();
-        assert_eq!(keys.map(|key| EntryId::decode(&key)), [id(2, "z"), id(256, "a"), id(256, "b")].map(Some));
+        assert_eq!(
+            keys.map(|key| EntryId::decode(&key)),
+            [id(2, "z"), id(256, "a"), id(256, "b")].map(Some)
+        );
         assert!(Entry::decode(b"no key", b"").is_err());
     }
 
     #[test]
     fn a_cut_shows_what_stood_at_its_offsets() {
-        let id = EntryId { stream: "orders".to_owned(), partition: 0, offset: 5, part: String::new() };
+        let id =
+            EntryId { stream: "orders".to_owned(), partition: 0, offset: 5, part: String::new() };
         let mut entry = Entry::about(id, "orders");
         entry.until = Some(9);
         assert_eq!([5, 6, 9, 10].map(|next| entry.stands_at(next)), [false, true, true, false]);

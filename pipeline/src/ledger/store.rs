@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable as _};
+use fjall::{
+    Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Readable as _,
+};
 use parking_lot::Mutex;
 
 use super::entry::{Change, Entry, EntryId, LedgerKind, prefix};
@@ -16,7 +18,9 @@ use crate::model::{Offset, PartitionId};
 #[non_exhaustive]
 pub enum LedgerError {
     /// Another process has the folder.
-    #[error("the ledgers in {place} are in use by another process; stop it, or choose another --data-dir")]
+    #[error(
+        "the ledgers in {place} are in use by another process; stop it, or choose another --data-dir"
+    )]
     Locked {
         /// The folder.
         place: String,
@@ -89,10 +93,14 @@ impl LedgerStore {
         for item in self.totals.iter() {
             let (key, value) = item.into_inner().map_err(|error| refused(&self.dir, error))?;
             let name = std::str::from_utf8(&key).ok().and_then(|name| name.split_once('.'));
-            let name = name.and_then(|(space, table)| Some((space.to_owned(), LedgerKind::named(table)?)));
+            let name =
+                name.and_then(|(space, table)| Some((space.to_owned(), LedgerKind::named(table)?)));
             match (name, value.as_chunks::<8>()) {
                 (Some(name), ([rows, bytes], [])) => {
-                    let total = Total { rows: u64::from_le_bytes(*rows), bytes: u64::from_le_bytes(*bytes) };
+                    let total = Total {
+                        rows: u64::from_le_bytes(*rows),
+                        bytes: u64::from_le_bytes(*bytes),
+                    };
                     held.insert(name, total);
                 }
                 _ => return Err(self.damaged("a total is not one of this program's")),
@@ -190,7 +198,12 @@ impl LedgerStore {
     ///
     /// # Errors
     /// As [`LedgerStore::apply`].
-    pub fn remove(&self, space: &str, ledger: LedgerKind, ids: &[EntryId]) -> Result<usize, LedgerError> {
+    pub fn remove(
+        &self,
+        space: &str,
+        ledger: LedgerKind,
+        ids: &[EntryId],
+    ) -> Result<usize, LedgerError> {
         let mut writing = Writing::begin(self, space);
         let mut removed = 0;
         for id in ids {
@@ -257,7 +270,8 @@ impl LedgerStore {
     }
 
     fn keyspace(&self, space: &str, ledger: LedgerKind) -> Result<Keyspace, LedgerError> {
-        let opened = self.database.keyspace(&name_of(space, ledger), KeyspaceCreateOptions::default);
+        let opened =
+            self.database.keyspace(&name_of(space, ledger), KeyspaceCreateOptions::default);
         opened.map_err(|error| refused(&self.dir, error))
     }
 
@@ -316,7 +330,8 @@ impl<'a> Writing<'a> {
         if let Some(done) = self.done.get(&(ledger, key.to_vec())) {
             return Ok(done.clone());
         }
-        let found = self.keyspace(ledger)?.get(key).map_err(|error| refused(&self.store.dir, error))?;
+        let found =
+            self.keyspace(ledger)?.get(key).map_err(|error| refused(&self.store.dir, error))?;
         Ok(found.map(|value| value.to_vec()))
     }
 
@@ -336,7 +351,12 @@ impl<'a> Writing<'a> {
         self.set(ledger, id.encode(), None)
     }
 
-    fn set(&mut self, ledger: LedgerKind, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<(), LedgerError> {
+    fn set(
+        &mut self,
+        ledger: LedgerKind,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), LedgerError> {
         let before = self.stored(ledger, &key)?;
         let keyspace = self.keyspace(ledger)?;
         let begun = self.held.get(&(self.space.to_owned(), ledger)).copied().unwrap_or_default();

@@ -28,7 +28,8 @@ const EVENT_TIME: Column = ("event_time", Value::Time(|entry| entry.event_time))
 const KIND: Column = ("kind", Value::Text(|entry| entry.kind.clone()));
 const REASON: Column = ("reason", Value::Text(|entry| entry.reason.clone()));
 const OFFSET: Column = ("offset", Value::Integer(|entry| entry.id.offset));
-const RAW_BYTES: Column = ("raw_bytes", Value::Integer(|entry| i64::try_from(entry.raw_bytes).unwrap_or(i64::MAX)));
+const RAW_BYTES: Column =
+    ("raw_bytes", Value::Integer(|entry| i64::try_from(entry.raw_bytes).unwrap_or(i64::MAX)));
 
 fn columns(ledger: LedgerKind) -> Vec<Column> {
     let mut columns = Vec::from(PLACE);
@@ -42,7 +43,9 @@ fn columns(ledger: LedgerKind) -> Vec<Column> {
             EVENT_TIME,
             ("watermark", Value::Time(|entry| entry.watermark)),
         ]),
-        LedgerKind::DeadLetter => columns.extend([("log_time", Value::Time(|entry| entry.log_time)), KIND]),
+        LedgerKind::DeadLetter => {
+            columns.extend([("log_time", Value::Time(|entry| entry.log_time)), KIND])
+        }
         LedgerKind::Unmatched => columns.extend([
             ("view", Value::Text(|entry| entry.id.part.clone())),
             ("order_key", Value::Text(|entry| entry.order_key.clone())),
@@ -64,9 +67,11 @@ pub fn schema(ledger: LedgerKind) -> SchemaRef {
         .map(|(name, value)| match value {
             Value::Text(_) => Field::new(*name, DataType::Utf8, false),
             Value::Integer(_) => Field::new(*name, DataType::Int64, false),
-            Value::Time(_) => {
-                Field::new(*name, DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true)
-            }
+            Value::Time(_) => Field::new(
+                *name,
+                DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+                true,
+            ),
         })
         .collect();
     fields.insert(PLACE.len(), Field::new("partition", DataType::Int32, false));
@@ -80,8 +85,12 @@ pub fn schema(ledger: LedgerKind) -> SchemaRef {
 pub fn rows(ledger: LedgerKind, entries: &[Entry]) -> Result<RecordBatch, ArrowError> {
     let one = |(_, value): &Column| -> ArrayRef {
         match value {
-            Value::Text(of) => Arc::new(entries.iter().map(|entry| Some(of(entry))).collect::<StringArray>()),
-            Value::Integer(of) => Arc::new(entries.iter().map(|entry| Some(of(entry))).collect::<Int64Array>()),
+            Value::Text(of) => {
+                Arc::new(entries.iter().map(|entry| Some(of(entry))).collect::<StringArray>())
+            }
+            Value::Integer(of) => {
+                Arc::new(entries.iter().map(|entry| Some(of(entry))).collect::<Int64Array>())
+            }
             Value::Time(of) => {
                 let times = entries.iter().map(|entry| of(entry).filter(|time| is_time(*time)));
                 Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
@@ -108,16 +117,29 @@ mod tests {
 
     #[test]
     fn every_ledger_shows_place_reason_and_raw_record() {
-        let id = EntryId { stream: "orders".to_owned(), partition: 2, offset: 40, part: "gmv_day".to_owned() };
+        let id = EntryId {
+            stream: "orders".to_owned(),
+            partition: 2,
+            offset: 40,
+            part: "gmv_day".to_owned(),
+        };
         let mut entry = Entry::about(id, "topic-of-orders");
         entry.reason = "too late".to_owned();
         entry.raw = b"{}".to_vec();
         entry.watermark = Some(i64::MIN);
         for ledger in LedgerKind::ALL {
             let rows = rows(ledger, std::slice::from_ref(&entry)).expect("fits its schema");
-            let text = |name: &str| rows.column_by_name(name).expect("column").as_string::<i32>().value(0).to_owned();
-            assert_eq!(["stream", "topic", "reason", "raw"].map(text), ["orders", "topic-of-orders", "too late", "{}"]);
-            assert!(rows.column_by_name("partition").is_some() && rows.column_by_name("offset").is_some());
+            let text = |name: &str| {
+                rows.column_by_name(name).expect("column").as_string::<i32>().value(0).to_owned()
+            };
+            assert_eq!(
+                ["stream", "topic", "reason", "raw"].map(text),
+                ["orders", "topic-of-orders", "too late", "{}"]
+            );
+            assert!(
+                rows.column_by_name("partition").is_some()
+                    && rows.column_by_name("offset").is_some()
+            );
         }
     }
 }

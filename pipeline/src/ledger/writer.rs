@@ -154,7 +154,8 @@ impl LedgerWriter {
         fail_points::hit("ledger-write");
         match self.store.apply(self.space.as_str(), &self.waiting) {
             Ok(()) => {
-                self.has_ended |= self.waiting.iter().any(|change| matches!(change, Change::Ends { .. }));
+                self.has_ended |=
+                    self.waiting.iter().any(|change| matches!(change, Change::Ends { .. }));
                 self.waiting.clear();
                 self.refused = None;
             }
@@ -236,7 +237,8 @@ impl LedgerWriter {
         let mut alarms: Vec<String> = self.refused.iter().map(ToString::to_string).collect();
         let max = self.limits.bytes_max;
         for ledger in LedgerKind::ALL {
-            let (bytes, table) = (self.store.total(self.space.as_str(), ledger).bytes, ledger.table());
+            let (bytes, table) =
+                (self.store.total(self.space.as_str(), ledger).bytes, ledger.table());
             if bytes >= max && self.space == Space::Shadow {
                 let left_out = self.left_out;
                 alarms.push(format!(
@@ -264,9 +266,14 @@ impl LedgerWriter {
             let waits = self.space == Space::Live;
             if is_full && waits && !self.gauge.is_full(ledger) {
                 let table = ledger.table();
-                tracing::error!(table, bytes = total.bytes, "ledger {table} is full; partitions wait");
+                tracing::error!(
+                    table,
+                    bytes = total.bytes,
+                    "ledger {table} is full; partitions wait"
+                );
             }
-            let room = if waits { self.limits.bytes_max.saturating_sub(total.bytes) } else { u64::MAX };
+            let room =
+                if waits { self.limits.bytes_max.saturating_sub(total.bytes) } else { u64::MAX };
             self.gauge.set(ledger, if self.refused.is_some() { 0 } else { room });
             let labels = [("space", self.space.as_str()), ("ledger", ledger.table())];
             #[expect(clippy::cast_precision_loss, reason = "for graphs; bounded far below 2^53")]
@@ -286,12 +293,19 @@ mod tests {
 
     fn letter(offset: Offset) -> Change {
         let id = EntryId { stream: "orders".to_owned(), partition: 0, offset, part: String::new() };
-        Change::Begins(LedgerKind::DeadLetter, Box::new(Entry { raw: vec![b'x'; 100], ..Entry::about(id, "orders") }))
+        Change::Begins(
+            LedgerKind::DeadLetter,
+            Box::new(Entry { raw: vec![b'x'; 100], ..Entry::about(id, "orders") }),
+        )
     }
 
     fn writer(dir: &std::path::Path, bytes_max: u64) -> LedgerWriter {
         let store = LedgerStore::open(dir).expect("opens");
-        LedgerWriter::new(store, Space::Live, Limits { bytes_max, checkpoints_kept: 2, partitions: 1 })
+        LedgerWriter::new(
+            store,
+            Space::Live,
+            Limits { bytes_max, checkpoints_kept: 2, partitions: 1 },
+        )
     }
 
     #[test]
@@ -309,7 +323,11 @@ mod tests {
         let gauge = ledgers.gauge();
         assert!(gauge.is_full(LedgerKind::DeadLetter) && !gauge.is_full(LedgerKind::Late));
         assert!(ledgers.alarms().concat().contains("dead_letters is full"));
-        assert_eq!(ledgers.store().total("live", LedgerKind::DeadLetter).rows, 20, "nothing is dropped");
+        assert_eq!(
+            ledgers.store().total("live", LedgerKind::DeadLetter).rows,
+            20,
+            "nothing is dropped"
+        );
         let all: Vec<EntryId> = ledgers
             .store()
             .scan("live", LedgerKind::DeadLetter)
@@ -341,7 +359,8 @@ mod tests {
         ledgers.note([Change::Ends { ledger: LedgerKind::Unmatched, id, until: 5 }]);
         ledgers.persist().expect("written");
         let at = |offset| BTreeMap::from([("orders".to_owned(), BTreeMap::from([(0, offset)]))]);
-        let rows = |ledgers: &LedgerWriter| ledgers.store().total("live", LedgerKind::Unmatched).rows;
+        let rows =
+            |ledgers: &LedgerWriter| ledgers.store().total("live", LedgerKind::Unmatched).rows;
         ledgers.checkpoint_written(at(4)).expect("noted");
         ledgers.checkpoint_written(at(7)).expect("noted");
         assert_eq!(rows(&ledgers), 1, "the checkpoint before may be taken up");

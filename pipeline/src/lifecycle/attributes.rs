@@ -38,11 +38,15 @@ impl Writer {
             DataType::Boolean => Ok(Source::Boolean(column.as_boolean().clone())),
             other => {
                 let Some(width) = other.primitive_width() else {
-                    return Err(ArrowError::SchemaError(format!("an order cannot carry a column of type {other}")));
+                    return Err(ArrowError::SchemaError(format!(
+                        "an order cannot carry a column of type {other}"
+                    )));
                 };
                 let data = column.to_data();
                 let Some(buffer) = data.buffers().first() else {
-                    return Err(ArrowError::SchemaError(format!("a column of type {other} without values")));
+                    return Err(ArrowError::SchemaError(format!(
+                        "a column of type {other} without values"
+                    )));
                 };
                 // The buffer is that of the whole array; a slice begins further on.
                 let buffer = buffer.slice(data.offset() * width);
@@ -56,8 +60,12 @@ impl Writer {
     pub fn write(&self, row: usize, out: &mut Vec<u8>) {
         for source in &self.sources {
             match source {
-                Source::Text(column) if !column.is_null(row) => put(out, column.value(row).as_bytes()),
-                Source::Boolean(column) if !column.is_null(row) => put(out, &[u8::from(column.value(row))]),
+                Source::Text(column) if !column.is_null(row) => {
+                    put(out, column.value(row).as_bytes())
+                }
+                Source::Boolean(column) if !column.is_null(row) => {
+                    put(out, &[u8::from(column.value(row))])
+                }
                 Source::Fixed(column, buffer, width) if !column.is_null(row) => {
                     put(out, buffer.get(row * width..(row + 1) * width).unwrap_or(&[]));
                 }
@@ -127,7 +135,8 @@ pub fn text_of(row: &[u8], data_type: &DataType) -> String {
         let mut reader = Reader::new(std::slice::from_ref(data_type))?;
         reader.append(row);
         let columns = reader.finish()?;
-        let column = columns.first().ok_or_else(|| ArrowError::SchemaError("no column".to_owned()))?;
+        let column =
+            columns.first().ok_or_else(|| ArrowError::SchemaError("no column".to_owned()))?;
         arrow::util::display::array_value_to_string(column, 0)
     };
     // Only what a Writer has written comes here, and that can be read.
@@ -157,10 +166,15 @@ impl Reader {
             DataType::Utf8 => Ok(Sink::Text(StringBuilder::new())),
             DataType::Boolean => Ok(Sink::Boolean(BooleanBuilder::new())),
             other => match other.primitive_width() {
-                Some(width) => {
-                    Ok(Sink::Fixed { data_type: other.clone(), width, bytes: Vec::new(), valid: Vec::new() })
-                }
-                None => Err(ArrowError::SchemaError(format!("an order cannot carry a column of type {other}"))),
+                Some(width) => Ok(Sink::Fixed {
+                    data_type: other.clone(),
+                    width,
+                    bytes: Vec::new(),
+                    valid: Vec::new(),
+                }),
+                None => Err(ArrowError::SchemaError(format!(
+                    "an order cannot carry a column of type {other}"
+                ))),
             },
         };
         Ok(Self { columns: types.iter().map(sink).collect::<Result<_, _>>()? })
@@ -219,7 +233,9 @@ impl Reader {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{BooleanArray, Decimal128Array, Int32Array, StringArray, TimestampMillisecondArray};
+    use arrow::array::{
+        BooleanArray, Decimal128Array, Int32Array, StringArray, TimestampMillisecondArray,
+    };
 
     use super::*;
 
@@ -230,7 +246,10 @@ mod tests {
             Arc::new(BooleanArray::from(vec![Some(true), Some(false), None, None])),
             Arc::new(Int32Array::from(vec![Some(-7), None, Some(i32::MAX), Some(0)])),
             Arc::new(Decimal128Array::from(vec![Some(1), Some(-1), None, Some(i128::MAX / 3)])),
-            Arc::new(TimestampMillisecondArray::from(vec![None, Some(0), Some(5), None]).with_timezone("UTC")),
+            Arc::new(
+                TimestampMillisecondArray::from(vec![None, Some(0), Some(5), None])
+                    .with_timezone("UTC"),
+            ),
         ]
     }
 
@@ -249,7 +268,8 @@ mod tests {
         let whole = columns();
         let slice: Vec<ArrayRef> = whole.iter().map(|column| column.slice(1, 2)).collect();
         for columns in [whole, slice] {
-            let types: Vec<DataType> = columns.iter().map(|column| column.data_type().clone()).collect();
+            let types: Vec<DataType> =
+                columns.iter().map(|column| column.data_type().clone()).collect();
             let mut reader = Reader::new(&types).expect("types of a stream");
             rows(&columns).iter().for_each(|row| reader.append(row));
             assert_eq!(reader.finish().expect("columns"), columns);
@@ -263,7 +283,8 @@ mod tests {
         assert_eq!(merged(&rows[1], &[]), rows[1]);
         assert_eq!(merged(&rows[0], &rows[0]), rows[0]);
         assert_eq!(text_of(&rows[0], &DataType::Utf8), "浙江");
-        let types: Vec<DataType> = columns().iter().map(|column| column.data_type().clone()).collect();
+        let types: Vec<DataType> =
+            columns().iter().map(|column| column.data_type().clone()).collect();
         let mut reader = Reader::new(&types).expect("types of a stream");
         reader.append(&merged(&rows[1], &rows[0]));
         let filled = reader.finish().expect("columns");

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, Decimal128Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
-    StringArray, TimestampMillisecondArray, UInt32Array,
+    Array as _, ArrayRef, AsArray as _, Decimal128Array, Int32Array, Int64Array, RecordBatch,
+    RecordBatchOptions, StringArray, TimestampMillisecondArray, UInt32Array,
 };
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Decimal128Type, SchemaRef};
@@ -196,9 +196,11 @@ impl Operator {
         let Papers { times, watermarks, offsets, raw } = papers;
         let columns = Arc::clone(&self.columns);
         let keys = Writer::new(&[Arc::clone(batch.column(columns.key))])?;
-        let carried_columns: Vec<ArrayRef> = columns.carried.iter().map(|at| Arc::clone(batch.column(*at))).collect();
+        let carried_columns: Vec<ArrayRef> =
+            columns.carried.iter().map(|at| Arc::clone(batch.column(*at))).collect();
         let carried = Writer::new(&carried_columns)?;
-        let kinds = batch.column(columns.kind).as_string_opt::<i32>().ok_or_else(|| no("kind", "text"))?;
+        let kinds =
+            batch.column(columns.kind).as_string_opt::<i32>().ok_or_else(|| no("kind", "text"))?;
         let amounts = match columns.amount {
             Some(at) => {
                 let column = batch.column(at).as_primitive_opt::<Decimal128Type>();
@@ -222,7 +224,9 @@ impl Operator {
                 time: times.get(row).copied().unwrap_or(0),
                 kind,
                 attributes: 0,
-                amount: amounts.filter(|column| !column.is_null(row)).map(|column| column.value(row)),
+                amount: amounts
+                    .filter(|column| !column.is_null(row))
+                    .map(|column| column.value(row)),
                 offset: offsets.get(row).copied().unwrap_or(-1),
             };
             let watermark = watermarks.get(row).copied().unwrap_or(i64::MIN);
@@ -257,7 +261,8 @@ impl Operator {
     /// What was done since the last drain; with all orders where `whole` is asked for.
     pub fn drain_as(&mut self, whole: bool) -> OperatorDrain {
         let mut out = Encoder::default();
-        let mut each = |key: &[u8], order: Option<&super::order::Order>| saved::write(&mut out, key, order);
+        let mut each =
+            |key: &[u8], order: Option<&super::order::Order>| saved::write(&mut out, key, order);
         match whole {
             true => self.orders.take_all(&mut each),
             false => self.orders.take_changed(&mut each),
@@ -266,7 +271,12 @@ impl Operator {
         self.handed = if whole { handed } else { self.handed + handed };
         OperatorDrain {
             counts: self.orders.counts(),
-            notices: self.orders.take_notices().into_iter().map(|notice| self.named(notice)).collect(),
+            notices: self
+                .orders
+                .take_notices()
+                .into_iter()
+                .map(|notice| self.named(notice))
+                .collect(),
             orders: out.bytes,
             is_whole: whole,
         }
@@ -300,7 +310,12 @@ impl Operator {
     }
 
     /// The rows as a batch; `keys` and `carried` are columns of the batch they are due to.
-    fn hand_on(&self, rows: Rows, keys: &ArrayRef, carried: &[ArrayRef]) -> Result<Taken, ArrowError> {
+    fn hand_on(
+        &self,
+        rows: Rows,
+        keys: &ArrayRef,
+        carried: &[ArrayRef],
+    ) -> Result<Taken, ArrowError> {
         let carried = self.carried(&rows, carried)?;
         let key = take(keys, &UInt32Array::from(rows.due_to.clone()), None)?;
         let schema = &self.columns.schema;
@@ -308,7 +323,9 @@ impl Operator {
         for (output, field) in self.columns.outputs.iter().zip(schema.fields()) {
             columns.push(match output {
                 Output::Key => Arc::clone(&key),
-                Output::Carried(nth) => Arc::clone(carried.get(*nth).ok_or_else(|| no("column", "there"))?),
+                Output::Carried(nth) => {
+                    Arc::clone(carried.get(*nth).ok_or_else(|| no("column", "there"))?)
+                }
                 other => self.column(*other, field.data_type(), &rows)?,
             });
         }
@@ -331,10 +348,19 @@ impl Operator {
             false => (0, usize::try_from(*due_to).unwrap_or(usize::MAX)),
         };
         let places: Vec<(usize, usize)> = rows.is_own.iter().zip(&rows.due_to).map(place).collect();
-        columns.iter().zip(&own).map(|(column, own)| interleave(&[column.as_ref(), own.as_ref()], &places)).collect()
+        columns
+            .iter()
+            .zip(&own)
+            .map(|(column, own)| interleave(&[column.as_ref(), own.as_ref()], &places))
+            .collect()
     }
 
-    fn column(&self, output: Output, data_type: &DataType, rows: &Rows) -> Result<ArrayRef, ArrowError> {
+    fn column(
+        &self,
+        output: Output,
+        data_type: &DataType,
+        rows: &Rows,
+    ) -> Result<ArrayRef, ArrowError> {
         let times = |values: &[i64]| -> ArrayRef {
             let zone = match data_type {
                 DataType::Timestamp(_, zone) => zone.clone(),
@@ -346,10 +372,14 @@ impl Operator {
             Output::EffectTime => times(&rows.effect_times),
             Output::OrderTime => times(&rows.order_times),
             Output::PaidTime => times(&rows.paid_times),
-            Output::Sign => Arc::new(rows.signs.iter().map(|sign| Some(i32::from(*sign))).collect::<Int32Array>()),
+            Output::Sign => Arc::new(
+                rows.signs.iter().map(|sign| Some(i32::from(*sign))).collect::<Int32Array>(),
+            ),
             Output::Measure(measure) => return column_of(measure, data_type, rows),
             Output::Kind | Output::Key | Output::Carried(_) => {
-                let name = |kind: &u16| self.rules.kinds.get(usize::from(*kind)).map(|kind| kind.name.as_str());
+                let name = |kind: &u16| {
+                    self.rules.kinds.get(usize::from(*kind)).map(|kind| kind.name.as_str())
+                };
                 Arc::new(rows.kinds.iter().map(name).collect::<StringArray>())
             }
         })
@@ -359,7 +389,9 @@ impl Operator {
 fn column_of(measure: Measure, data_type: &DataType, rows: &Rows) -> Result<ArrayRef, ArrowError> {
     let signed = || rows.signs.iter().zip(&rows.measures);
     let orders = |of: fn(&Measures) -> i64| -> ArrayRef {
-        Arc::new(signed().map(|(sign, all)| Some(i64::from(*sign) * of(all))).collect::<Int64Array>())
+        Arc::new(
+            signed().map(|(sign, all)| Some(i64::from(*sign) * of(all))).collect::<Int64Array>(),
+        )
     };
     let of: fn(&Measures) -> i128 = match measure {
         Measure::PlacedOrders => return Ok(orders(|all| all.placed_orders)),
@@ -373,8 +405,11 @@ fn column_of(measure: Measure, data_type: &DataType, rows: &Rows) -> Result<Arra
         Measure::Net => |all| all.paid - all.refunded,
         Measure::Excess => |all| all.excess,
     };
-    let DataType::Decimal128(precision, scale) = data_type else { return Err(no("measure", "a decimal")) };
-    let values = signed().map(|(sign, all)| Some(i128::from(*sign) * of(all))).collect::<Decimal128Array>();
+    let DataType::Decimal128(precision, scale) = data_type else {
+        return Err(no("measure", "a decimal"));
+    };
+    let values =
+        signed().map(|(sign, all)| Some(i128::from(*sign) * of(all))).collect::<Decimal128Array>();
     Ok(Arc::new(values.with_precision_and_scale(*precision, *scale)?))
 }
 

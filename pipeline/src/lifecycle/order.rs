@@ -90,7 +90,9 @@ impl Order {
         }
         event.attributes = self.number_of(attributes);
         let replaced = match same_kind {
-            Some(at) if self.compare(&event, &self.events[at]) == Ordering::Less => Some(self.events.remove(at)),
+            Some(at) if self.compare(&event, &self.events[at]) == Ordering::Less => {
+                Some(self.events.remove(at))
+            }
             Some(_) => {
                 self.drop_unused();
                 return Kept::Repeats;
@@ -112,22 +114,26 @@ impl Order {
     /// Whether an event may take the place of one that is there, or repeat it.
     #[must_use]
     pub fn may_repeat(&self, event: &Event, rules: &Rules) -> bool {
-        !rules.action(event.kind).each && self.events.iter().any(|earlier| earlier.kind == event.kind)
+        !rules.action(event.kind).each
+            && self.events.iter().any(|earlier| earlier.kind == event.kind)
     }
 
     /// By time; events of one time by what they say, so that arrival plays no part.
     #[must_use]
     pub fn compare(&self, left: &Event, right: &Event) -> Ordering {
         let key = |event: &Event| (event.time, event.kind, event.amount);
-        key(left).cmp(&key(right)).then_with(|| self.attributes_of(left).cmp(self.attributes_of(right)))
+        key(left)
+            .cmp(&key(right))
+            .then_with(|| self.attributes_of(left).cmp(self.attributes_of(right)))
     }
 
     fn number_of(&mut self, attributes: &[u8]) -> u16 {
-        let found = self.attributes.iter().position(|row| **row == *attributes).unwrap_or_else(|| {
-            self.attributes.reserve_exact(1);
-            self.attributes.push(attributes.into());
-            self.attributes.len() - 1
-        });
+        let found =
+            self.attributes.iter().position(|row| **row == *attributes).unwrap_or_else(|| {
+                self.attributes.reserve_exact(1);
+                self.attributes.push(attributes.into());
+                self.attributes.len() - 1
+            });
         u16::try_from(found).unwrap_or(u16::MAX)
     }
 

@@ -50,14 +50,29 @@ impl Counts {
     #[must_use]
     pub fn balances(&self) -> bool {
         let fates = [
-            self.applied, self.capped, self.repeated, self.waiting, self.expired, self.refused, self.ignored,
+            self.applied,
+            self.capped,
+            self.repeated,
+            self.waiting,
+            self.expired,
+            self.refused,
+            self.ignored,
         ];
         self.taken == fates.iter().sum::<u64>()
     }
 
     /// The names of [`Counts::to_numbers`], in its order.
     pub const NAMES: [&'static str; 11] = [
-        "taken", "applied", "capped", "repeated", "waiting", "expired", "refused", "ignored", "rows", "orders",
+        "taken",
+        "applied",
+        "capped",
+        "repeated",
+        "waiting",
+        "expired",
+        "refused",
+        "ignored",
+        "rows",
+        "orders",
         "forgotten_early",
     ];
 
@@ -65,8 +80,17 @@ impl Counts {
     #[must_use]
     pub fn to_numbers(self) -> [u64; 11] {
         [
-            self.taken, self.applied, self.capped, self.repeated, self.waiting, self.expired, self.refused,
-            self.ignored, self.rows, self.orders, self.forgotten_early,
+            self.taken,
+            self.applied,
+            self.capped,
+            self.repeated,
+            self.waiting,
+            self.expired,
+            self.refused,
+            self.ignored,
+            self.rows,
+            self.orders,
+            self.forgotten_early,
         ]
     }
 
@@ -81,9 +105,32 @@ impl Counts {
     /// The counts with these numbers.
     #[must_use]
     pub fn from_numbers(numbers: [u64; 11]) -> Self {
-        let [taken, applied, capped, repeated, waiting, expired, refused, ignored, rows, orders, forgotten_early] =
-            numbers;
-        Self { taken, applied, capped, repeated, waiting, expired, refused, ignored, rows, orders, forgotten_early }
+        let [
+            taken,
+            applied,
+            capped,
+            repeated,
+            waiting,
+            expired,
+            refused,
+            ignored,
+            rows,
+            orders,
+            forgotten_early,
+        ] = numbers;
+        Self {
+            taken,
+            applied,
+            capped,
+            repeated,
+            waiting,
+            expired,
+            refused,
+            ignored,
+            rows,
+            orders,
+            forgotten_early,
+        }
     }
 
     fn of(&mut self, stand: Stand) -> &mut u64 {
@@ -252,10 +299,13 @@ impl Orders {
     pub fn take_changed(&mut self, mut each: impl FnMut(&[u8], Option<&Order>)) {
         for key in std::mem::take(&mut self.changed) {
             let entry = self.orders.get_mut(&key);
-            each(&key, entry.map(|entry| {
-                entry.is_changed = false;
-                &entry.order
-            }));
+            each(
+                &key,
+                entry.map(|entry| {
+                    entry.is_changed = false;
+                    &entry.order
+                }),
+            );
         }
     }
 
@@ -425,7 +475,9 @@ impl Orders {
             self.changed.push(Arc::clone(key));
         }
         let stands = settle(&order, &self.rules).stands;
-        for (event, _) in order.events.iter().zip(stands).filter(|(_, stand)| *stand == Stand::Waiting) {
+        for (event, _) in
+            order.events.iter().zip(stands).filter(|(_, stand)| *stand == Stand::Waiting)
+        {
             self.counts.waiting -= 1;
             self.counts.expired += 1;
             self.notices.push(Notice {
@@ -472,7 +524,12 @@ struct Change<'a> {
 
 impl Change<'_> {
     /// Hands on the difference between what an order was and what it is.
-    fn settle(self, rules: &Rules, (counts, notices): (&mut Counts, &mut Vec<Notice>), effect: OnEffect<'_>) {
+    fn settle(
+        self,
+        rules: &Rules,
+        (counts, notices): (&mut Counts, &mut Vec<Notice>),
+        effect: OnEffect<'_>,
+    ) {
         let Self { key, before, was, order, by, raw } = self;
         let is = settle(order, rules);
         let rows = hand_on(&was.effects, &is.effects, effect);
@@ -526,7 +583,12 @@ fn standing(stand: Stand) -> Standing {
 }
 
 /// The events that stand otherwise now; a new one that counts is nothing to tell.
-fn changes(before: &[Event], was: &[Stand], after: &Order, is: &[Stand]) -> Vec<(Event, Standing, Standing)> {
+fn changes(
+    before: &[Event],
+    was: &[Stand],
+    after: &Order,
+    is: &[Stand],
+) -> Vec<(Event, Standing, Standing)> {
     let stood = |offset: i64| {
         let found = before.iter().zip(was).find(|(event, _)| event.offset == offset);
         found.map_or(Standing::Settled, |(_, stand)| standing(*stand))
@@ -538,7 +600,8 @@ fn changes(before: &[Event], was: &[Stand], after: &Order, is: &[Stand]) -> Vec<
         .map(|(event, stand)| (*event, stood(event.offset), standing(*stand)))
         .filter(|(_, was, standing)| was != standing)
         .collect();
-    let replaced = before.iter().filter(|event| !after.events.iter().any(|one| one.offset == event.offset));
+    let replaced =
+        before.iter().filter(|event| !after.events.iter().any(|one| one.offset == event.offset));
     all.extend(
         replaced
             .filter(|event| stood(event.offset) != Standing::Settled)

@@ -80,11 +80,15 @@ pub fn expected(facts: &[Fact]) -> Expected {
     }
     // Every cent that was paid, and every cent that is asked back, in the order of event time.
     let cents = |amount: Option<i128>| amount.unwrap_or(0) as usize;
-    let paid: Vec<i64> =
-        payments.iter().flat_map(|fact| std::iter::repeat_n(fact.time, cents(fact.amount))).collect();
+    let paid: Vec<i64> = payments
+        .iter()
+        .flat_map(|fact| std::iter::repeat_n(fact.time, cents(fact.amount)))
+        .collect();
     let asked: Vec<&Fact> = refunds
         .iter()
-        .flat_map(|fact| std::iter::repeat_n(*fact, fact.amount.map_or(paid.len(), |_| cents(fact.amount))))
+        .flat_map(|fact| {
+            std::iter::repeat_n(*fact, fact.amount.map_or(paid.len(), |_| cents(fact.amount)))
+        })
         .collect();
     let mut capped: Vec<&Fact> = Vec::new();
     for (at, refund) in asked.iter().enumerate() {
@@ -110,7 +114,13 @@ pub fn expected(facts: &[Fact]) -> Expected {
             || canceller.is_some_and(|cancel| std::ptr::eq(cancel, fact))
             || refunds.iter().any(|refund| std::ptr::eq(*refund, fact));
         let is_capped = capped.iter().any(|refund| std::ptr::eq(*refund, fact));
-        result.stands[if is_capped { 1 } else if counts { 0 } else { 2 }] += 1;
+        result.stands[if is_capped {
+            1
+        } else if counts {
+            0
+        } else {
+            2
+        }] += 1;
     }
     result.sums.retain(|_, sums| *sums != Sums::default());
     result

@@ -35,9 +35,14 @@ impl Action {
                 "refund" => action.refunds = true,
                 "each" if often != Some(false) => often = Some(true),
                 "once" if often != Some(true) => often = Some(false),
-                "each" | "once" => return Err("'each' and 'once' contradict one another".to_owned()),
+                "each" | "once" => {
+                    return Err("'each' and 'once' contradict one another".to_owned());
+                }
                 other => {
-                    return Err(format!("'{other}' is no action; write one or more of {}", WORDS.join(", ")));
+                    return Err(format!(
+                        "'{other}' is no action; write one or more of {}",
+                        WORDS.join(", ")
+                    ));
                 }
             }
         }
@@ -49,7 +54,9 @@ impl Action {
         }
         action.each = often.unwrap_or(action.refunds && !action.cancels);
         if action.each && (action.opens || action.cancels) {
-            return Err("an order is opened and cancelled once; 'each' is for pay and refund".to_owned());
+            return Err(
+                "an order is opened and cancelled once; 'each' is for pay and refund".to_owned()
+            );
         }
         Ok(action)
     }

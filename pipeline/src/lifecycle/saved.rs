@@ -21,7 +21,11 @@ pub fn write(out: &mut Encoder, key: &[u8], order: Option<&Order>) {
     out.count(order.events.len());
     for event in &order.events {
         out.i64(event.time);
-        out.u64(u64::from(event.kind) << 32 | u64::from(event.attributes) << 1 | u64::from(event.amount.is_some()));
+        out.u64(
+            u64::from(event.kind) << 32
+                | u64::from(event.attributes) << 1
+                | u64::from(event.amount.is_some()),
+        );
         out.bytes.extend_from_slice(&event.amount.unwrap_or(0).to_le_bytes());
         out.i64(event.offset);
     }
@@ -52,7 +56,8 @@ pub fn read(bytes: &[u8], each: &mut dyn FnMut(&[u8], Option<Order>)) -> Result<
 
 fn order(from: &mut Decoder<'_>) -> Result<Order, String> {
     let newest = from.i64()?;
-    let attributes = (0..from.count()?).map(|_| Ok(from.bytes()?.into())).collect::<Result<_, String>>()?;
+    let attributes =
+        (0..from.count()?).map(|_| Ok(from.bytes()?.into())).collect::<Result<_, String>>()?;
     let mut order = Order { events: Vec::new(), attributes, newest, raw: Vec::new() };
     for _ in 0..from.count()? {
         let time = from.i64()?;
@@ -61,7 +66,8 @@ fn order(from: &mut Decoder<'_>) -> Result<Order, String> {
         order.events.push(Event {
             time,
             kind: u16::try_from(packed >> 32).map_err(|_| "a kind out of range".to_owned())?,
-            attributes: u16::try_from(packed >> 1 & 0x7FFF_FFFF).map_err(|_| "attributes out of range".to_owned())?,
+            attributes: u16::try_from(packed >> 1 & 0x7FFF_FFFF)
+                .map_err(|_| "attributes out of range".to_owned())?,
             amount: (packed & 1 == 1).then_some(amount),
             offset: from.i64()?,
         });

@@ -98,7 +98,9 @@ pub fn settle_events<'a>(order: &'a Order, events: &[Event], rules: &Rules) -> S
     };
     let attributes = match order.attributes.as_slice() {
         [_] => None,
-        _ => Some(events.iter().fold(Vec::new(), |all, event| merged(&all, order.attributes_of(event)))),
+        _ => Some(
+            events.iter().fold(Vec::new(), |all, event| merged(&all, order.attributes_of(event))),
+        ),
     };
     let mut run = Run {
         order,
@@ -107,7 +109,10 @@ pub fn settle_events<'a>(order: &'a Order, events: &[Event], rules: &Rules) -> S
         attributes,
         opener,
         canceller: events.iter().position(|event| rules.action(event.kind).cancels),
-        first_payment: events.iter().find(|event| rules.action(event.kind).pays).map(|event| event.time),
+        first_payment: events
+            .iter()
+            .find(|event| rules.action(event.kind).pays)
+            .map(|event| event.time),
         left: 0,
         is_refunded: false,
         settled: Settled::default(),
@@ -185,12 +190,17 @@ impl<'a> Run<'a, '_> {
         let mut pending = std::mem::take(&mut self.refunds);
         for refund in &mut pending {
             let given = refund.left.unwrap_or(i128::MAX).min(self.left);
-            let Some(event) = self.events.get(refund.event).copied().filter(|_| given > 0) else { continue };
+            let Some(event) = self.events.get(refund.event).copied().filter(|_| given > 0) else {
+                continue;
+            };
             self.left -= given;
             refund.left = refund.left.map(|left| left - given);
             let first = !std::mem::replace(&mut self.is_refunded, true);
-            let measures =
-                Measures { refunded: given, refunded_orders: i64::from(first), ..Measures::default() };
+            let measures = Measures {
+                refunded: given,
+                refunded_orders: i64::from(first),
+                ..Measures::default()
+            };
             self.effect(&event, time, measures);
         }
         pending.retain(|refund| refund.left != Some(0));
@@ -208,7 +218,10 @@ impl<'a> Run<'a, '_> {
         self.settled.effects.push(Effect {
             time,
             order_time,
-            paid_time: self.first_payment.filter(|_| action.pays || action.refunds).unwrap_or(order_time),
+            paid_time: self
+                .first_payment
+                .filter(|_| action.pays || action.refunds)
+                .unwrap_or(order_time),
             kind: event.kind,
             attributes,
             measures,
@@ -217,7 +230,8 @@ impl<'a> Run<'a, '_> {
 
     fn close(mut self) -> Settled<'a> {
         for refund in std::mem::take(&mut self.refunds) {
-            let (Some(excess), Some(event)) = (refund.left, self.events.get(refund.event).copied()) else {
+            let (Some(excess), Some(event)) = (refund.left, self.events.get(refund.event).copied())
+            else {
                 continue;
             };
             self.effect(&event, event.time, Measures { excess, ..Measures::default() });

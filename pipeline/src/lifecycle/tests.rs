@@ -7,7 +7,8 @@ use arrow::array::{
     Array as _, AsArray as _, Decimal128Array, Int64Array, RecordBatch, StringArray,
 };
 use arrow::datatypes::{
-    DataType, Decimal128Type, Field, Int32Type, Int64Type, Schema, TimeUnit, TimestampMillisecondType,
+    DataType, Decimal128Type, Field, Int32Type, Int64Type, Schema, TimeUnit,
+    TimestampMillisecondType,
 };
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -104,12 +105,34 @@ type Arrival = (&'static str, Fact, i64);
 fn batch(arrivals: &[Arrival]) -> RecordBatch {
     let amounts: Decimal128Array = arrivals.iter().map(|(_, fact, _)| fact.amount).collect();
     RecordBatch::try_from_iter_with_nullable([
-        ("order_id", Arc::new(arrivals.iter().map(|(key, ..)| Some(*key)).collect::<StringArray>()) as _, true),
-        ("kind", Arc::new(arrivals.iter().map(|(_, fact, _)| Some(fact.kind)).collect::<StringArray>()) as _, true),
+        (
+            "order_id",
+            Arc::new(arrivals.iter().map(|(key, ..)| Some(*key)).collect::<StringArray>()) as _,
+            true,
+        ),
+        (
+            "kind",
+            Arc::new(arrivals.iter().map(|(_, fact, _)| Some(fact.kind)).collect::<StringArray>())
+                as _,
+            true,
+        ),
         ("amount", Arc::new(amounts.with_precision_and_scale(18, 2).expect("fits")) as _, true),
-        ("province", Arc::new(arrivals.iter().map(|(_, fact, _)| fact.province).collect::<StringArray>()) as _, true),
-        ("shop", Arc::new(arrivals.iter().map(|(_, fact, _)| fact.shop).collect::<StringArray>()) as _, true),
-        ("offset", Arc::new(arrivals.iter().map(|(.., offset)| *offset).collect::<Int64Array>()) as _, true),
+        (
+            "province",
+            Arc::new(arrivals.iter().map(|(_, fact, _)| fact.province).collect::<StringArray>())
+                as _,
+            true,
+        ),
+        (
+            "shop",
+            Arc::new(arrivals.iter().map(|(_, fact, _)| fact.shop).collect::<StringArray>()) as _,
+            true,
+        ),
+        (
+            "offset",
+            Arc::new(arrivals.iter().map(|(.., offset)| *offset).collect::<Int64Array>()) as _,
+            true,
+        ),
     ])
     .expect("a batch")
 }
@@ -121,7 +144,8 @@ fn take(operator: &mut Operator, arrivals: &[Arrival], watermark: i64, sums: &mu
     let times: Vec<i64> = arrivals.iter().map(|(_, fact, _)| fact.time).collect();
     let offsets: Vec<i64> = arrivals.iter().map(|(.., offset)| *offset).collect();
     let watermarks = vec![watermark; arrivals.len()];
-    let raw: Vec<Vec<u8>> = arrivals.iter().map(|(.., offset)| format!("raw {offset}").into_bytes()).collect();
+    let raw: Vec<Vec<u8>> =
+        arrivals.iter().map(|(.., offset)| format!("raw {offset}").into_bytes()).collect();
     let raw: Vec<&[u8]> = raw.iter().map(Vec::as_slice).collect();
     let papers = Papers { times: &times, watermarks: &watermarks, offsets: &offsets, raw: &raw };
     let taken = operator.take(&batch(arrivals), papers).expect("taken");
@@ -132,13 +156,16 @@ fn take(operator: &mut Operator, arrivals: &[Arrival], watermark: i64, sums: &mu
         (!column.is_null(row)).then(|| column.value(row).to_owned())
     };
     for row in 0..rows.num_rows() {
-        let time = |at: usize| rows.column(at).as_primitive::<TimestampMillisecondType>().value(row);
+        let time =
+            |at: usize| rows.column(at).as_primitive::<TimestampMillisecondType>().value(row);
         assert_eq!((time(1), time(2), time(3)), {
             (taken.effect_times[row], taken.order_times[row], taken.paid_times[row])
         });
         assert_eq!(rows.column(7).as_primitive::<Int32Type>().value(row).abs(), 1);
-        let place = (time(1), time(2), time(3), text(4, row).expect("a kind"), text(5, row), text(6, row));
-        let of_place = sums.entry(text(0, row).expect("a key")).or_default().entry(place).or_default();
+        let place =
+            (time(1), time(2), time(3), text(4, row).expect("a kind"), text(5, row), text(6, row));
+        let of_place =
+            sums.entry(text(0, row).expect("a key")).or_default().entry(place).or_default();
         for (nth, sum) in of_place.iter_mut().enumerate() {
             let column = rows.column(8 + nth);
             *sum += match nth < 5 {
@@ -153,7 +180,10 @@ fn without_zeros(sums: Sum) -> Sum {
     let kept = |of_order: BTreeMap<Place, Sums>| -> BTreeMap<Place, Sums> {
         of_order.into_iter().filter(|(_, sums)| *sums != Sums::default()).collect()
     };
-    sums.into_iter().map(|(key, of_order)| (key, kept(of_order))).filter(|(_, all)| !all.is_empty()).collect()
+    sums.into_iter()
+        .map(|(key, of_order)| (key, kept(of_order)))
+        .filter(|(_, all)| !all.is_empty())
+        .collect()
 }
 
 fn random_facts(dice: &mut ChaCha8Rng) -> Vec<(&'static str, Fact)> {
@@ -189,13 +219,17 @@ fn any_order_of_arrival_gives_what_the_reference_gives() {
         let mut facts = random_facts(&mut dice);
         let mut wanted: BTreeMap<&'static str, Expected> = BTreeMap::new();
         for key in ["a", "b", "c"] {
-            let own: Vec<Fact> = facts.iter().filter(|(of, _)| *of == key).map(|(_, fact)| fact.clone()).collect();
+            let own: Vec<Fact> =
+                facts.iter().filter(|(of, _)| *of == key).map(|(_, fact)| fact.clone()).collect();
             wanted.insert(key, expected(&own));
         }
-        wanted.values().for_each(|one| seen.iter_mut().zip(one.stands).for_each(|(sum, count)| *sum += count));
+        wanted
+            .values()
+            .for_each(|one| seen.iter_mut().zip(one.stands).for_each(|(sum, count)| *sum += count));
         for _ in 0..3 {
             facts.shuffle(&mut dice);
-            let arrivals: Vec<Arrival> = (0..).zip(&facts).map(|(at, (key, fact))| (*key, fact.clone(), at)).collect();
+            let arrivals: Vec<Arrival> =
+                (0..).zip(&facts).map(|(at, (key, fact))| (*key, fact.clone(), at)).collect();
             let (mut running, mut sums, mut saved) = (operator(rules()), Sum::new(), Vec::new());
             let mut next = 0;
             while next < arrivals.len() {
@@ -326,7 +360,11 @@ fn two_cancels_count_once_and_one_with_only_an_id_takes_back_what_was_placed() {
 
 #[test]
 fn an_event_waits_for_its_order_and_counts_when_it_comes() {
-    let arrivals = [("a", fact(5, "refunded", Some(20))), ("a", fact(3, "paid", Some(50))), ("a", fact(1, "placed", Some(50)))];
+    let arrivals = [
+        ("a", fact(5, "refunded", Some(20))),
+        ("a", fact(3, "paid", Some(50))),
+        ("a", fact(1, "placed", Some(50))),
+    ];
     let (sums, counts, _) = totals(&arrivals[..2]);
     assert_eq!(sums, Sums::default());
     assert_eq!((counts.waiting, counts.rows), (2, 0));
@@ -340,12 +378,20 @@ fn an_event_waits_for_its_order_and_counts_when_it_comes() {
 #[test]
 fn at_the_horizon_what_waits_is_told_as_expired_and_the_order_forgotten() {
     let (mut running, mut sums) = (operator(rules()), Sum::new());
-    take(&mut running, &[("a", fact(100, "paid", Some(5)), 0), ("b", fact(100, "placed", Some(5)), 1)], 0, &mut sums);
+    take(
+        &mut running,
+        &[("a", fact(100, "paid", Some(5)), 0), ("b", fact(100, "placed", Some(5)), 1)],
+        0,
+        &mut sums,
+    );
     take(&mut running, &[], 1_099, &mut sums);
     assert_eq!((running.counts().waiting, running.counts().orders), (1, 2));
     let waiting = running.drain();
     assert_eq!(waiting.notices.len(), 1);
-    assert_eq!((waiting.notices[0].order_key.as_str(), waiting.notices[0].event_type.as_str()), ("a", "paid"));
+    assert_eq!(
+        (waiting.notices[0].order_key.as_str(), waiting.notices[0].event_type.as_str()),
+        ("a", "paid")
+    );
     take(&mut running, &[], 1_100, &mut sums);
     let (counts, drain) = (running.counts(), running.drain());
     assert_eq!((counts.waiting, counts.expired, counts.applied, counts.orders), (0, 1, 1, 0));
@@ -363,8 +409,7 @@ fn at_the_horizon_what_waits_is_told_as_expired_and_the_order_forgotten() {
 
 #[test]
 fn the_horizon_is_judged_before_each_record_whatever_the_batch() {
-    let arrivals =
-        [("a", fact(100, "placed", Some(5)), 0), ("a", fact(1_150, "paid", Some(5)), 1)];
+    let arrivals = [("a", fact(100, "placed", Some(5)), 0), ("a", fact(1_150, "paid", Some(5)), 1)];
     let run = |split: bool| {
         let (mut running, mut sums) = (operator(rules()), Sum::new());
         match split {
@@ -373,8 +418,12 @@ fn the_horizon_is_judged_before_each_record_whatever_the_batch() {
                 take(&mut running, &arrivals[1..], 1_100, &mut sums);
             }
             false => {
-                let papers =
-                    Papers { times: &[100, 1_150], watermarks: &[0, 1_100], offsets: &[0, 1], raw: &[b"a", b"b"] };
+                let papers = Papers {
+                    times: &[100, 1_150],
+                    watermarks: &[0, 1_100],
+                    offsets: &[0, 1],
+                    raw: &[b"a", b"b"],
+                };
                 assert_eq!(running.take(&batch(&arrivals), papers).expect("taken").due_to, [0]);
                 running.forget(1_100, 1);
             }
@@ -388,13 +437,31 @@ fn the_horizon_is_judged_before_each_record_whatever_the_batch() {
 #[test]
 fn at_its_bound_the_order_longest_without_an_event_goes_and_is_told() {
     let (mut running, mut sums) = (operator(Rules { orders_max: 2, ..rules() }), Sum::new());
-    take(&mut running, &[("a", fact(1, "paid", Some(5)), 0), ("b", fact(2, "placed", Some(5)), 1)], 0, &mut sums);
-    take(&mut running, &[("a", fact(3, "paid", Some(5)), 2), ("c", fact(4, "placed", Some(5)), 3)], 0, &mut sums);
+    take(
+        &mut running,
+        &[("a", fact(1, "paid", Some(5)), 0), ("b", fact(2, "placed", Some(5)), 1)],
+        0,
+        &mut sums,
+    );
+    take(
+        &mut running,
+        &[("a", fact(3, "paid", Some(5)), 2), ("c", fact(4, "placed", Some(5)), 3)],
+        0,
+        &mut sums,
+    );
     let counts = running.counts();
-    assert_eq!((counts.orders, counts.forgotten_early, counts.waiting), (2, 1, 1), "b was the oldest");
+    assert_eq!(
+        (counts.orders, counts.forgotten_early, counts.waiting),
+        (2, 1, 1),
+        "b was the oldest"
+    );
     take(&mut running, &[("d", fact(5, "placed", Some(5)), 4)], 0, &mut sums);
     let counts = running.counts();
-    assert_eq!((counts.orders, counts.forgotten_early, counts.expired), (2, 2, 1), "then a, whose payment waited");
+    assert_eq!(
+        (counts.orders, counts.forgotten_early, counts.expired),
+        (2, 2, 1),
+        "then a, whose payment waited"
+    );
     assert!(counts.balances());
     assert!(running.drain().notices.iter().any(|notice| notice.standing == Standing::Crowded));
 }
@@ -402,9 +469,24 @@ fn at_its_bound_the_order_longest_without_an_event_goes_and_is_told() {
 #[test]
 fn what_cannot_be_is_refused_and_what_is_not_declared_ignored() {
     let (mut running, mut sums) = (operator(Rules { events_max: 2, ..rules() }), Sum::new());
-    take(&mut running, &[("a", fact(1, "placed", Some(5)), 0), ("a", fact(1, "paid", Some(-5)), 1)], 0, &mut sums);
-    take(&mut running, &[("a", fact(1, "paid", None), 2), ("a", fact(1, "shipped", None), 3)], 0, &mut sums);
-    take(&mut running, &[("a", fact(1, "paid", Some(5)), 4), ("a", fact(1, "refunded", Some(1)), 5)], 0, &mut sums);
+    take(
+        &mut running,
+        &[("a", fact(1, "placed", Some(5)), 0), ("a", fact(1, "paid", Some(-5)), 1)],
+        0,
+        &mut sums,
+    );
+    take(
+        &mut running,
+        &[("a", fact(1, "paid", None), 2), ("a", fact(1, "shipped", None), 3)],
+        0,
+        &mut sums,
+    );
+    take(
+        &mut running,
+        &[("a", fact(1, "paid", Some(5)), 4), ("a", fact(1, "refunded", Some(1)), 5)],
+        0,
+        &mut sums,
+    );
     let counts = running.counts();
     assert_eq!((counts.applied, counts.refused, counts.ignored), (2, 3, 1));
     let told: Vec<_> = running.drain().notices.into_iter().map(|notice| notice.standing).collect();

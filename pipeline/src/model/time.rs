@@ -44,8 +44,9 @@ impl Zone {
     /// # Errors
     /// When the name is not in the time-zone database.
     pub fn named(name: &str) -> Result<Self, String> {
-        let zone = chrono_tz::Tz::from_str(name)
-            .map_err(|_| format!("unknown time zone '{name}'; write an IANA name, as 'Asia/Shanghai'"))?;
+        let zone = chrono_tz::Tz::from_str(name).map_err(|_| {
+            format!("unknown time zone '{name}'; write an IANA name, as 'Asia/Shanghai'")
+        })?;
         Ok(Self { zone, fixed_ms: fixed_offset_ms(zone) })
     }
 

@@ -69,9 +69,17 @@ impl Cut {
             cut: self.cut,
             offsets: self.offsets.clone(),
             published_at: self.published_at,
-            streams: self.streams.keys().map(|name| (name.clone(), StreamProgress::default())).collect(),
+            streams: self
+                .streams
+                .keys()
+                .map(|name| (name.clone(), StreamProgress::default()))
+                .collect(),
             views: self.views.iter().map(|(name, view)| (name.clone(), empty(view))).collect(),
-            tables: self.tables.iter().map(|(name, table)| (name.clone(), table.slice(0, 0))).collect(),
+            tables: self
+                .tables
+                .iter()
+                .map(|(name, table)| (name.clone(), table.slice(0, 0)))
+                .collect(),
             ..Self::default()
         }
     }

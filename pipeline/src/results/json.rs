@@ -81,10 +81,16 @@ pub fn write_text(out: &mut String, text: &str) {
 #[must_use]
 pub fn epoch_ms(array: &dyn Array, unit: TimeUnit, row: usize) -> i64 {
     match unit {
-        TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value(row).saturating_mul(1_000),
+        TimeUnit::Second => {
+            array.as_primitive::<TimestampSecondType>().value(row).saturating_mul(1_000)
+        }
         TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(row),
-        TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().value(row).div_euclid(1_000),
-        TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().value(row).div_euclid(1_000_000),
+        TimeUnit::Microsecond => {
+            array.as_primitive::<TimestampMicrosecondType>().value(row).div_euclid(1_000)
+        }
+        TimeUnit::Nanosecond => {
+            array.as_primitive::<TimestampNanosecondType>().value(row).div_euclid(1_000_000)
+        }
     }
 }
 

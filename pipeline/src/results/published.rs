@@ -253,7 +253,9 @@ impl PublishedView {
                     json: text.as_str().into(),
                     changed_at: cut,
                 },
-                None => PublishedRow { key: key.into(), json: text.as_str().into(), changed_at: cut },
+                None => {
+                    PublishedRow { key: key.into(), json: text.as_str().into(), changed_at: cut }
+                }
             });
         }
         let gone = before.into_values().map(|row| Arc::clone(&row.key)).collect();

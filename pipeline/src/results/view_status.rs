@@ -47,7 +47,11 @@ impl Filled {
     /// The share that is read, from 0 to 1.
     #[must_use]
     pub fn share(&self) -> f64 {
-        if self.records_total <= 0 { 0.0 } else { self.records_read as f64 / self.records_total as f64 }
+        if self.records_total <= 0 {
+            0.0
+        } else {
+            self.records_read as f64 / self.records_total as f64
+        }
     }
 
     /// Seconds until it stands where the others stand now; `None` before it has begun.

@@ -52,11 +52,18 @@ impl<'a> Accounts<'a> {
     /// # Errors
     /// Never, unless a schema and its columns disagree.
     pub fn tables(&self) -> Result<BTreeMap<String, RecordBatch>, ArrowError> {
-        let (mut records, mut views, mut values, mut orders) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut records, mut views, mut values, mut orders) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (stream, partition, at) in self.partitions() {
             records.push((stream, partition, at.counts));
-            values.extend(at.by_value.iter().map(|(value, counts)| (stream, partition, value.as_deref(), *counts)));
-            orders.extend(at.operators.iter().map(|(table, counts)| (table.as_str(), partition, *counts)));
+            values.extend(
+                at.by_value
+                    .iter()
+                    .map(|(value, counts)| (stream, partition, value.as_deref(), *counts)),
+            );
+            orders.extend(
+                at.operators.iter().map(|(table, counts)| (table.as_str(), partition, *counts)),
+            );
             for view in &self.views {
                 let fold = at.views.get(view.key);
                 views.extend(fold.map(|fold| (view.name, stream, partition, fold.counts)));
@@ -85,7 +92,11 @@ impl<'a> Accounts<'a> {
                 // A view of a derived stream has other rows, and one that began later has fewer.
                 let is_whole = view.is_running && view.stream == stream && fold.since.is_none();
                 let of_stream = of_both(&fold.counts, &at.counts).filter(|_| is_whole);
-                found.extend(of_view.or(of_stream).map(|what| format!("{place}, view {}: {what}", view.name)));
+                found.extend(
+                    of_view
+                        .or(of_stream)
+                        .map(|what| format!("{place}, view {}: {what}", view.name)),
+                );
             }
         }
         found
@@ -108,13 +119,15 @@ fn records_accounted(rows: &[RecordRow<'_>]) -> Result<RecordBatch, ArrowError> 
         |c| c.control,
         |c| c.misplaced,
     ];
-    let mut columns = vec![texts(rows.iter().map(|row| Some(row.0))), partitions(rows.iter().map(|row| row.1))];
+    let mut columns =
+        vec![texts(rows.iter().map(|row| Some(row.0))), partitions(rows.iter().map(|row| row.1))];
     columns.extend(counts.map(|count| numbers(rows.iter().map(|row| count(&row.2)))));
     table("records_accounted", columns)
 }
 
 fn views_accounted(rows: &[ViewRow<'_>]) -> Result<RecordBatch, ArrowError> {
-    let counts: [fn(&ViewCounts) -> u64; 4] = [|c| c.accepted, |c| c.counted, |c| c.filtered, |c| c.late];
+    let counts: [fn(&ViewCounts) -> u64; 4] =
+        [|c| c.accepted, |c| c.counted, |c| c.filtered, |c| c.late];
     let mut columns = vec![
         texts(rows.iter().map(|row| Some(row.0))),
         texts(rows.iter().map(|row| Some(row.1))),
@@ -137,7 +150,8 @@ fn sources_accounted(rows: &[ValueRow<'_>]) -> Result<RecordBatch, ArrowError> {
 }
 
 fn lifecycle_accounted(rows: &[OrdersRow<'_>]) -> Result<RecordBatch, ArrowError> {
-    let mut columns = vec![texts(rows.iter().map(|row| Some(row.0))), partitions(rows.iter().map(|row| row.1))];
+    let mut columns =
+        vec![texts(rows.iter().map(|row| Some(row.0))), partitions(rows.iter().map(|row| row.1))];
     for nth in 0..Counts::NAMES.len() {
         columns.push(numbers(rows.iter().map(|(.., counts)| counts.to_numbers()[nth])));
     }
@@ -161,7 +175,8 @@ fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
 /// # Errors
 /// When they are not of its schema.
 pub(super) fn table(name: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch, ArrowError> {
-    let schema = system_tables().into_iter().find(|(found, _)| *found == name).map(|(_, schema)| schema);
+    let schema =
+        system_tables().into_iter().find(|(found, _)| *found == name).map(|(_, schema)| schema);
     RecordBatch::try_new(schema.unwrap_or_else(|| Arc::new(Schema::empty())), columns)
 }
 
@@ -179,17 +194,23 @@ fn of_values(at: &SavedPartition) -> Option<String> {
     if at.by_value.is_empty() {
         return None;
     }
-    let balances = |c: &ValueCounts| c.read == c.accepted + c.duplicate + c.rejected && c.late <= c.accepted;
+    let balances =
+        |c: &ValueCounts| c.read == c.accepted + c.duplicate + c.rejected && c.late <= c.accepted;
     if let Some((value, _)) = at.by_value.iter().find(|(_, counts)| !balances(counts)) {
-        return Some(format!("the records of {} do not add up", value.as_deref().unwrap_or("NULL")));
+        return Some(format!(
+            "the records of {} do not add up",
+            value.as_deref().unwrap_or("NULL")
+        ));
     }
-    let (by_value, read) = (at.by_value.values().map(|counts| counts.accepted).sum::<u64>(), at.counts.accepted);
+    let (by_value, read) =
+        (at.by_value.values().map(|counts| counts.accepted).sum::<u64>(), at.counts.accepted);
     (by_value != read).then(|| format!("{read} records were accepted, but {by_value} by value"))
 }
 
 fn of_both(view: &ViewCounts, stream: &RecordCounts) -> Option<String> {
-    (view.accepted != stream.accepted)
-        .then(|| format!("{} records were accepted, but {} came to the view", stream.accepted, view.accepted))
+    (view.accepted != stream.accepted).then(|| {
+        format!("{} records were accepted, but {} came to the view", stream.accepted, view.accepted)
+    })
 }
 
 fn of_view(counts: &ViewCounts) -> Option<String> {
@@ -206,7 +227,15 @@ mod tests {
 
     fn partition() -> SavedPartition {
         let mut at = SavedPartition::default();
-        at.counts = RecordCounts { read: 10, accepted: 6, duplicate: 1, rejected: 1, shadow: 1, control: 1, misplaced: 3 };
+        at.counts = RecordCounts {
+            read: 10,
+            accepted: 6,
+            duplicate: 1,
+            rejected: 1,
+            shadow: 1,
+            control: 1,
+            misplaced: 3,
+        };
         at.by_value.insert(None, ValueCounts { read: 1, rejected: 1, ..ValueCounts::default() });
         let till = ValueCounts { read: 7, accepted: 6, duplicate: 1, rejected: 0, late: 2 };
         at.by_value.insert(Some("till".into()), till);
@@ -216,7 +245,8 @@ mod tests {
     }
 
     fn accounts(partitions: &BTreeMap<PartitionId, SavedPartition>) -> Accounts<'_> {
-        let view = ViewRef { name: "gmv_day", key: "gmv_day-1f", stream: "orders", is_running: true };
+        let view =
+            ViewRef { name: "gmv_day", key: "gmv_day-1f", stream: "orders", is_running: true };
         Accounts { streams: vec![("orders", partitions)], views: vec![view] }
     }
 
@@ -250,8 +280,13 @@ mod tests {
         let mut lost = partition();
         let fold = lost.views.get_mut("gmv_day-1f").expect("a view");
         fold.counts = ViewCounts { accepted: 5, counted: 3, filtered: 0, late: 2 };
-        assert!(found(lost.clone()).concat().contains("6 records were accepted, but 5 came to the view"));
-        lost.views.get_mut("gmv_day-1f").expect("a view").since = Some(Since { offset: 4, time: None });
+        assert!(
+            found(lost.clone())
+                .concat()
+                .contains("6 records were accepted, but 5 came to the view")
+        );
+        lost.views.get_mut("gmv_day-1f").expect("a view").since =
+            Some(Since { offset: 4, time: None });
         assert_eq!(found(lost), Vec::<String>::new());
     }
 
@@ -261,7 +296,10 @@ mod tests {
         lost.by_value.get_mut(&None).expect("NULL").rejected = 0;
         assert!(found(lost).concat().contains("the records of NULL do not add up"));
         let mut more = partition();
-        more.by_value.insert(Some("ghost".into()), ValueCounts { read: 1, accepted: 1, ..ValueCounts::default() });
+        more.by_value.insert(
+            Some("ghost".into()),
+            ValueCounts { read: 1, accepted: 1, ..ValueCounts::default() },
+        );
         assert!(found(more).concat().contains("6 records were accepted, but 7 by value"));
     }
 
@@ -270,6 +308,9 @@ mod tests {
         let partitions = BTreeMap::from([(0, partition()), (2, partition())]);
         let tables = accounts(&partitions).tables().expect("fits the schemas");
         let rows = |name: &str| tables.get(name).map_or(0, RecordBatch::num_rows);
-        assert_eq!(["records_accounted", "views_accounted", "sources_accounted"].map(rows), [2, 2, 4]);
+        assert_eq!(
+            ["records_accounted", "views_accounted", "sources_accounted"].map(rows),
+            [2, 2, 4]
+        );
     }
 }

@@ -60,7 +60,10 @@ pub fn partition_run(
     views: &[ViewToRun],
 ) -> Result<PartitionRun> {
     let others = place.has_others;
-    let folds = Folds { branch: branch(stream, views, others)?, derived: life_cycles(derived, views, others)? };
+    let folds = Folds {
+        branch: branch(stream, views, others)?,
+        derived: life_cycles(derived, views, others)?,
+    };
     PartitionRun::new(Arc::clone(stream), place, decoder(stream, csv_header), folds)
 }
 
@@ -79,16 +82,27 @@ pub fn branch(stream: &StreamPlan, views: &[ViewToRun], has_others: bool) -> Res
 }
 
 /// One operator for all tables that are LIKE one another.
-fn life_cycles(derived: &[Arc<StreamPlan>], views: &[ViewToRun], has_others: bool) -> Result<Vec<DerivedRun>> {
+fn life_cycles(
+    derived: &[Arc<StreamPlan>],
+    views: &[ViewToRun],
+    has_others: bool,
+) -> Result<Vec<DerivedRun>> {
     let mut by_operator: BTreeMap<&str, (Operator, Vec<Reading>)> = BTreeMap::new();
     for plan in derived {
         let Some(how) = &plan.definition.derived else { continue };
-        let reading = Reading { plan: Arc::clone(plan), time: how.time, branch: branch(plan, views, has_others)? };
-        let operator = || (Operator::new(Arc::clone(&how.columns), Arc::clone(&how.rules)), Vec::new());
+        let reading = Reading {
+            plan: Arc::clone(plan),
+            time: how.time,
+            branch: branch(plan, views, has_others)?,
+        };
+        let operator =
+            || (Operator::new(Arc::clone(&how.columns), Arc::clone(&how.rules)), Vec::new());
         by_operator.entry(&how.operator).or_insert_with(operator).1.push(reading);
     }
     let all = by_operator.into_iter();
-    Ok(all.map(|(name, (operator, readings))| DerivedRun::new(name.into(), operator, readings)).collect())
+    Ok(all
+        .map(|(name, (operator, readings))| DerivedRun::new(name.into(), operator, readings))
+        .collect())
 }
 
 /// The decoder of a stream's records.

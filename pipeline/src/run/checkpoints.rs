@@ -177,7 +177,11 @@ impl CheckpointFiles {
         Ok(Written { offsets: job.offsets })
     }
 
-    fn write_all(&mut self, state: Vec<u8>, ledgers: Option<&LedgerStore>) -> Result<(), SavingError> {
+    fn write_all(
+        &mut self,
+        state: Vec<u8>,
+        ledgers: Option<&LedgerStore>,
+    ) -> Result<(), SavingError> {
         let begun = Instant::now();
         if let Some(ledgers) = ledgers {
             // Entries of records before the checkpoint first: those records are not read again.
@@ -202,7 +206,11 @@ impl CheckpointFiles {
             .iter()
             // A shadow space that has not begun has no stream in the state that its logs could belong to.
             .filter(|(_, logs)| !logs.dedup.files().is_empty() || !logs.journals.at().is_empty())
-            .map(|(stream, logs)| LogsToSave { stream, dedup: logs.dedup.files(), journals: logs.journals.at() })
+            .map(|(stream, logs)| LogsToSave {
+                stream,
+                dedup: logs.dedup.files(),
+                journals: logs.journals.at(),
+            })
             .collect();
         let body = encode_logs(state, &self.keys_id, &logs);
         self.store.save(&body)?;
@@ -218,7 +226,11 @@ impl CheckpointFiles {
             logs.journals.checkpoint_written();
             let watermarks = watermarks.get(name).cloned().unwrap_or_default();
             for (partition, watermark) in logs.dedup.checkpoint_written(watermarks) {
-                self.keys.forget(name, partition, watermark.saturating_sub(logs.dedup.horizon_ms()));
+                self.keys.forget(
+                    name,
+                    partition,
+                    watermark.saturating_sub(logs.dedup.horizon_ms()),
+                );
             }
         }
     }
@@ -241,13 +253,15 @@ impl Background {
         let (jobs, inbox) = bounded::<Job>(1);
         let (outbox, done) = bounded(1);
         let backlog = Arc::clone(&files.backlog);
-        let thread = std::thread::Builder::new().name("tidemark-checkpoint".to_owned()).spawn(move || {
-            for job in inbox {
-                if outbox.send(files.write(job)).is_err() {
-                    return;
+        let thread = std::thread::Builder::new().name("tidemark-checkpoint".to_owned()).spawn(
+            move || {
+                for job in inbox {
+                    if outbox.send(files.write(job)).is_err() {
+                        return;
+                    }
                 }
-            }
-        })?;
+            },
+        )?;
         Ok(Self { jobs, done, thread, backlog, is_busy: false })
     }
 
@@ -310,9 +324,11 @@ mod tests {
 
     /// A checkpoint at this offset, with one key and one order since the one before.
     fn job(offset: u8) -> Job {
-        let at = SavedPartition { next_offset: Some(i64::from(offset)), ..SavedPartition::default() };
+        let at =
+            SavedPartition { next_offset: Some(i64::from(offset)), ..SavedPartition::default() };
         let partitions = BTreeMap::from([(0, at)]);
-        let state = encode(&[StreamToSave { name: "orders", hash: "h", partitions: &partitions }], &[]);
+        let state =
+            encode(&[StreamToSave { name: "orders", hash: "h", partitions: &partitions }], &[]);
         let mut fresh = Fresh::default();
         let at = Sighting { event_time: 5, offset: i64::from(offset) };
         let key = KeyEntry { key: u128::from(offset), at };
@@ -330,10 +346,17 @@ mod tests {
     /// The offset of the newest whole checkpoint, with the keys and orders that it names.
     fn newest(place: &Arc<dyn Objects>) -> (i64, Vec<u128>, Vec<u8>) {
         let store = CheckpointStore::open(Arc::clone(place), 2).expect("opens");
-        let mut checkpoint = store.numbers().iter().rev().find_map(|number| store.read(*number).ok()).expect("one");
+        let mut checkpoint =
+            store.numbers().iter().rev().find_map(|number| store.read(*number).ok()).expect("one");
         let saved = checkpoint.streams.remove("orders").expect("the stream");
         let mut dedup = DedupFiles::open(place, ("orders", 1), 2, saved.dedup).expect("opens");
-        let keys = dedup.load(0, i64::MIN).expect("whole").in_memory.iter().map(|entry| entry.key).collect();
+        let keys = dedup
+            .load(0, i64::MIN)
+            .expect("whole")
+            .in_memory
+            .iter()
+            .map(|entry| entry.key)
+            .collect();
         let journals = Journals::open(place, "orders", 2, saved.journals).expect("opens");
         let orders = journals.load(&("flow".to_owned(), 0)).expect("whole");
         (saved.partitions[&0].next_offset.expect("an offset"), keys, orders)
@@ -361,7 +384,10 @@ mod tests {
                 if outcome.is_err() {
                     failures += 1;
                     assert_eq!(newest(&place), before, "{step}");
-                    assert!(files.backlog.bytes() > 0 || step == "write" || step == "torn", "{step}");
+                    assert!(
+                        files.backlog.bytes() > 0 || step == "write" || step == "torn",
+                        "{step}"
+                    );
                 }
                 offset += 1;
                 files.write(job(offset)).expect("works again");

@@ -36,9 +36,19 @@ impl CorrectedRecords {
     ///
     /// # Errors
     /// Why the stream would reject the record again.
-    pub fn key(&mut self, payload: &[u8], log_time: Option<i64>) -> Result<Option<Vec<u8>>, String> {
-        let record =
-            Record { partition: 0, offset: 0, timestamp_ms: log_time, headers: &[], key: None, payload };
+    pub fn key(
+        &mut self,
+        payload: &[u8],
+        log_time: Option<i64>,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let record = Record {
+            partition: 0,
+            offset: 0,
+            timestamp_ms: log_time,
+            headers: &[],
+            key: None,
+            payload,
+        };
         let refused = |reason: RejectReason| reason.to_string();
         let maximum = self.plan.definition.record_bytes_max;
         if payload.len() > maximum {
@@ -58,10 +68,14 @@ impl CorrectedRecords {
             return Err(detail);
         }
         let definition = &self.plan.definition;
-        let bounds =
-            Bounds { minimum_ms: definition.event_time_min_ms, max_future_skew_ms: definition.max_future_skew_ms };
+        let bounds = Bounds {
+            minimum_ms: definition.event_time_min_ms,
+            max_future_skew_ms: definition.max_future_skew_ms,
+        };
         if let Some(times) = self.plan.event_times(&rows).map_err(told)? {
-            let Some(time) = times.first().copied().flatten() else { return Err("it has no event time".to_owned()) };
+            let Some(time) = times.first().copied().flatten() else {
+                return Err("it has no event time".to_owned());
+            };
             bounds.check(time, log_time).map_err(refused)?;
         }
         let Some(at) = definition.partition_key else { return Ok(None) };

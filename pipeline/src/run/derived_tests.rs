@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::build::partition_run;
+use super::checkpoints::Backlog;
 use super::partition::{PartitionRun, Place};
 use super::publisher::{Moment, PublisherLimits, Publishers, views_to_run};
-use super::checkpoints::Backlog;
 use super::saving::{Saving, StreamToRead};
-use crate::state::objects::{Disk, Objects};
 use crate::ledger::{Entry, LedgerKind, LedgerStore, Limits};
-use crate::state::dedup_store::DedupStore;
 use crate::model::Record;
 use crate::model::record::WATERMARK_HEADER;
 use crate::results::Cut;
 use crate::sql::Catalog;
+use crate::state::dedup_store::DedupStore;
+use crate::state::objects::{Disk, Objects};
 
 const ORDERS: &str = "CREATE TABLE orders (order_id STRING NOT NULL, kind STRING, ts TIMESTAMP(3) NOT NULL, \
     shop STRING, amount DECIMAL(10, 2), arrival TIMESTAMP(3) METADATA FROM 'timestamp', \
@@ -69,17 +69,30 @@ impl Bench {
             accepts_partitions: false,
             partitions: (0..partitions).collect(),
         };
-        let place: Arc<dyn Objects> = Arc::new(Disk::open(&dir.join("checkpoints")).expect("opens"));
-        let (saving, mut resumed) =
-            Saving::open((&place, 3), (DedupStore::new(&dir.join("dedup"), 1 << 20), 1_024), &[to_read], &mut publisher, Backlog::new(u64::MAX))
-                .expect("checkpoints");
+        let place: Arc<dyn Objects> =
+            Arc::new(Disk::open(&dir.join("checkpoints")).expect("opens"));
+        let (saving, mut resumed) = Saving::open(
+            (&place, 3),
+            (DedupStore::new(&dir.join("dedup"), 1 << 20), 1_024),
+            &[to_read],
+            &mut publisher,
+            Backlog::new(u64::MAX),
+        )
+        .expect("checkpoints");
         let (mut runs, mut offsets) = (Vec::new(), Vec::new());
         for partition in 0..partitions {
             publisher.expect_partition("orders", partition);
-            let place = Place { origin: "orders".to_owned(), is_file: false, partition, partitions: None, has_others: false };
+            let place = Place {
+                origin: "orders".to_owned(),
+                is_file: false,
+                partition,
+                partitions: None,
+                has_others: false,
+            };
             let views = views_to_run(&catalog, "orders");
             let derived = catalog.derived_from("orders");
-            let mut run = partition_run(&catalog.streams["orders"], &derived, place, None, &views).expect("folds");
+            let mut run = partition_run(&catalog.streams["orders"], &derived, place, None, &views)
+                .expect("folds");
             if let Some(start) = resumed.partitions.remove(&("orders".to_owned(), partition)) {
                 run.restore(start).expect("its own state");
             }
@@ -98,15 +111,26 @@ impl Bench {
 
     /// What stands in the table `unmatched` at the offsets read so far.
     fn unmatched(&self) -> Vec<Entry> {
-        let all = self.ledgers.scan("live", LedgerKind::Unmatched).expect("readable").map(|entry| entry.expect("an entry"));
-        all.filter(|entry| entry.stands_at(self.offsets[usize::try_from(entry.id.partition).expect("small")])).collect()
+        let all = self
+            .ledgers
+            .scan("live", LedgerKind::Unmatched)
+            .expect("readable")
+            .map(|entry| entry.expect("an entry"));
+        all.filter(|entry| {
+            entry.stands_at(self.offsets[usize::try_from(entry.id.partition).expect("small")])
+        })
+        .collect()
     }
 
     /// Orders as `order kind second amount shop`, in partition 0 unless the order begins with a digit.
     fn read(&mut self, lines: &[&str]) {
         for line in lines {
             let words: Vec<&str> = line.split(' ').collect();
-            let at = words[0].bytes().next().filter(u8::is_ascii_digit).map_or(0, |digit| usize::from(digit - b'0'));
+            let at = words[0]
+                .bytes()
+                .next()
+                .filter(u8::is_ascii_digit)
+                .map_or(0, |digit| usize::from(digit - b'0'));
             let field = |name: &str, nth: usize| match words.get(nth) {
                 Some(word) if *word != "-" => format!(", \"{name}\": \"{word}\""),
                 _ => String::new(),
@@ -114,7 +138,11 @@ impl Bench {
             let second: i64 = words[2].parse().expect("a second");
             let payload = format!(
                 "{{\"order_id\": \"{}\", \"kind\": \"{}\", \"ts\": {}{}{}}}",
-                words[0], words[1], second * 1_000, field("amount", 3), field("shop", 4)
+                words[0],
+                words[1],
+                second * 1_000,
+                field("amount", 3),
+                field("shop", 4)
             );
             self.take(at, payload.as_bytes(), None, second * 1_000 + 250);
         }
@@ -146,7 +174,8 @@ impl Bench {
             self.saving.note("orders", &mut drain);
             self.publisher.absorb("orders", drain).expect("absorbed");
         }
-        let moment = Moment { now_ms: 0, quiet: BTreeMap::new(), idle_after: Duration::from_secs(1) };
+        let moment =
+            Moment { now_ms: 0, quiet: BTreeMap::new(), idle_after: Duration::from_secs(1) };
         self.publisher.publish(&moment, Default::default()).expect("a cut")
     }
 
@@ -181,13 +210,16 @@ const BY_ORDER: &str = "CREATE MATERIALIZED VIEW by_order WITH ('allowed-latenes
 
 fn figures() -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("folder");
-    write(dir.path(), &[
-        ("streams/orders.sql", ORDERS),
-        // Read before its source, which comes later in the order of names.
-        ("streams/flow.sql", FLOW),
-        ("views/hourly.sql", HOURLY),
-        ("views/by_order.sql", BY_ORDER),
-    ]);
+    write(
+        dir.path(),
+        &[
+            ("streams/orders.sql", ORDERS),
+            // Read before its source, which comes later in the order of names.
+            ("streams/flow.sql", FLOW),
+            ("views/hourly.sql", HOURLY),
+            ("views/by_order.sql", BY_ORDER),
+        ],
+    );
     dir
 }
 
@@ -198,11 +230,10 @@ fn a_refund_falls_on_its_own_hour_or_on_that_of_its_order_with_the_orders_shop()
     bench.read(&["a placed 10 90 s1", "a paid 20 90 s1", "b placed 30 50 s2", "b paid 40 50 s2"]);
     bench.read(&["c placed 3650 1 s1", "a refunded 3700 30"]);
     let cut = bench.publish();
-    assert_eq!(cells(&cut, "hourly", &["window_start", "shop", "net", "doubled", "orders"]), [
-        "0 s1 90.00 180.00 1",
-        "0 s2 50.00 100.00 1",
-        "3600000 s1 -30.00 -60.00 0",
-    ]);
+    assert_eq!(
+        cells(&cut, "hourly", &["window_start", "shop", "net", "doubled", "orders"]),
+        ["0 s1 90.00 180.00 1", "0 s2 50.00 100.00 1", "3600000 s1 -30.00 -60.00 0",]
+    );
     assert_eq!(cells(&cut, "by_order", &["window_start", "net"]), ["0 110.00", "3600000 0.00"]);
     // The refund came after its order's hour had been passed: a revision of that hour.
     assert_eq!(cells(&cut, "by_order", &["_revision"]), ["1", "0"]);
@@ -214,8 +245,18 @@ fn a_refund_falls_on_its_own_hour_or_on_that_of_its_order_with_the_orders_shop()
 #[test]
 fn a_crash_between_checkpoints_changes_no_figure_and_no_count() {
     let events = [
-        "a refunded 5 30", "0b paid 9 70 s2", "1c placed 11 10 s1", "a placed 10 90 s1", "1c paid 12 10", "d cancelled 13",
-        "a paid 20 90 s1", "0b placed 8 70 s2", "a paid 20 90 s1", "1c refunded 30 25", "d placed 14 5 s3", "e paid 15 1",
+        "a refunded 5 30",
+        "0b paid 9 70 s2",
+        "1c placed 11 10 s1",
+        "a placed 10 90 s1",
+        "1c paid 12 10",
+        "d cancelled 13",
+        "a paid 20 90 s1",
+        "0b placed 8 70 s2",
+        "a paid 20 90 s1",
+        "1c refunded 30 25",
+        "d placed 14 5 s3",
+        "e paid 15 1",
     ];
     let whole = {
         let dir = figures();
@@ -249,7 +290,11 @@ fn a_crash_between_checkpoints_changes_no_figure_and_no_count() {
         }
         bench.close(5_000);
         let cut = bench.publish();
-        let got = (rows(&cut, "hourly"), rows(&cut, "by_order"), cut.tables["lifecycle_accounted"].clone());
+        let got = (
+            rows(&cut, "hourly"),
+            rows(&cut, "by_order"),
+            cut.tables["lifecycle_accounted"].clone(),
+        );
         assert_eq!(got, whole, "saved every {saved_every}");
         assert!(crashes > 2);
     }
@@ -260,34 +305,62 @@ fn every_event_has_one_fate_and_every_row_of_a_derived_table_too() {
     let dir = figures();
     let mut bench = Bench::open(dir.path(), 1);
     bench.read(&[
-        "a placed 10 90 s1", "a paid 20 90 s1", "a paid 21 90 s1", "a refunded 30 100", "b paid 40 1", "c shipped 50",
-        "c placed 60 -1", "d paid 70 1",
+        "a placed 10 90 s1",
+        "a paid 20 90 s1",
+        "a paid 21 90 s1",
+        "a refunded 30 100",
+        "b paid 40 1",
+        "c shipped 50",
+        "c placed 60 -1",
+        "d paid 70 1",
     ]);
     bench.close(7_260);
     let cut = bench.publish();
     let table = &cut.tables["lifecycle_accounted"];
     let count = |name: &str| {
         use arrow::array::AsArray as _;
-        table.column_by_name(name).expect(name).as_primitive::<arrow::datatypes::Int64Type>().value(0)
+        table
+            .column_by_name(name)
+            .expect(name)
+            .as_primitive::<arrow::datatypes::Int64Type>()
+            .value(0)
     };
-    let fates = ["applied", "capped", "repeated", "waiting", "expired", "refused", "ignored"].map(count);
+    let fates =
+        ["applied", "capped", "repeated", "waiting", "expired", "refused", "ignored"].map(count);
     assert_eq!((count("taken"), fates), (8, [2, 1, 1, 1, 1, 1, 1]));
     for view in &bench.publisher.live.views {
         let counts = bench.publisher.live.streams["orders"].partitions[&0].views[&*view.key].counts;
-        assert_eq!(counts.accepted, counts.counted + counts.filtered + counts.late, "{}", view.name);
-        assert_eq!(counts.accepted, u64::try_from(count("rows")).expect("a count"), "{}", view.name);
+        assert_eq!(
+            counts.accepted,
+            counts.counted + counts.filtered + counts.late,
+            "{}",
+            view.name
+        );
+        assert_eq!(
+            counts.accepted,
+            u64::try_from(count("rows")).expect("a count"),
+            "{}",
+            view.name
+        );
     }
 }
 
 #[test]
 fn what_does_not_count_is_a_ledger_with_its_place_and_reason_also_after_a_crash() {
     let told = |bench: &Bench| -> Vec<String> {
-        let one = |entry: &Entry| format!("{} {} {}", entry.id.offset, entry.order_key, entry.reason);
+        let one =
+            |entry: &Entry| format!("{} {} {}", entry.id.offset, entry.order_key, entry.reason);
         bench.unmatched().iter().map(one).collect()
     };
     let dir = figures();
     let mut bench = Bench::open(dir.path(), 1);
-    bench.read(&["a paid 10 5", "b cancelled 20", "c placed 30 5", "c refunded 40 5", "c paid 50 -5"]);
+    bench.read(&[
+        "a paid 10 5",
+        "b cancelled 20",
+        "c placed 30 5",
+        "c refunded 40 5",
+        "c paid 50 -5",
+    ]);
     bench.publish();
     let first = [
         "0 a paid: its order has not come yet",
@@ -307,7 +380,10 @@ fn what_does_not_count_is_a_ledger_with_its_place_and_reason_also_after_a_crash(
     assert!(raw.contains("\"kind\": \"cancelled\""), "{raw}");
     bench.close(7_220);
     bench.publish();
-    assert_eq!(told(&bench), ["1 b cancelled: its order did not come within the horizon", first[3]]);
+    assert_eq!(
+        told(&bench),
+        ["1 b cancelled: its order did not come within the horizon", first[3]]
+    );
     assert!(bench.unmatched()[0].raw == raw.as_bytes(), "what waited is told with its record");
 }
 
@@ -338,10 +414,13 @@ fn another_declaration_of_a_life_cycle_begins_again_from_the_log() {
 #[test]
 fn what_the_log_knows_of_a_record_is_a_column() {
     let dir = figures();
-    write(dir.path(), &[(
-        "views/lag.sql",
-        "CREATE MATERIALIZED VIEW lag AS SELECT shop, MAX(lag_ms) AS lag_ms, MAX(place) AS place FROM orders GROUP BY shop;",
-    )]);
+    write(
+        dir.path(),
+        &[(
+            "views/lag.sql",
+            "CREATE MATERIALIZED VIEW lag AS SELECT shop, MAX(lag_ms) AS lag_ms, MAX(place) AS place FROM orders GROUP BY shop;",
+        )],
+    );
     let mut bench = Bench::open(dir.path(), 1);
     bench.read(&["a placed 10 90 s1", "a placed 11 90 s1"]);
     // A field of that name in the record is not the column.
@@ -353,28 +432,40 @@ fn what_the_log_knows_of_a_record_is_a_column() {
 #[test]
 fn a_view_over_views_is_of_the_very_cut_and_changes_when_an_input_does() {
     let dir = figures();
-    write(dir.path(), &[
-        (
-            "views/a_share.sql",
-            "CREATE MATERIALIZED VIEW a_share AS SELECT shops.shop, shops.net, ROUND(shops.net / whole.net, 2) AS share, \
+    write(
+        dir.path(),
+        &[
+            (
+                "views/a_share.sql",
+                "CREATE MATERIALIZED VIEW a_share AS SELECT shops.shop, shops.net, ROUND(shops.net / whole.net, 2) AS share, \
              whole.taken FROM shops CROSS JOIN whole;",
-        ),
-        ("views/shops.sql", "CREATE MATERIALIZED VIEW shops AS SELECT shop, SUM(net) AS net FROM hourly GROUP BY shop;"),
-        (
-            "views/whole.sql",
-            "CREATE MATERIALIZED VIEW whole AS SELECT 1 AS one, (SELECT SUM(net) FROM shops) AS net, SUM(taken) AS taken \
+            ),
+            (
+                "views/shops.sql",
+                "CREATE MATERIALIZED VIEW shops AS SELECT shop, SUM(net) AS net FROM hourly GROUP BY shop;",
+            ),
+            (
+                "views/whole.sql",
+                "CREATE MATERIALIZED VIEW whole AS SELECT 1 AS one, (SELECT SUM(net) FROM shops) AS net, SUM(taken) AS taken \
              FROM lifecycle_accounted;",
-        ),
-    ]);
+            ),
+        ],
+    );
     let mut bench = Bench::open(dir.path(), 1);
     bench.read(&["a placed 10 90 s1", "a paid 20 90 s1", "b placed 30 30 s2", "b paid 40 30 s2"]);
     let first = bench.publish();
-    assert_eq!(cells(&first, "a_share", &["shop", "net", "share", "taken"]), ["s1 90.00 0.75 4", "s2 30.00 0.25 4"]);
+    assert_eq!(
+        cells(&first, "a_share", &["shop", "net", "share", "taken"]),
+        ["s1 90.00 0.75 4", "s2 30.00 0.25 4"]
+    );
     let second = bench.publish();
     assert_eq!(second.views["a_share"].changed_at, first.cut, "nothing had changed");
     bench.read(&["b refunded 50 30"]);
     let third = bench.publish();
-    assert_eq!(cells(&third, "a_share", &["shop", "net", "share", "taken"]), ["s1 90.00 1.00 5", "s2 0.00 0.00 5"]);
+    assert_eq!(
+        cells(&third, "a_share", &["shop", "net", "share", "taken"]),
+        ["s1 90.00 1.00 5", "s2 0.00 0.00 5"]
+    );
 }
 
 #[test]
@@ -389,7 +480,8 @@ fn views_that_cannot_be_views_over_views_are_refused_with_their_place() {
         "CREATE MATERIALIZED VIEW mixed AS SELECT o.shop, COUNT(*) AS n FROM orders o JOIN hourly h ON o.shop = h.shop GROUP BY o.shop;",
     );
     assert!(mixed.contains("mixed.sql:1:1: a query reads streams or views, not both"), "{mixed}");
-    let papers = refused("views/papers.sql", "CREATE MATERIALIZED VIEW papers AS SELECT * FROM hourly;");
+    let papers =
+        refused("views/papers.sql", "CREATE MATERIALIZED VIEW papers AS SELECT * FROM hourly;");
     assert!(papers.contains("every view has a column _mark of its own"), "{papers}");
     let circle = refused(
         "views/round.sql",
@@ -408,21 +500,52 @@ fn mistakes_of_a_life_cycle_are_told_with_line_column_and_hint() {
     };
     let column = |word: &str, text: &str| text.find(word).expect(word) + 1;
     let spend = told("'on.paid' = 'pay'", "'on.paid' = 'spend'");
-    assert!(spend.contains(&format!("flow.sql:1:{}: 'on.paid' = 'spend': 'spend' is no action", column("'on.paid'", FLOW))), "{spend}");
-    assert!(told("'horizon'", "'horizom'").contains("unknown option 'horizom'; did you mean 'horizon'?"));
-    assert!(told("'source' = 'orders'", "'source' = 'order'").contains("no such stream is declared; did you mean 'orders'?"));
-    assert!(told("'key' = 'order_id'", "'key' = 'shop'").contains("declare 'partition.key' = 'shop' at orders"));
+    assert!(
+        spend.contains(&format!(
+            "flow.sql:1:{}: 'on.paid' = 'spend': 'spend' is no action",
+            column("'on.paid'", FLOW)
+        )),
+        "{spend}"
+    );
+    assert!(
+        told("'horizon'", "'horizom'")
+            .contains("unknown option 'horizom'; did you mean 'horizon'?")
+    );
+    assert!(
+        told("'source' = 'orders'", "'source' = 'order'")
+            .contains("no such stream is declared; did you mean 'orders'?")
+    );
+    assert!(
+        told("'key' = 'order_id'", "'key' = 'shop'")
+            .contains("declare 'partition.key' = 'shop' at orders")
+    );
     assert!(told("'kind' = 'kind'", "'kind' = 'amount'").contains("it must be a STRING"));
     assert!(told("'amount' = 'amount', ", "").contains("option 'amount' is missing"));
     assert!(told("'on.placed' = 'open', ", "").contains("no kind of event opens an order"));
     assert!(told("'2 h'", "'soon'").contains("option 'horizon': 'soon' is not a duration"));
     let shop = told("shop STRING", "shopp STRING");
-    assert!(shop.contains(&format!("flow.sql:1:{}: `shopp` is no column of orders; did you mean 'shop'?", column("shop STRING", FLOW))), "{shop}");
+    assert!(
+        shop.contains(&format!(
+            "flow.sql:1:{}: `shopp` is no column of orders; did you mean 'shop'?",
+            column("shop STRING", FLOW)
+        )),
+        "{shop}"
+    );
     assert!(told("shop STRING", "shop STRING NOT NULL").contains("`shop` may be NULL"));
-    assert!(told("shop STRING", "amount DECIMAL(10, 2)").contains("`amount` is the amount of an event"));
-    assert!(told("net DECIMAL(12, 2)", "net DECIMAL(12, 1)").contains("METADATA FROM 'net' is a DECIMAL(10, 2) or longer"));
-    assert!(told("FROM 'paid-orders'", "FROM 'paid-order'").contains("did you mean 'paid-orders'?"));
-    assert!(told("FOR ts AS SOURCE_WATERMARK()", "FOR ts AS ts").contains("write AS SOURCE_WATERMARK()"));
+    assert!(
+        told("shop STRING", "amount DECIMAL(10, 2)").contains("`amount` is the amount of an event")
+    );
+    assert!(
+        told("net DECIMAL(12, 2)", "net DECIMAL(12, 1)")
+            .contains("METADATA FROM 'net' is a DECIMAL(10, 2) or longer")
+    );
+    assert!(
+        told("FROM 'paid-orders'", "FROM 'paid-order'").contains("did you mean 'paid-orders'?")
+    );
+    assert!(
+        told("FOR ts AS SOURCE_WATERMARK()", "FOR ts AS ts")
+            .contains("write AS SOURCE_WATERMARK()")
+    );
     assert!(told("FOR ts AS", "FOR shop AS").contains("it must be the source's event time"));
     assert!(told("LIKE flow", "LIKE orders").contains("only a table of the connector 'lifecycle'"));
     assert!(told("LIKE flow", "LIKE flaw").contains("there is no such table"));
@@ -431,9 +554,15 @@ fn mistakes_of_a_life_cycle_are_told_with_line_column_and_hint() {
 #[test]
 fn metadata_that_a_record_does_not_have_is_refused() {
     let dir = figures();
-    write(dir.path(), &[("streams/orders.sql", &ORDERS.replace("FROM 'offset'", "FROM 'headers'"))]);
+    write(
+        dir.path(),
+        &[("streams/orders.sql", &ORDERS.replace("FROM 'offset'", "FROM 'headers'"))],
+    );
     let told = load(dir.path()).err().expect("refused");
-    assert!(told.contains("METADATA FROM 'headers': a record has timestamp, partition, offset"), "{told}");
+    assert!(
+        told.contains("METADATA FROM 'headers': a record has timestamp, partition, offset"),
+        "{told}"
+    );
     write(dir.path(), &[("streams/orders.sql", &ORDERS.replace("place BIGINT", "place INT"))]);
     let told = load(dir.path()).err().expect("refused");
     assert!(told.contains("METADATA FROM 'offset' is a BIGINT, not a INT"), "{told}");

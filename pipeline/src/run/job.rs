@@ -24,8 +24,8 @@ use crate::source::files::{FileFormat, FilesOptions, FilesSource};
 use crate::source::kafka::KafkaSource;
 use crate::source::{PartitionReader, Source, SourceError};
 use crate::sql::options::{Options, Retention};
-use crate::sql::script::{self, Statement, StatementKind, TableStatement};
 use crate::sql::refusal::located;
+use crate::sql::script::{self, Statement, StatementKind, TableStatement};
 use crate::sql::session::{analyzed, message_of};
 use crate::sql::{Catalog, SqlError, StreamDefinition, StreamPlan, ViewPlan};
 use crate::windows::fire::{Fired, Progress, ViewState, right_partition};
@@ -191,7 +191,12 @@ impl Job {
         let with_offset = self.target.is_some().then(|| table.with_offset_column());
         let plan = self
             .catalog
-            .add_stream(statement, with_offset.as_ref().unwrap_or(table), Zone::UTC, &Options::new())
+            .add_stream(
+                statement,
+                with_offset.as_ref().unwrap_or(table),
+                Zone::UTC,
+                &Options::new(),
+            )
             .map_err(JobError::Script)?;
         self.sinks.insert(table.name.clone(), plan.definition.clone());
         Ok(())
@@ -213,8 +218,13 @@ impl Job {
                     && columns.fields().len() != fields
                 {
                     let has = columns.fields().len();
-                    let message = format!("the query has {has} columns, the stream {name} has {fields}");
-                    return Err(JobError::Script(vec![SqlError::at(&statement.file, statement.place, message)]));
+                    let message =
+                        format!("the query has {has} columns, the stream {name} has {fields}");
+                    return Err(JobError::Script(vec![SqlError::at(
+                        &statement.file,
+                        statement.place,
+                        message,
+                    )]));
                 }
                 on_event(event);
                 Ok(())
@@ -222,7 +232,11 @@ impl Job {
         }
         let Some(definition) = self.sinks.get(sink) else {
             let message = format!("INSERT INTO {sink}: no CREATE TABLE {sink} stands before it");
-            return Err(JobError::Script(vec![SqlError::at(&statement.file, statement.place, message)]));
+            return Err(JobError::Script(vec![SqlError::at(
+                &statement.file,
+                statement.place,
+                message,
+            )]));
         };
         let failed = |source: SinkError| JobError::Sink { place: place.clone(), source };
         let mut target = FileSink::create(definition).map_err(failed)?;
@@ -243,7 +257,8 @@ impl Job {
         query: &Query,
         on_event: &mut dyn FnMut(JobEvent<'_>) -> Result<(), JobError>,
     ) -> Result<(), JobError> {
-        let planning = |error: &DataFusionError| JobError::Script(vec![located(statement, query, error)]);
+        let planning =
+            |error: &DataFusionError| JobError::Script(vec![located(statement, query, error)]);
         let state = self.catalog.context.state();
         let logical = analyzed(&state, query).map_err(|error| planning(&error))?;
         let plan = self.catalog.plan(&logical).map_err(|error| planning(&error))?;
@@ -296,8 +311,16 @@ struct Reading {
 const READ_WAIT: Duration = Duration::from_millis(100);
 
 impl QueryRun {
-    fn open(catalog: &Catalog, plan: ViewPlan, place: String, options: JobOptions) -> Result<Self, JobError> {
-        let failed = |error: DataFusionError| JobError::Execution { place: place.clone(), detail: message_of(&error) };
+    fn open(
+        catalog: &Catalog,
+        plan: ViewPlan,
+        place: String,
+        options: JobOptions,
+    ) -> Result<Self, JobError> {
+        let failed = |error: DataFusionError| JobError::Execution {
+            place: place.clone(),
+            detail: message_of(&error),
+        };
         let view = |plan: ViewPlan| ViewToRun {
             key: "query".into(),
             plan: Arc::new(plan),
@@ -311,23 +334,35 @@ impl QueryRun {
         };
         let state = left.state(stream.definition.zone).map_err(failed)?;
         let mut partitions = Vec::new();
-        for (view, is_right) in std::iter::once((left, false)).chain(right.map(|view| (view, true))) {
+        for (view, is_right) in std::iter::once((left, false)).chain(right.map(|view| (view, true)))
+        {
             let Some(read) = catalog.streams.get(&view.plan.stream) else { continue };
             let Some(stream) = catalog.streams.get(read.definition.base()) else { continue };
             // A query over the stream itself needs no life cycle.
-            let derived: Vec<Arc<StreamPlan>> = read.definition.derived.iter().map(|_| Arc::clone(read)).collect();
+            let derived: Vec<Arc<StreamPlan>> =
+                read.definition.derived.iter().map(|_| Arc::clone(read)).collect();
             partitions.extend(open_partitions((stream, &derived), &view, is_right, &place)?);
         }
-        let counted = |is_right: bool| partitions.iter().filter(|reading| reading.is_right == is_right).count();
+        let counted = |is_right: bool| {
+            partitions.iter().filter(|reading| reading.is_right == is_right).count()
+        };
         if let Some(join) = &state.plan().join
             && counted(false) != counted(true)
         {
             let (left, right) = (counted(false), counted(true));
-            let detail = format!("{} has {left} partitions and {} has {right}; only streams of the same partitioning can be joined", state.plan().stream, join.stream);
+            let detail = format!(
+                "{} has {left} partitions and {} has {right}; only streams of the same partitioning can be joined",
+                state.plan().stream,
+                join.stream
+            );
             return Err(JobError::Execution { place, detail });
         }
-        let disk = |error: SpillError| JobError::Execution { place: place.clone(), detail: error.to_string() };
-        let spilled = SpilledOfJob::new(options.dedup_memory_bytes_max, partitions.len()).map_err(disk)?;
+        let disk = |error: SpillError| JobError::Execution {
+            place: place.clone(),
+            detail: error.to_string(),
+        };
+        let spilled =
+            SpilledOfJob::new(options.dedup_memory_bytes_max, partitions.len()).map_err(disk)?;
         for Reading { run, is_right, .. } in &mut partitions {
             spilled.take(if *is_right { "right" } else { "left" }, run).map_err(disk)?;
         }
@@ -369,8 +404,10 @@ impl QueryRun {
                 .read(self.options.batch_records, READ_WAIT, &mut |record| run.take(record))
                 .map_err(|source| JobError::Source { place: place.clone(), source })?;
             *has_ended = outcome.ended;
-            run.process()
-                .map_err(|error| JobError::Execution { place: place.clone(), detail: message_of(&error) })?;
+            run.process().map_err(|error| JobError::Execution {
+                place: place.clone(),
+                detail: message_of(&error),
+            })?;
         }
         Ok(())
     }
@@ -392,7 +429,8 @@ impl QueryRun {
             drains.push((drain, *is_right));
         }
         for (drain, is_right) in drains {
-            let partition = if is_right { right_partition(drain.partition) } else { drain.partition };
+            let partition =
+                if is_right { right_partition(drain.partition) } else { drain.partition };
             for letter in &drain.dead_letters {
                 on_event(JobEvent::DeadLetter(letter))?;
             }
@@ -406,7 +444,9 @@ impl QueryRun {
                     }
                     let at = (drain.counts, view.fold.counts.late, drain.watermark, branch.as_of);
                     self.counts.insert(partition, at);
-                    self.state.absorb(partition, view.drained).map_err(|error| self.failed(&error))?;
+                    self.state
+                        .absorb(partition, view.drained)
+                        .map_err(|error| self.failed(&error))?;
                 }
             }
         }
@@ -417,7 +457,10 @@ impl QueryRun {
         let partitions: Vec<PartitionProgress> = self
             .counts
             .values()
-            .map(|(_, _, watermark, _)| PartitionProgress { watermark: *watermark, quiet: Duration::ZERO })
+            .map(|(_, _, watermark, _)| PartitionProgress {
+                watermark: *watermark,
+                quiet: Duration::ZERO,
+            })
             .collect();
         let (watermark, settled) = merged(&partitions, Duration::MAX);
         let as_of = self.counts.values().filter_map(|(.., as_of)| *as_of).max();
@@ -433,7 +476,11 @@ impl QueryRun {
         let wanted =
             |fired: &&Fired| self.options.emit == Emit::Changes || fired.mark == Mark::Final;
         for fired in firing.fired.iter().filter(wanted) {
-            on_event(JobEvent::Rows { rows: &fired.rows, mark: fired.mark, revision: fired.revision })?;
+            on_event(JobEvent::Rows {
+                rows: &fired.rows,
+                mark: fired.mark,
+                revision: fired.revision,
+            })?;
         }
         Ok(())
     }
@@ -470,9 +517,12 @@ fn open_partitions(
         let origin = source.origin().to_owned();
         let is_file = !matches!(stream.definition.connector.as_str(), "kafka" | "embedded");
         let at = Place { origin, is_file, partition, partitions: None, has_others };
-        let mut run = partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view)).map_err(|error| {
-            JobError::Execution { place: place.to_owned(), detail: message_of(&error) }
-        })?;
+        let mut run =
+            partition_run(stream, derived, at, header.clone(), std::slice::from_ref(view))
+                .map_err(|error| JobError::Execution {
+                    place: place.to_owned(),
+                    detail: message_of(&error),
+                })?;
         // A job shows the figures of the ordinary space.
         run.leave_shadow();
         partitions.push(Reading { reader, run, has_ended: false, is_right });
@@ -505,7 +555,9 @@ pub fn open_source(
         }
         other => Err(SourceError::BadOption {
             option: "connector".to_owned(),
-            detail: format!("'{other}' needs a running server; use 'filesystem', 'stdin' or 'kafka' here"),
+            detail: format!(
+                "'{other}' needs a running server; use 'filesystem', 'stdin' or 'kafka' here"
+            ),
         }),
     }
 }
@@ -518,9 +570,12 @@ fn resolved_path(definition: &StreamDefinition) -> Result<String, SourceError> {
             detail: "the connector 'filesystem' needs 'path' = '…'".to_owned(),
         });
     };
-    let beside: Option<PathBuf> = definition.statement.file.parent().map(|parent| parent.join(path));
+    let beside: Option<PathBuf> =
+        definition.statement.file.parent().map(|parent| parent.join(path));
     Ok(match beside {
-        Some(beside) if !Path::new(path).exists() && beside.exists() => beside.to_string_lossy().into_owned(),
+        Some(beside) if !Path::new(path).exists() && beside.exists() => {
+            beside.to_string_lossy().into_owned()
+        }
         _ => path.clone(),
     })
 }

@@ -27,8 +27,17 @@ pub fn dead_letter(letter: DeadLetter) -> Change {
 
 /// The entry of a record that missed windows of a view.
 #[must_use]
-pub fn late((stream, topic, partition): (&str, &str, PartitionId), view: &str, late: LateRecord) -> Change {
-    let id = EntryId { stream: stream.to_owned(), partition, offset: late.offset, part: view.to_owned() };
+pub fn late(
+    (stream, topic, partition): (&str, &str, PartitionId),
+    view: &str,
+    late: LateRecord,
+) -> Change {
+    let id = EntryId {
+        stream: stream.to_owned(),
+        partition,
+        offset: late.offset,
+        part: view.to_owned(),
+    };
     let missed = late.missed.missed;
     let windows = if missed == 1 { "window" } else { "windows" };
     let entry = Entry {
@@ -62,7 +71,11 @@ pub fn unmatched(
     };
     let mut changes = Vec::new();
     if notice.was != Standing::Settled {
-        changes.push(Change::Ends { ledger: LedgerKind::Unmatched, id: id(notice.was), until: notice.due_to });
+        changes.push(Change::Ends {
+            ledger: LedgerKind::Unmatched,
+            id: id(notice.was),
+            until: notice.due_to,
+        });
     }
     if notice.standing != Standing::Settled {
         let entry = Entry {

@@ -24,12 +24,16 @@ struct Held {
     foreign: u64,
 }
 
-fn partitions<'a>(publisher: &'a Publisher, stream: &str) -> impl Iterator<Item = &'a SavedPartition> + use<'a> {
+fn partitions<'a>(
+    publisher: &'a Publisher,
+    stream: &str,
+) -> impl Iterator<Item = &'a SavedPartition> + use<'a> {
     publisher.streams.get(stream).into_iter().flat_map(|at| at.partitions.values())
 }
 
 fn held(publisher: Option<&Publisher>, view: &ViewRuntime) -> Held {
-    let of_partitions = publisher.into_iter().flat_map(|publisher| partitions(publisher, &view.base));
+    let of_partitions =
+        publisher.into_iter().flat_map(|publisher| partitions(publisher, &view.base));
     let folds = of_partitions.filter_map(|at| at.views.get(&*view.key));
     folds.fold(Held::default(), |sum, SavedFold { counts, foreign, .. }| Held {
         accepted: sum.accepted + counts.accepted,
@@ -39,7 +43,11 @@ fn held(publisher: Option<&Publisher>, view: &ViewRuntime) -> Held {
 }
 
 fn total(publisher: Option<&Publisher>, stream: &str, of: fn(&RecordCounts) -> u64) -> u64 {
-    publisher.into_iter().flat_map(|publisher| partitions(publisher, stream)).map(|at| of(&at.counts)).sum()
+    publisher
+        .into_iter()
+        .flat_map(|publisher| partitions(publisher, stream))
+        .map(|at| of(&at.counts))
+        .sum()
 }
 
 /// `shadow_proof`: a row a view over a stream, with what it holds in each space.
@@ -67,7 +75,8 @@ pub fn table(live: &Publisher, shadow: Option<&Publisher>) -> Result<RecordBatch
         Arc::new(views.iter().map(|view| Some(&*view.stream)).collect::<StringArray>()),
     ];
     for nth in 0..PROOF_COUNTS.len() {
-        let numbers = rows.iter().map(|row| row.get(nth).and_then(|count| i64::try_from(*count).ok()));
+        let numbers =
+            rows.iter().map(|row| row.get(nth).and_then(|count| i64::try_from(*count).ok()));
         columns.push(Arc::new(numbers.collect::<Int64Array>()));
     }
     table_of(PROOF_TABLE, columns)
@@ -85,10 +94,14 @@ pub fn mixed(live: &Publisher, shadow: Option<&Publisher>) -> Vec<String> {
             let read = other.map_or(0, |other| other.counts.read);
             let place = format!("stream {stream} partition {partition}");
             if marked != read {
-                found.push(format!("{place}: {marked} records are marked, but {read} came to the shadow space"));
+                found.push(format!(
+                    "{place}: {marked} records are marked, but {read} came to the shadow space"
+                ));
             }
             found.extend(foreign(&at.views, "shadow rows came into the live view", &place));
-            found.extend(other.into_iter().flat_map(|other| foreign(&other.views, "live rows came into the shadow view", &place)));
+            found.extend(other.into_iter().flat_map(|other| {
+                foreign(&other.views, "live rows came into the shadow view", &place)
+            }));
         }
     }
     found

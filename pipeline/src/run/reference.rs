@@ -26,7 +26,11 @@ const BATCH_RECORDS: usize = 8_192;
 ///
 /// # Errors
 /// Every mistake in it, in the order of the files.
-pub fn catalog(dir: &Path, overrides: &StreamOverrides, bounds: StateBounds) -> Result<Catalog, Vec<SqlError>> {
+pub fn catalog(
+    dir: &Path,
+    overrides: &StreamOverrides,
+    bounds: StateBounds,
+) -> Result<Catalog, Vec<SqlError>> {
     let catalog = Catalog::load_with(dir, overrides, bounds, &read)?;
     let errors: Vec<SqlError> = catalog.views.iter().filter_map(two_streams).collect();
     if errors.is_empty() { Ok(catalog) } else { Err(errors) }
@@ -51,7 +55,8 @@ fn two_streams(view: &ViewDefinition) -> Option<SqlError> {
 pub fn load(catalog: &Catalog) -> Result<Vec<NamedTable>, Vec<SqlError>> {
     let table = |(name, rows): (&String, &RecordBatch)| -> Result<NamedTable, Vec<SqlError>> {
         let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]);
-        let table = table.map_err(|error| vec![SqlError::of_file(Path::new(name), error.strip_backtrace())])?;
+        let table = table
+            .map_err(|error| vec![SqlError::of_file(Path::new(name), error.strip_backtrace())])?;
         Ok((name.clone(), Arc::new(table)))
     };
     catalog.reference.iter().map(table).collect()
@@ -64,7 +69,8 @@ pub fn load(catalog: &Catalog) -> Result<Vec<NamedTable>, Vec<SqlError>> {
 pub fn read(plan: &StreamPlan) -> Result<RecordBatch, Vec<SqlError>> {
     let statement = &plan.definition.statement;
     let wrong = |message: String| vec![SqlError::at(&statement.file, statement.place, message)];
-    let (mut source, header) = open_source(&plan.definition).map_err(|error| wrong(error.to_string()))?;
+    let (mut source, header) =
+        open_source(&plan.definition).map_err(|error| wrong(error.to_string()))?;
     let mut reader = source.open(0, None).map_err(|error| wrong(error.to_string()))?;
     let mut decoder = decoder(plan, header);
     let mut columns =
@@ -83,14 +89,18 @@ pub fn read(plan: &StreamPlan) -> Result<RecordBatch, Vec<SqlError>> {
         }
     }
     if !bad.is_empty() {
-        let told = bad.iter().map(|(offset, reason)| wrong(format!("{}: {reason}", reader.position(*offset))));
+        let told = bad
+            .iter()
+            .map(|(offset, reason)| wrong(format!("{}: {reason}", reader.position(*offset))));
         return Err(told.flatten().collect());
     }
     let rows = columns.take().map_err(|error| wrong(error.to_string()))?;
     let mut failing = BTreeMap::new();
-    let rows = plan.complete(&rows, &mut failing).map_err(|error| wrong(error.strip_backtrace()))?;
+    let rows =
+        plan.complete(&rows, &mut failing).map_err(|error| wrong(error.strip_backtrace()))?;
     if !failing.is_empty() {
-        let told = failing.into_iter().map(|(row, reason)| wrong(format!("row {}: {reason}", row + 1)));
+        let told =
+            failing.into_iter().map(|(row, reason)| wrong(format!("row {}: {reason}", row + 1)));
         return Err(told.flatten().collect());
     }
     // The row number at the end is for streams.

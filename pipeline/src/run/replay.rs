@@ -92,20 +92,29 @@ fn map(
     let (emit, dedup_memory_bytes_max) = (Emit::Changes, DEDUP_MEMORY_BYTES_MAX);
     let options = JobOptions { emit, batch_records: BATCH_RECORDS, dedup_memory_bytes_max };
     let mut problem = None;
-    let outcome = run_script_for(script, text, &options, Some(&stream.definition), &mut |event| match event {
-        JobEvent::Rows { rows, .. } if problem.is_none() => match records(stream, rows, &mut tell) {
-            Ok(batch) => {
-                // Nobody listens any more once playing has been stopped.
-                let _sent = sender.send(Ok(batch));
-            }
-            Err(error) => problem = Some(error),
-        },
-        JobEvent::DeadLetter(letter) => {
-            tell(Told::DeadLetter(format!("{}: {}", letter.position, letter.reason)));
-        }
-        JobEvent::Read { bytes: Some((read, all)) } => tell(Told::Read(read, all)),
-        _ => {}
-    });
+    let outcome =
+        run_script_for(
+            script,
+            text,
+            &options,
+            Some(&stream.definition),
+            &mut |event| match event {
+                JobEvent::Rows { rows, .. } if problem.is_none() => {
+                    match records(stream, rows, &mut tell) {
+                        Ok(batch) => {
+                            // Nobody listens any more once playing has been stopped.
+                            let _sent = sender.send(Ok(batch));
+                        }
+                        Err(error) => problem = Some(error),
+                    }
+                }
+                JobEvent::DeadLetter(letter) => {
+                    tell(Told::DeadLetter(format!("{}: {}", letter.position, letter.reason)));
+                }
+                JobEvent::Read { bytes: Some((read, all)) } => tell(Told::Read(read, all)),
+                _ => {}
+            },
+        );
     let error = match (problem, outcome) {
         (Some(error), _) => Some(error),
         (None, Err(error)) => Some(failed(error.to_string())),
@@ -132,7 +141,8 @@ fn records(
         .map(|(target, own)| Field::new(target.name(), own.data_type().clone(), true))
         .collect();
     let arrow = |error: arrow::error::ArrowError| failed(error.to_string());
-    let rows = RecordBatch::try_new(Arc::new(Schema::new(named)), rows.columns().to_vec()).map_err(arrow)?;
+    let rows = RecordBatch::try_new(Arc::new(Schema::new(named)), rows.columns().to_vec())
+        .map_err(arrow)?;
     let columns: Vec<usize> = (0..rows.num_columns()).collect();
     let mut decoder = decoder(stream, None);
     let mut decoded = Columns::new(Arc::clone(&stream.decoded)).map_err(arrow)?;
@@ -156,10 +166,14 @@ fn records(
     }
     let executing = |error: datafusion::common::DataFusionError| failed(error.strip_backtrace());
     let mut failing = RefusedRows::new();
-    let complete = stream.complete(&decoded.take().map_err(arrow)?, &mut failing).map_err(executing)?;
+    let complete =
+        stream.complete(&decoded.take().map_err(arrow)?, &mut failing).map_err(executing)?;
     let times = stream.event_times(&complete).map_err(executing)?.unwrap_or_default();
     let keys = match definition.partition_key {
-        Some(at) => Some(arrow::compute::cast(complete.column(at), &arrow::datatypes::DataType::Utf8).map_err(arrow)?),
+        Some(at) => Some(
+            arrow::compute::cast(complete.column(at), &arrow::datatypes::DataType::Utf8)
+                .map_err(arrow)?,
+        ),
         None => None,
     };
     let mut all = Vec::with_capacity(payloads.len());
@@ -175,7 +189,11 @@ fn records(
             let keys = keys.as_string::<i32>();
             if keys.is_null(row) { String::new() } else { keys.value(row).to_owned() }
         });
-        all.push(ReplayRecord { event_time_ms, key: key.into_bytes(), payload: payload.into_bytes() });
+        all.push(ReplayRecord {
+            event_time_ms,
+            key: key.into_bytes(),
+            payload: payload.into_bytes(),
+        });
     }
     Ok(all)
 }

@@ -7,22 +7,24 @@ use std::time::{Duration, Instant};
 use datafusion::common::DataFusionError;
 
 use super::checkpoints::{Background, Backlog, CheckpointFiles, Fresh, Job, StreamLogs, Written};
-use super::partition::PartitionStart;
 use super::partition::Drains;
+use super::partition::PartitionStart;
 use super::publisher::{Publisher, Publishers, ViewRuntime};
 use crate::admit::Overflow;
 use crate::admit::duplicate::SpillError;
 use crate::ledger::LedgerError;
 use crate::model::{BySpace, PartitionId, Space};
 use crate::results::published::NewWindow;
-use crate::sql::catalog::ScopeDefinition;
 use crate::results::{Mark, WindowRows};
+use crate::sql::catalog::ScopeDefinition;
 use crate::state::checkpoint::{StreamToSave, ViewToSave, encode};
 use crate::state::dedup_files::{DedupFiles, KeyFiles, SavedKeys};
 use crate::state::dedup_store::DedupStore;
 use crate::state::journal::{Journals, JournalsAt};
 use crate::state::objects::Objects;
-use crate::state::{Checkpoint, CheckpointError, CheckpointStore, SavedStream, SavedView, ScopeRegister};
+use crate::state::{
+    Checkpoint, CheckpointError, CheckpointStore, SavedStream, SavedView, ScopeRegister,
+};
 
 /// Saves the state of all streams and views with their offsets.
 #[derive(Debug)]
@@ -82,7 +84,8 @@ impl Health {
                 self.refused = Some(error);
             }
         }
-        metrics::gauge!("tidemark_checkpoint_failing").set(f64::from(u8::from(self.refused.is_some())));
+        metrics::gauge!("tidemark_checkpoint_failing")
+            .set(f64::from(u8::from(self.refused.is_some())));
     }
 }
 
@@ -139,8 +142,9 @@ impl Saving {
     ) -> Result<(Self, Resumed), SavingError> {
         let store = CheckpointStore::open(Arc::clone(objects), kept)?;
         let keys_id = keys.identity()?;
-        let of_shadow = |stream: &StreamToRead| {
-            StreamToRead { name: Space::Shadow.saved_name(&stream.name), ..stream.clone() }
+        let of_shadow = |stream: &StreamToRead| StreamToRead {
+            name: Space::Shadow.saved_name(&stream.name),
+            ..stream.clone()
         };
         let saved_streams: Vec<StreamToRead> =
             streams.iter().cloned().chain(streams.iter().map(of_shadow)).collect();
@@ -171,7 +175,8 @@ impl Saving {
                 if space == Space::Live || !saved.partitions.is_empty() {
                     keys.clear(&stream.name)?;
                 }
-                let dedup = DedupFiles::open(objects, (&stream.name, horizon), kept, KeyFiles::new())?;
+                let dedup =
+                    DedupFiles::open(objects, (&stream.name, horizon), kept, KeyFiles::new())?;
                 let journals = Journals::open(objects, &stream.name, kept, JournalsAt::new())?;
                 let logs = StreamLogs { dedup, journals, waiting: Fresh::default() };
                 files.streams.insert(stream.name.clone(), logs);
@@ -184,29 +189,42 @@ impl Saving {
             for (number, at) in saved.partitions {
                 let name = (stream.name.clone(), number);
                 let dedup = saved_keys.remove(&name).unwrap_or_default();
-                let start = PartitionStart { at, dedup, orders: orders.remove(&name).unwrap_or_default() };
+                let start =
+                    PartitionStart { at, dedup, orders: orders.remove(&name).unwrap_or_default() };
                 resumed.take(space, (base, number), start, publishers)?;
             }
-            files.streams.insert(stream.name.clone(), StreamLogs { dedup, journals, waiting: Fresh::default() });
+            files.streams.insert(
+                stream.name.clone(),
+                StreamLogs { dedup, journals, waiting: Fresh::default() },
+            );
             let is_saved = |view: &ViewRuntime| {
-                checkpoint.views.iter().any(|saved| saved.stream == stream.name && is_same(saved, view))
+                checkpoint
+                    .views
+                    .iter()
+                    .any(|saved| saved.stream == stream.name && is_same(saved, view))
             };
             // One that is missing in one space is filled in both.
-            let of_stream = publishers.live.views.iter().filter(|view| *view.base == *base && !is_saved(view));
+            let of_stream =
+                publishers.live.views.iter().filter(|view| *view.base == *base && !is_saved(view));
             let unfilled: Vec<Arc<str>> = of_stream.map(|view| Arc::clone(&view.key)).collect();
             let is_new = |key: &Arc<str>| !resumed.unfilled.contains(key);
             let unfilled: Vec<Arc<str>> = unfilled.into_iter().filter(is_new).collect();
             resumed.unfilled.extend(unfilled);
         }
-        let (shadow, live) = checkpoint.views.into_iter().partition(|view| view.stream.contains('@'));
+        let (shadow, live) =
+            checkpoint.views.into_iter().partition(|view| view.stream.contains('@'));
         take_up(&mut publishers.live, live)?;
         if let Some(publisher) = &mut publishers.shadow {
             take_up(publisher, shadow)?;
         }
-        let health = Health { kept, skipped, written: 0, written_at: Instant::now(), refused: None };
+        let health =
+            Health { kept, skipped, written: 0, written_at: Instant::now(), refused: None };
         let saving = Self {
             scopes: ScopeRegister::open(objects)?,
-            hashes: streams.iter().map(|stream| (stream.name.clone(), stream.hash.clone())).collect(),
+            hashes: streams
+                .iter()
+                .map(|stream| (stream.name.clone(), stream.hash.clone()))
+                .collect(),
             fresh: BTreeMap::new(),
             keys,
             keys_max,
@@ -227,7 +245,10 @@ impl Saving {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn learn_scopes(&mut self, scopes: &BTreeMap<String, ScopeDefinition>) -> Result<(), CheckpointError> {
+    pub fn learn_scopes(
+        &mut self,
+        scopes: &BTreeMap<String, ScopeDefinition>,
+    ) -> Result<(), CheckpointError> {
         self.scopes.learn(scopes)
     }
 
@@ -250,7 +271,9 @@ impl Saving {
     /// Takes out of a partition's drains what the next checkpoint must hold beside the cut: dedup keys and
     /// orders.
     pub fn note(&mut self, stream: &str, drains: &mut Drains) {
-        for (space, drain) in [(Space::Live, Some(&mut drains.live)), (Space::Shadow, drains.shadow.as_mut())] {
+        for (space, drain) in
+            [(Space::Live, Some(&mut drains.live)), (Space::Shadow, drains.shadow.as_mut())]
+        {
             let Some(drain) = drain else { continue };
             let fresh = self.fresh.entry(space.saved_name(stream)).or_default();
             fresh.note_keys(drain.partition, std::mem::take(&mut drain.dedup));
@@ -282,7 +305,11 @@ impl Saving {
         let job = self.job(publisher)?;
         let written = match &mut self.writer {
             Some(Writer::Here(files)) => files.write(job),
-            _ => return Err(SavingError::Encode("checkpoints are written in the background".to_owned())),
+            _ => {
+                return Err(SavingError::Encode(
+                    "checkpoints are written in the background".to_owned(),
+                ));
+            }
         };
         self.health.hear(written.as_ref());
         written.map(|_| ())
@@ -351,14 +378,17 @@ impl Saving {
                 self.backlog.bytes()
             )
         });
-        let skipped = self.health.skipped.iter().map(|error| format!("passed over at start: {error}"));
+        let skipped =
+            self.health.skipped.iter().map(|error| format!("passed over at start: {error}"));
         refused.into_iter().chain(full).chain(skipped).collect()
     }
 
     /// Everything the next checkpoint holds.
     fn job(&mut self, publishers: &Publishers) -> Result<Job, SavingError> {
-        let spaces = [(Space::Live, Some(&publishers.live)), (Space::Shadow, publishers.shadow.as_ref())];
-        let spaces = || spaces.into_iter().filter_map(|(space, publisher)| Some((space, publisher?)));
+        let spaces =
+            [(Space::Live, Some(&publishers.live)), (Space::Shadow, publishers.shadow.as_ref())];
+        let spaces =
+            || spaces.into_iter().filter_map(|(space, publisher)| Some((space, publisher?)));
         let names: BTreeMap<(Space, &str), String> = spaces()
             .flat_map(|(space, publisher)| publisher.streams.keys().map(move |name| (space, name)))
             .map(|(space, name)| ((space, name.as_str()), space.saved_name(name)))
@@ -366,16 +396,19 @@ impl Saving {
         let (mut streams, mut views, mut watermarks) = (Vec::new(), Vec::new(), BTreeMap::new());
         for (space, publisher) in spaces() {
             for (name, hash) in &self.hashes {
-                let (Some(stream), Some(saved)) = (publisher.streams.get(name), names.get(&(space, name.as_str())))
+                let (Some(stream), Some(saved)) =
+                    (publisher.streams.get(name), names.get(&(space, name.as_str())))
                 else {
                     continue;
                 };
-                let at = stream.partitions.iter().map(|(number, at)| (*number, at.watermark)).collect();
+                let at =
+                    stream.partitions.iter().map(|(number, at)| (*number, at.watermark)).collect();
                 watermarks.insert(saved.clone(), at);
                 streams.push(StreamToSave { name: saved, hash, partitions: &stream.partitions });
             }
             // What has failed or is not shown yet lacks records; it is filled again after a restart.
-            for view in publisher.views.iter().filter(|view| view.is_shown && view.failed.is_none()) {
+            for view in publisher.views.iter().filter(|view| view.is_shown && view.failed.is_none())
+            {
                 let Some(stream) = names.get(&(space, &*view.base)) else { continue };
                 views.push(ViewToSave {
                     name: &view.name,
@@ -383,12 +416,23 @@ impl Saving {
                     stream,
                     tables: view.state.tables(),
                     bases: view.state.bases(),
-                    windows: view.published.windows().values().map(|window| without_papers(window)).collect(),
+                    windows: view
+                        .published
+                        .windows()
+                        .values()
+                        .map(|window| without_papers(window))
+                        .collect(),
                 });
             }
         }
         let state = encode(&streams, &views).map_err(SavingError::Encode)?;
-        Ok(Job { state, fresh: std::mem::take(&mut self.fresh), watermarks, offsets: publishers.offsets(), ledgers: None })
+        Ok(Job {
+            state,
+            fresh: std::mem::take(&mut self.fresh),
+            watermarks,
+            offsets: publishers.offsets(),
+            ledgers: None,
+        })
     }
 
     /// Says how much waits, to be said after each drain.
@@ -471,9 +515,11 @@ fn whole(
         if saved.partitions.is_empty() || saved.hash != stream.hash {
             continue;
         }
-        let (key_files, journals_at) = (std::mem::take(&mut saved.dedup), std::mem::take(&mut saved.journals));
+        let (key_files, journals_at) =
+            (std::mem::take(&mut saved.dedup), std::mem::take(&mut saved.journals));
         let objects = store.objects();
-        let mut dedup = DedupFiles::open(objects, (&stream.name, stream.dedup_horizon_ms), kept, key_files)?;
+        let mut dedup =
+            DedupFiles::open(objects, (&stream.name, stream.dedup_horizon_ms), kept, key_files)?;
         if is_other_store {
             dedup.forget_spilled();
         }
@@ -525,14 +571,23 @@ pub enum SavingError {
 }
 
 /// Another number of partitions is another log, unless new ones are taken in as they are.
-fn check_partitions(stream: &StreamToRead, saved: &SavedStream, place: &str) -> Result<(), SavingError> {
+fn check_partitions(
+    stream: &StreamToRead,
+    saved: &SavedStream,
+    place: &str,
+) -> Result<(), SavingError> {
     let is_missing = |number: &PartitionId| !stream.partitions.contains(number);
     let (before, now) = (saved.partitions.len(), stream.partitions.len());
     let has_lost = saved.partitions.keys().any(is_missing);
     if !has_lost && (before == now || stream.accepts_partitions) {
         return Ok(());
     }
-    Err(SavingError::PartitionCount { stream: stream.name.clone(), before, now, dir: place.to_owned() })
+    Err(SavingError::PartitionCount {
+        stream: stream.name.clone(),
+        before,
+        now,
+        dir: place.to_owned(),
+    })
 }
 
 fn is_same(saved: &SavedView, view: &ViewRuntime) -> bool {
@@ -545,14 +600,18 @@ fn take_up(publisher: &mut Publisher, saved: Vec<SavedView>) -> Result<(), Savin
         let watermark = publisher.streams.get(stream).map_or(i64::MIN, |stream| {
             stream.partitions.values().map(|at| at.watermark).min().unwrap_or(i64::MIN)
         });
-        let Some(view) = publisher.views.iter_mut().find(|view| is_same(&saved, view)) else { continue };
+        let Some(view) = publisher.views.iter_mut().find(|view| is_same(&saved, view)) else {
+            continue;
+        };
         let partitions = publisher.streams.get(stream).map(|stream| &stream.partitions);
         for (number, at) in partitions.into_iter().flatten() {
             let since = at.views.get(&*view.key).and_then(|fold| fold.since);
             view.since.extend(since.map(|since| (*number, since)));
         }
         view.state.restore(saved.tables, saved.bases, watermark);
-        view.published.restore(0, saved.windows).map_err(|error| SavingError::Restore(error.to_string()))?;
+        view.published
+            .restore(0, saved.windows)
+            .map_err(|error| SavingError::Restore(error.to_string()))?;
     }
     Ok(())
 }
@@ -567,7 +626,8 @@ fn without_papers(window: &WindowRows) -> NewWindow {
         Some("settled") => Mark::Settled,
         _ => Mark::Provisional,
     };
-    let revision = window.batch.column(columns - 1).as_primitive::<Int64Type>().iter().next().flatten();
+    let revision =
+        window.batch.column(columns - 1).as_primitive::<Int64Type>().iter().next().flatten();
     let own: Vec<usize> = (0..columns - 2).collect();
     NewWindow {
         window: window.window,

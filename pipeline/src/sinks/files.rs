@@ -79,11 +79,13 @@ impl FileSink {
     /// When the table is no file or the file cannot be made.
     pub fn create(definition: &StreamDefinition) -> Result<Self, SinkError> {
         let table = definition.name.clone();
-        let bad = |detail: &str| SinkError::BadTable { table: table.clone(), detail: detail.to_owned() };
+        let bad =
+            |detail: &str| SinkError::BadTable { table: table.clone(), detail: detail.to_owned() };
         if definition.connector != "filesystem" {
             return Err(bad("only the connector 'filesystem' can be written to"));
         }
-        let path = definition.options.get("path").ok_or_else(|| bad("the option 'path' is missing"))?;
+        let path =
+            definition.options.get("path").ok_or_else(|| bad("the option 'path' is missing"))?;
         let path = PathBuf::from(path);
         let aside = with_suffix(&path, ".partial");
         let io = |source| SinkError::Io { path: aside.clone(), source };
@@ -91,8 +93,11 @@ impl FileSink {
         let schema = definition.schema();
         let writer = match definition.format.as_str() {
             "csv" => {
-                let header = definition.options.get("csv.header").is_some_and(|text| text == "true");
-                Writer::Csv(Box::new(WriterBuilder::new().with_header(header).build(BufWriter::new(file))))
+                let header =
+                    definition.options.get("csv.header").is_some_and(|text| text == "true");
+                Writer::Csv(Box::new(
+                    WriterBuilder::new().with_header(header).build(BufWriter::new(file)),
+                ))
             }
             "parquet" => Writer::Parquet(Box::new(
                 ArrowWriter::try_new(file, Arc::clone(&schema), None)
@@ -123,8 +128,10 @@ impl FileSink {
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), SinkError> {
         let bad = |source| SinkError::Rows { table: self.table.clone(), source };
         let columns = rows.columns().iter().zip(self.schema.fields());
-        let columns =
-            columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<_, _>>().map_err(bad)?;
+        let columns = columns
+            .map(|(column, field)| cast(column, field.data_type()))
+            .collect::<Result<_, _>>()
+            .map_err(bad)?;
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(bad)?;
         match &mut self.writer {
             Writer::Lines(file) => {
@@ -138,9 +145,9 @@ impl FileSink {
                     .map_err(|source| SinkError::Io { path: self.aside.clone(), source })
             }
             Writer::Csv(writer) => writer.write(&rows).map_err(bad),
-            Writer::Parquet(writer) => {
-                writer.write(&rows).map_err(|source| SinkError::Parquet { table: self.table.clone(), source })
-            }
+            Writer::Parquet(writer) => writer
+                .write(&rows)
+                .map_err(|source| SinkError::Parquet { table: self.table.clone(), source }),
         }
     }
 

@@ -261,7 +261,6 @@ impl Client {
         }
     }
 
-
     fn failed(&self, partition: PartitionId, offset: Offset, detail: &str) -> SourceError {
         let KafkaOptions { topic, .. } = &self.options;
         let brokers = self.options.brokers();
@@ -285,7 +284,10 @@ impl Client {
 fn is_between_leaders(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
     code.is_some_and(|code| {
-        matches!(code, RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+        matches!(
+            code,
+            RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable
+        )
     })
 }
 

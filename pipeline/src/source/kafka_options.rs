@@ -84,8 +84,7 @@ impl KafkaOptions {
     fn refuse_ours(&self) -> Result<(), SourceError> {
         for (name, value) in OURS {
             if self.properties.get(name).is_some_and(|given| given != value) {
-                let detail =
-                    format!("is always {value}: Tidemark sets it itself; remove it");
+                let detail = format!("is always {value}: Tidemark sets it itself; remove it");
                 return Err(bad_option(&format!("{PROPERTIES}{name}"), &detail));
             }
         }

@@ -74,7 +74,9 @@ fn what_is_written_to_four_partitions_is_read_with_its_headers_and_timestamps() 
         };
         writer.write(&record).unwrap();
     }
-    writer.close(crate::model::Space::Live, EventTime(1_605_110_400_000), 1_605_110_400_000).unwrap();
+    writer
+        .close(crate::model::Space::Live, EventTime(1_605_110_400_000), 1_605_110_400_000)
+        .unwrap();
 
     let mut source = KafkaSource::new(&options).unwrap();
     assert_eq!(source.partitions().unwrap(), [0, 1, 2, 3]);

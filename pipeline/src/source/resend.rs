@@ -36,10 +36,19 @@ impl Resend {
     ///
     /// # Errors
     /// When the log cannot be written.
-    pub fn write(&self, key: Option<&[u8]>, now_ms: i64, writer: &mut dyn LogWriter) -> Result<(), SourceError> {
+    pub fn write(
+        &self,
+        key: Option<&[u8]>,
+        now_ms: i64,
+        writer: &mut dyn LogWriter,
+    ) -> Result<(), SourceError> {
         let origin = self.origin();
         writer.write(&NewRecord {
-            partition: if key.is_some() { None } else { Some(self.partition.min(writer.partitions() - 1)) },
+            partition: if key.is_some() {
+                None
+            } else {
+                Some(self.partition.min(writer.partitions() - 1))
+            },
             key,
             timestamp_ms: self.log_time.unwrap_or(now_ms).max(now_ms),
             headers: &[(ORIGIN_HEADER, origin.as_bytes())],

@@ -83,7 +83,12 @@ pub trait LogWriter: Send {
     ///
     /// # Errors
     /// As [`LogWriter::flush`].
-    fn close(&mut self, space: Space, watermark: EventTime, timestamp_ms: i64) -> Result<(), SourceError> {
+    fn close(
+        &mut self,
+        space: Space,
+        watermark: EventTime,
+        timestamp_ms: i64,
+    ) -> Result<(), SourceError> {
         for partition in 0..self.partitions() {
             self.write_watermark(space, partition, watermark, timestamp_ms)?;
         }

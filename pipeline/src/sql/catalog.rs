@@ -19,10 +19,10 @@ use super::lifecycle;
 use super::options::{self, Options, Retention};
 use super::over_results::{OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
-use super::script::{Statement, StatementKind, TableStatement, ViewStatement};
 use super::refusal::located;
 pub use super::scope::ScopeDefinition;
 use super::scope::{head, hex, scope_of};
+use super::script::{Statement, StatementKind, TableStatement, ViewStatement};
 use super::session::{ResultTable, StreamTable, analyzed, message_of, new_session, tables_of};
 use super::state_estimate::{GROUPS_OPTION, StateBounds, StateEstimate, VALUES_OPTION};
 use super::stream::StreamDefinition;
@@ -152,26 +152,33 @@ impl Catalog {
             let mut statements = read_folder(&dir.join(folder), &mut errors);
             // A derived table may stand in a file before its source's.
             statements.sort_by_key(|statement| match &statement.kind {
-                StatementKind::CreateTable(table) => (lifecycle::is_derived(table), table.like.is_some()),
+                StatementKind::CreateTable(table) => {
+                    (lifecycle::is_derived(table), table.like.is_some())
+                }
                 _ => (false, false),
             });
             while !statements.is_empty() {
                 let (ready, rest) = catalog.ready(statements);
                 statements = rest;
                 for statement in ready {
-                    if let Err(found) = catalog.add(folder, &statement, (zone, overrides), read_rows) {
+                    if let Err(found) =
+                        catalog.add(folder, &statement, (zone, overrides), read_rows)
+                    {
                         errors.extend(found);
                     }
                 }
             }
         }
         if catalog.streams.is_empty() && errors.is_empty() {
-            let message = "no stream is declared; put a CREATE TABLE … WITH ('connector' = …) into streams/";
+            let message =
+                "no stream is declared; put a CREATE TABLE … WITH ('connector' = …) into streams/";
             errors.push(SqlError::of_file(dir, message));
         }
-        let is_known = |name: &str| catalog.streams.contains_key(name) || catalog.reference.contains_key(name);
+        let is_known =
+            |name: &str| catalog.streams.contains_key(name) || catalog.reference.contains_key(name);
         for name in overrides.keys().filter(|name| !is_known(name)) {
-            let message = format!("the config has [streams.{name}], but no file declares that stream");
+            let message =
+                format!("the config has [streams.{name}], but no file declares that stream");
             errors.push(SqlError::of_file(&dir.join("streams"), message));
         }
         catalog.views.sort_by(|left, right| left.name.cmp(&right.name));
@@ -188,7 +195,9 @@ impl Catalog {
         let names: BTreeSet<String> = statements.iter().filter_map(name).collect();
         let state = self.context.state();
         let waits = |statement: &Statement| match &statement.kind {
-            StatementKind::CreateView(view) => tables_of(&state, &view.query).iter().any(|read| names.contains(read)),
+            StatementKind::CreateView(view) => {
+                tables_of(&state, &view.query).iter().any(|read| names.contains(read))
+            }
             _ => false,
         };
         let (waiting, ready): (Vec<_>, Vec<_>) = statements.into_iter().partition(waits);
@@ -219,7 +228,9 @@ impl Catalog {
                 self.scopes.insert(scope.name.clone(), scope);
                 Ok(())
             }
-            (StatementKind::CreateView(view), "views") if view.materialized => self.add_view(statement, view),
+            (StatementKind::CreateView(view), "views") if view.materialized => {
+                self.add_view(statement, view)
+            }
             (StatementKind::CreateView(view), "views") => self.add_view_table(statement, view),
             _ => {
                 let message = format!(
@@ -274,7 +285,9 @@ impl Catalog {
         let definition = match lifecycle::is_derived(table) {
             true => {
                 let mut table = table.clone();
-                table.options.extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));
+                table
+                    .options
+                    .extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));
                 lifecycle::read(statement, &table, &self.streams)?
             }
             false => StreamDefinition::read(statement, table, zone, overrides)?,
@@ -314,10 +327,15 @@ impl Catalog {
     ///
     /// # Errors
     /// When its query cannot be planned.
-    pub fn add_view_table(&mut self, statement: &Statement, view: &ViewStatement) -> Result<(), Vec<SqlError>> {
+    pub fn add_view_table(
+        &mut self,
+        statement: &Statement,
+        view: &ViewStatement,
+    ) -> Result<(), Vec<SqlError>> {
         self.refuse_second(statement, &view.name)?;
         let state = self.context.state();
-        let plan = analyzed(&state, &view.query).map_err(|error| vec![located(statement, &view.query, &error)])?;
+        let plan = analyzed(&state, &view.query)
+            .map_err(|error| vec![located(statement, &view.query, &error)])?;
         let table = ViewTable::new(plan, Some(statement.text.clone()));
         match self.context.register_table(view.name.as_str(), Arc::new(table)) {
             Ok(_) => Ok(()),
@@ -335,10 +353,15 @@ impl Catalog {
         Ok(())
     }
 
-    fn add_view(&mut self, statement: &Statement, view: &ViewStatement) -> Result<(), Vec<SqlError>> {
+    fn add_view(
+        &mut self,
+        statement: &Statement,
+        view: &ViewStatement,
+    ) -> Result<(), Vec<SqlError>> {
         self.refuse_second(statement, &view.name)?;
         let mut errors = Vec::new();
-        let mut wrong = |message: String| errors.push(SqlError::at(&statement.file, statement.place, message));
+        let mut wrong =
+            |message: String| errors.push(SqlError::at(&statement.file, statement.place, message));
         for key in view.options.keys().filter(|key| !VIEW_OPTIONS.contains(&key.as_str())) {
             let hint = options::nearest(key, &VIEW_OPTIONS)
                 .map_or(String::new(), |near| format!("; did you mean '{near}'?"));
@@ -347,8 +370,13 @@ impl Catalog {
         let allowed_lateness = read(&view.options, "allowed-lateness", 0, &mut wrong, |text| {
             options::duration(text).map(options::ms)
         });
-        let retention =
-            read(&view.options, "result.retention", DEFAULT_RETENTION, &mut wrong, options::retention);
+        let retention = read(
+            &view.options,
+            "result.retention",
+            DEFAULT_RETENTION,
+            &mut wrong,
+            options::retention,
+        );
         let bounds = self.bounds.with_hints(&view.options).unwrap_or_else(|message| {
             wrong(message);
             self.bounds
@@ -357,14 +385,18 @@ impl Catalog {
             return Err(errors);
         }
         let state = self.context.state();
-        let logical = analyzed(&state, &view.query).map_err(|error| vec![located(statement, &view.query, &error)])?;
+        let logical = analyzed(&state, &view.query)
+            .map_err(|error| vec![located(statement, &view.query, &error)])?;
         let query = self.query(statement, view, &logical)?;
         if let ViewQuery::Stream(plan) = &query {
             if plan.outer.is_some() && allowed_lateness > 0 {
                 let message = "'allowed-lateness' on windows over windows: a late record is judged by the inner window; keep the inner windows as a view of their own";
                 return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
             }
-            let is_session = plan.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
+            let is_session = plan
+                .window
+                .as_ref()
+                .is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
             if is_session && allowed_lateness > 0 {
                 let message = "'allowed-lateness' on SESSION: a late record may make one session of two that have both been \
                                told; give the stream's WATERMARK a longer delay, or use a TUMBLE, HOP or CUMULATE";
@@ -407,12 +439,21 @@ impl Catalog {
         })
     }
 
-    fn query(&self, statement: &Statement, view: &ViewStatement, logical: &LogicalPlan) -> Result<ViewQuery, Vec<SqlError>> {
+    fn query(
+        &self,
+        statement: &Statement,
+        view: &ViewStatement,
+        logical: &LogicalPlan,
+    ) -> Result<ViewQuery, Vec<SqlError>> {
         let state = self.context.state();
-        let failed = |error: &datafusion::common::DataFusionError| vec![located(statement, &view.query, error)];
+        let failed = |error: &datafusion::common::DataFusionError| {
+            vec![located(statement, &view.query, error)]
+        };
         if reads_results(logical) || !reads_stream(logical) {
             let over = OverResults::new(&state, logical, &|name| self.level_of(name));
-            return over.map(|over| ViewQuery::Results(Arc::new(over))).map_err(|error| failed(&error));
+            return over
+                .map(|over| ViewQuery::Results(Arc::new(over)))
+                .map_err(|error| failed(&error));
         }
         let mut plan = self.plan(logical).map_err(|error| failed(&error))?;
         // Its rows are kept, so its windows must close, and what comes after that is late.

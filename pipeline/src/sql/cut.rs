@@ -66,7 +66,8 @@ pub struct OuterCut {
 /// that cannot run per batch; the message says what.
 pub fn cut(plan: &LogicalPlan, streams: &HashMap<String, StreamDefinition>) -> Result<CutQuery> {
     let chain = chain_to_stream(plan)?;
-    let windows: Vec<usize> = (0..chain.len()).filter(|at| window_node(chain[*at]).is_some()).collect();
+    let windows: Vec<usize> =
+        (0..chain.len()).filter(|at| window_node(chain[*at]).is_some()).collect();
     let (outer_at, window_at) = match windows.as_slice() {
         [] => (None, None),
         [one] => (None, Some(*one)),
@@ -85,7 +86,9 @@ pub fn cut(plan: &LogicalPlan, streams: &HashMap<String, StreamDefinition>) -> R
         .next_back();
     let beneath_window = window_at.map_or(&[][..], |at| &chain[at..]);
     if beneath_window.iter().any(|node| matches!(node, LogicalPlan::Aggregate(_))) {
-        return plan_err!("a window function over an aggregate is not supported; window first, then aggregate");
+        return plan_err!(
+            "a window function over an aggregate is not supported; window first, then aggregate"
+        );
     }
     let Some(LogicalPlan::TableScan(scan)) = chain.last().copied() else {
         return plan_err!("the query reads no stream");
@@ -127,7 +130,9 @@ pub fn cut(plan: &LogicalPlan, streams: &HashMap<String, StreamDefinition>) -> R
     let (outer, above) = match outer_at.map(|at| (at, window_node(chain[at]))) {
         Some((at, Some(node))) => {
             if aggregate.is_none() {
-                return plan_err!("a window function over another needs a GROUP BY window_start, window_end, window_time between them");
+                return plan_err!(
+                    "a window function over another needs a GROUP BY window_start, window_end, window_time between them"
+                );
             }
             check_outer_time(node)?;
             let middle = replace_at(&node.input, cut_at - at - 1, &kept)?;
@@ -156,15 +161,20 @@ fn check_outer_time(outer: &WindowNode) -> Result<()> {
     {
         return Ok(());
     }
-    plan_err!("'{name}' is not the inner window's time; select and group by window_time, and window over that")
+    plan_err!(
+        "'{name}' is not the inner window's time; select and group by window_time, and window over that"
+    )
 }
 
 fn is_window_time(plan: &LogicalPlan, column: &Column) -> bool {
     let Some(at) = plan.schema().maybe_index_of_column(column) else { return false };
-    let of = |expr: Option<&Expr>, input: &LogicalPlan| match expr.map(|expr| expr.clone().unalias()) {
-        Some(Expr::Column(inner)) => is_window_time(input, &inner) || window_column(input, &inner) == Some(2),
-        _ => false,
-    };
+    let of =
+        |expr: Option<&Expr>, input: &LogicalPlan| match expr.map(|expr| expr.clone().unalias()) {
+            Some(Expr::Column(inner)) => {
+                is_window_time(input, &inner) || window_column(input, &inner) == Some(2)
+            }
+            _ => false,
+        };
     match plan {
         LogicalPlan::Projection(projection) => of(projection.expr.get(at), &projection.input),
         LogicalPlan::Aggregate(aggregate) => of(aggregate.group_expr.get(at), &aggregate.input),
@@ -183,7 +193,8 @@ fn chain_to_stream(plan: &LogicalPlan) -> Result<Vec<&LogicalPlan>> {
         if let LogicalPlan::TableScan(_) = node {
             return Ok(chain);
         }
-        let bearing: Vec<&LogicalPlan> = node.inputs().into_iter().filter(|input| reads_stream(input)).collect();
+        let bearing: Vec<&LogicalPlan> =
+            node.inputs().into_iter().filter(|input| reads_stream(input)).collect();
         match bearing.as_slice() {
             [one] => {
                 if let LogicalPlan::Join(join) = node {
@@ -193,7 +204,12 @@ fn chain_to_stream(plan: &LogicalPlan) -> Result<Vec<&LogicalPlan>> {
                 node = one;
             }
             [] => return plan_err!("the query reads no stream"),
-            _ => return plan_err!("a continuous query reads one stream; this one reads {}", bearing.len()),
+            _ => {
+                return plan_err!(
+                    "a continuous query reads one stream; this one reads {}",
+                    bearing.len()
+                );
+            }
         }
     }
 }
@@ -205,7 +221,9 @@ fn check_reference_join(join: &Join) -> Result<()> {
     let keeps = match join.join_type {
         JoinType::Inner => true,
         JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => is_left,
-        JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => !is_left,
+        JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => {
+            !is_left
+        }
         JoinType::Full => false,
     };
     if keeps {
@@ -251,7 +269,11 @@ fn replace_at(plan: &LogicalPlan, depth: usize, leaf: &LogicalPlan) -> Result<Lo
     }
     let mut inputs = Vec::new();
     for input in plan.inputs() {
-        inputs.push(if reads_stream(input) { replace_at(input, depth - 1, leaf)? } else { input.clone() });
+        inputs.push(if reads_stream(input) {
+            replace_at(input, depth - 1, leaf)?
+        } else {
+            input.clone()
+        });
     }
     plan.with_new_exprs(plan.expressions(), inputs)
 }
@@ -275,7 +297,8 @@ pub fn window_column(plan: &LogicalPlan, column: &Column) -> Option<usize> {
     let at = plan.schema().maybe_index_of_column(column)?;
     match plan {
         LogicalPlan::Extension(_) => {
-            let own = plan.schema().fields().len() - window_node(plan).map_or(0, |_| WINDOW_COLUMNS.len());
+            let own = plan.schema().fields().len()
+                - window_node(plan).map_or(0, |_| WINDOW_COLUMNS.len());
             at.checked_sub(own).filter(|nth| *nth < WINDOW_COLUMNS.len())
         }
         LogicalPlan::Projection(projection) => match projection.expr.get(at)?.clone().unalias() {
@@ -315,12 +338,13 @@ impl Rebuild {
         match plan {
             LogicalPlan::TableScan(scan) => {
                 let qualifier = Some(scan.table_name.clone());
-                let schema = with_column(&scan.projected_schema, qualifier, ROW_COLUMN, DataType::UInt32)?;
+                let schema =
+                    with_column(&scan.projected_schema, qualifier, ROW_COLUMN, DataType::UInt32)?;
                 Ok(SlotNode::plan(Arc::new(schema), 0))
             }
-            LogicalPlan::SubqueryAlias(alias) => {
-                LogicalPlanBuilder::from(self.plan(&alias.input)?).alias(alias.alias.clone())?.build()
-            }
+            LogicalPlan::SubqueryAlias(alias) => LogicalPlanBuilder::from(self.plan(&alias.input)?)
+                .alias(alias.alias.clone())?
+                .build(),
             LogicalPlan::Filter(filter) => {
                 let input = self.plan(&filter.input)?;
                 self.filter(&filter.predicate, &filter.input, input)
@@ -344,7 +368,11 @@ impl Rebuild {
                 LogicalPlanBuilder::from(input).project(exprs)?.build()
             }
             LogicalPlan::Join(_) => {
-                let inputs = plan.inputs().into_iter().map(|input| self.plan(input)).collect::<Result<_>>()?;
+                let inputs = plan
+                    .inputs()
+                    .into_iter()
+                    .map(|input| self.plan(input))
+                    .collect::<Result<_>>()?;
                 plan.with_new_exprs(plan.expressions(), inputs)
             }
             other => plan_err!(
@@ -354,14 +382,21 @@ impl Rebuild {
         }
     }
 
-    fn filter(&mut self, predicate: &Expr, under: &LogicalPlan, input: LogicalPlan) -> Result<LogicalPlan> {
+    fn filter(
+        &mut self,
+        predicate: &Expr,
+        under: &LogicalPlan,
+        input: LogicalPlan,
+    ) -> Result<LogicalPlan> {
         let mut rows = Vec::new();
         for part in split_conjunction(predicate) {
             match uses_window(part, under) {
                 Uses::Nothing => rows.push(part.clone()),
                 Uses::Alone => self.window_filters.push(canonical(part, under)?),
                 Uses::Mixed => {
-                    let message = format!("'{part}' mixes window columns with others; filter after GROUP BY instead");
+                    let message = format!(
+                        "'{part}' mixes window columns with others; filter after GROUP BY instead"
+                    );
                     return refuse(part, message);
                 }
             }
@@ -406,10 +441,12 @@ fn uses_window(expr: &Expr, under: &LogicalPlan) -> Uses {
 /// The expression over the plain names `window_start`, `window_end`, `window_time`.
 fn canonical(expr: &Expr, under: &LogicalPlan) -> Result<Expr> {
     let plain = expr.clone().transform(|node| match &node {
-        Expr::Column(column) => match window_column(under, column).and_then(|at| WINDOW_COLUMNS.get(at)) {
-            Some(name) => Ok(Transformed::yes(Expr::Column(Column::from_name(*name)))),
-            None => Ok(Transformed::no(node)),
-        },
+        Expr::Column(column) => {
+            match window_column(under, column).and_then(|at| WINDOW_COLUMNS.get(at)) {
+                Some(name) => Ok(Transformed::yes(Expr::Column(Column::from_name(*name)))),
+                None => Ok(Transformed::no(node)),
+            }
+        }
         _ => Ok(Transformed::no(node)),
     })?;
     Ok(plain.data)

@@ -20,7 +20,12 @@ impl SqlError {
     /// A mistake at one place of `file`.
     #[must_use]
     pub fn at(file: &Path, place: Place, message: impl Into<String>) -> Self {
-        Self { file: file.to_path_buf(), line: place.line, column: place.column, message: message.into() }
+        Self {
+            file: file.to_path_buf(),
+            line: place.line,
+            column: place.column,
+            message: message.into(),
+        }
     }
 
     /// A mistake of the whole file.

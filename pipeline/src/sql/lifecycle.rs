@@ -63,7 +63,8 @@ pub struct Derived {
 /// Whether a statement declares a derived table.
 #[must_use]
 pub fn is_derived(table: &TableStatement) -> bool {
-    table.like.is_some() || table.options.get("connector").is_some_and(|connector| connector == CONNECTOR)
+    table.like.is_some()
+        || table.options.get("connector").is_some_and(|connector| connector == CONNECTOR)
 }
 
 /// Reads a derived table; `streams` are those declared before it.
@@ -81,7 +82,9 @@ pub fn read(
         return Err(wrong(*place, format!("LIKE {like}: there is no such table before this one")));
     };
     let Some(derived) = &other.definition.derived else {
-        let message = format!("LIKE {like}: only a table of the connector '{CONNECTOR}' can be read otherwise");
+        let message = format!(
+            "LIKE {like}: only a table of the connector '{CONNECTOR}' can be read otherwise"
+        );
         return Err(wrong(*place, message));
     };
     if !table.columns.is_empty() || !table.options.is_empty() || !table.checks.is_empty() {
@@ -123,7 +126,10 @@ fn read_new(
     };
     let mut definition = StreamDefinition::read(statement, &plain, zone, &Options::new())?;
     if let Some((_, text)) = table.checks.first() {
-        reader.wrong(statement.place, format!("CHECK ({text}): declare it at {}", source.definition.name));
+        reader.wrong(
+            statement.place,
+            format!("CHECK ({text}): declare it at {}", source.definition.name),
+        );
     }
     let rules = reader.rules();
     let columns = reader.operator_columns(&source.definition, &definition, &rules);
@@ -167,25 +173,40 @@ impl Reader<'_> {
         }
     }
 
-    fn source<'s>(&mut self, streams: &'s BTreeMap<String, Arc<StreamPlan>>) -> Option<&'s Arc<StreamPlan>> {
+    fn source<'s>(
+        &mut self,
+        streams: &'s BTreeMap<String, Arc<StreamPlan>>,
+    ) -> Option<&'s Arc<StreamPlan>> {
         let Some(name) = self.table.options.get("source") else {
-            self.wrong(self.statement.place, "option 'source' is missing; name the stream of the events".to_owned());
+            self.wrong(
+                self.statement.place,
+                "option 'source' is missing; name the stream of the events".to_owned(),
+            );
             return None;
         };
         let Some(source) = streams.get(name) else {
             let known: Vec<&str> = streams.keys().map(String::as_str).collect();
-            self.wrong_option("source", format!("'source' = '{name}': no such stream is declared{}", hint(name, &known)));
+            self.wrong_option(
+                "source",
+                format!("'source' = '{name}': no such stream is declared{}", hint(name, &known)),
+            );
             return None;
         };
         if source.definition.derived.is_some() || source.definition.event_time.is_none() {
-            let message = format!("'source' = '{name}': it must be a stream of the log with a WATERMARK");
+            let message =
+                format!("'source' = '{name}': it must be a stream of the log with a WATERMARK");
             self.wrong_option("source", message);
             return None;
         }
         Some(source)
     }
 
-    fn number<T: std::str::FromStr + PartialOrd>(&mut self, option: &str, otherwise: T, range: (T, T)) -> T
+    fn number<T: std::str::FromStr + PartialOrd>(
+        &mut self,
+        option: &str,
+        otherwise: T,
+        range: (T, T),
+    ) -> T
     where
         T: std::fmt::Display,
     {
@@ -193,7 +214,10 @@ impl Reader<'_> {
         match text.parse::<T>() {
             Ok(number) if number >= range.0 && number <= range.1 => number,
             _ => {
-                let message = format!("'{option}' = '{text}': write a number from {} to {}", range.0, range.1);
+                let message = format!(
+                    "'{option}' = '{text}': write a number from {} to {}",
+                    range.0, range.1
+                );
                 self.wrong_option(option, message);
                 otherwise
             }
@@ -204,7 +228,9 @@ impl Reader<'_> {
         let mut kinds = Vec::new();
         for (key, text) in self.table.options.iter().filter(|(key, _)| key.starts_with(ON)) {
             match Action::read(text) {
-                Ok(action) => kinds.push(Kind { name: key.trim_start_matches(ON).to_owned(), action }),
+                Ok(action) => {
+                    kinds.push(Kind { name: key.trim_start_matches(ON).to_owned(), action })
+                }
                 Err(message) => self.wrong_option(key, format!("'{key}' = '{text}': {message}")),
             }
         }
@@ -212,7 +238,8 @@ impl Reader<'_> {
             let message = "no kind of event opens an order; declare one, as 'on.placed' = 'open'";
             self.wrong(self.statement.place, message.to_owned());
         }
-        let horizon_ms = match self.table.options.get("horizon").map(|text| options::duration(text)) {
+        let horizon_ms = match self.table.options.get("horizon").map(|text| options::duration(text))
+        {
             None => HORIZON_MS,
             Some(Ok(long)) => options::ms(long),
             Some(Err(message)) => {
@@ -234,7 +261,10 @@ impl Reader<'_> {
         let found = source.column(name);
         if found.is_none() {
             let hint = hint(name, &names(source));
-            self.wrong_option(option, format!("'{option}' = '{name}': {} has no such column{hint}", source.name));
+            self.wrong_option(
+                option,
+                format!("'{option}' = '{name}': {} has no such column{hint}", source.name),
+            );
         }
         found
     }
@@ -247,7 +277,12 @@ impl Reader<'_> {
         self.named(option, source).unwrap_or(0)
     }
 
-    fn operator_columns(&mut self, source: &StreamDefinition, own: &StreamDefinition, rules: &Rules) -> Columns {
+    fn operator_columns(
+        &mut self,
+        source: &StreamDefinition,
+        own: &StreamDefinition,
+        rules: &Rules,
+    ) -> Columns {
         let key = self.required("key", source);
         let kind = self.required("kind", source);
         let amount = self.named("amount", source);
@@ -274,7 +309,11 @@ impl Reader<'_> {
                 Some(key) => match known(key, source.zone, amount_type.as_ref()) {
                     Ok((output, wanted)) if fits(column.field.data_type(), &wanted) => Some(output),
                     Ok((_, wanted)) => {
-                        let message = format!("METADATA FROM '{key}' is a {}, not a {}", sql_name(&wanted), column.declared);
+                        let message = format!(
+                            "METADATA FROM '{key}' is a {}, not a {}",
+                            sql_name(&wanted),
+                            column.declared
+                        );
                         self.wrong(column.place, message);
                         None
                     }
@@ -298,17 +337,25 @@ impl Reader<'_> {
         (key, kind, amount): (usize, usize, Option<usize>),
         rules: &Rules,
     ) {
-        let name = |at: usize| source.columns.get(at).map_or("", |column| column.field.name().as_str()).to_owned();
+        let name = |at: usize| {
+            source.columns.get(at).map_or("", |column| column.field.name().as_str()).to_owned()
+        };
         let field = |at: usize| source.columns.get(at).map(|column| &column.field);
         if source.partition_key != Some(key) {
             let message = format!(
                 "'key' = '{}': an order's events must be in one partition; declare 'partition.key' = '{}' at {}",
-                name(key), name(key), source.name
+                name(key),
+                name(key),
+                source.name
             );
             self.wrong_option("key", message);
         }
         if field(key).is_some_and(|field| field.is_nullable()) {
-            let message = format!("'key' = '{}': it may be NULL; declare it NOT NULL at {}", name(key), source.name);
+            let message = format!(
+                "'key' = '{}': it may be NULL; declare it NOT NULL at {}",
+                name(key),
+                source.name
+            );
             self.wrong_option("key", message);
         }
         if field(kind).is_some_and(|field| *field.data_type() != DataType::Utf8) {
@@ -317,7 +364,8 @@ impl Reader<'_> {
         match amount.and_then(field).map(|field| field.data_type()) {
             Some(DataType::Decimal128(..)) => {}
             Some(_) => {
-                let message = format!("'amount' = '{}': money is a DECIMAL(p, s)", name(amount.unwrap_or(0)));
+                let message =
+                    format!("'amount' = '{}': money is a DECIMAL(p, s)", name(amount.unwrap_or(0)));
                 self.wrong_option("amount", message);
             }
             None if rules.kinds.iter().any(|kind| kind.action.pays) => {
@@ -347,8 +395,10 @@ impl Reader<'_> {
         };
         let theirs = source.columns.get(at)?;
         if theirs.field.data_type() != column.field.data_type() {
-            let message =
-                format!("`{name}` is {} here and {} at {}", column.declared, theirs.declared, source.name);
+            let message = format!(
+                "`{name}` is {} here and {} at {}",
+                column.declared, theirs.declared, source.name
+            );
             self.wrong(column.place, message);
             return None;
         }
@@ -377,7 +427,11 @@ impl Reader<'_> {
     }
 
     /// The operator's time that the WATERMARK clause names; the definition's event time becomes it.
-    fn event_time(&mut self, definition: &mut StreamDefinition, columns: &Columns) -> Option<Output> {
+    fn event_time(
+        &mut self,
+        definition: &mut StreamDefinition,
+        columns: &Columns,
+    ) -> Option<Output> {
         definition.watermark = None;
         definition.event_time = None;
         let Some((name, expression, place)) = &self.table.watermark else {
@@ -392,8 +446,10 @@ impl Reader<'_> {
         }
         let at = definition.column(name);
         let fields = definition.columns.iter().filter(|column| column.computed.is_none());
-        let outputs: BTreeMap<&str, Output> =
-            fields.map(|column| column.field.name().as_str()).zip(columns.outputs.iter().copied()).collect();
+        let outputs: BTreeMap<&str, Output> = fields
+            .map(|column| column.field.name().as_str())
+            .zip(columns.outputs.iter().copied())
+            .collect();
         match outputs.get(name.as_str()) {
             Some(time @ (Output::EffectTime | Output::OrderTime | Output::PaidTime)) => {
                 definition.event_time = at;
@@ -431,12 +487,19 @@ const KNOWN: [(&str, Output); 13] = [
 fn known(key: &str, zone: Zone, amount: Option<&DataType>) -> Result<(Output, DataType), String> {
     let Some((_, output)) = KNOWN.iter().find(|(name, _)| *name == key) else {
         let all = KNOWN.map(|(name, _)| name);
-        return Err(format!("METADATA FROM '{key}': the life cycle knows {}{}", all.join(", "), hint(key, &all)));
+        return Err(format!(
+            "METADATA FROM '{key}': the life cycle knows {}{}",
+            all.join(", "),
+            hint(key, &all)
+        ));
     };
     let data_type = match output {
         Output::Sign => DataType::Int32,
         Output::Measure(
-            Measure::PlacedOrders | Measure::CancelledOrders | Measure::PaidOrders | Measure::RefundedOrders,
+            Measure::PlacedOrders
+            | Measure::CancelledOrders
+            | Measure::PaidOrders
+            | Measure::RefundedOrders,
         ) => DataType::Int64,
         Output::Measure(_) => match amount {
             Some(amount) => amount.clone(),

@@ -33,8 +33,8 @@ pub mod catalog;
 
 pub use catalog::{Catalog, ScopeDefinition, ViewDefinition};
 pub use error::SqlError;
-pub use state_estimate::StateBounds;
 pub use plan::{Shape, ViewPlan};
+pub use state_estimate::StateBounds;
 pub use stream::{StreamColumn, StreamDefinition};
 pub use stream_plan::StreamPlan;
 pub use window_function::{WindowKind, WindowSpec};

@@ -14,7 +14,8 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let wrong = || format!("'{text}' is not a duration; write a number and d, h, min, s or ms, as '3 d'");
+    let wrong =
+        || format!("'{text}' is not a duration; write a number and d, h, min, s or ms, as '3 d'");
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let unit_ms = match unit.trim().to_ascii_lowercase().as_str() {
         "ms" | "millisecond" | "milliseconds" => 1,

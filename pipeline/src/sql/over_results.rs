@@ -70,7 +70,9 @@ impl OverResults {
         }
         for name in [MARK_COLUMN, REVISION_COLUMN] {
             if plan.schema().fields().iter().any(|field| field.name() == name) {
-                return plan_err!("every view has a column {name} of its own; name the columns you want, or give it another name");
+                return plan_err!(
+                    "every view has a column {name} of its own; name the columns you want, or give it another name"
+                );
             }
         }
         let mut slots: Vec<(String, SlotRows)> = Vec::new();

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::{Result, internal_err};
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
 use datafusion::execution::SessionState;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
@@ -38,7 +38,9 @@ fn reads_tables(plan: &LogicalPlan) -> bool {
         subqueries = true;
         Ok(TreeNodeRecursion::Stop)
     });
-    subqueries || matches!(plan, LogicalPlan::TableScan(_) | LogicalPlan::Values(_)) || plan.inputs().into_iter().any(reads_tables)
+    subqueries
+        || matches!(plan, LogicalPlan::TableScan(_) | LogicalPlan::Values(_))
+        || plan.inputs().into_iter().any(reads_tables)
 }
 
 fn pin_tables(hash: &mut Sha256, state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
@@ -58,7 +60,11 @@ fn pin_tables(hash: &mut Sha256, state: &SessionState, plan: &LogicalPlan) -> Re
     if plan.inputs().is_empty() {
         return Ok(plan.clone());
     }
-    let inputs = plan.inputs().into_iter().map(|input| pin_tables(hash, state, input)).collect::<Result<_>>()?;
+    let inputs = plan
+        .inputs()
+        .into_iter()
+        .map(|input| pin_tables(hash, state, input))
+        .collect::<Result<_>>()?;
     plan.with_new_exprs(plan.expressions(), inputs)
 }
 
@@ -90,7 +96,12 @@ fn add_rows(hash: &mut Sha256, rows: &RecordBatch) -> Result<()> {
     if rows.num_columns() == 0 {
         return Ok(());
     }
-    let fields = rows.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let fields = rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| SortField::new(field.data_type().clone()))
+        .collect();
     let encoded = RowConverter::new(fields)?.convert_columns(rows.columns())?;
     let mut sorted: Vec<_> = encoded.iter().collect();
     sorted.sort();

@@ -40,7 +40,8 @@ impl Rewriter {
     }
 
     fn window_function(&self, ahead: usize) -> bool {
-        WINDOW_FUNCTIONS.iter().any(|name| self.word(ahead, name)) && self.token(ahead + 1, &Token::LParen)
+        WINDOW_FUNCTIONS.iter().any(|name| self.word(ahead, name))
+            && self.token(ahead + 1, &Token::LParen)
     }
 
     fn keep(&mut self) {
@@ -77,7 +78,10 @@ impl Rewriter {
             self.at += 2;
             self.keep();
             self.at += 1;
-        } else if depth == Depth::InWindowFunction && self.word(0, "PARTITION") && self.word(1, "BY") {
+        } else if depth == Depth::InWindowFunction
+            && self.word(0, "PARTITION")
+            && self.word(1, "BY")
+        {
             self.partition_by();
         } else if self.word(0, "GROUPING_ID") && self.token(1, &Token::LParen) {
             self.emit_like(word("grouping"));

@@ -12,8 +12,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
-pub use super::aggregate_plan::{AggregateCall, AggregatePlan, Output};
 use super::aggregate_plan::aggregate_plan;
+pub use super::aggregate_plan::{AggregateCall, AggregatePlan, Output};
 use super::cut::{self, ROW_COLUMN, window_node};
 use super::pinned;
 use super::roles::{Role, outer_roles, roles, slot_roles};
@@ -78,7 +78,13 @@ impl ViewPlan {
     pub fn state_layout(&self) -> Result<String> {
         let mut layout = LAYOUT_VERSION.to_string();
         if let Shape::Aggregate(aggregate) = &self.shape {
-            for field in aggregate.calls.iter().map(|call| call.function.state_fields()).collect::<Result<Vec<_>>>()?.concat() {
+            for field in aggregate
+                .calls
+                .iter()
+                .map(|call| call.function.state_fields())
+                .collect::<Result<Vec<_>>>()?
+                .concat()
+            {
                 layout += &format!(";{}:{}", field.name(), field.data_type());
             }
         }
@@ -162,7 +168,9 @@ pub fn plan_view(
         return plan_join(state, join, streams, scope);
     }
     let cut = cut::cut(plan, streams)?;
-    let Some(stream) = streams.get(&cut.stream) else { return plan_err!("the query reads no stream") };
+    let Some(stream) = streams.get(&cut.stream) else {
+        return plan_err!("the query reads no stream");
+    };
     if let Some(window) = &cut.window {
         check_window(window, stream)?;
     }
@@ -181,7 +189,8 @@ pub fn plan_view(
         None => roles(&above, &slot_roles(&above, cut.aggregate.as_ref())),
         Some(outer) => roles(&above, &outer_roles(&above, &outer.middle, cut.aggregate.as_ref())),
     };
-    let session = cut.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
+    let session =
+        cut.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
     let passes_late = cut.aggregate.is_none() && !session && row_by_row(&above);
     let slot_schema = kept_schema(&above);
     let mut reference = Sha256::new();
@@ -190,7 +199,8 @@ pub fn plan_view(
         Some(outer) => {
             let middle = make_deterministic(outer.middle, scope)?;
             let kept = kept_schema(&middle);
-            let middle = SlotPlan::new(slot::physical(state, &pinned::pin(&mut reference, state, middle)?)?);
+            let middle =
+                SlotPlan::new(slot::physical(state, &pinned::pin(&mut reference, state, middle)?)?);
             (Some(OuterWindow { window: outer.window, middle, schema: slot_schema }), kept)
         }
     };
@@ -211,7 +221,12 @@ pub fn plan_view(
         shape,
         kept_schema,
         schema: above.plan.schema(),
-        keys: roles.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect(),
+        keys: roles
+            .iter()
+            .enumerate()
+            .filter(|(_, role)| role.is_some())
+            .map(|(at, _)| at)
+            .collect(),
         window_start: position(Role::Window(0)),
         window_end: position(Role::Window(1)),
         above,
@@ -226,9 +241,10 @@ fn sessions_stay(plan: &LogicalPlan, stream: &StreamDefinition) -> bool {
     };
     let Some(key) = key_of(stream) else { return false };
     let schema = node.input.schema();
-    let columns = node.spec.partition_by.iter().filter_map(|name| {
-        schema.iter().find(|(_, field)| field.name() == name).map(Column::from)
-    });
+    let columns =
+        node.spec.partition_by.iter().filter_map(|name| {
+            schema.iter().find(|(_, field)| field.name() == name).map(Column::from)
+        });
     columns.into_iter().any(|column| source_column(&node.input, &column).as_ref() == Some(&key))
 }
 
@@ -251,11 +267,14 @@ fn plan_join(
     }
     let above = make_deterministic(join.above, scope)?;
     let roles = roles(&above, &[]);
-    let kept = |number: usize| slot_schema(&above, number).unwrap_or_else(|| Arc::new(Schema::empty()));
+    let kept =
+        |number: usize| slot_schema(&above, number).unwrap_or_else(|| Arc::new(Schema::empty()));
     let (left_schema, right_schema) = (kept(1), kept(RIGHT_SLOT));
     let above = SlotPlan::new(slot::physical(state, &pinned::pin(&mut reference, state, above)?)?);
     let mut sides = sides.into_iter();
-    let (Some(left), Some(right)) = (sides.next(), sides.next()) else { return plan_err!("a join has two sides") };
+    let (Some(left), Some(right)) = (sides.next(), sides.next()) else {
+        return plan_err!("a join has two sides");
+    };
     let (right_stream, right_window, right_below) = right;
     let position = |role: Role| roles.iter().position(|found| *found == Some(role));
     Ok(ViewPlan {
@@ -275,7 +294,12 @@ fn plan_join(
         sessions_stay: false,
         kept_schema: left_schema,
         schema: above.plan.schema(),
-        keys: roles.iter().enumerate().filter(|(_, role)| role.is_some()).map(|(at, _)| at).collect(),
+        keys: roles
+            .iter()
+            .enumerate()
+            .filter(|(_, role)| role.is_some())
+            .map(|(at, _)| at)
+            .collect(),
         window_start: position(Role::Window(0)),
         window_end: position(Role::Window(1)),
         above,
@@ -310,7 +334,9 @@ fn window_filter(
     filters: Vec<Expr>,
     stream: &StreamDefinition,
 ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-    let Some(filter) = datafusion::logical_expr::utils::conjunction(filters) else { return Ok(None) };
+    let Some(filter) = datafusion::logical_expr::utils::conjunction(filters) else {
+        return Ok(None);
+    };
     let schema = DFSchema::try_from(window_schema(stream).as_ref().clone())?;
     state.create_physical_expr(filter, &schema).map(Some)
 }
@@ -319,7 +345,10 @@ fn window_filter(
 #[must_use]
 pub fn window_schema(stream: &StreamDefinition) -> SchemaRef {
     let data_type = timestamp_type(stream.zone);
-    let zone = stream.event_time.and_then(|at| stream.columns.get(at)).map(|column| column.field.data_type());
+    let zone = stream
+        .event_time
+        .and_then(|at| stream.columns.get(at))
+        .map(|column| column.field.data_type());
     let data_type = match zone {
         Some(DataType::Timestamp(_, zone)) => {
             DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, zone.clone())
@@ -335,8 +364,9 @@ pub fn window_schema(stream: &StreamDefinition) -> SchemaRef {
 fn row_first(below: &LogicalPlan) -> Result<LogicalPlan> {
     let row = cut::row_column(below)?;
     let rest = below.schema().columns().into_iter().filter(|column| *column != row);
-    let exprs: Vec<Expr> =
-        std::iter::once(Expr::Column(row.clone()).alias(ROW_COLUMN)).chain(rest.map(Expr::Column)).collect();
+    let exprs: Vec<Expr> = std::iter::once(Expr::Column(row.clone()).alias(ROW_COLUMN))
+        .chain(rest.map(Expr::Column))
+        .collect();
     LogicalPlanBuilder::from(below.clone()).project(exprs)?.build()
 }
 
@@ -344,7 +374,10 @@ fn row_first(below: &LogicalPlan) -> Result<LogicalPlan> {
 fn row_by_row(plan: &LogicalPlan) -> bool {
     let plain = matches!(
         plan,
-        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Extension(_)
+        LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Extension(_)
     );
     plain && plan.inputs().into_iter().all(row_by_row)
 }

@@ -81,8 +81,13 @@ impl TableStatement {
     pub fn with_offset_column(&self) -> Self {
         let mut table = self.clone();
         if !table.columns.iter().any(|column| column.name == OFFSET_COLUMN) {
-            let kind = ColumnKind::Field { data_type: ast::DataType::BigInt(None), required: false };
-            table.columns.push(ColumnStatement { name: OFFSET_COLUMN.to_owned(), place: Place::default(), kind });
+            let kind =
+                ColumnKind::Field { data_type: ast::DataType::BigInt(None), required: false };
+            table.columns.push(ColumnStatement {
+                name: OFFSET_COLUMN.to_owned(),
+                place: Place::default(),
+                kind,
+            });
         }
         table
     }
@@ -207,7 +212,9 @@ fn parse_kind(parser: &mut Parser<'_>) -> Result<StatementKind, String> {
     }
     let next = parser.peek_token();
     match &next.token {
-        Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::VALUES) => {
+        Token::Word(word)
+            if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::VALUES) =>
+        {
             parser.parse_query().map(StatementKind::Query).map_err(|error| error.to_string())
         }
         Token::LParen => {

@@ -129,8 +129,9 @@ pub fn place_of(error: &DataFusionError) -> Place {
 #[must_use]
 pub fn message_of(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
-    let text = ["Error during planning: ", "Schema error: ", "type_coercion\ncaused by\n", "SQL error: "]
-        .iter()
-        .fold(text, |text, prefix| text.replace(prefix, ""));
+    let text =
+        ["Error during planning: ", "Schema error: ", "type_coercion\ncaused by\n", "SQL error: "]
+            .iter()
+            .fold(text, |text, prefix| text.replace(prefix, ""));
     text.replace('\n', " ")
 }

@@ -12,14 +12,16 @@ use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchemaRef, Result};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{
+    Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-    ReplaceChildrenOptions,
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning,
+    PlanProperties, ReplaceChildrenOptions,
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use parking_lot::Mutex;
@@ -46,9 +48,11 @@ impl SlotNode {
     #[must_use]
     pub fn of(plan: &LogicalPlan) -> Option<(usize, &DFSchemaRef)> {
         match plan {
-            LogicalPlan::Extension(extension) => {
-                extension.node.as_any().downcast_ref::<Self>().map(|slot| (slot.number, &slot.schema))
-            }
+            LogicalPlan::Extension(extension) => extension
+                .node
+                .as_any()
+                .downcast_ref::<Self>()
+                .map(|slot| (slot.number, &slot.schema)),
             _ => None,
         }
     }
@@ -197,7 +201,10 @@ impl ExecutionPlan for SlotExec {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        self.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
+        )
     }
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let rows = self.rows.lock().clone();
@@ -269,7 +276,8 @@ pub fn physical_of(
     plan: &LogicalPlan,
     rows: Vec<SlotRows>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SlotPlanner { rows })]);
+    let planner =
+        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SlotPlanner { rows })]);
     let optimized = state.optimize(plan)?;
     futures::executor::block_on(planner.create_physical_plan(&optimized, state))
 }

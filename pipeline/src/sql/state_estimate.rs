@@ -88,15 +88,35 @@ impl StateEstimate {
     ///
     /// # Errors
     /// DataFusion's own, when a function does not tell its state.
-    pub fn of(plan: &ViewPlan, allowed_lateness: i64, retention: Retention, bounds: StateBounds) -> Result<Self> {
+    pub fn of(
+        plan: &ViewPlan,
+        allowed_lateness: i64,
+        retention: Retention,
+        bounds: StateBounds,
+    ) -> Result<Self> {
         let slices = slices_of(plan, allowed_lateness, retention);
         let StateBounds { values, partitions, .. } = bounds;
         let Shape::Aggregate(aggregate) = &plan.shape else {
             let right = plan.join.iter().flat_map(|join| join.kept_schema.fields());
-            let value_bytes = plan.kept_schema.fields().iter().chain(right).map(|field| width(field.data_type())).sum();
-            return Ok(Self { slices, groups: 0, group_bytes: 0, values, value_bytes, partitions, largest: None });
+            let value_bytes = plan
+                .kept_schema
+                .fields()
+                .iter()
+                .chain(right)
+                .map(|field| width(field.data_type()))
+                .sum();
+            return Ok(Self {
+                slices,
+                groups: 0,
+                group_bytes: 0,
+                values,
+                value_bytes,
+                partitions,
+                largest: None,
+            });
         };
-        let mut group_bytes = 4 + aggregate.keys.iter().map(|key| width(key.data_type())).sum::<u64>();
+        let mut group_bytes =
+            4 + aggregate.keys.iter().map(|key| width(key.data_type())).sum::<u64>();
         let mut value_bytes = 0;
         let mut largest: Option<(String, u64)> = None;
         for call in &aggregate.calls {
@@ -163,7 +183,9 @@ impl StateEstimate {
 /// Slices that are open, or closed and may be revised.
 fn slices_of(plan: &ViewPlan, allowed_lateness: i64, retention: Retention) -> u64 {
     let Some(window) = &plan.window else { return 1 };
-    let parts = |long: i64, slice: i64| u64::try_from(long.max(0).div_euclid(slice) + 1).unwrap_or(u64::MAX);
+    let parts = |long: i64, slice: i64| {
+        u64::try_from(long.max(0).div_euclid(slice) + 1).unwrap_or(u64::MAX)
+    };
     if let Some(outer) = &plan.outer {
         // Inner slices are kept until the outer windows over them are closed.
         return 1 + parts(outer.window.kind.size(), window.kind.slice());
@@ -171,7 +193,9 @@ fn slices_of(plan: &ViewPlan, allowed_lateness: i64, retention: Retention) -> u6
     match window.kind {
         // One is filled while the one before it waits for the watermark.
         WindowKind::Tumble { size } => 1 + parts(allowed_lateness, size),
-        WindowKind::Hop { size, .. } => 1 + parts(size.saturating_add(allowed_lateness), window.kind.slice()),
+        WindowKind::Hop { size, .. } => {
+            1 + parts(size.saturating_add(allowed_lateness), window.kind.slice())
+        }
         // Steps that are no longer shown are merged into one.
         WindowKind::Cumulate { step, .. } => {
             let shown = match retention {

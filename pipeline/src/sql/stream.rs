@@ -16,10 +16,30 @@ use crate::model::record::SHADOW_HEADER;
 
 /// Options a stream may have; others are refused. `properties.*` go to librdkafka as they are.
 pub const STREAM_OPTIONS: [&str; 24] = [
-    "connector", "format", "path", "topic", "partitions", "time-zone", "event-time.min", "max-future-skew",
-    "dedup.key", "dedup.horizon", "partition.key", "shadow.header", "shadow.column", "unknown-fields",
-    "record.bytes-max", "csv.header", "csv.delimiter", "on-partition-added", "retention", "retention.bytes",
-    "source.column", "sequence.column", "accounted.by", "accounted.values-max",
+    "connector",
+    "format",
+    "path",
+    "topic",
+    "partitions",
+    "time-zone",
+    "event-time.min",
+    "max-future-skew",
+    "dedup.key",
+    "dedup.horizon",
+    "partition.key",
+    "shadow.header",
+    "shadow.column",
+    "unknown-fields",
+    "record.bytes-max",
+    "csv.header",
+    "csv.delimiter",
+    "on-partition-added",
+    "retention",
+    "retention.bytes",
+    "source.column",
+    "sequence.column",
+    "accounted.by",
+    "accounted.values-max",
 ];
 
 /// Default of `record.bytes-max`: Kafka's own default for a message.
@@ -137,11 +157,16 @@ impl StreamDefinition {
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         for column in &self.columns {
-            let (name, declared, metadata) = (column.field.name(), &column.declared, &column.metadata);
+            let (name, declared, metadata) =
+                (column.field.name(), &column.declared, &column.metadata);
             let is_computed = column.computed.is_some();
-            hash.update(format!("{name} {declared} {} {is_computed} {metadata:?}\n", column.field.is_nullable()));
+            hash.update(format!(
+                "{name} {declared} {} {is_computed} {metadata:?}\n",
+                column.field.is_nullable()
+            ));
         }
-        let event_time = self.event_time.and_then(|at| self.columns.get(at)).map(|column| column.field.name());
+        let event_time =
+            self.event_time.and_then(|at| self.columns.get(at)).map(|column| column.field.name());
         let watermark = self.watermark.as_ref().map(|(expression, _)| expression.to_string());
         hash.update(format!("{} {event_time:?} {watermark:?} {}", self.name, self.zone.name()));
         self.checks.iter().for_each(|(_, text)| hash.update(format!("\nCHECK {text}")));
@@ -192,7 +217,12 @@ impl Reader<'_> {
         self.errors.push(SqlError::at(&self.statement.file, place, message));
     }
 
-    fn definition(&mut self, table: &TableStatement, options: Options, zone: Zone) -> StreamDefinition {
+    fn definition(
+        &mut self,
+        table: &TableStatement,
+        options: Options,
+        zone: Zone,
+    ) -> StreamDefinition {
         self.refuse_unknown_options(&options, table);
         let zone = self.option(&options, "time-zone", zone, Zone::named);
         let columns = self.columns(table, zone);
@@ -256,33 +286,43 @@ impl Reader<'_> {
             dedup_horizon_ms: self.option(&options, "dedup.horizon", 3 * 86_400_000, duration),
             partition_key,
             accounted_by,
-            accounted_values_max: self.option(&options, "accounted.values-max", ACCOUNTED_VALUES_MAX, |text| {
-                match text.parse() {
+            accounted_values_max: self.option(
+                &options,
+                "accounted.values-max",
+                ACCOUNTED_VALUES_MAX,
+                |text| match text.parse() {
                     Ok(count @ 1..=100_000) => Ok(count),
                     _ => Err(format!("'{text}' is not a number from 1 to 100000")),
-                }
-            }),
+                },
+            ),
             shadow_header: options
                 .get("shadow.header")
                 .cloned()
                 .unwrap_or_else(|| SHADOW_HEADER.to_owned()),
             shadow_column,
             event_time_min_ms: self.option(&options, "event-time.min", EVENT_TIME_MIN_MS, instant),
-            max_future_skew_ms: self.option(&options, "max-future-skew", None, |text| {
-                duration(text).map(Some)
-            }),
-            unknown_fields: self.option(&options, "unknown-fields", UnknownFields::Ignore, |word| {
-                match word {
+            max_future_skew_ms: self
+                .option(&options, "max-future-skew", None, |text| duration(text).map(Some)),
+            unknown_fields: self.option(
+                &options,
+                "unknown-fields",
+                UnknownFields::Ignore,
+                |word| match word {
                     "ignore" => Ok(UnknownFields::Ignore),
                     "reject" => Ok(UnknownFields::Reject),
                     other => Err(format!("'{other}' is neither 'ignore' nor 'reject'")),
-                }
-            }),
-            accepts_partitions: self.option(&options, "on-partition-added", false, |word| match word {
-                "accept" => Ok(true),
-                "stop" => Ok(false),
-                other => Err(format!("'{other}' is neither 'stop' nor 'accept'")),
-            }),
+                },
+            ),
+            accepts_partitions: self.option(
+                &options,
+                "on-partition-added",
+                false,
+                |word| match word {
+                    "accept" => Ok(true),
+                    "stop" => Ok(false),
+                    other => Err(format!("'{other}' is neither 'stop' nor 'accept'")),
+                },
+            ),
             record_bytes_max: self.option(&options, "record.bytes-max", RECORD_BYTES_MAX, |text| {
                 text.parse().map_err(|_| format!("'{text}' is not a number of bytes"))
             }),
@@ -304,7 +344,10 @@ impl Reader<'_> {
             };
             let (wanted, name) = metadata_type(found, zone);
             if *column.field.data_type() != wanted {
-                self.wrong(column.place, format!("METADATA FROM '{key}' is a {name}, not a {}", column.declared));
+                self.wrong(
+                    column.place,
+                    format!("METADATA FROM '{key}' is a {name}, not a {}", column.declared),
+                );
             }
         }
     }
@@ -316,7 +359,10 @@ impl Reader<'_> {
             }
             let hint = options::nearest(key, &STREAM_OPTIONS)
                 .map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-            self.wrong(places.place_of(key, self.statement.place), format!("unknown option '{key}'{hint}"));
+            self.wrong(
+                places.place_of(key, self.statement.place),
+                format!("unknown option '{key}'{hint}"),
+            );
         }
     }
 
@@ -348,7 +394,8 @@ impl Reader<'_> {
                 _ => None,
             };
             let (data_type, nullable, declared, computed) = match &column.kind {
-                ColumnKind::Field { data_type, required } | ColumnKind::Metadata { data_type, required, .. } => {
+                ColumnKind::Field { data_type, required }
+                | ColumnKind::Metadata { data_type, required, .. } => {
                     match arrow_type(data_type, zone) {
                         Ok(found) => (found, !required, data_type.to_string(), None),
                         Err(message) => {
@@ -416,7 +463,11 @@ fn arrow_type(declared: &ast::DataType, zone: Zone) -> Result<DataType, String> 
         Sql::Float(_) | Sql::Real => DataType::Float32,
         Sql::Double(_) | Sql::DoublePrecision => DataType::Float64,
         Sql::Decimal(info) | Sql::Numeric(info) | Sql::Dec(info) => decimal(info)?,
-        Sql::String(_) | Sql::Text | Sql::Varchar(_) | Sql::Char(_) | Sql::CharVarying(_)
+        Sql::String(_)
+        | Sql::Text
+        | Sql::Varchar(_)
+        | Sql::Char(_)
+        | Sql::CharVarying(_)
         | Sql::Character(_) => DataType::Utf8,
         Sql::Date => DataType::Date32,
         Sql::Timestamp(..) => timestamp_type(zone),
@@ -438,7 +489,11 @@ fn decimal(info: &ast::ExactNumberInfo) -> Result<DataType, String> {
         ast::ExactNumberInfo::PrecisionAndScale(precision, scale) => (*precision, *scale),
     };
     match (u8::try_from(precision), i8::try_from(scale)) {
-        (Ok(p @ 1..=38), Ok(s)) if s >= 0 && i16::from(s) <= i16::from(p) => Ok(DataType::Decimal128(p, s)),
-        _ => Err(format!("DECIMAL({precision}, {scale}): digits must be 1 to 38 and the scale 0 to the digits")),
+        (Ok(p @ 1..=38), Ok(s)) if s >= 0 && i16::from(s) <= i16::from(p) => {
+            Ok(DataType::Decimal128(p, s))
+        }
+        _ => Err(format!(
+            "DECIMAL({precision}, {scale}): digits must be 1 to 38 and the scale 0 to the digits"
+        )),
     }
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray as _, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array,
+    new_null_array,
 };
 use arrow::compute::{cast, concat};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType};
+use arrow::datatypes::{
+    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
+};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::Operator;
@@ -49,7 +52,10 @@ impl StreamPlan {
     ///
     /// # Errors
     /// Every expression that cannot be planned, with its place.
-    pub fn new(state: &SessionState, mut definition: StreamDefinition) -> Result<Self, Vec<SqlError>> {
+    pub fn new(
+        state: &SessionState,
+        mut definition: StreamDefinition,
+    ) -> Result<Self, Vec<SqlError>> {
         let mut errors = Vec::new();
         let file = definition.statement.file.clone();
         let fields: Vec<Field> = definition
@@ -71,7 +77,11 @@ impl StreamPlan {
             match computed(state, &expression.to_string(), &decoded) {
                 Ok((expr, data_type)) => {
                     let is_event_time = definition.event_time == Some(at);
-                    let data_type = if is_event_time { event_time_type(data_type, definition.zone) } else { data_type };
+                    let data_type = if is_event_time {
+                        event_time_type(data_type, definition.zone)
+                    } else {
+                        data_type
+                    };
                     column.field = Field::new(column.field.name(), data_type.clone(), true);
                     columns.push(ColumnSource::Computed(expr, data_type));
                 }
@@ -105,7 +115,8 @@ impl StreamPlan {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let mut all: Vec<Field> = schema.fields().iter().map(|field| field.as_ref().clone()).collect();
+        let mut all: Vec<Field> =
+            schema.fields().iter().map(|field| field.as_ref().clone()).collect();
         all.push(Field::new(ROW_COLUMN, DataType::UInt32, false));
         let schema = Arc::new(Schema::new(all));
         let watermark_delay = watermark.as_ref().and_then(Delay::read);
@@ -124,7 +135,11 @@ impl StreamPlan {
     ///
     /// # Errors
     /// When the columns do not make up a batch, which is a fault of this module.
-    pub fn complete(&self, decoded: &RecordBatch, refused: &mut RefusedRows) -> Result<RecordBatch> {
+    pub fn complete(
+        &self,
+        decoded: &RecordBatch,
+        refused: &mut RefusedRows,
+    ) -> Result<RecordBatch> {
         let count = decoded.num_rows();
         let mut columns = Vec::with_capacity(self.columns.len() + 1);
         for (source, field) in self.columns.iter().zip(self.schema.fields()) {
@@ -154,7 +169,11 @@ impl StreamPlan {
     ///
     /// # Errors
     /// When it cannot be read as milliseconds.
-    pub fn watermarks(&self, rows: &RecordBatch, refused: &mut RefusedRows) -> Result<Option<Vec<Option<i64>>>> {
+    pub fn watermarks(
+        &self,
+        rows: &RecordBatch,
+        refused: &mut RefusedRows,
+    ) -> Result<Option<Vec<Option<i64>>>> {
         let Some(watermark) = &self.watermark else { return Ok(None) };
         if let Some(asked) = self.watermark_delay.and_then(|delay| delay.of(rows)) {
             return Ok(Some(asked));
@@ -169,7 +188,11 @@ impl StreamPlan {
     ///
     /// # Errors
     /// When a condition is not of the type it was planned with, which is a fault of this module.
-    pub fn checked(&self, rows: &RecordBatch, refused: &mut RefusedRows) -> Result<Vec<(BooleanArray, &str)>> {
+    pub fn checked(
+        &self,
+        rows: &RecordBatch,
+        refused: &mut RefusedRows,
+    ) -> Result<Vec<(BooleanArray, &str)>> {
         let one = |(expr, text): &'_ (Arc<dyn PhysicalExpr>, String), refused: &mut RefusedRows| {
             evaluated((expr, &DataType::Boolean), rows, &format!("CHECK ({text})"), refused)
         };
@@ -190,18 +213,25 @@ struct Delay {
 
 impl Delay {
     fn read(watermark: &Arc<dyn PhysicalExpr>) -> Option<Self> {
-        let difference = watermark.downcast_ref::<BinaryExpr>().filter(|expr| *expr.op() == Operator::Minus)?;
+        let difference =
+            watermark.downcast_ref::<BinaryExpr>().filter(|expr| *expr.op() == Operator::Minus)?;
         let column = difference.left().downcast_ref::<Column>()?.index();
         let interval = difference.right().downcast_ref::<Literal>()?.value();
         let ScalarValue::IntervalMonthDayNano(Some(interval)) = interval else { return None };
-        let has_fixed_length = interval.months == 0 && interval.days == 0 && interval.nanoseconds % 1_000_000 == 0;
+        let has_fixed_length =
+            interval.months == 0 && interval.days == 0 && interval.nanoseconds % 1_000_000 == 0;
         has_fixed_length.then_some(Self { column, milliseconds: interval.nanoseconds / 1_000_000 })
     }
 
     /// The difference in every row; nothing where the column holds no milliseconds or one overflows.
     fn of(self, rows: &RecordBatch) -> Option<Vec<Option<i64>>> {
         let times = rows.column(self.column).as_primitive_opt::<TimestampMillisecondType>()?;
-        times.iter().map(|time| time.map_or(Some(None), |time| time.checked_sub(self.milliseconds).map(Some))).collect()
+        times
+            .iter()
+            .map(|time| {
+                time.map_or(Some(None), |time| time.checked_sub(self.milliseconds).map(Some))
+            })
+            .collect()
     }
 }
 
@@ -228,7 +258,9 @@ fn evaluated(
         parts.push(match of(&rows.slice(row, 1)) {
             Ok(value) => value,
             Err(error) => {
-                refused.entry(row).or_insert_with(|| format!("{what} fails: {}", message_of(&error)));
+                refused
+                    .entry(row)
+                    .or_insert_with(|| format!("{what} fails: {}", message_of(&error)));
                 new_null_array(data_type, 1)
             }
         });
@@ -255,7 +287,11 @@ fn event_time_type(data_type: DataType, zone: Zone) -> DataType {
     }
 }
 
-fn computed(state: &SessionState, text: &str, schema: &SchemaRef) -> Result<(Arc<dyn PhysicalExpr>, DataType)> {
+fn computed(
+    state: &SessionState,
+    text: &str,
+    schema: &SchemaRef,
+) -> Result<(Arc<dyn PhysicalExpr>, DataType)> {
     let schema_for_names = DFSchema::try_from(schema.as_ref().clone())?;
     let expr = state.create_logical_expr(text, &schema_for_names)?;
     let expr = state.create_physical_expr(expr, &schema_for_names)?;
@@ -263,7 +299,11 @@ fn computed(state: &SessionState, text: &str, schema: &SchemaRef) -> Result<(Arc
     Ok((expr, data_type))
 }
 
-fn at_place(file: &std::path::Path, place: Place, error: &datafusion::common::DataFusionError) -> SqlError {
+fn at_place(
+    file: &std::path::Path,
+    place: Place,
+    error: &datafusion::common::DataFusionError,
+) -> SqlError {
     // The expression was planned from its own text, so only the declared place is the user's.
     SqlError::at(file, place, message_of(error))
 }

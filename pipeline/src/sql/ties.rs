@@ -6,7 +6,9 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::logical_expr::{
+    Aggregate, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr,
+};
 
 use super::aggregates::allowed::{Surroundings, allowed, allowed_over};
 use super::cut::ARRIVAL_COLUMN;
@@ -25,14 +27,17 @@ pub fn make_deterministic(plan: LogicalPlan, scope: Option<&str>) -> Result<Logi
         LogicalPlan::Window(mut window) => {
             let order = tie_breakers(&window.input);
             let place = Surroundings { input: &window.input, order: &order, scope };
-            let exprs = window.window_expr.iter().map(|expr| over(expr, place)).collect::<Result<_>>()?;
+            let exprs =
+                window.window_expr.iter().map(|expr| over(expr, place)).collect::<Result<_>>()?;
             window.window_expr = exprs;
             let input = window.input.as_ref().clone();
             let node = LogicalPlan::Window(window);
             let exprs = node.expressions();
             Ok(Transformed::yes(node.with_new_exprs(exprs, vec![input])?))
         }
-        LogicalPlan::Aggregate(aggregate) => second_aggregate(aggregate, scope).map(Transformed::yes),
+        LogicalPlan::Aggregate(aggregate) => {
+            second_aggregate(aggregate, scope).map(Transformed::yes)
+        }
         LogicalPlan::Sort(mut sort) => {
             sort.expr.extend(tie_breakers(&sort.input));
             Ok(Transformed::yes(LogicalPlan::Sort(sort)))
@@ -40,13 +45,15 @@ pub fn make_deterministic(plan: LogicalPlan, scope: Option<&str>) -> Result<Logi
         LogicalPlan::Limit(mut limit) if !is_sorted(&limit.input) => {
             let order = tie_breakers(&limit.input);
             if !order.is_empty() {
-                let sorted = LogicalPlanBuilder::from(limit.input.as_ref().clone()).sort(order)?.build()?;
+                let sorted =
+                    LogicalPlanBuilder::from(limit.input.as_ref().clone()).sort(order)?.build()?;
                 limit.input = sorted.into();
             }
             Ok(Transformed::yes(LogicalPlan::Limit(limit)))
         }
         LogicalPlan::Distinct(Distinct::On(on)) => {
-            let message = "DISTINCT ON takes whichever row comes first; use ROW_NUMBER() with an ORDER BY";
+            let message =
+                "DISTINCT ON takes whichever row comes first; use ROW_NUMBER() with an ORDER BY";
             match on.on_expr.first() {
                 Some(expr) => refuse(expr, message),
                 None => datafusion::common::plan_err!("{message}"),
@@ -60,7 +67,8 @@ pub fn make_deterministic(plan: LogicalPlan, scope: Option<&str>) -> Result<Logi
 /// All columns that can be sorted by, the arrival first.
 fn tie_breakers(input: &LogicalPlan) -> Vec<SortExpr> {
     let columns = input.schema().iter().filter(|(_, field)| !field.data_type().is_nested());
-    let (arrival, rest): (Vec<_>, Vec<_>) = columns.partition(|(_, field)| field.name() == ARRIVAL_COLUMN);
+    let (arrival, rest): (Vec<_>, Vec<_>) =
+        columns.partition(|(_, field)| field.name() == ARRIVAL_COLUMN);
     arrival
         .into_iter()
         .chain(rest)
@@ -83,8 +91,10 @@ fn is_sorted(plan: &LogicalPlan) -> bool {
 fn second_aggregate(aggregate: Aggregate, scope: Option<&str>) -> Result<LogicalPlan> {
     let order = tie_breakers(&aggregate.input);
     let place = Surroundings { input: &aggregate.input, order: &order, scope };
-    let exprs = aggregate.aggr_expr.iter().map(|expr| listed(expr, place)).collect::<Result<_>>()?;
-    Aggregate::try_new(Arc::clone(&aggregate.input), aggregate.group_expr, exprs).map(LogicalPlan::Aggregate)
+    let exprs =
+        aggregate.aggr_expr.iter().map(|expr| listed(expr, place)).collect::<Result<_>>()?;
+    Aggregate::try_new(Arc::clone(&aggregate.input), aggregate.group_expr, exprs)
+        .map(LogicalPlan::Aggregate)
 }
 
 fn listed(expr: &Expr, place: Surroundings<'_>) -> Result<Expr> {

@@ -117,10 +117,15 @@ impl WindowNode {
     fn try_new(input: LogicalPlan, spec: WindowSpec) -> Result<Self> {
         let time = input.schema().index_of_column_by_name(None, &spec.time_column);
         let Some(time) = time else {
-            return plan_err!("the window function's time column '{}' is not in its table", spec.time_column);
+            return plan_err!(
+                "the window function's time column '{}' is not in its table",
+                spec.time_column
+            );
         };
         let data_type = match input.schema().field(time).data_type() {
-            DataType::Timestamp(_, zone) => DataType::Timestamp(TimeUnit::Millisecond, zone.clone()),
+            DataType::Timestamp(_, zone) => {
+                DataType::Timestamp(TimeUnit::Millisecond, zone.clone())
+            }
             other => {
                 return plan_err!("'{}' is {other}; a window needs a timestamp", spec.time_column);
             }
@@ -130,8 +135,12 @@ impl WindowNode {
             .iter()
             .map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)))
             .collect();
-        if let Some(taken) = WINDOW_COLUMNS.iter().find(|name| input.schema().has_column_with_unqualified_name(name)) {
-            return plan_err!("the windowed table has a column {taken} already; give it another name, as {taken} AS inner_{taken}");
+        if let Some(taken) =
+            WINDOW_COLUMNS.iter().find(|name| input.schema().has_column_with_unqualified_name(name))
+        {
+            return plan_err!(
+                "the windowed table has a column {taken} already; give it another name, as {taken} AS inner_{taken}"
+            );
         }
         for name in WINDOW_COLUMNS {
             fields.push((None, Arc::new(Field::new(name, data_type.clone(), false))));
@@ -274,7 +283,9 @@ fn name_and_value(arg: &FunctionArg) -> Result<(Option<String>, ast::Expr)> {
     let (name, value) = match arg {
         FunctionArg::Unnamed(value) => (None, value),
         FunctionArg::Named { name, arg, .. } => (Some(name.value.to_ascii_lowercase()), arg),
-        FunctionArg::ExprNamed { name, arg, .. } => (Some(name.to_string().to_ascii_lowercase()), arg),
+        FunctionArg::ExprNamed { name, arg, .. } => {
+            (Some(name.to_string().to_ascii_lowercase()), arg)
+        }
     };
     match value {
         FunctionArgExpr::Expr(value) => Ok((name, value.clone())),
@@ -289,7 +300,9 @@ fn partition_columns(value: &ast::Expr) -> Option<Vec<String>> {
     }
     let FunctionArguments::List(list) = &function.args else { return None };
     let column = |arg: &FunctionArg| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Identifier(ident))) => Some(normalized(ident)),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(ast::Expr::Identifier(ident))) => {
+            Some(normalized(ident))
+        }
         _ => None,
     };
     list.args.iter().map(column).collect()
@@ -307,7 +320,9 @@ fn table_of(expression: ast::Expr) -> Result<TableFactor> {
                 sample: None,
             }),
         },
-        other => plan_err!("'{other}' is not a table; a window function takes a table, a view or a query"),
+        other => plan_err!(
+            "'{other}' is not a table; a window function takes a table, a view or a query"
+        ),
     }
 }
 
@@ -322,7 +337,11 @@ fn plain_table(query: &ast::Query) -> Option<&TableFactor> {
     (whole && matches!(from.relation, TableFactor::Table { .. })).then_some(&from.relation)
 }
 
-fn milliseconds(name: &str, value: ast::Expr, context: &mut dyn RelationPlannerContext) -> Result<i64> {
+fn milliseconds(
+    name: &str,
+    value: ast::Expr,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<i64> {
     let text = value.to_string();
     let literal = context.sql_to_expr(value, &DFSchema::empty())?;
     let scalar = match &literal {
@@ -355,10 +374,16 @@ fn kind_of(function: Function, lengths: &[Option<i64>]) -> Result<(WindowKind, i
         None => plan_err!("{name} is missing"),
     };
     let whole = |part: i64, of: i64, names: &str| {
-        if of % part == 0 { Ok(()) } else { plan_err!("{names}: {of} ms is not a multiple of {part} ms") }
+        if of % part == 0 {
+            Ok(())
+        } else {
+            plan_err!("{names}: {of} ms is not a multiple of {part} ms")
+        }
     };
     Ok(match function {
-        Function::Tumble => (WindowKind::Tumble { size: positive(0, "size")? }, length(1).unwrap_or(0)),
+        Function::Tumble => {
+            (WindowKind::Tumble { size: positive(0, "size")? }, length(1).unwrap_or(0))
+        }
         Function::Hop => {
             let (slide, size) = (positive(0, "slide")?, positive(1, "size")?);
             (WindowKind::Hop { slide, size }, length(2).unwrap_or(0))

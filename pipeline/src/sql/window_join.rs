@@ -18,7 +18,9 @@ use datafusion::common::{Column, Result, plan_err};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 
-use super::cut::{ARRIVAL_COLUMN, below_of, reads_stream, stream_of, window_column, window_node, with_column};
+use super::cut::{
+    ARRIVAL_COLUMN, below_of, reads_stream, stream_of, window_column, window_node, with_column,
+};
 use super::refusal::refuse;
 use super::slot::SlotNode;
 use super::stream::StreamDefinition;
@@ -48,7 +50,10 @@ pub struct JoinSide {
 ///
 /// # Errors
 /// A refusal, when the join is not one of windows of the same kind on window and partition key.
-pub fn cut_join(plan: &LogicalPlan, streams: &HashMap<String, StreamDefinition>) -> Result<Option<JoinCut>> {
+pub fn cut_join(
+    plan: &LogicalPlan,
+    streams: &HashMap<String, StreamDefinition>,
+) -> Result<Option<JoinCut>> {
     let Some(join) = find(plan)? else { return Ok(None) };
     let (left, right) = (side(&join.left)?, side(&join.right)?);
     check(join, [&left, &right], streams)?;
@@ -58,12 +63,17 @@ pub fn cut_join(plan: &LogicalPlan, streams: &HashMap<String, StreamDefinition>)
 
 /// The topmost node both of whose inputs read a stream.
 fn find(plan: &LogicalPlan) -> Result<Option<&Join>> {
-    let bearing: Vec<&LogicalPlan> = plan.inputs().into_iter().filter(|input| reads_stream(input)).collect();
+    let bearing: Vec<&LogicalPlan> =
+        plan.inputs().into_iter().filter(|input| reads_stream(input)).collect();
     match (plan, bearing.as_slice()) {
         (_, []) => Ok(None),
         (_, [one]) => find(one),
         (LogicalPlan::Join(join), _) => Ok(Some(join)),
-        (other, many) => plan_err!("{} reads {} streams; only a windowed join of two can", other.display(), many.len()),
+        (other, many) => plan_err!(
+            "{} reads {} streams; only a windowed join of two can",
+            other.display(),
+            many.len()
+        ),
     }
 }
 
@@ -81,20 +91,31 @@ fn side(plan: &LogicalPlan) -> Result<JoinSide> {
                 None => plan_err!("{message}"),
             };
         }
-        let bearing: Vec<&LogicalPlan> = node.inputs().into_iter().filter(|input| reads_stream(input)).collect();
+        let bearing: Vec<&LogicalPlan> =
+            node.inputs().into_iter().filter(|input| reads_stream(input)).collect();
         match bearing.as_slice() {
             [one] => node = one,
-            [] => return plan_err!("two streams are joined window by window: put each side into TUMBLE, HOP or CUMULATE"),
+            [] => {
+                return plan_err!(
+                    "two streams are joined window by window: put each side into TUMBLE, HOP or CUMULATE"
+                );
+            }
             _ => return plan_err!("two streams can be joined, not three"),
         }
     };
     if matches!(window.spec.kind, WindowKind::Session { .. }) {
-        return plan_err!("sessions of two streams have no bounds in common; join them by TUMBLE, HOP or CUMULATE");
+        return plan_err!(
+            "sessions of two streams have no bounds in common; join them by TUMBLE, HOP or CUMULATE"
+        );
     }
     if find(&window.input)?.is_some() || has_window(&window.input) {
         return plan_err!("a joined side is a window function over one stream");
     }
-    Ok(JoinSide { stream: stream_under(&window.input), window: window.spec.clone(), below: below_of(&window.input)? })
+    Ok(JoinSide {
+        stream: stream_under(&window.input),
+        window: window.spec.clone(),
+        below: below_of(&window.input)?,
+    })
 }
 
 fn has_window(plan: &LogicalPlan) -> bool {
@@ -104,11 +125,19 @@ fn has_window(plan: &LogicalPlan) -> bool {
 fn stream_under(plan: &LogicalPlan) -> String {
     match plan {
         LogicalPlan::TableScan(scan) => stream_of(scan).unwrap_or_default(),
-        other => other.inputs().into_iter().find(|input| reads_stream(input)).map_or(String::new(), stream_under),
+        other => other
+            .inputs()
+            .into_iter()
+            .find(|input| reads_stream(input))
+            .map_or(String::new(), stream_under),
     }
 }
 
-fn check(join: &Join, sides: [&JoinSide; 2], streams: &HashMap<String, StreamDefinition>) -> Result<()> {
+fn check(
+    join: &Join,
+    sides: [&JoinSide; 2],
+    streams: &HashMap<String, StreamDefinition>,
+) -> Result<()> {
     let place = join.filter.as_ref().or(join.on.first().map(|(left, _)| left));
     let wrong = |message: String| match place {
         Some(expr) => refuse(expr, message),
@@ -116,20 +145,29 @@ fn check(join: &Join, sides: [&JoinSide; 2], streams: &HashMap<String, StreamDef
     };
     let [left, right] = sides;
     if left.window.kind != right.window.kind || left.window.offset != right.window.offset {
-        return wrong(format!("the windows of {} and {} differ; join windows of one kind and length", left.stream, right.stream));
+        return wrong(format!(
+            "the windows of {} and {} differ; join windows of one kind and length",
+            left.stream, right.stream
+        ));
     }
     let equal = equalities(join);
     for (nth, name) in ["window_start", "window_end"].into_iter().enumerate() {
         let is_window = |(left, right): &(Column, Column)| {
-            window_column(&join.left, left) == Some(nth) && window_column(&join.right, right) == Some(nth)
+            window_column(&join.left, left) == Some(nth)
+                && window_column(&join.right, right) == Some(nth)
         };
         if !equal.iter().any(is_window) {
-            return wrong(format!("a join of two streams must be ON … left.{name} = right.{name} AND …"));
+            return wrong(format!(
+                "a join of two streams must be ON … left.{name} = right.{name} AND …"
+            ));
         }
     }
     let keys = sides.map(|side| streams.get(&side.stream).and_then(key_of));
     let [Some(left_key), Some(right_key)] = &keys else {
-        return wrong(format!("{} and {} can be joined only if both declare 'partition.key'", left.stream, right.stream));
+        return wrong(format!(
+            "{} and {} can be joined only if both declare 'partition.key'",
+            left.stream, right.stream
+        ));
     };
     let is_key = |(left, right): &(Column, Column)| {
         source_column(&join.left, left).as_ref() == Some(left_key)
@@ -159,7 +197,9 @@ fn equalities(join: &Join) -> Vec<(Column, Column)> {
         }
     }
     let columns = |(left, right): (Expr, Expr)| match (left, right) {
-        (Expr::Column(one), Expr::Column(other)) if join.left.schema().has_column(&one) => Some((one, other)),
+        (Expr::Column(one), Expr::Column(other)) if join.left.schema().has_column(&one) => {
+            Some((one, other))
+        }
         (Expr::Column(one), Expr::Column(other)) => Some((other, one)),
         _ => None,
     };
@@ -179,7 +219,8 @@ pub(super) fn source_column(plan: &LogicalPlan, column: &Column) -> Option<Strin
             source_column(&alias.input, &Column::from(alias.input.schema().qualified_field(at)))
         }
         other => {
-            let input = other.inputs().into_iter().find(|input| input.schema().has_column(column))?;
+            let input =
+                other.inputs().into_iter().find(|input| input.schema().has_column(column))?;
             source_column(input, column)
         }
     }
@@ -195,6 +236,7 @@ fn with_slots(plan: &LogicalPlan, number: &mut usize) -> Result<LogicalPlan> {
     if !reads_stream(plan) {
         return Ok(plan.clone());
     }
-    let inputs = plan.inputs().into_iter().map(|input| with_slots(input, number)).collect::<Result<_>>()?;
+    let inputs =
+        plan.inputs().into_iter().map(|input| with_slots(input, number)).collect::<Result<_>>()?;
     plan.with_new_exprs(plan.expressions(), inputs)
 }

@@ -165,7 +165,8 @@ impl<'a> Decoder<'a> {
     /// When they are not one Arrow IPC batch.
     pub fn rows(&mut self) -> Result<RecordBatch, String> {
         let bytes = self.bytes()?;
-        let mut reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(|error| error.to_string())?;
+        let mut reader =
+            StreamReader::try_new(Cursor::new(bytes), None).map_err(|error| error.to_string())?;
         match reader.next() {
             Some(rows) => rows.map_err(|error| error.to_string()),
             None => Ok(RecordBatch::new_empty(Arc::clone(&reader.schema()))),

@@ -241,7 +241,8 @@ fn write_log(out: &mut Encoder, log: &LogAt) {
 }
 
 fn read_log(from: &mut Decoder<'_>) -> Result<LogAt, String> {
-    let segments = (0..from.count()?).map(|_| Ok(Segment { name: from.text()?, length: from.u64()? }));
+    let segments =
+        (0..from.count()?).map(|_| Ok(Segment { name: from.text()?, length: from.u64()? }));
     Ok(LogAt(segments.collect::<Result<_, String>>()?))
 }
 
@@ -271,7 +272,11 @@ fn read_logs(from: &mut Decoder<'_>, checkpoint: &mut Checkpoint) -> Result<(), 
 }
 
 /// Format 4 named only lengths: each log was one file, of a name that followed from what it is.
-fn read_logs_of_format_4(from: &mut Decoder<'_>, name: &str, stream: &mut SavedStream) -> Result<(), String> {
+fn read_logs_of_format_4(
+    from: &mut Decoder<'_>,
+    name: &str,
+    stream: &mut SavedStream,
+) -> Result<(), String> {
     for _ in 0..from.count()? {
         let (partition, hour) = (partition_id(from)?, from.i64()?);
         let (length, spilled) = (from.u64()?, from.u64()?);
@@ -283,7 +288,9 @@ fn read_logs_of_format_4(from: &mut Decoder<'_>, name: &str, stream: &mut SavedS
         let (generation, length) = (from.u64()?, from.u64()?);
         let log = match length {
             0 => LogAt::default(),
-            _ => LogAt::whole(format!("{name}/{operator}-{partition}-{generation}.journal"), length),
+            _ => {
+                LogAt::whole(format!("{name}/{operator}-{partition}-{generation}.journal"), length)
+            }
         };
         stream.journals.insert((operator, partition), JournalAt { generation, log });
     }
@@ -372,7 +379,8 @@ fn read_partition(from: &mut Decoder<'_>, version: u32) -> Result<SavedPartition
         control: from.u64()?,
         misplaced: from.u64()?,
     };
-    partition.shadow_before = if version >= SPACES_SINCE { from.u64()? } else { partition.counts.shadow };
+    partition.shadow_before =
+        if version >= SPACES_SINCE { from.u64()? } else { partition.counts.shadow };
     partition.added_at = from.optional()?;
     partition.by_value = read_by_value(from)?;
     for _ in 0..from.count()? {
@@ -412,7 +420,8 @@ fn write_by_value(out: &mut Encoder, all: &CountsByValue) {
     for (value, counts) in all {
         out.u64(u64::from(value.is_some()));
         out.bytes(value.as_deref().unwrap_or("").as_bytes());
-        for count in [counts.read, counts.accepted, counts.duplicate, counts.rejected, counts.late] {
+        for count in [counts.read, counts.accepted, counts.duplicate, counts.rejected, counts.late]
+        {
             out.u64(count);
         }
     }
@@ -484,8 +493,12 @@ fn write_view(out: &mut Encoder, view: &ViewToSave<'_>) -> Result<(), String> {
 }
 
 fn read_view(from: &mut Decoder<'_>) -> Result<SavedView, String> {
-    let mut view =
-        SavedView { name: from.text()?, hash: from.text()?, stream: from.text()?, ..SavedView::default() };
+    let mut view = SavedView {
+        name: from.text()?,
+        hash: from.text()?,
+        stream: from.text()?,
+        ..SavedView::default()
+    };
     for _ in 0..from.count()? {
         let partition = partition_id(from)?;
         view.tables.insert(partition, read_table(from)?);

@@ -84,7 +84,11 @@ impl DedupFiles {
     ///
     /// # Errors
     /// When the place refuses; the next call goes on with the rest.
-    pub fn append(&mut self, partition: PartitionId, keys: &mut Vec<KeyEntry>) -> Result<(), CheckpointError> {
+    pub fn append(
+        &mut self,
+        partition: PartitionId,
+        keys: &mut Vec<KeyEntry>,
+    ) -> Result<(), CheckpointError> {
         if keys.is_empty() {
             return Ok(());
         }
@@ -103,11 +107,16 @@ impl DedupFiles {
         Ok(())
     }
 
-    fn append_hour(&mut self, at: (PartitionId, i64), entries: &[KeyEntry]) -> Result<(), CheckpointError> {
+    fn append_hour(
+        &mut self,
+        at: (PartitionId, i64),
+        entries: &[KeyEntry],
+    ) -> Result<(), CheckpointError> {
         let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
         entries.iter().for_each(|entry| write_entry(&mut bytes, entry));
         let before = self.files.get(&at).cloned().unwrap_or_default();
-        let log = self.logs.append(&before.log, &format!("dedup-{}-{}.keys", at.0, at.1), &bytes)?;
+        let log =
+            self.logs.append(&before.log, &format!("dedup-{}-{}.keys", at.0, at.1), &bytes)?;
         self.files.insert(at, KeyFile { log, ..before });
         Ok(())
     }
@@ -130,13 +139,19 @@ impl DedupFiles {
     ///
     /// # Errors
     /// When a file cannot be read or is shorter than the checkpoint says.
-    pub fn load(&mut self, partition: PartitionId, watermark: i64) -> Result<SavedKeys, CheckpointError> {
+    pub fn load(
+        &mut self,
+        partition: PartitionId,
+        watermark: i64,
+    ) -> Result<SavedKeys, CheckpointError> {
         let horizon = self.horizon_ms;
         // A file past the horizon may be gone already, as it is removed after the checkpoint.
-        self.files.retain(|(of, hour), _| *of != partition || !past_horizon(*hour, horizon, watermark));
+        self.files
+            .retain(|(of, hour), _| *of != partition || !past_horizon(*hour, horizon, watermark));
         let mut all = SavedKeys::default();
         for ((_, hour), file) in self.files.iter().filter(|((of, _), _)| *of == partition) {
-            let bytes = self.logs.read(&file.log, file.spilled.saturating_mul(wide(ENTRY_BYTES)))?;
+            let bytes =
+                self.logs.read(&file.log, file.spilled.saturating_mul(wide(ENTRY_BYTES)))?;
             let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
             all.in_memory.extend(entries.iter().map(read_entry));
             if file.spilled > 0 {
@@ -149,7 +164,10 @@ impl DedupFiles {
     /// Removes the files of hours that are past the horizon for every checkpoint that is kept, once
     /// one with these watermarks has been written. The watermarks of the oldest one kept come back:
     /// what is past the horizon by them, nothing needs any more.
-    pub fn checkpoint_written(&mut self, watermarks: BTreeMap<PartitionId, i64>) -> BTreeMap<PartitionId, i64> {
+    pub fn checkpoint_written(
+        &mut self,
+        watermarks: BTreeMap<PartitionId, i64>,
+    ) -> BTreeMap<PartitionId, i64> {
         self.kept.push_back(watermarks);
         // Before this life has written as many as are kept, an older one may be of an earlier life.
         if self.kept.len() < self.kept_max {
@@ -169,7 +187,8 @@ impl DedupFiles {
 
     fn forget(&mut self, partition: PartitionId, watermark: i64) {
         let is_past = |hour: i64| past_horizon(hour, self.horizon_ms, watermark);
-        let of_partition = self.files.keys().filter(|(of, hour)| *of == partition && is_past(*hour));
+        let of_partition =
+            self.files.keys().filter(|(of, hour)| *of == partition && is_past(*hour));
         let gone: Vec<i64> = of_partition.map(|(_, hour)| *hour).collect();
         for hour in gone {
             // The checkpoint before this one may name it, and goes on without it.
@@ -233,7 +252,10 @@ mod tests {
         let as_of = before.files().clone();
         before.append(0, &mut vec![key(3, 6)]).expect("written");
         let mut again = files(&disk(&dir), as_of);
-        assert_eq!(again.load(0, i64::MIN).expect("read").in_memory, [key(1, 5), key(2, HOUR_MS + 5)]);
+        assert_eq!(
+            again.load(0, i64::MIN).expect("read").in_memory,
+            [key(1, 5), key(2, HOUR_MS + 5)]
+        );
         again.append(0, &mut vec![key(4, 7)]).expect("written");
         let found = again.load(0, i64::MIN).expect("read").in_memory;
         assert_eq!(found, [key(1, 5), key(4, 7), key(2, HOUR_MS + 5)]);
@@ -270,7 +292,11 @@ mod tests {
         files.append(0, &mut vec![key(1, 5)]).expect("written");
         let as_of = files.files().clone();
         let at = |watermark| BTreeMap::from([(0, watermark)]);
-        assert_eq!(files.checkpoint_written(at(2 * HOUR_MS - 1)), BTreeMap::new(), "an earlier life's may be kept");
+        assert_eq!(
+            files.checkpoint_written(at(2 * HOUR_MS - 1)),
+            BTreeMap::new(),
+            "an earlier life's may be kept"
+        );
         files.checkpoint_written(at(2 * HOUR_MS));
         assert_eq!(files.files().len(), 1, "the checkpoint before still needs it");
         files.checkpoint_written(at(2 * HOUR_MS));
@@ -305,7 +331,11 @@ mod tests {
         place.refuse(&["grow"]);
         files.append(0, &mut keys).expect_err("is full");
         assert_eq!(keys.len(), 2);
-        assert_eq!(files.load(0, i64::MIN).expect("read").in_memory, [key(1, 5)], "half of a key is not believed");
+        assert_eq!(
+            files.load(0, i64::MIN).expect("read").in_memory,
+            [key(1, 5)],
+            "half of a key is not believed"
+        );
         place.refuse(&[]);
         files.append(0, &mut keys).expect("written");
         assert!(keys.is_empty());

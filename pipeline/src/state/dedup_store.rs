@@ -11,8 +11,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fjall::compaction::filter::{
@@ -76,7 +76,10 @@ impl DedupStore {
     /// When the disk refuses.
     pub fn identity(&self) -> Result<String, SpillError> {
         let path = self.dir.with_extension("id");
-        let refused = |error: std::io::Error| SpillError { place: path.display().to_string(), detail: error.to_string() };
+        let refused = |error: std::io::Error| SpillError {
+            place: path.display().to_string(),
+            detail: error.to_string(),
+        };
         if self.dir.exists()
             && let Ok(known) = std::fs::read_to_string(&path)
             && !known.is_empty()
@@ -92,7 +95,11 @@ impl DedupStore {
 
     /// The keys of one partition of a stream in a result space.
     #[must_use]
-    pub fn partition(self: &Arc<Self>, keyspace: &str, partition: PartitionId) -> Arc<PartitionKeys> {
+    pub fn partition(
+        self: &Arc<Self>,
+        keyspace: &str,
+        partition: PartitionId,
+    ) -> Arc<PartitionKeys> {
         Arc::new(PartitionKeys {
             store: Arc::clone(self),
             name: keyspace.to_owned(),
@@ -135,7 +142,9 @@ impl DedupStore {
             Some(database) => database,
             None => opened.insert(self.open().map_err(|error| self.refused(&error))?),
         };
-        database.keyspace(name, KeyspaceCreateOptions::default).map_err(|error| self.refused(&error))
+        database
+            .keyspace(name, KeyspaceCreateOptions::default)
+            .map_err(|error| self.refused(&error))
     }
 
     fn open(&self) -> fjall::Result<Database> {
@@ -196,7 +205,8 @@ impl SpilledKeys for PartitionKeys {
     }
 
     fn find(&self, key: Key) -> Result<Vec<Sighting>, SpillError> {
-        let found = self.keyspace()?.get(self.stored(key)).map_err(|error| self.store.refused(&error))?;
+        let found =
+            self.keyspace()?.get(self.stored(key)).map_err(|error| self.store.refused(&error))?;
         match found {
             None => Ok(Vec::new()),
             Some(bytes) => decode(&bytes).ok_or_else(|| SpillError {
@@ -258,7 +268,8 @@ struct ForgettingOnce {
 
 impl CompactionFilter for ForgettingOnce {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> CompactionFilterResult {
-        let Some(partition) = item.key().first_chunk().map(|raw| PartitionId::from_be_bytes(*raw)) else {
+        let Some(partition) = item.key().first_chunk().map(|raw| PartitionId::from_be_bytes(*raw))
+        else {
             return Ok(Verdict::Keep);
         };
         let bound = match self.of {
@@ -267,7 +278,8 @@ impl CompactionFilter for ForgettingOnce {
         };
         self.of = Some((partition, bound));
         let value = item.value()?;
-        let is_past = decode(&value).is_some_and(|seen| seen.iter().all(|at| at.event_time <= bound));
+        let is_past =
+            decode(&value).is_some_and(|seen| seen.iter().all(|at| at.event_time <= bound));
         Ok(if is_past { Verdict::Destroy } else { Verdict::Keep })
     }
 }
@@ -349,7 +361,8 @@ mod tests {
         }
         let written = began.elapsed().as_secs_f64();
         let began = std::time::Instant::now();
-        let found = (0..1_000_000).filter(|_| !keys.find(dice.random()).expect("read").is_empty()).count();
+        let found =
+            (0..1_000_000).filter(|_| !keys.find(dice.random()).expect("read").is_empty()).count();
         println!(
             "dedup on disk: 5 M keys, {} bytes a key, {:.2} s per million written, {:.2} s per million new \
              keys looked up ({found} found)",
@@ -359,6 +372,9 @@ mod tests {
         );
         let began = std::time::Instant::now();
         let found = known.iter().filter(|key| !keys.find(**key).expect("read").is_empty()).count();
-        println!("dedup on disk: {:.2} s per million spilled keys looked up ({found} found)", began.elapsed().as_secs_f64());
+        println!(
+            "dedup on disk: {:.2} s per million spilled keys looked up ({found} found)",
+            began.elapsed().as_secs_f64()
+        );
     }
 }

@@ -79,7 +79,12 @@ impl Journals {
         Ok(())
     }
 
-    fn write(&mut self, key: &JournalKey, at: JournalAt, bytes: &[u8]) -> Result<(), CheckpointError> {
+    fn write(
+        &mut self,
+        key: &JournalKey,
+        at: JournalAt,
+        bytes: &[u8],
+    ) -> Result<(), CheckpointError> {
         fail_points::hit("journal-append");
         let (operator, partition) = key;
         let name = format!("{operator}-{partition}-{}.journal", at.generation);
@@ -100,7 +105,10 @@ impl Journals {
     ///
     /// # Errors
     /// As [`Journals::load`].
-    pub fn load_all(&self, partition: PartitionId) -> Result<BTreeMap<String, Vec<u8>>, CheckpointError> {
+    pub fn load_all(
+        &self,
+        partition: PartitionId,
+    ) -> Result<BTreeMap<String, Vec<u8>>, CheckpointError> {
         let own = self.at.keys().filter(|(_, of)| *of == partition);
         own.map(|key| Ok((key.0.clone(), self.load(key)?))).collect()
     }

@@ -72,7 +72,8 @@ impl LogFiles {
         let named: std::collections::BTreeSet<&str> =
             named.flat_map(|log| &log.0).map(|segment| segment.name.as_str()).collect();
         let found = objects.list(folder)?;
-        let others = found.into_iter().filter(|name| name.contains(kind) && !named.contains(name.as_str()));
+        let others =
+            found.into_iter().filter(|name| name.contains(kind) && !named.contains(name.as_str()));
         let retired = others.map(|name| (name, kept)).collect();
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let life = format!("{nanos:x}");
@@ -84,7 +85,12 @@ impl LogFiles {
     ///
     /// # Errors
     /// When the place refuses.
-    pub fn append(&mut self, log: &LogAt, name: &str, bytes: &[u8]) -> Result<LogAt, CheckpointError> {
+    pub fn append(
+        &mut self,
+        log: &LogAt,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<LogAt, CheckpointError> {
         let mut grown = log.clone();
         if bytes.is_empty() {
             return Ok(grown);
@@ -134,8 +140,10 @@ impl LogFiles {
     /// When an object is missing, shorter than the checkpoint says, or cannot be read.
     pub fn read(&self, log: &LogAt, from: u64) -> Result<Vec<u8>, CheckpointError> {
         if from > log.length() {
-            let place = log.0.first().map_or_else(|| self.folder.clone(), |segment| segment.name.clone());
-            return Err(self.damaged(&place, &format!("it has {} bytes and begins at {from}", log.length())));
+            let place =
+                log.0.first().map_or_else(|| self.folder.clone(), |segment| segment.name.clone());
+            return Err(self
+                .damaged(&place, &format!("it has {} bytes and begins at {from}", log.length())));
         }
         let (mut bytes, mut begin) = (Vec::new(), 0);
         for segment in &log.0 {
@@ -164,7 +172,10 @@ impl LogFiles {
     }
 
     fn damaged(&self, name: &str, detail: &str) -> CheckpointError {
-        CheckpointError::Damaged { place: format!("{}/{name}", self.objects.place()), detail: detail.to_owned() }
+        CheckpointError::Damaged {
+            place: format!("{}/{name}", self.objects.place()),
+            detail: detail.to_owned(),
+        }
     }
 
     /// Removes what no kept checkpoint names any more; to be said after each checkpoint. What cannot be

@@ -61,10 +61,12 @@ impl ScopeRegister {
     /// When it cannot be read. It is never passed over: it is what keeps a version from changing its meaning.
     pub fn open(objects: &Arc<dyn Objects>) -> Result<Self, CheckpointError> {
         let known = match objects.read(NAME)? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
-                place: format!("{}/{NAME}", objects.place()),
-                detail: error.to_string(),
-            })?,
+            Some(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| CheckpointError::Damaged {
+                    place: format!("{}/{NAME}", objects.place()),
+                    detail: error.to_string(),
+                })?
+            }
             None => BTreeMap::new(),
         };
         Ok(Self { objects: Arc::clone(objects), known })
@@ -74,7 +76,10 @@ impl ScopeRegister {
     ///
     /// # Errors
     /// Every scope whose version has another text.
-    pub fn check(&self, scopes: &BTreeMap<String, ScopeDefinition>) -> Result<(), Vec<ScopeConflict>> {
+    pub fn check(
+        &self,
+        scopes: &BTreeMap<String, ScopeDefinition>,
+    ) -> Result<(), Vec<ScopeConflict>> {
         let conflict = |scope: &ScopeDefinition| {
             let before = self.known.get(&scope.name)?.get(&scope.version)?;
             (before.hash != scope.hash).then(|| ScopeConflict {
@@ -93,7 +98,10 @@ impl ScopeRegister {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn learn(&mut self, scopes: &BTreeMap<String, ScopeDefinition>) -> Result<(), CheckpointError> {
+    pub fn learn(
+        &mut self,
+        scopes: &BTreeMap<String, ScopeDefinition>,
+    ) -> Result<(), CheckpointError> {
         let mut is_new = false;
         for scope in scopes.values() {
             let versions = self.known.entry(scope.name.clone()).or_default();
@@ -107,10 +115,11 @@ impl ScopeRegister {
     }
 
     fn write(&self) -> Result<(), CheckpointError> {
-        let text = serde_json::to_vec_pretty(&self.known).map_err(|error| CheckpointError::Damaged {
-            place: format!("{}/{NAME}", self.objects.place()),
-            detail: error.to_string(),
-        })?;
+        let text =
+            serde_json::to_vec_pretty(&self.known).map_err(|error| CheckpointError::Damaged {
+                place: format!("{}/{NAME}", self.objects.place()),
+                detail: error.to_string(),
+            })?;
         Ok(self.objects.write(NAME, &text)?)
     }
 
@@ -118,11 +127,16 @@ impl ScopeRegister {
     ///
     /// # Errors
     /// Never, unless its schema and its columns disagree.
-    pub fn table(&self, current: &BTreeMap<String, ScopeDefinition>) -> Result<RecordBatch, ArrowError> {
+    pub fn table(
+        &self,
+        current: &BTreeMap<String, ScopeDefinition>,
+    ) -> Result<RecordBatch, ArrowError> {
         let all: Vec<(&String, u32, &KnownScope)> = self
             .known
             .iter()
-            .flat_map(|(name, versions)| versions.iter().map(move |(version, scope)| (name, *version, scope)))
+            .flat_map(|(name, versions)| {
+                versions.iter().map(move |(version, scope)| (name, *version, scope))
+            })
             .collect();
         let text = |name: &str| Field::new(name, DataType::Utf8, false);
         let schema = Schema::new(vec![
@@ -137,11 +151,17 @@ impl ScopeRegister {
         let texts = |of: fn(&KnownScope) -> &str| -> ArrayRef {
             Arc::new(all.iter().map(|(.., scope)| Some(of(scope))).collect::<StringArray>())
         };
-        let is_current = |name: &String, version: u32| current.get(name).is_some_and(|scope| scope.version == version);
+        let is_current = |name: &String, version: u32| {
+            current.get(name).is_some_and(|scope| scope.version == version)
+        };
         let columns: Vec<ArrayRef> = vec![
             Arc::new(all.iter().map(|(name, ..)| Some(name.as_str())).collect::<StringArray>()),
             Arc::new(all.iter().map(|(_, version, _)| Some(*version)).collect::<UInt32Array>()),
-            Arc::new(all.iter().map(|(name, version, _)| Some(is_current(name, *version))).collect::<BooleanArray>()),
+            Arc::new(
+                all.iter()
+                    .map(|(name, version, _)| Some(is_current(name, *version)))
+                    .collect::<BooleanArray>(),
+            ),
             texts(|scope| &scope.zh),
             texts(|scope| &scope.en),
             texts(|scope| &scope.hash),
@@ -171,14 +191,17 @@ mod tests {
     #[test]
     fn a_version_that_says_something_else_is_refused_with_both_hashes_also_after_a_restart() {
         let dir = tempfile::tempdir().expect("folder");
-        let objects: Arc<dyn Objects> = Arc::new(crate::state::objects::Disk::open(dir.path()).expect("opens"));
+        let objects: Arc<dyn Objects> =
+            Arc::new(crate::state::objects::Disk::open(dir.path()).expect("opens"));
         let mut register = ScopeRegister::open(&objects).expect("opens");
         register.check(&scopes(1, "a")).expect("is new");
         register.learn(&scopes(1, "a")).expect("is written");
         let again = ScopeRegister::open(&objects).expect("opens");
         again.check(&scopes(1, "a")).expect("is the same");
         again.check(&scopes(2, "b")).expect("is another version");
-        let [conflict] = &again.check(&scopes(1, "b")).expect_err("has changed")[..] else { panic!("one conflict") };
+        let [conflict] = &again.check(&scopes(1, "b")).expect_err("has changed")[..] else {
+            panic!("one conflict")
+        };
         let told = conflict.to_string();
         for word in ["scopes/paid.sql:4:1", "paid@1", "hash of a", "hash of b"] {
             assert!(told.contains(word), "{word} not in: {told}");
@@ -188,12 +211,15 @@ mod tests {
     #[test]
     fn old_versions_stay_in_the_table_with_their_text() {
         let dir = tempfile::tempdir().expect("folder");
-        let objects: Arc<dyn Objects> = Arc::new(crate::state::objects::Disk::open(dir.path()).expect("opens"));
+        let objects: Arc<dyn Objects> =
+            Arc::new(crate::state::objects::Disk::open(dir.path()).expect("opens"));
         let mut register = ScopeRegister::open(&objects).expect("opens");
         register.learn(&scopes(1, "a")).expect("is written");
         register.learn(&scopes(2, "b")).expect("is written");
         let table = register.table(&scopes(2, "b")).expect("a table");
-        let told = arrow::util::pretty::pretty_format_batches(&[table.project(&[1, 2, 6]).expect("columns")]);
+        let told = arrow::util::pretty::pretty_format_batches(&[table
+            .project(&[1, 2, 6])
+            .expect("columns")]);
         let told = told.expect("prints").to_string();
         assert!(told.contains("| 1       | false      | a   |"), "{told}");
         assert!(told.contains("| 2       | true       | b   |"), "{told}");

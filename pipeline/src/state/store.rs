@@ -40,7 +40,9 @@ pub enum CheckpointError {
     #[error("checkpoints: {0}")]
     Store(ObjectError),
     /// Another version of the program has written it.
-    #[error("checkpoint {place} has format version {version}, this program reads {OLDEST} to {VERSION}; start the version that wrote it, or move the file away to compute everything again from the log")]
+    #[error(
+        "checkpoint {place} has format version {version}, this program reads {OLDEST} to {VERSION}; start the version that wrote it, or move the file away to compute everything again from the log"
+    )]
     UnknownVersion {
         /// The object.
         place: String,
@@ -56,7 +58,9 @@ pub enum CheckpointError {
         detail: String,
     },
     /// Someone else writes checkpoints here.
-    #[error("checkpoint {place} has been written by another process; one process a place may write")]
+    #[error(
+        "checkpoint {place} has been written by another process; one process a place may write"
+    )]
     Taken {
         /// The object.
         place: String,
@@ -128,7 +132,9 @@ impl CheckpointStore {
     pub fn read(&self, number: u64) -> Result<Checkpoint, CheckpointError> {
         let place = self.place(&name(number));
         let damaged = |detail: String| CheckpointError::Damaged { place: place.clone(), detail };
-        let Some(bytes) = self.objects.read(&name(number))? else { return Err(damaged("it is gone".to_owned())) };
+        let Some(bytes) = self.objects.read(&name(number))? else {
+            return Err(damaged("it is gone".to_owned()));
+        };
         let Some((header, body)) = bytes.split_at_checked(HEADER_BYTES) else {
             return Err(damaged("it is shorter than its header".to_owned()));
         };
@@ -175,7 +181,8 @@ fn name(number: u64) -> String {
 }
 
 fn numbers(names: &[String]) -> Vec<u64> {
-    let mut all: Vec<u64> = names.iter().filter_map(|name| name.strip_suffix(EXTENSION)?.parse().ok()).collect();
+    let mut all: Vec<u64> =
+        names.iter().filter_map(|name| name.strip_suffix(EXTENSION)?.parse().ok()).collect();
     all.sort_unstable();
     all
 }
@@ -243,7 +250,8 @@ mod tests {
     fn checkpoints_of_the_first_version_in_their_own_folders_are_refused_with_its_number() {
         let dir = tempfile::tempdir().expect("folder");
         std::fs::create_dir(dir.path().join("orders")).expect("folder");
-        std::fs::write(dir.path().join("orders/000000000007.checkpoint"), b"TIDEMARK").expect("written");
+        std::fs::write(dir.path().join("orders/000000000007.checkpoint"), b"TIDEMARK")
+            .expect("written");
         let error = open(&dir, 3).expect_err("old").to_string();
         assert!(error.contains("version 1") && error.contains("orders/000000000007"), "{error}");
     }

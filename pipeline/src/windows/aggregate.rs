@@ -32,7 +32,8 @@ impl Accumulators {
     /// # Errors
     /// DataFusion's own.
     pub fn state_fields(calls: &[AggregateCall]) -> Result<Vec<FieldRef>> {
-        let fields = calls.iter().map(|call| call.function.state_fields()).collect::<Result<Vec<_>>>()?;
+        let fields =
+            calls.iter().map(|call| call.function.state_fields()).collect::<Result<Vec<_>>>()?;
         Ok(fields.into_iter().flatten().collect())
     }
 
@@ -40,7 +41,12 @@ impl Accumulators {
     ///
     /// # Errors
     /// When an argument cannot be computed or an accumulator refuses a value.
-    pub fn update(&mut self, inputs: &CallInputs, groups: &[usize], group_count: usize) -> Result<()> {
+    pub fn update(
+        &mut self,
+        inputs: &CallInputs,
+        groups: &[usize],
+        group_count: usize,
+    ) -> Result<()> {
         for (accumulator, (arguments, filter)) in self.all.iter_mut().zip(&inputs.0) {
             accumulator.update_batch(arguments, groups, filter.as_ref(), group_count)?;
         }
@@ -51,7 +57,12 @@ impl Accumulators {
     ///
     /// # Errors
     /// When an accumulator refuses a state.
-    pub fn merge(&mut self, states: &[ArrayRef], groups: &[usize], group_count: usize) -> Result<()> {
+    pub fn merge(
+        &mut self,
+        states: &[ArrayRef],
+        groups: &[usize],
+        group_count: usize,
+    ) -> Result<()> {
         let mut rest = states;
         for (accumulator, call) in self.all.iter_mut().zip(&self.calls) {
             let (own, others) = rest.split_at(call.function.state_fields()?.len());
@@ -107,7 +118,9 @@ impl CallInputs {
                 .map(|expr| expr.evaluate(rows)?.into_array(count))
                 .collect::<Result<Vec<_>>>()?;
             let filter = match &call.filter {
-                Some(filter) => Some(filter.evaluate(rows)?.into_array(count)?.as_boolean().clone()),
+                Some(filter) => {
+                    Some(filter.evaluate(rows)?.into_array(count)?.as_boolean().clone())
+                }
                 None => None,
             };
             Ok((arguments, filter))

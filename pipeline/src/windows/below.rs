@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::compute::{FilterBuilder, FilterPredicate, concat_batches, filter_record_batch};
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow::array::{ArrayRef, AsArray as _};
+use arrow::compute::{FilterBuilder, FilterPredicate, concat_batches, filter_record_batch};
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
@@ -156,7 +156,11 @@ impl SharedFilter {
         let mask = mask.as_boolean();
         let keeps_all = mask.true_count() == rows.num_rows();
         let keeps = (!keeps_all).then(|| FilterBuilder::new(mask).optimize().build());
-        Ok(Self { predicate: Arc::clone(predicate), keeps, columns: vec![None; rows.num_columns()] })
+        Ok(Self {
+            predicate: Arc::clone(predicate),
+            keeps,
+            columns: vec![None; rows.num_columns()],
+        })
     }
 
     fn column(&mut self, rows: &RecordBatch, at: usize) -> Result<ArrayRef> {

@@ -51,7 +51,9 @@ impl Cascade {
     /// Takes note of a slice with new rows; answers the outer windows that hold some of them.
     pub(super) fn touch(&mut self, inner: &Windows, slice: SliceKey) -> Vec<Window> {
         let mut outer = Vec::new();
-        for window in inner.windows_of(slice.start).into_iter().filter(|window| window.end >= slice.open_from) {
+        for window in
+            inner.windows_of(slice.start).into_iter().filter(|window| window.end >= slice.open_from)
+        {
             self.stale.insert(window);
             outer.extend(self.windows.windows_of(self.windows.slice_start(time_of(inner, window))));
         }
@@ -76,7 +78,13 @@ impl Cascade {
         let own = rows.num_columns();
         let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
         for (nth, field) in self.plan.schema.fields().iter().skip(own).enumerate() {
-            columns.push(window_value(Some(&self.windows), outer, nth, field.data_type(), rows.num_rows())?);
+            columns.push(window_value(
+                Some(&self.windows),
+                outer,
+                nth,
+                field.data_type(),
+                rows.num_rows(),
+            )?);
         }
         batch(&self.plan.schema, columns, rows.num_rows()).map(Some)
     }
@@ -98,7 +106,12 @@ impl ViewState {
         firing
     }
 
-    fn fire_outer(&mut self, inner: &Windows, cascade: &mut Cascade, progress: Progress) -> Result<Firing> {
+    fn fire_outer(
+        &mut self,
+        inner: &Windows,
+        cascade: &mut Cascade,
+        progress: Progress,
+    ) -> Result<Firing> {
         for window in std::mem::take(&mut cascade.stale) {
             match self.inner_rows(inner, window)? {
                 Some(rows) => cascade.rows.insert(window, cascade.middle.run(rows)?),
@@ -110,7 +123,10 @@ impl ViewState {
         let mut firing = Firing::default();
         for (window, mark) in self.changed(&cascade.windows, &touched, progress) {
             if let Some(rows) = cascade.rows_in(inner, window)? {
-                let instants = Some((cascade.windows.instant(window.start), cascade.windows.instant(window.end)));
+                let instants = Some((
+                    cascade.windows.instant(window.start),
+                    cascade.windows.instant(window.end),
+                ));
                 let rows = self.above.run(rows)?;
                 firing.fired.push(Fired { window, instants, rows, mark, revision: 0 });
             }
@@ -125,15 +141,21 @@ impl ViewState {
             table.revised.clear();
         }
         let outer = &cascade.windows;
-        cascade.rows.retain(|window, _| open(outer.last_end(outer.slice_start(time_of(inner, *window)))));
+        cascade
+            .rows
+            .retain(|window, _| open(outer.last_end(outer.slice_start(time_of(inner, *window)))));
         Ok(firing)
     }
 
     /// The aggregate's rows of one inner window; `None` where it has none.
     fn inner_rows(&self, inner: &Windows, window: Window) -> Result<Option<RecordBatch>> {
-        let Some(codec) = &self.codec else { return internal_err!("windows over windows without an aggregate") };
+        let Some(codec) = &self.codec else {
+            return internal_err!("windows over windows without an aggregate");
+        };
         let slices = self.partitions.values().flat_map(|table| &table.slices);
-        let evaluated = codec.evaluate(slices.filter(|(key, _)| holds(inner, window, **key)).map(|(_, slice)| slice))?;
+        let evaluated = codec.evaluate(
+            slices.filter(|(key, _)| holds(inner, window, **key)).map(|(_, slice)| slice),
+        )?;
         self.kept_rows(Some(inner), window, evaluated)
     }
 }

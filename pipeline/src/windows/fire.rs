@@ -101,7 +101,11 @@ impl ViewState {
             Shape::Rows | Shape::Pass => None,
         };
         let above = Runner::new(plan.above.clone());
-        let cascade = plan.outer.clone().zip(windows.as_ref()).map(|(outer, inner)| Cascade::new(outer, inner));
+        let cascade = plan
+            .outer
+            .clone()
+            .zip(windows.as_ref())
+            .map(|(outer, inner)| Cascade::new(outer, inner));
         Ok(Self {
             plan,
             windows,
@@ -158,7 +162,8 @@ impl ViewState {
             base.resume();
         }
         // The bases of CUMULATE say themselves which steps are closed; kept rows of those are still there.
-        let has_bases = matches!(self.windows.as_ref().map(Windows::kind), Some(WindowKind::Cumulate { .. }));
+        let has_bases =
+            matches!(self.windows.as_ref().map(Windows::kind), Some(WindowKind::Cumulate { .. }));
         if !has_bases || self.cascade.is_some() {
             self.touch(&slices.into_iter().collect::<Vec<_>>());
         }
@@ -228,7 +233,8 @@ impl ViewState {
     pub fn fire(&mut self, progress: Progress) -> Result<Firing> {
         if let (None, Some(windows)) = (&self.revisions, &self.windows) {
             let late = self.partitions.values().flat_map(|table| &table.revised);
-            self.revisions = Some(Revisions::of(windows, late.map(|(slice, count)| (*slice, *count))));
+            self.revisions =
+                Some(Revisions::of(windows, late.map(|(slice, count)| (*slice, *count))));
         }
         if self.cascade.is_some() {
             return self.fire_cascade(progress);
@@ -389,7 +395,9 @@ impl ViewState {
         holds: &dyn Fn(PartitionId, SliceKey) -> bool,
         mark: Mark,
     ) -> Result<Option<Fired>> {
-        let left = self.kept_of(windows, window, holds, &self.plan.kept_schema, |partition| !is_right(partition))?;
+        let left = self.kept_of(windows, window, holds, &self.plan.kept_schema, |partition| {
+            !is_right(partition)
+        })?;
         let rows = match (&self.plan.join, left) {
             (None, None) => return Ok(None),
             (None, Some(rows)) if self.is_wanted(windows, window)? => self.above.run(rows)?,
@@ -402,7 +410,10 @@ impl ViewState {
                 let or_none = |rows: Option<RecordBatch>, schema: &SchemaRef| {
                     rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(schema)))
                 };
-                self.above.run_join(or_none(left, &self.plan.kept_schema), or_none(right, &join.kept_schema))?
+                self.above.run_join(
+                    or_none(left, &self.plan.kept_schema),
+                    or_none(right, &join.kept_schema),
+                )?
             }
         };
         Ok(Some(self.fired(windows, window, rows, mark)))
@@ -418,8 +429,13 @@ impl ViewState {
         of_side: impl Fn(PartitionId) -> bool,
     ) -> Result<Option<RecordBatch>> {
         let mut batches = Vec::new();
-        for (partition, table) in self.partitions.iter().filter(|(partition, _)| of_side(**partition)) {
-            let held = table.rows.range(reach(windows, window)).filter(|(slice, _)| holds(*partition, **slice));
+        for (partition, table) in
+            self.partitions.iter().filter(|(partition, _)| of_side(**partition))
+        {
+            let held = table
+                .rows
+                .range(reach(windows, window))
+                .filter(|(slice, _)| holds(*partition, **slice));
             batches.extend(held.flat_map(|(_, rows)| rows.iter().cloned()));
         }
         let Some(first) = batches.first() else { return Ok(None) };
@@ -429,13 +445,21 @@ impl ViewState {
 
     /// Whether the query's conditions on window columns let a window through.
     fn is_wanted(&self, windows: Option<&Windows>, window: Window) -> Result<bool> {
-        let (Some(filter), Some(windows)) = (&self.plan.window_filter, windows) else { return Ok(true) };
+        let (Some(filter), Some(windows)) = (&self.plan.window_filter, windows) else {
+            return Ok(true);
+        };
         let bounds = window_batch(windows, window, &self.plan.kept_schema)?;
         let passes = filter.evaluate(&bounds)?.into_array(1)?;
         Ok(!passes.is_null(0) && passes.as_boolean().value(0))
     }
 
-    fn fired(&self, windows: Option<&Windows>, window: Window, rows: RecordBatch, mark: Mark) -> Fired {
+    fn fired(
+        &self,
+        windows: Option<&Windows>,
+        window: Window,
+        rows: RecordBatch,
+        mark: Mark,
+    ) -> Fired {
         let instants =
             windows.map(|windows| (windows.instant(window.start), windows.instant(window.end)));
         Fired { window, instants, rows, mark, revision: self.revision(windows, window) }
@@ -503,7 +527,9 @@ fn absorb_rows(table: &mut PartitionTable, drained: Drained) -> Vec<SliceKey> {
 fn reach(windows: Option<&Windows>, window: Window) -> RangeInclusive<SliceKey> {
     let key = |start, rest| SliceKey { start, open_from: rest, passed: rest };
     match windows.map(Windows::kind) {
-        None | Some(WindowKind::Session { .. }) => key(i64::MIN, i64::MIN)..=key(i64::MAX, i64::MAX),
+        None | Some(WindowKind::Session { .. }) => {
+            key(i64::MIN, i64::MIN)..=key(i64::MAX, i64::MAX)
+        }
         Some(_) => key(window.start, i64::MIN)..=key(window.end, i64::MIN),
     }
 }

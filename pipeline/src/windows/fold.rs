@@ -281,7 +281,9 @@ impl ViewFold {
         let mut previous = None;
         for (at, number) in numbers.iter().enumerate() {
             let row = usize::try_from(*number).unwrap_or(usize::MAX);
-            let (Some(time), Some(watermark)) = (accepted.times.get(row), accepted.watermarks.get(row)) else {
+            let (Some(time), Some(watermark)) =
+                (accepted.times.get(row), accepted.watermarks.get(row))
+            else {
                 return internal_err!("row {row} of a batch of {}", accepted.times.len());
             };
             let placement = match (&mut self.sessions, &session_keys) {
@@ -354,7 +356,11 @@ fn in_row_order(rows: RecordBatch) -> Result<RecordBatch> {
 }
 
 /// The last columns of `rows`, which has the row number first, and behind them where each record stands.
-fn with_arrivals(rows: &RecordBatch, columns: &[ArrayRef], accepted: Accepted<'_>) -> Result<RecordBatch> {
+fn with_arrivals(
+    rows: &RecordBatch,
+    columns: &[ArrayRef],
+    accepted: Accepted<'_>,
+) -> Result<RecordBatch> {
     let numbers = rows.column(0).as_primitive::<UInt32Type>();
     let arrivals: UInt64Array = numbers
         .values()
@@ -362,7 +368,8 @@ fn with_arrivals(rows: &RecordBatch, columns: &[ArrayRef], accepted: Accepted<'_
         .map(|number| accepted.arrivals.get(usize::try_from(*number).ok()?).copied())
         .collect();
     let own = rows.schema();
-    let mut fields: Vec<_> = own.fields().iter().skip(rows.num_columns() - columns.len()).cloned().collect();
+    let mut fields: Vec<_> =
+        own.fields().iter().skip(rows.num_columns() - columns.len()).cloned().collect();
     fields.push(Arc::new(Field::new(crate::sql::cut::ARRIVAL_COLUMN, DataType::UInt64, true)));
     let mut columns = columns.to_vec();
     columns.push(Arc::new(arrivals));
@@ -424,9 +431,15 @@ struct Cached {
     instants: (i64, i64),
 }
 
-fn place_cached(windows: &Windows, time: i64, watermark: i64, cache: &mut Option<Cached>) -> Placement {
+fn place_cached(
+    windows: &Windows,
+    time: i64,
+    watermark: i64,
+    cache: &mut Option<Cached>,
+) -> Placement {
     let of_cached = |cached: &Cached| {
-        let is_in = (cached.instants.0..cached.instants.1).contains(&time) || windows.slice_start(time) == cached.start;
+        let is_in = (cached.instants.0..cached.instants.1).contains(&time)
+            || windows.slice_start(time) == cached.start;
         is_in && cached.first_end - 1 > watermark
     };
     if let Some(cached) = cache.filter(of_cached) {
@@ -461,17 +474,28 @@ fn late_row(windows: &Windows, row: u32, missed: u32, window: Window) -> LateRow
 impl SessionFold {
     fn new(plan: &ViewPlan, gap: i64) -> Result<Self> {
         let schema = plan.below.plan.schema();
-        let names = plan.window.as_ref().map(|window| window.partition_by.clone()).unwrap_or_default();
+        let names =
+            plan.window.as_ref().map(|window| window.partition_by.clone()).unwrap_or_default();
         let mut columns = Vec::new();
         for name in names {
             columns.push(session_column(plan, &name, &schema)?);
         }
-        let fields = columns.iter().map(|at| SortField::new(schema.field(*at).data_type().clone())).collect();
-        Ok(Self { sessions: Sessions::default(), columns, converter: RowConverter::new(fields)?, gap, is_spread: false })
+        let fields = columns
+            .iter()
+            .map(|at| SortField::new(schema.field(*at).data_type().clone()))
+            .collect();
+        Ok(Self {
+            sessions: Sessions::default(),
+            columns,
+            converter: RowConverter::new(fields)?,
+            gap,
+            is_spread: false,
+        })
     }
 
     fn keys(&self, rows: &RecordBatch) -> Result<arrow::row::Rows> {
-        let columns: Vec<ArrayRef> = self.columns.iter().map(|at| Arc::clone(rows.column(*at))).collect();
+        let columns: Vec<ArrayRef> =
+            self.columns.iter().map(|at| Arc::clone(rows.column(*at))).collect();
         if columns.is_empty() {
             // No PARTITION BY: one key for all rows.
             let one: ArrayRef = new_null_array(&DataType::Null, rows.num_rows());
@@ -501,12 +525,10 @@ fn session_column(plan: &ViewPlan, name: &str, schema: &Schema) -> Result<usize>
     let found = match &plan.shape {
         Shape::Aggregate(aggregate) => {
             let outputs = aggregate.outputs.iter().zip(plan.kept_schema.fields());
-            outputs
-                .filter(|(_, field)| field.name() == name)
-                .find_map(|(output, _)| match output {
-                    crate::sql::plan::Output::Key(nth) => Some(nth + 1),
-                    _ => None,
-                })
+            outputs.filter(|(_, field)| field.name() == name).find_map(|(output, _)| match output {
+                crate::sql::plan::Output::Key(nth) => Some(nth + 1),
+                _ => None,
+            })
         }
         Shape::Rows | Shape::Pass => schema.index_of(name).ok(),
     };

@@ -36,11 +36,19 @@ impl Sessions {
     ///
     /// # Errors
     /// The start and end of the session the row would have joined.
-    pub fn place(&mut self, key: &[u8], time: i64, gap: i64, watermark: i64) -> Result<i64, (i64, i64)> {
+    pub fn place(
+        &mut self,
+        key: &[u8],
+        time: i64,
+        gap: i64,
+        watermark: i64,
+    ) -> Result<i64, (i64, i64)> {
         let mut joined = Session { start: time, end: time.saturating_add(gap), slices: Vec::new() };
         // A session that is closed takes no row, whether or not it has been told and forgotten yet.
         let touches = |session: &Session| {
-            session.start <= time.saturating_add(gap) && time <= session.end && session.end - 1 > watermark
+            session.start <= time.saturating_add(gap)
+                && time <= session.end
+                && session.end - 1 > watermark
         };
         let known = self.by_key.get(key).map_or(&[][..], Vec::as_slice);
         for session in known.iter().filter(|session| touches(session)) {
@@ -75,7 +83,9 @@ impl Sessions {
         let all = self
             .by_key
             .iter()
-            .flat_map(|(key, sessions)| sessions.iter().map(|session| (key.clone(), session.clone())))
+            .flat_map(|(key, sessions)| {
+                sessions.iter().map(|session| (key.clone(), session.clone()))
+            })
             .collect();
         for sessions in self.by_key.values_mut() {
             sessions.retain(|session| session.end - 1 > watermark);
@@ -90,7 +100,9 @@ impl Sessions {
         let all = self
             .by_key
             .iter()
-            .flat_map(|(key, sessions)| sessions.iter().map(|session| (key.clone(), session.clone())))
+            .flat_map(|(key, sessions)| {
+                sessions.iter().map(|session| (key.clone(), session.clone()))
+            })
             .collect();
         (all, self.next_slice)
     }
@@ -116,7 +128,9 @@ mod tests {
         assert_eq!(sessions.place(b"a", 0, 5, i64::MIN), Ok(1));
         assert_eq!(sessions.place(b"a", 20, 5, i64::MIN), Ok(2));
         assert_eq!(sessions.place(b"a", 5, 15, i64::MIN), Ok(1));
-        let [(_, merged)] = &sessions.take_changed(i64::MIN).expect("changed")[..] else { panic!("one session") };
+        let [(_, merged)] = &sessions.take_changed(i64::MIN).expect("changed")[..] else {
+            panic!("one session")
+        };
         assert_eq!((merged.start, merged.end, merged.slices.len()), (0, 25, 2));
     }
 

@@ -46,7 +46,8 @@ impl PartitionTable {
         let slices = self.slices.values().chain(self.prefixes.values());
         let slices: u64 = slices.map(|slice| SLICE_BYTES + wide(slice.heap_bytes())).sum();
         let rows: u64 = self.rows.values().map(|rows| SLICE_BYTES + bytes_of(rows)).sum();
-        let sessions: u64 = self.sessions.iter().map(|(key, _)| SESSION_BYTES + wide(key.len())).sum();
+        let sessions: u64 =
+            self.sessions.iter().map(|(key, _)| SESSION_BYTES + wide(key.len())).sum();
         slices + rows + sessions + SLICE_BYTES * wide(self.revised.len())
     }
 }
@@ -54,12 +55,22 @@ impl PartitionTable {
 impl Drained {
     /// What it adds to a table at most.
     pub(super) fn heap_bytes(&self) -> u64 {
-        let groups: usize = self.keys.iter().chain(&self.states).map(|column| column.get_array_memory_size()).sum();
-        let rows: u64 = self.rows.iter().map(|(_, rows)| SLICE_BYTES + wide(rows.get_array_memory_size())).sum();
-        let sessions: u64 = self.sessions.iter().flatten().map(|(key, _)| SESSION_BYTES + wide(key.len())).sum();
+        let groups: usize =
+            self.keys.iter().chain(&self.states).map(|column| column.get_array_memory_size()).sum();
+        let rows: u64 = self
+            .rows
+            .iter()
+            .map(|(_, rows)| SLICE_BYTES + wide(rows.get_array_memory_size()))
+            .sum();
+        let sessions: u64 =
+            self.sessions.iter().flatten().map(|(key, _)| SESSION_BYTES + wide(key.len())).sum();
         // Columns of the row format are wider than those of arrays: a byte for NULL, texts in blocks of 32.
         let padding = 34 * wide(self.slice_of.len()) * wide(self.keys.len() + self.states.len());
-        wide(groups) + padding + rows + sessions + SLICE_BYTES * wide(self.slices.len() + self.revised.len())
+        wide(groups)
+            + padding
+            + rows
+            + sessions
+            + SLICE_BYTES * wide(self.slices.len() + self.revised.len())
     }
 }
 
@@ -263,7 +274,8 @@ fn encode(converter: &RowConverter, columns: &[ArrayRef], count: usize) -> Resul
 /// The sessions a partition tells now, and those it told before and has since forgotten.
 pub(super) fn merged_sessions(known: &SessionList, told: SessionList) -> SessionList {
     // A slice belongs to one session of its partition.
-    let fresh: HashSet<i64> = told.iter().flat_map(|(_, session)| session.slices.iter().copied()).collect();
+    let fresh: HashSet<i64> =
+        told.iter().flat_map(|(_, session)| session.slices.iter().copied()).collect();
     let still = |(_, session): &&(Box<[u8]>, super::session::Session)| {
         !session.slices.iter().any(|slice| fresh.contains(slice))
     };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, ensure};
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
-use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::generator::{Generator, GeneratorOptions, Records as _, Shares};
+use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::model::record::WATERMARK_HEADER;
 use tidemark_pipeline::model::{Header, Record};
 use tidemark_pipeline::results::Cut;
@@ -35,16 +35,31 @@ struct Kept {
 fn log() -> Result<Vec<Vec<Kept>>> {
     let options = GeneratorOptions {
         orders_a_day: ORDERS,
-        shares: Shares { duplicate: 0.02, late: 0.02, malformed: 0.01, shadow: 0.05, ..Shares::default() },
+        shares: Shares {
+            duplicate: 0.02,
+            late: 0.02,
+            malformed: 0.01,
+            shadow: 0.05,
+            ..Shares::default()
+        },
         ..GeneratorOptions::default()
     };
-    let mut generator = Generator::new(options).map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
+    let mut generator =
+        Generator::new(options).map_err(|mistakes| anyhow::anyhow!(mistakes.join("; ")))?;
     let mut log: Vec<Vec<Kept>> = (0..PARTITIONS).map(|_| Vec::new()).collect();
     while let Some(generated) = generator.next_record() {
         let record = generated.record;
-        let headers = record.headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+        let headers = record
+            .headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+            .collect();
         let at = usize::try_from(record.partition_among(PARTITIONS))?;
-        log[at].push(Kept { headers, timestamp_ms: record.timestamp_ms, payload: record.payload.to_vec() });
+        log[at].push(Kept {
+            headers,
+            timestamp_ms: record.timestamp_ms,
+            payload: record.payload.to_vec(),
+        });
     }
     let end = generator.end_ms().context("the day ends")? + 2 * 86_400_000;
     for partition in &mut log {
@@ -85,7 +100,9 @@ fn served(log: &[Vec<Kept>]) -> Result<System> {
 fn read(system: &mut System, partition: u32, from: usize, kept: &[Kept]) -> Result<()> {
     let headers: Vec<Vec<Header<'_>>> = kept
         .iter()
-        .map(|kept| kept.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect())
+        .map(|kept| {
+            kept.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect()
+        })
         .collect();
     let records = kept.iter().zip(&headers).enumerate().map(|(at, (kept, headers))| Record {
         partition,
@@ -101,8 +118,19 @@ fn read(system: &mut System, partition: u32, from: usize, kept: &[Kept]) -> Resu
 /// Prints the rows of an accounting table with their sum, and answers the sum.
 fn print(cut: &Cut, name: &str) -> Result<BTreeMap<String, i64>> {
     let table = cut.tables.get(name).with_context(|| format!("no table {name}"))?;
-    let counts: Vec<String> = table.schema().fields().iter().skip(partition_at(table) + 1).map(|field| field.name().clone()).collect();
-    println!("\n{name}\n{:<28}{:>10}{}", table.schema().field(0).name(), "partition", heads(&counts));
+    let counts: Vec<String> = table
+        .schema()
+        .fields()
+        .iter()
+        .skip(partition_at(table) + 1)
+        .map(|field| field.name().clone())
+        .collect();
+    println!(
+        "\n{name}\n{:<28}{:>10}{}",
+        table.schema().field(0).name(),
+        "partition",
+        heads(&counts)
+    );
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
     let names = table.column(0).as_string::<i32>();
     for row in 0..table.num_rows() {
@@ -110,7 +138,10 @@ fn print(cut: &Cut, name: &str) -> Result<BTreeMap<String, i64>> {
         for (count, value) in counts.iter().zip(&values) {
             *sums.entry(count.clone()).or_default() += value;
         }
-        let partition = table.column(partition_at(table)).as_primitive::<arrow::datatypes::Int32Type>().value(row);
+        let partition = table
+            .column(partition_at(table))
+            .as_primitive::<arrow::datatypes::Int32Type>()
+            .value(row);
         println!("{:<28}{partition:>10}{}", names.value(row), cells(&values));
     }
     let all: Vec<i64> = counts.iter().map(|count| sums[count]).collect();
@@ -122,17 +153,27 @@ fn print(cut: &Cut, name: &str) -> Result<BTreeMap<String, i64>> {
 /// answers how many there are.
 fn print_ledger(system: &System, ledger: LedgerKind) -> Result<i64> {
     let rows = system.ledger(ledger)?;
-    let text = |name: &str| rows.column_by_name(name).map(|column| column.as_string::<i32>().clone());
-    let (by, reasons) = (text("view").or_else(|| text("kind")).context("view or kind")?, text("reason").context("reason")?);
+    let text =
+        |name: &str| rows.column_by_name(name).map(|column| column.as_string::<i32>().clone());
+    let (by, reasons) = (
+        text("view").or_else(|| text("kind")).context("view or kind")?,
+        text("reason").context("reason")?,
+    );
     let mut counts: BTreeMap<(String, String), i64> = BTreeMap::new();
     for row in 0..rows.num_rows() {
         // A number in a reason is of one record.
-        let reason: String = reasons.value(row).chars().map(|letter| if letter.is_ascii_digit() { '#' } else { letter }).collect();
+        let reason: String = reasons
+            .value(row)
+            .chars()
+            .map(|letter| if letter.is_ascii_digit() { '#' } else { letter })
+            .collect();
         let mut reason = reason.replace("##", "#");
         while reason.contains("##") {
             reason = reason.replace("##", "#");
         }
-        *counts.entry((by.value(row).to_owned(), reason.chars().take(90).collect())).or_default() += 1;
+        *counts
+            .entry((by.value(row).to_owned(), reason.chars().take(90).collect()))
+            .or_default() += 1;
     }
     println!("\n{} ({} entries)", ledger.table(), rows.num_rows());
     for ((by, reason), count) in &counts {
@@ -147,7 +188,12 @@ fn partition_at(table: &RecordBatch) -> usize {
 }
 
 fn numbers(table: &RecordBatch, row: usize) -> Vec<i64> {
-    table.columns().iter().skip(partition_at(table) + 1).map(|column| column.as_primitive::<Int64Type>().value(row)).collect()
+    table
+        .columns()
+        .iter()
+        .skip(partition_at(table) + 1)
+        .map(|column| column.as_primitive::<Int64Type>().value(row))
+        .collect()
 }
 
 fn heads(names: &[String]) -> String {
@@ -173,8 +219,14 @@ fn a_day_with_every_kind_of_record_is_accounted_for() -> Result<()> {
         ensure!(records[kind] > 0, "no record was {kind}");
     }
     ensure!(views["late"] > 0 && views["filtered"] > 0 && views["counted"] > 0);
-    ensure!(print_ledger(&system, LedgerKind::DeadLetter)? == records["rejected"], "a dead letter a rejected record");
-    ensure!(print_ledger(&system, LedgerKind::Late)? == views["late"], "an entry a late record and view");
+    ensure!(
+        print_ledger(&system, LedgerKind::DeadLetter)? == records["rejected"],
+        "a dead letter a rejected record"
+    );
+    ensure!(
+        print_ledger(&system, LedgerKind::Late)? == views["late"],
+        "an entry a late record and view"
+    );
     ensure!(print_ledger(&system, LedgerKind::Unmatched)? > 0, "events that do not count");
     Ok(())
 }

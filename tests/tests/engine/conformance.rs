@@ -8,7 +8,8 @@ use tidemark_tests::sql_logic::root;
 
 /// The book of cases lies beside the project; `TIDEMARK_SHARED` names another folder.
 fn book() -> PathBuf {
-    let shared = std::env::var_os("TIDEMARK_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
+    let shared =
+        std::env::var_os("TIDEMARK_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     shared.join("conformance/flink_windows.json")
 }
 
@@ -23,7 +24,11 @@ fn every_conformance_case_survives_a_restart_after_every_row() -> Result<()> {
     let (mut passed, mut skipped, mut restarted) = (0, 0, 0);
     let mut failed = Vec::new();
     for case in book["cases"].as_array().context("cases")? {
-        let title = format!("{}.{}", case["suite"].as_str().unwrap_or(""), case["name"].as_str().unwrap_or(""));
+        let title = format!(
+            "{}.{}",
+            case["suite"].as_str().unwrap_or(""),
+            case["name"].as_str().unwrap_or("")
+        );
         match run(case, &book["data"]) {
             Ok(Outcome::Passed { restarts }) => {
                 passed += 1;
@@ -37,7 +42,10 @@ fn every_conformance_case_survives_a_restart_after_every_row() -> Result<()> {
             Err(error) => failed.push(format!("{title}: {error:#}")),
         }
     }
-    println!("conformance with {restarted} restarts: {passed} passed, {} failed, {skipped} skipped", failed.len());
+    println!(
+        "conformance with {restarted} restarts: {passed} passed, {} failed, {skipped} skipped",
+        failed.len()
+    );
     ensure!(passed > 0 && failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }

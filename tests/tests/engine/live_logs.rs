@@ -24,9 +24,9 @@ fn threads_batches_and_stops_change_no_row_of_what_is_served() -> Result<()> {
         for (threads, batch, shares) in [(1, 8_192, &[][..]), (2, 3, &[30, 60]), (4, 1, &[50])] {
             let folder = tempfile::tempdir()?;
             let cut = live::run(&planned, &log, (threads, batch), shares, folder.path());
-            rows += cut
-                .and_then(|cut| compare(&cut, &log, &queries))
-                .with_context(|| format!("seed {seed}, {threads} threads, batches of {batch}, stopped at {shares:?}"))?;
+            rows += cut.and_then(|cut| compare(&cut, &log, &queries)).with_context(|| {
+                format!("seed {seed}, {threads} threads, batches of {batch}, stopped at {shares:?}")
+            })?;
         }
     }
     println!("{LOGS} logs with 1, 2 and 4 folding threads: {rows} rows equal the reference");

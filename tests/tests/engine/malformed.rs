@@ -68,7 +68,10 @@ impl Known {
         if made.kind == "good" {
             self.good = (self.good.0 + 1, self.good.1 + i128::from(number));
         }
-        *self.kinds.entry((made.kind, if is_rejected { "rejected" } else { "accepted" })).or_default() += 1;
+        *self
+            .kinds
+            .entry((made.kind, if is_rejected { "rejected" } else { "accepted" }))
+            .or_default() += 1;
     }
 }
 
@@ -86,10 +89,12 @@ fn batch(system: &mut System, batch: &[(u64, Made)], known: &mut Known) -> Resul
     system.read("orders", 0, records)?;
     system.publish()?;
     let letters = system.take_letters();
-    let mut letters: BTreeMap<i64, String> = letters.into_iter().map(|letter| (letter.offset, letter.reason)).collect();
+    let mut letters: BTreeMap<i64, String> =
+        letters.into_iter().map(|letter| (letter.offset, letter.reason)).collect();
     for (offset, (number, made)) in (first..).zip(batch) {
         let reason = letters.remove(&offset);
-        let shown = || String::from_utf8_lossy(&made.bytes[..made.bytes.len().min(300)]).into_owned();
+        let shown =
+            || String::from_utf8_lossy(&made.bytes[..made.bytes.len().min(300)]).into_owned();
         match made.fate {
             Fate::Accepted => ensure!(reason.is_none(), "{}: {reason:?}: {}", made.kind, shown()),
             Fate::Rejected => ensure!(reason.is_some(), "{} was accepted: {}", made.kind, shown()),
@@ -130,12 +135,17 @@ fn every_record_is_accounted_for(format: &'static str, count: u64) -> Result<()>
             (number, if is_good { good(format, number) } else { record(&mut dice, format, number) })
         });
         let made: Vec<(u64, Made)> = made.collect();
-        batch(&mut system, &made, &mut known).with_context(|| format!("seed {SEED}, {format}, from record {number}"))?;
+        batch(&mut system, &made, &mut known)
+            .with_context(|| format!("seed {SEED}, {format}, from record {number}"))?;
         number += BATCH;
     }
-    let large = Made { bytes: vec![b'7'; LARGE_BYTES], fate: Fate::Rejected, kind: "ten megabytes" };
+    let large =
+        Made { bytes: vec![b'7'; LARGE_BYTES], fate: Fate::Rejected, kind: "ten megabytes" };
     batch(&mut system, &[(0, large)], &mut known)?;
-    println!("{format}: {} read = {} accepted + {} rejected; {} good ones worth {}", known.read, known.accepted, known.rejected, known.good.0, known.good.1);
+    println!(
+        "{format}: {} read = {} accepted + {} rejected; {} good ones worth {}",
+        known.read, known.accepted, known.rejected, known.good.0, known.good.1
+    );
     for ((kind, outcome), count) in &known.kinds {
         println!("  {count:>8} {outcome} {kind}");
     }

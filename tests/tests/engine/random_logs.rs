@@ -38,10 +38,17 @@ fn agrees(log: &Log, queries: &[Query], outcome: &Outcome) -> Result<()> {
     for query in queries {
         let (want, got) = (&views[query.name], &outcome.views[query.name]);
         let name = query.name;
-        ensure!(want.counts == got.counts, "{name}: counts\nwant {:?}\ngot  {:?}", want.counts, got.counts);
+        ensure!(
+            want.counts == got.counts,
+            "{name}: counts\nwant {:?}\ngot  {:?}",
+            want.counts,
+            got.counts
+        );
         ensure!(want.late == got.late, "{name}: late\nwant {:?}\ngot  {:?}", want.late, got.late);
-        let missing: Vec<_> = want.rows.iter().filter(|row| !got.rows.contains(row)).take(3).collect();
-        let extra: Vec<_> = got.rows.iter().filter(|row| !want.rows.contains(row)).take(3).collect();
+        let missing: Vec<_> =
+            want.rows.iter().filter(|row| !got.rows.contains(row)).take(3).collect();
+        let extra: Vec<_> =
+            got.rows.iter().filter(|row| !want.rows.contains(row)).take(3).collect();
         ensure!(
             want.rows == got.rows,
             "{name}: {} rows for {}\nmissing {missing:#?}\nextra {extra:#?}",
@@ -114,7 +121,11 @@ fn the_random_logs_reach_every_rule() {
             }
         }
         late += views.values().map(|view| view.late.len()).sum::<usize>();
-        revised += views.values().flat_map(|view| &view.rows).filter(|(_, revision)| *revision > 0).count();
+        revised += views
+            .values()
+            .flat_map(|view| &view.rows)
+            .filter(|(_, revision)| *revision > 0)
+            .count();
     }
     assert!(sums.iter().all(|sum| *sum > 100), "{sums:?}");
     assert!(late > 1_000 && revised > 100, "{late} late, {revised} revised");

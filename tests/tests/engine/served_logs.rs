@@ -31,8 +31,9 @@ fn run(seed: u64, catalogues: &Catalogues) -> Result<Compared> {
         compare: 0.1,
     };
     let catalogue = catalogues.of(&log, &queries)?;
-    serve(&log, &queries, catalogue, serving, &mut dice)
-        .with_context(|| format!("seed {seed}: {:?}, {} partitions, {serving:?}", log.shape, log.partitions.len()))
+    serve(&log, &queries, catalogue, serving, &mut dice).with_context(|| {
+        format!("seed {seed}: {:?}, {} partitions, {serving:?}", log.shape, log.partitions.len())
+    })
 }
 
 #[test]
@@ -66,7 +67,12 @@ fn what_is_served_equals_the_reference_at_every_cut_and_after_crashes() -> Resul
     let (compared, wrong) = outcome.into_inner().unwrap_or_default();
     println!(
         "random logs {first} to {}: {} records, {} crashes; {} cuts with {} rows equal the reference, {} logs do not",
-        first + count - 1, compared.records, compared.crashes, compared.cuts, compared.rows, wrong.len()
+        first + count - 1,
+        compared.records,
+        compared.crashes,
+        compared.cuts,
+        compared.rows,
+        wrong.len()
     );
     if !wrong.is_empty() {
         let all: Vec<String> = wrong.iter().map(|error| format!("{error:#}")).collect();

@@ -37,7 +37,11 @@ fn both_spaces_of_a_mixed_log_equal_two_logs_that_never_heard_of_shadow_records(
             crash: [0.0, 0.05, 0.2][dice.random_range(0..3)],
         };
         let compared = serve(&mixed, &catalogue, serving, &mut dice).with_context(|| {
-            format!("seed {seed}: share {share}, {:?}, {} partitions, {serving:?}", mixed.log.shape, mixed.marks.len())
+            format!(
+                "seed {seed}: share {share}, {:?}, {} partitions, {serving:?}",
+                mixed.log.shape,
+                mixed.marks.len()
+            )
         })?;
         all.add(compared);
     }
@@ -45,6 +49,9 @@ fn both_spaces_of_a_mixed_log_equal_two_logs_that_never_heard_of_shadow_records(
         "{count} logs: {} records, {} of them shadow, {} crashes; {} rows are equal in both spaces",
         all.records, all.shadow, all.crashes, all.rows
     );
-    ensure!(count == 1 || all.shadow > 0 && all.crashes > 0 && all.rows > 0, "nothing was compared: {all:?}");
+    ensure!(
+        count == 1 || all.shadow > 0 && all.crashes > 0 && all.rows > 0,
+        "nothing was compared: {all:?}"
+    );
     Ok(())
 }

@@ -28,8 +28,7 @@ fn every_sql_logic_file_holds() -> Result<()> {
     let mut wrong = Vec::new();
     let files = files()?;
     for file in &files {
-        let mut runner =
-            Runner::new(|| async { Engine::new().map_err(StatementError::from) });
+        let mut runner = Runner::new(|| async { Engine::new().map_err(StatementError::from) });
         if let Err(error) = runner.run_file(file) {
             wrong.push(format!("{}: {}", file.display(), error.display(false)));
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tidemark_pipeline::admit::duplicate::{KeyEntry, Sighting};
-use tidemark_pipeline::state::checkpoint::{ViewToSave, encode};
 use tidemark_pipeline::state::CheckpointStore;
 use tidemark_pipeline::state::checkpoint::encode_logs;
+use tidemark_pipeline::state::checkpoint::{ViewToSave, encode};
 use tidemark_pipeline::state::dedup_files::{DedupFiles, KeyFiles};
 use tidemark_pipeline::state::objects::{Disk, Objects};
 use tidemark_pipeline::windows::SliceKey;
@@ -36,7 +36,12 @@ fn disk(folder: &Path) -> anyhow::Result<Arc<dyn Objects>> {
     Ok(Arc::new(Disk::open(folder)?))
 }
 
-fn row(what: &str, (keys, bytes): (usize, u64), seconds: f64, beside: String) -> anyhow::Result<Row> {
+fn row(
+    what: &str,
+    (keys, bytes): (usize, u64),
+    seconds: f64,
+    beside: String,
+) -> anyhow::Result<Row> {
     Ok(Row {
         what: what.to_owned(),
         records: u64::try_from(keys)?,
@@ -50,7 +55,8 @@ fn row(what: &str, (keys, bytes): (usize, u64), seconds: f64, beside: String) ->
 fn entries(from: usize, count: usize) -> Vec<KeyEntry> {
     let entry = |at: usize| {
         let at = i64::try_from(at).unwrap_or(i64::MAX);
-        let key = u128::from(at.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+        let key =
+            u128::from(at.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
         KeyEntry { key, at: Sighting { event_time: at / 1_000, offset: at } }
     };
     (from..from + count).map(entry).collect()
@@ -88,12 +94,22 @@ fn groups(bench: &Bench, keys: usize, table: &mut Table) -> anyhow::Result<()> {
             (key.into_boxed_slice(), vec![7_u8; 25].into_boxed_slice())
         })
         .collect();
-    let state = PartitionTable { slices: BTreeMap::from([(SliceKey::on_time(0), slice)]), ..PartitionTable::default() };
+    let state = PartitionTable {
+        slices: BTreeMap::from([(SliceKey::on_time(0), slice)]),
+        ..PartitionTable::default()
+    };
     let (tables, bases) = (BTreeMap::from([(0, state)]), BTreeMap::new());
     let folder = bench.folder.path().join(format!("groups-{keys}"));
     let mut store = CheckpointStore::open(disk(&folder)?, 1)?;
     let began = Instant::now();
-    let view = ViewToSave { name: "buyers", hash: "", stream: "orders", tables: &tables, bases: &bases, windows: Vec::new() };
+    let view = ViewToSave {
+        name: "buyers",
+        hash: "",
+        stream: "orders",
+        tables: &tables,
+        bases: &bases,
+        windows: Vec::new(),
+    };
     let body = encode_logs(encode(&[], &[view]).map_err(anyhow::Error::msg)?, "", &[]);
     store.save(&body)?;
     let seconds = began.elapsed().as_secs_f64();
@@ -103,7 +119,12 @@ fn groups(bench: &Bench, keys: usize, table: &mut Table) -> anyhow::Result<()> {
     let newest = store.numbers().last().copied().unwrap_or(0);
     let loaded = store.read(newest)?.views.len();
     let seconds = began.elapsed().as_secs_f64();
-    table.push(row("checkpoint: groups read back", (keys, bytes), seconds, format!("{loaded} view"))?);
+    table.push(row(
+        "checkpoint: groups read back",
+        (keys, bytes),
+        seconds,
+        format!("{loaded} view"),
+    )?);
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

@@ -31,7 +31,12 @@ fn cores() -> usize {
 ///
 /// # Errors
 /// When the topic cannot be filled or drained.
-pub(super) fn measure(bench: &Bench, catalog: &Catalog, bootstrap: &str, table: &mut Table) -> anyhow::Result<()> {
+pub(super) fn measure(
+    bench: &Bench,
+    catalog: &Catalog,
+    bootstrap: &str,
+    table: &mut Table,
+) -> anyhow::Result<()> {
     let filled = records::beginning_of_day(bootstrap, bench.args.topic_records)?;
     let (mut bare, mut served) = (Vec::new(), Vec::new());
     let mut bytes = 0;
@@ -50,13 +55,21 @@ pub(super) fn measure(bench: &Bench, catalog: &Catalog, bootstrap: &str, table: 
         std::fs::remove_dir_all(&data_dir)?;
     }
     let records = filled.records;
-    let row = |what: String, figure: String, ratio: String| Row { what, records, bytes, cores: cores(), figure, ratio };
+    let row = |what: String, figure: String, ratio: String| Row {
+        what,
+        records,
+        bytes,
+        cores: cores(),
+        figure,
+        ratio,
+    };
     let rate = |costs: &[Cost], of: fn(&Cost) -> f64| {
         let (best, median) = best_and_median(&costs.iter().map(of).collect::<Vec<_>>());
         (records as f64 / best, records as f64 / median)
     };
     let told = |costs: &[Cost]| {
-        let ((wall, median), (cpu, _)) = (rate(costs, |cost| cost.wall), rate(costs, |cost| cost.cpu));
+        let ((wall, median), (cpu, _)) =
+            (rate(costs, |cost| cost.wall), rate(costs, |cost| cost.cpu));
         (format!("{wall:.0} records/s (median {median:.0}), {cpu:.0}/s a core used"), wall, cpu)
     };
     let (bare_told, bare_wall, bare_cpu) = told(&bare);
@@ -69,7 +82,11 @@ pub(super) fn measure(bench: &Bench, catalog: &Catalog, bootstrap: &str, table: 
         format!("{:.3} by the wall, {:.3} by CPU time", wall / bare_wall, cpu / bare_cpu),
     ));
     let (best, median) = best_and_median(&restarts);
-    table.push(row("restart after kill -9 to live".to_owned(), format!("{best:.2} s"), format!("median {median:.2} s")));
+    table.push(row(
+        "restart after kill -9 to live".to_owned(),
+        format!("{best:.2} s"),
+        format!("median {median:.2} s"),
+    ));
     table.push(row("most memory of the drain".to_owned(), format!("{peak} MiB"), String::new()));
     Ok(())
 }
@@ -78,11 +95,18 @@ pub(super) fn measure(bench: &Bench, catalog: &Catalog, bootstrap: &str, table: 
 ///
 /// # Errors
 /// When the topic cannot be filled or drained.
-pub(super) fn measure_day(bench: &Bench, catalog: &Catalog, bootstrap: &str, table: &mut Table) -> anyhow::Result<()> {
+pub(super) fn measure_day(
+    bench: &Bench,
+    catalog: &Catalog,
+    bootstrap: &str,
+    table: &mut Table,
+) -> anyhow::Result<()> {
     let filled = records::whole_day(bootstrap, bench.args.day_orders)?;
     let data_dir = bench.folder.path().join("day");
     let mut seen: Vec<(u64, u64)> = Vec::new();
-    let (server, cost) = drain(bench, &data_dir, bootstrap, &filled, &mut |read, resident| seen.push((read, resident)))?;
+    let (server, cost) = drain(bench, &data_dir, bootstrap, &filled, &mut |read, resident| {
+        seen.push((read, resident))
+    })?;
     let peak = server.peak_mib()?;
     drop(server);
     let at = |quarter: u64| {
@@ -91,12 +115,19 @@ pub(super) fn measure_day(bench: &Bench, catalog: &Catalog, bootstrap: &str, tab
     };
     let curve: Vec<String> = (1..=4).map(|quarter| at(quarter).to_string()).collect();
     table.push(Row {
-        what: format!("most memory of a day of 86,400 seconds drained at once, {} views", catalog.views.len()),
+        what: format!(
+            "most memory of a day of 86,400 seconds drained at once, {} views",
+            catalog.views.len()
+        ),
         records: filled.records,
         bytes: 0,
         cores: cores(),
         figure: format!("{peak} MiB"),
-        ratio: format!("at each quarter {} MiB; {:.0} records/s", curve.join(", "), filled.records as f64 / cost.wall),
+        ratio: format!(
+            "at each quarter {} MiB; {:.0} records/s",
+            curve.join(", "),
+            filled.records as f64 / cost.wall
+        ),
     });
     Ok(())
 }
@@ -143,13 +174,19 @@ fn drain(
     filled: &Filled,
     each: &mut dyn FnMut(u64, u64),
 ) -> anyhow::Result<(Server, Cost)> {
-    let server = Server::start(&bench.config.pipeline.sql_dir, data_dir, (bootstrap, &filled.topic))?;
+    let server =
+        Server::start(&bench.config.pipeline.sql_dir, data_dir, (bootstrap, &filled.topic))?;
     server.wait_for(filled.records, |read| each(read, server.resident_mib().unwrap_or(0)))?;
     let cost = Cost { wall: server.began.elapsed().as_secs_f64(), cpu: server.cpu_seconds()? };
     Ok((server, cost))
 }
 
-fn restart(bench: &Bench, data_dir: &std::path::Path, bootstrap: &str, filled: &Filled) -> anyhow::Result<f64> {
+fn restart(
+    bench: &Bench,
+    data_dir: &std::path::Path,
+    bootstrap: &str,
+    filled: &Filled,
+) -> anyhow::Result<f64> {
     let began = Instant::now();
     let (server, _) = drain(bench, data_dir, bootstrap, filled, &mut |_, _| {})?;
     let seconds = began.elapsed().as_secs_f64();

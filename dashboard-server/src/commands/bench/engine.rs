@@ -34,7 +34,12 @@ const MIDNIGHT: &str = "TIMESTAMP '2020-11-10T16:00:00Z'";
 ///
 /// # Errors
 /// When a view fails.
-pub(super) fn measure(bench: &Bench, catalog: &Catalog, day: &Records, table: &mut Table) -> anyhow::Result<()> {
+pub(super) fn measure(
+    bench: &Bench,
+    catalog: &Catalog,
+    day: &Records,
+    table: &mut Table,
+) -> anyhow::Result<()> {
     let plan = serving::chosen_stream(catalog, None)?;
     let batches = admitted(plan, day)?;
     let rows: usize = batches.iter().map(|(rows, _)| rows.len()).sum();
@@ -43,7 +48,8 @@ pub(super) fn measure(bench: &Bench, catalog: &Catalog, day: &Records, table: &m
     let context = runtime.block_on(datafusion_over(catalog, name, &batches))?;
     let (mut ours_ns, mut theirs_ns) = (0.0, 0.0);
     for view in views_to_run(catalog, name).iter().filter(|view| view.plan.stream == name) {
-        let definition = catalog.views.iter().find(|one| view.key.starts_with(&format!("{}#", one.name)));
+        let definition =
+            catalog.views.iter().find(|one| view.key.starts_with(&format!("{}#", one.name)));
         let definition = definition.context("a view without a definition")?;
         if let Err(error) = runtime.block_on(pass(&context, definition)) {
             let what = format!("view {}: the pass cannot be made", definition.name);
@@ -70,7 +76,10 @@ pub(super) fn measure(bench: &Bench, catalog: &Catalog, day: &Records, table: &m
         ours_ns += ours;
         theirs_ns += theirs;
         table.push(Row {
-            what: format!("view {}: {} rows of result, {} of the pass", definition.name, groups.0, groups.1),
+            what: format!(
+                "view {}: {} rows of result, {} of the pass",
+                definition.name, groups.0, groups.1
+            ),
             records: u64::try_from(rows)?,
             bytes: 0,
             cores: 1,
@@ -79,7 +88,9 @@ pub(super) fn measure(bench: &Bench, catalog: &Catalog, day: &Records, table: &m
         });
     }
     table.push(Row {
-        what: format!("all views over {name}, batches of {BATCH_RECORDS}, a drain every {BATCHES_A_DRAIN}"),
+        what: format!(
+            "all views over {name}, batches of {BATCH_RECORDS}, a drain every {BATCHES_A_DRAIN}"
+        ),
         records: u64::try_from(rows)?,
         bytes: 0,
         cores: 1,
@@ -107,7 +118,13 @@ fn engine(view: &ViewToRun, zone: Zone, batches: &[Batch]) -> anyhow::Result<usi
             let watermark = rows.watermarks.last().copied().unwrap_or(i64::MIN);
             state.absorb(0, fold.drain(watermark)?)?;
             // Not ended: closing a day of one-second steps is no part of these records.
-            let progress = Progress { watermark, settled: watermark, as_of: rows.as_of, partitions: 1, ended: false };
+            let progress = Progress {
+                watermark,
+                settled: watermark,
+                as_of: rows.as_of,
+                partitions: 1,
+                ended: false,
+            };
             let firing = state.fire(progress)?;
             shown = firing.fired.iter().map(|fired| fired.rows.num_rows()).sum();
         }
@@ -116,7 +133,11 @@ fn engine(view: &ViewToRun, zone: Zone, batches: &[Batch]) -> anyhow::Result<usi
 }
 
 /// A session with the batches under the stream's name, the scopes and the reference tables.
-async fn datafusion_over(catalog: &Catalog, stream: &str, batches: &[Batch]) -> anyhow::Result<SessionContext> {
+async fn datafusion_over(
+    catalog: &Catalog,
+    stream: &str,
+    batches: &[Batch],
+) -> anyhow::Result<SessionContext> {
     let config = SessionConfig::new().with_target_partitions(1).with_batch_size(BATCH_RECORDS);
     let context = SessionContext::new_with_config(config);
     let rows: Vec<RecordBatch> = batches.iter().map(|(rows, _)| rows.batch.clone()).collect();
@@ -132,13 +153,17 @@ async fn datafusion_over(catalog: &Catalog, stream: &str, batches: &[Batch]) -> 
     let levels = catalog.context.sql("SELECT * FROM milestone_levels").await;
     if let Ok(levels) = levels {
         let schema = Arc::new(levels.schema().as_arrow().clone());
-        context.register_table("milestone_levels", Arc::new(MemTable::try_new(schema, vec![levels.collect().await?])?))?;
+        context.register_table(
+            "milestone_levels",
+            Arc::new(MemTable::try_new(schema, vec![levels.collect().await?])?),
+        )?;
     }
     Ok(context)
 }
 
 async fn pass(context: &SessionContext, view: &ViewDefinition) -> anyhow::Result<usize> {
-    let query = as_batch(&view.statement.text).with_context(|| format!("the query of {}", view.name))?;
+    let query =
+        as_batch(&view.statement.text).with_context(|| format!("the query of {}", view.name))?;
     let plan = context.sql(&query).await?.create_physical_plan().await?;
     let rows = collect(plan, context.task_ctx()).await?;
     Ok(rows.iter().map(RecordBatch::num_rows).sum())
@@ -151,7 +176,10 @@ fn as_batch(statement: &str) -> Option<String> {
     let mut query = format!("SELECT{query}").replace(';', "");
     for share in ["0.5", "0.99"] {
         let ours = format!("APPROX_PERCENTILE(lag_ms, {share})");
-        query = query.replace(&ours, &format!("approx_percentile_cont({share}) WITHIN GROUP (ORDER BY lag_ms)"));
+        query = query.replace(
+            &ours,
+            &format!("approx_percentile_cont({share}) WITHIN GROUP (ORDER BY lag_ms)"),
+        );
     }
     let Some((before, rest)) = query.split_once("TABLE(") else { return Some(query) };
     let (call, after) = rest.split_once("))")?;

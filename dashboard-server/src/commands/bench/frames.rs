@@ -31,7 +31,12 @@ fn now_ms() -> i64 {
 ///
 /// # Errors
 /// When the server or the brokers cannot be reached.
-pub(super) fn measure(bench: &Bench, catalog: &Catalog, bootstrap: &str, table: &mut Table) -> anyhow::Result<()> {
+pub(super) fn measure(
+    bench: &Bench,
+    catalog: &Catalog,
+    bootstrap: &str,
+    table: &mut Table,
+) -> anyhow::Result<()> {
     let topic = format!("tidemark-bench-frames-{}", now_ms());
     let mut writer = KafkaWriter::open(&records::options(bootstrap, &topic), Some(PARTITIONS))?;
     let data_dir = bench.folder.path().join("frames");
@@ -49,12 +54,23 @@ pub(super) fn measure(bench: &Bench, catalog: &Catalog, bootstrap: &str, table: 
     let at = |share: f64| ages.get((ages.len() as f64 * share) as usize).copied().unwrap_or(-1);
     let kept_up = produced as f64 / (WARM_UP + seconds).as_secs_f64();
     table.push(Row {
-        what: format!("event to frame at {ORDERS_A_SECOND} orders/s, {} views", catalog.views.len()),
+        what: format!(
+            "event to frame at {ORDERS_A_SECOND} orders/s, {} views",
+            catalog.views.len()
+        ),
         records: produced,
         bytes: 0,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        figure: format!("p50 {} ms, p99 {} ms, most {} ms", at(0.5), at(0.99), at(1.0 - f64::EPSILON)),
-        ratio: format!("{kept_up:.0} orders/s were produced; {:.2} cores used", server.cpu_seconds()? / server.began.elapsed().as_secs_f64()),
+        figure: format!(
+            "p50 {} ms, p99 {} ms, most {} ms",
+            at(0.5),
+            at(0.99),
+            at(1.0 - f64::EPSILON)
+        ),
+        ratio: format!(
+            "{kept_up:.0} orders/s were produced; {:.2} cores used",
+            server.cpu_seconds()? / server.began.elapsed().as_secs_f64()
+        ),
     });
     Ok(())
 }
@@ -71,7 +87,10 @@ fn produce(writer: &mut KafkaWriter, stop: &AtomicBool) -> anyhow::Result<u64> {
                 "{{\"event_id\":\"e{written:015}\",\"order_id\":\"o{written:015}\",\"event_type\":\"paid\",\"event_time\":\"{now}\",\
                  \"buyer_id\":\"b{:09}\",\"province\":\"浙江\",\"city\":\"杭州\",\"category\":\"c{}\",\"brand\":\"brand-{}\",\
                  \"channel\":\"app\",\"platform\":\"ios\",\"amount\":129.90,\"currency\":\"CNY\",\"source\":\"shop-{}\",\"source_seq\":{written}}}",
-                written % 1_000_000, written % 20, written % 500, written % 30
+                written % 1_000_000,
+                written % 20,
+                written % 500,
+                written % 30
             );
             let key = format!("o{written:015}");
             writer.write(&NewRecord {
@@ -93,7 +112,8 @@ fn produce(writer: &mut KafkaWriter, stop: &AtomicBool) -> anyhow::Result<u64> {
 type Frame = (i64, i64);
 
 async fn watch(address: &str, length: Duration) -> anyhow::Result<Vec<Frame>> {
-    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{address}/api/ws")).await?;
+    let (mut socket, _) =
+        tokio_tungstenite::connect_async(format!("ws://{address}/api/ws")).await?;
     let subscribe = r#"{"type":"subscribe","views":["gmv_day"],"space":"live","last":1}"#;
     socket.send(Message::text(subscribe)).await?;
     let until = tokio::time::Instant::now() + length;
@@ -112,7 +132,8 @@ async fn watch(address: &str, length: Duration) -> anyhow::Result<Vec<Frame>> {
 
 /// The age of every millisecond's orders at the first frame that has them.
 fn ages(frames: &[Frame]) -> Vec<i64> {
-    let warm = frames.first().map_or(0, |(at, _)| at + i64::try_from(WARM_UP.as_millis()).unwrap_or(0));
+    let warm =
+        frames.first().map_or(0, |(at, _)| at + i64::try_from(WARM_UP.as_millis()).unwrap_or(0));
     let mut all = Vec::new();
     let mut seen = frames.first().map_or(0, |(_, as_of)| *as_of);
     for (at, as_of) in frames {

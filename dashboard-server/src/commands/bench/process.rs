@@ -38,8 +38,12 @@ pub(super) fn process_seconds(process: &str) -> anyhow::Result<f64> {
 /// A line of `/proc/PID/status` in MiB: `VmRSS` or `VmHWM`.
 fn mebibytes(process: u32, line: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let found = status.lines().find_map(|text| text.strip_prefix(line)).context("no such line in status")?;
-    let kibibytes: u64 = found.trim_start_matches(':').split_whitespace().next().unwrap_or("0").parse()?;
+    let found = status
+        .lines()
+        .find_map(|text| text.strip_prefix(line))
+        .context("no such line in status")?;
+    let kibibytes: u64 =
+        found.trim_start_matches(':').split_whitespace().next().unwrap_or("0").parse()?;
     Ok(kibibytes / 1_024)
 }
 
@@ -60,9 +64,15 @@ impl Server {
     ///
     /// # Errors
     /// When it does not say within a minute where it listens.
-    pub(super) fn start(sql_dir: &Path, data_dir: &Path, (bootstrap, topic): (&str, &str)) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        sql_dir: &Path,
+        data_dir: &Path,
+        (bootstrap, topic): (&str, &str),
+    ) -> anyhow::Result<Self> {
         let config = data_dir.with_extension("toml");
-        let text = format!("[streams.orders]\ntopic = \"{topic}\"\n\"properties.bootstrap.servers\" = \"{bootstrap}\"\n");
+        let text = format!(
+            "[streams.orders]\ntopic = \"{topic}\"\n\"properties.bootstrap.servers\" = \"{bootstrap}\"\n"
+        );
         std::fs::write(&config, text)?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["serve", "--quiet", "--listen", "127.0.0.1:0", "--postgres", "", "--config"])

@@ -58,13 +58,15 @@ impl Records {
     /// Each with its offset.
     pub(super) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        (0..).zip(starts.zip(&self.ends).zip(&self.times)).map(|(offset, ((from, to), time))| Record {
-            partition: 0,
-            offset,
-            timestamp_ms: Some(*time),
-            headers: &[],
-            key: None,
-            payload: self.bytes.get(from..*to).unwrap_or(&[]),
+        (0..).zip(starts.zip(&self.ends).zip(&self.times)).map(|(offset, ((from, to), time))| {
+            Record {
+                partition: 0,
+                offset,
+                timestamp_ms: Some(*time),
+                headers: &[],
+                key: None,
+                payload: self.bytes.get(from..*to).unwrap_or(&[]),
+            }
         })
     }
 }
@@ -106,7 +108,12 @@ pub(super) fn whole_day(bootstrap: &str, orders: u64) -> anyhow::Result<Filled> 
     fill(bootstrap, format!("tidemark-bench-day-{orders}"), day, u64::MAX)
 }
 
-fn fill(bootstrap: &str, topic: String, day: GeneratorOptions, records_max: u64) -> anyhow::Result<Filled> {
+fn fill(
+    bootstrap: &str,
+    topic: String,
+    day: GeneratorOptions,
+    records_max: u64,
+) -> anyhow::Result<Filled> {
     let options = options(bootstrap, &topic);
     let mut writer = KafkaWriter::open(&options, Some(PARTITIONS))?;
     let there = ends(&options)?;

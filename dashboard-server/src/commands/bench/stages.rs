@@ -29,11 +29,20 @@ pub(super) const BATCHES_A_DRAIN: usize = 10;
 pub(super) type Batch = (AcceptedRows, Read);
 
 pub(super) fn place() -> Place {
-    Place { origin: "orders".to_owned(), is_file: false, partition: 0, partitions: Some(1), has_others: false }
+    Place {
+        origin: "orders".to_owned(),
+        is_file: false,
+        partition: 0,
+        partitions: Some(1),
+        has_others: false,
+    }
 }
 
 /// Decodes and admits all records.
-pub(super) fn admitted(plan: &Arc<StreamPlan>, day: &Records) -> Result<Vec<Batch>, DataFusionError> {
+pub(super) fn admitted(
+    plan: &Arc<StreamPlan>,
+    day: &Records,
+) -> Result<Vec<Batch>, DataFusionError> {
     let mut intake = Intake::new(Arc::clone(plan), decoder(plan, None))?;
     let mut admission = Admission::new(Space::Live, Arc::clone(plan), place())?;
     let mut all = Vec::new();
@@ -53,8 +62,14 @@ pub(super) fn admitted(plan: &Arc<StreamPlan>, day: &Records) -> Result<Vec<Batc
 ///
 /// # Errors
 /// When one of them fails.
-pub(super) fn measure(bench: &Bench, catalog: &Catalog, day: &Records, table: &mut Table) -> anyhow::Result<()> {
-    let plan = serving::chosen_stream(catalog, Some("orders")).or_else(|_| serving::chosen_stream(catalog, None))?;
+pub(super) fn measure(
+    bench: &Bench,
+    catalog: &Catalog,
+    day: &Records,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let plan = serving::chosen_stream(catalog, Some("orders"))
+        .or_else(|_| serving::chosen_stream(catalog, None))?;
     let each = |what: &str, of: &mut dyn FnMut() -> anyhow::Result<()>| -> anyhow::Result<Row> {
         let mut rounds = Vec::new();
         for _ in 0..bench.args.rounds {
@@ -75,9 +90,15 @@ pub(super) fn measure(bench: &Bench, catalog: &Catalog, day: &Records, table: &m
     table.push(each("decode: JSON to Arrow", &mut || decode(plan, day))?);
     table.push(each("dedup: 128-bit keys in memory", &mut || dedup(day))?);
     let batches = admitted(plan, day)?;
-    table.push(each("admission, decode and dedup in it", &mut || Ok(admitted(plan, day).map(drop)?))?);
-    table.push(each("life cycle: accepted rows to signed measures", &mut || life_cycle(catalog, &batches))?);
-    table.push(each("partition: bytes to drained slices, all views", &mut || partition(catalog, plan, day))?);
+    table.push(each("admission, decode and dedup in it", &mut || {
+        Ok(admitted(plan, day).map(drop)?)
+    })?);
+    table.push(each("life cycle: accepted rows to signed measures", &mut || {
+        life_cycle(catalog, &batches)
+    })?);
+    table.push(each("partition: bytes to drained slices, all views", &mut || {
+        partition(catalog, plan, day)
+    })?);
     Ok(())
 }
 
@@ -115,7 +136,12 @@ fn life_cycle(catalog: &Catalog, batches: &[Batch]) -> anyhow::Result<()> {
     for (at, (rows, read)) in batches.iter().enumerate() {
         let offsets: Vec<i64> = rows.origins.iter().map(|row| read.offset(*row)).collect();
         let raw: Vec<&[u8]> = rows.origins.iter().map(|row| read.raw(*row)).collect();
-        let papers = Papers { times: &rows.times, watermarks: &rows.watermarks, offsets: &offsets, raw: &raw };
+        let papers = Papers {
+            times: &rows.times,
+            watermarks: &rows.watermarks,
+            offsets: &offsets,
+            raw: &raw,
+        };
         operator.take(&rows.batch, papers)?;
         if at % BATCHES_A_DRAIN == 0 {
             operator.drain();

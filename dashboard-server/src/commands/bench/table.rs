@@ -36,10 +36,19 @@ impl Table {
         let head = ["what", "records", "bytes", "cores", "figure", "ratio"].map(str::to_owned);
         let cells = |row: &Row| {
             let bytes = if row.bytes == 0 { "-".to_owned() } else { row.bytes.to_string() };
-            [row.what.clone(), row.records.to_string(), bytes, row.cores.to_string(), row.figure.clone(), row.ratio.clone()]
+            [
+                row.what.clone(),
+                row.records.to_string(),
+                bytes,
+                row.cores.to_string(),
+                row.figure.clone(),
+                row.ratio.clone(),
+            ]
         };
-        let all: Vec<[String; 6]> = std::iter::once(head).chain(self.rows.iter().map(cells)).collect();
-        let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let all: Vec<[String; 6]> =
+            std::iter::once(head).chain(self.rows.iter().map(cells)).collect();
+        let width =
+            |column: usize| all.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..6).map(width).collect();
         let mut text = String::new();
         for (at, row) in all.iter().enumerate() {

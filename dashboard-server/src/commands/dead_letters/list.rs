@@ -149,7 +149,9 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     println!("{} records written to {shown}; correct the field `record` of each line", all.len());
     let cut = all.iter().filter(|entry| !entry["cut_from_bytes"].is_null()).count();
     if cut > 0 {
-        println!("{cut} of them are longer than a ledger keeps: take those from the log, by topic, partition and offset");
+        println!(
+            "{cut} of them are longer than a ledger keeps: take those from the log, by topic, partition and offset"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -166,7 +168,8 @@ pub fn remove(args: &RemoveArgs) -> anyhow::Result<ExitCode> {
     let mut removed = 0;
     for chunk in all.chunks(CHUNK_LINES) {
         let body: String = chunk.iter().map(|entry| format!("{entry}\n")).collect();
-        let answer = post(&format!("/api/ledgers/{}/remove", args.ledger.table()), body, &args.server)?;
+        let answer =
+            post(&format!("/api/ledgers/{}/remove", args.ledger.table()), body, &args.server)?;
         removed += answer["removed"].as_u64().unwrap_or(0);
         progress.add(u64::try_from(chunk.len()).unwrap_or(0));
     }
@@ -183,7 +186,8 @@ fn parsed(text: &str) -> anyhow::Result<Vec<Value>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(nth, line)| {
-            serde_json::from_str(line).with_context(|| format!("line {} is no JSON object", nth + 1))
+            serde_json::from_str(line)
+                .with_context(|| format!("line {} is no JSON object", nth + 1))
         })
         .collect()
 }
@@ -222,7 +226,9 @@ fn entries(filter: &Filter, limit: Option<usize>, server: &ServerArgs) -> anyhow
 /// A value as it may stand in a query.
 fn encoded(value: &str) -> String {
     let one = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            char::from(byte).to_string()
+        }
         other => format!("%{other:02X}"),
     };
     value.bytes().map(one).collect()
@@ -230,8 +236,20 @@ fn encoded(value: &str) -> String {
 
 /// Columns of a list, in this order, where any entry has them.
 const COLUMNS: [&str; 14] = [
-    "stream", "topic", "partition", "offset", "view", "log_time", "event_time", "window_end", "windows_missed",
-    "order_key", "kind", "reason", "cut_from_bytes", "record",
+    "stream",
+    "topic",
+    "partition",
+    "offset",
+    "view",
+    "log_time",
+    "event_time",
+    "window_end",
+    "windows_missed",
+    "order_key",
+    "kind",
+    "reason",
+    "cut_from_bytes",
+    "record",
 ];
 
 fn columns(all: &[Value]) -> Vec<&'static str> {
@@ -243,7 +261,10 @@ fn shown(entry: &Value, column: &str) -> String {
     let value = &entry[column];
     match value.as_i64().filter(|_| is_time).and_then(DateTime::from_timestamp_millis) {
         Some(time) => time.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        None => value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned),
+        None => value.as_str().map_or_else(
+            || if value.is_null() { String::new() } else { value.to_string() },
+            str::to_owned,
+        ),
     }
 }
 
@@ -251,13 +272,22 @@ fn table(all: &[Value]) -> String {
     let columns = columns(all);
     let cell = |entry: &Value, column: &str| Cell {
         // Records come from outside: they must not move the cursor, and a long one not break the table.
-        text: shown(entry, column).chars().take(CELL_CHARS).map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect(),
-        is_number: entry[column].is_number() && !column.ends_with("time") && !column.ends_with("end"),
+        text: shown(entry, column)
+            .chars()
+            .take(CELL_CHARS)
+            .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
+            .collect(),
+        is_number: entry[column].is_number()
+            && !column.ends_with("time")
+            && !column.ends_with("end"),
     };
-    let rows: Vec<Vec<Cell>> =
-        all.iter().map(|entry| columns.iter().map(|column| cell(entry, column)).collect()).collect();
+    let rows: Vec<Vec<Cell>> = all
+        .iter()
+        .map(|entry| columns.iter().map(|column| cell(entry, column)).collect())
+        .collect();
     let names: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
-    let count = if rows.len() == 1 { "1 record".to_owned() } else { format!("{} records", rows.len()) };
+    let count =
+        if rows.len() == 1 { "1 record".to_owned() } else { format!("{} records", rows.len()) };
     format!("{}({count})\n", draw(&names, &rows))
 }
 
@@ -268,7 +298,8 @@ fn csv(all: &[Value]) -> String {
     let columns = columns(all);
     let mut out = columns.join(",") + "\n";
     for entry in all {
-        let fields: Vec<String> = columns.iter().map(|column| quoted(&shown(entry, column))).collect();
+        let fields: Vec<String> =
+            columns.iter().map(|column| quoted(&shown(entry, column))).collect();
         out.push_str(&fields.join(","));
         out.push('\n');
     }
@@ -276,7 +307,11 @@ fn csv(all: &[Value]) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -287,7 +322,8 @@ mod tests {
 
     #[test]
     fn a_list_shows_the_columns_there_are_and_no_control_characters() {
-        let all = [json!({"stream": "orders", "offset": 7, "reason": "bad\u{1b}[2J", "log_time": 0})];
+        let all =
+            [json!({"stream": "orders", "offset": 7, "reason": "bad\u{1b}[2J", "log_time": 0})];
         let text = table(&all);
         assert!(text.contains("1970-01-01T00:00:00Z") && text.contains("(1 record)"), "{text}");
         assert!(!text.contains('\u{1b}') && !text.contains("view"), "{text}");

@@ -40,7 +40,12 @@ pub enum Action {
 #[derive(Debug, Clone, Args)]
 pub struct ServerArgs {
     /// Running server to ask
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080", env = "TIDEMARK_SERVER")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080",
+        env = "TIDEMARK_SERVER"
+    )]
     pub server: String,
     /// Token, where the server asks for one; better in the environment than on a command line
     #[arg(long, value_name = "TOKEN", env = "TIDEMARK_TOKEN", hide_env_values = true)]

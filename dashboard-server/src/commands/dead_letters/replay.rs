@@ -21,11 +21,13 @@ use crate::commands::{ConfigArgs, DoorArgs, serving};
 
 /// Arguments of `tidemark dead-letters replay`.
 #[derive(Debug, Args)]
-#[command(after_help = "Each line of the file is a rejected record as `export` wrote it, with its field `record` corrected.\n\
+#[command(
+    after_help = "Each line of the file is a rejected record as `export` wrote it, with its field `record` corrected.\n\
     Every record is first judged by the stream's own declaration (fields, types, CHECK, time bounds); if\n\
     one would be rejected again, nothing is sent and all such lines are named. The records then go to the\n\
     stream's Kafka topic, or through the running server into its embedded log, each to the partition of its\n\
-    key, with the header tidemark-origin: TOPIC/PARTITION/OFFSET.")]
+    key, with the header tidemark-origin: TOPIC/PARTITION/OFFSET."
+)]
 pub struct ReplayArgs {
     /// Exported file with corrected records
     #[arg(value_name = "FILE")]
@@ -87,7 +89,10 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
             println!("{} line {line}: {reason}", args.file.display());
         }
         if !bad.is_empty() && !args.skip_bad {
-            bail!("{} records of stream {stream} would be rejected again; nothing was sent to it", bad.len());
+            bail!(
+                "{} records of stream {stream} would be rejected again; nothing was sent to it",
+                bad.len()
+            );
         }
         if args.dry_run {
             println!("{} records of stream {stream} would be taken", fit.len());
@@ -160,7 +165,10 @@ fn send(plan: &StreamPlan, fit: &[Fit], args: &ReplayArgs) -> anyhow::Result<()>
                 }
             }
         }
-        other => bail!("stream {} has the connector '{other}', which cannot be written to", definition.name),
+        other => bail!(
+            "stream {} has the connector '{other}', which cannot be written to",
+            definition.name
+        ),
     }
     progress.finish();
     Ok(())

@@ -116,7 +116,8 @@ impl Connection {
     fn new(parts: &Arc<Parts>) -> Result<Self, DataFusionError> {
         let pin = parts.service.pin();
         let session = parts.service.session(&pin)?;
-        setup_pg_catalog(&session.context, CATALOG, EmptyContextProvider).map_err(|error| *error)?;
+        setup_pg_catalog(&session.context, CATALOG, EmptyContextProvider)
+            .map_err(|error| *error)?;
         let manager = Arc::clone(&parts.manager);
         Ok(Self {
             queries: Arc::new(LimitedService::new(parts.service.clone(), session, pin)),

@@ -51,7 +51,11 @@ impl Catcher {
     ///
     /// # Errors
     /// When the log cannot be read; it may be tried again. A failing view only stops itself.
-    pub(super) fn read_up_to(&mut self, bound: Offset, records_max: usize) -> Result<usize, String> {
+    pub(super) fn read_up_to(
+        &mut self,
+        bound: Offset,
+        records_max: usize,
+    ) -> Result<usize, String> {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }

@@ -18,9 +18,9 @@ use crossbeam_channel::Sender;
 use datafusion::common::DataFusionError;
 use parking_lot::Mutex;
 
+use super::OpenSource;
 use super::catcher::Catcher;
 use super::publish::Event;
-use super::OpenSource;
 use crate::event_time::{PartitionProgress, merged};
 use crate::model::{Offset, PartitionId};
 use crate::results::{Filled, ViewInfo};
@@ -101,12 +101,20 @@ impl Fill {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(super) fn start(task: FillTask, bounds: Offsets, events: Sender<Event>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        task: FillTask,
+        bounds: Offsets,
+        events: Sender<Event>,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared { bounds: Mutex::new(bounds), ..Shared::default() });
         let fill = Self {
             number: task.number,
             stream: task.plan.definition.name.clone(),
-            views: task.views.iter().map(|view| (Arc::clone(&view.key), Arc::clone(view.published.info()))).collect(),
+            views: task
+                .views
+                .iter()
+                .map(|view| (Arc::clone(&view.key), Arc::clone(view.published.info())))
+                .collect(),
             shared: Arc::clone(&shared),
         };
         let name = format!("tidemark-fill-{}", task.number);
@@ -188,7 +196,11 @@ impl Filling {
             match self.open() {
                 Ok(catchers) => return Some(catchers),
                 Err(error) => {
-                    tracing::warn!(stream = self.task.plan.definition.name, error, "a view cannot be filled: {error}");
+                    tracing::warn!(
+                        stream = self.task.plan.definition.name,
+                        error,
+                        "a view cannot be filled: {error}"
+                    );
                     self.problem(Some(error));
                 }
             }
@@ -205,8 +217,15 @@ impl Filling {
         for partition in &self.task.partitions {
             let first = source.bounds(*partition).map_err(failed)?.map_or(0, |bounds| bounds.first);
             let reader = source.open(*partition, Some(first)).map_err(failed)?;
-            let place = Place { origin: origin.clone(), is_file: false, partition: *partition, partitions: None, has_others: self.task.partitions.len() > 1 };
-            let run = partition_run(&self.task.plan, &self.task.derived, place, None, &self.task.folds);
+            let place = Place {
+                origin: origin.clone(),
+                is_file: false,
+                partition: *partition,
+                partitions: None,
+                has_others: self.task.partitions.len() > 1,
+            };
+            let run =
+                partition_run(&self.task.plan, &self.task.derived, place, None, &self.task.folds);
             let mut run = run.map_err(|error| error.strip_backtrace())?;
             if first > 0 {
                 run.begins_at(first);
@@ -235,7 +254,11 @@ impl Filling {
         self.merged = Instant::now();
         if let Err(error) = self.try_merge(catchers) {
             let reason = error.strip_backtrace();
-            self.task.views.iter_mut().chain(&mut self.shadow).for_each(|view| view.fail(reason.clone()));
+            self.task
+                .views
+                .iter_mut()
+                .chain(&mut self.shadow)
+                .for_each(|view| view.fail(reason.clone()));
         }
     }
 
@@ -250,7 +273,8 @@ impl Filling {
         absorb(place, &mut self.task.views, live);
         if shadow.iter().any(Option::is_some) {
             if self.shadow.is_empty() {
-                self.shadow = self.task.views.iter().map(ViewRuntime::alike).collect::<Result<_, _>>()?;
+                self.shadow =
+                    self.task.views.iter().map(ViewRuntime::alike).collect::<Result<_, _>>()?;
             }
             absorb(place, &mut self.shadow, shadow);
         }
@@ -269,7 +293,11 @@ impl Filling {
 
 /// Merges what the partitions folded in one space, and closes what all of them have passed; a partition
 /// without a record of the space has passed nothing.
-fn absorb((stream, topic): (&str, &str), views: &mut [ViewRuntime], drains: Vec<Option<PartitionDrain>>) {
+fn absorb(
+    (stream, topic): (&str, &str),
+    views: &mut [ViewRuntime],
+    drains: Vec<Option<PartitionDrain>>,
+) {
     let mut partitions = Vec::new();
     let mut as_of: BTreeMap<String, i64> = BTreeMap::new();
     for drain in drains {
@@ -297,7 +325,10 @@ fn absorb((stream, topic): (&str, &str), views: &mut [ViewRuntime], drains: Vec<
     let (watermark, settled) = merged(&partitions, Duration::MAX);
     for view in views.iter_mut().filter(|view| view.failed.is_none()) {
         let as_of = as_of.get(&*view.stream).copied();
-        if let Err(reason) = view.fire_and_show(0, Progress { watermark, settled, as_of, partitions: partitions.len(), ended: false }) {
+        if let Err(reason) = view.fire_and_show(
+            0,
+            Progress { watermark, settled, as_of, partitions: partitions.len(), ended: false },
+        ) {
             view.fail(reason);
         }
     }

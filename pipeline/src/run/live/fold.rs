@@ -97,7 +97,11 @@ impl Folds {
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub(super) fn spawn(partitions: Vec<Owned>, threads: usize, records_max: usize) -> std::io::Result<Self> {
+    pub(super) fn spawn(
+        partitions: Vec<Owned>,
+        threads: usize,
+        records_max: usize,
+    ) -> std::io::Result<Self> {
         let count = threads.min(partitions.len()).max(1);
         let mut shares: Vec<Vec<Owned>> = (0..count).map(|_| Vec::new()).collect();
         let mut owners = BTreeMap::new();
@@ -154,7 +158,8 @@ impl Folds {
 
     /// Says how many partitions the log of a stream has now.
     pub(super) fn set_partitions(&self, stream: &str, partitions: u32) {
-        (0..self.threads.len()).for_each(|at| self.send(at, Command::Partitions(stream.to_owned(), partitions)));
+        (0..self.threads.len())
+            .for_each(|at| self.send(at, Command::Partitions(stream.to_owned(), partitions)));
     }
 
     /// Folds views no longer.
@@ -205,7 +210,9 @@ fn fold_loop(mut partitions: Vec<Owned>, inbox: &Receiver<Command>, records_max:
                 let of_stream = partitions.iter_mut().filter(|owned| owned.stream == stream);
                 of_stream.for_each(|owned| owned.run.set_partitions(count));
             }
-            Some(Command::Forget(keys)) => partitions.iter_mut().for_each(|owned| owned.forget(&keys)),
+            Some(Command::Forget(keys)) => {
+                partitions.iter_mut().for_each(|owned| owned.forget(&keys))
+            }
             Some(Command::Drain { reply, with_end }) => {
                 let drains = partitions.iter_mut().map(|owned| owned.drain(with_end)).collect();
                 if reply.send(drains).is_err() {
@@ -226,13 +233,27 @@ impl Owned {
         backlog: Arc<Backlog>,
     ) -> Self {
         let joining = Vec::new();
-        Self { stream, reader, run, joining, gauges, backlog, problem: None, retry_at: None, waits_for: None, broken: None }
+        Self {
+            stream,
+            reader,
+            run,
+            joining,
+            gauges,
+            backlog,
+            problem: None,
+            retry_at: None,
+            waits_for: None,
+            broken: None,
+        }
     }
 
     /// Reads and folds one batch; how many records it was.
     fn read(&mut self, records_max: usize) -> usize {
         // Not reading is what pauses a partition; its source holds no more than its own queue.
-        if self.backlog.is_full() || self.broken.is_some() || self.retry_at.is_some_and(|at| Instant::now() < at) {
+        if self.backlog.is_full()
+            || self.broken.is_some()
+            || self.retry_at.is_some_and(|at| Instant::now() < at)
+        {
             return 0;
         }
         let before = self.run.for_ledgers();
@@ -256,7 +277,10 @@ impl Owned {
         }
         let now = self.run.for_ledgers();
         self.waits_for = Space::ALL.into_iter().find_map(|space| {
-            let more = now.of(space).since(*before.of(space)).find(|ledger| self.gauges.of(space).is_full(*ledger));
+            let more = now
+                .of(space)
+                .since(*before.of(space))
+                .find(|ledger| self.gauges.of(space).is_full(*ledger));
             more.map(|ledger| (space, ledger))
         });
         match outcome {
@@ -291,7 +315,11 @@ impl Owned {
                     Ok(0) => break,
                     Ok(_) => {}
                     Err(error) => {
-                        tracing::warn!(stream, error, "a view of stream {stream} cannot be filled yet: {error}");
+                        tracing::warn!(
+                            stream,
+                            error,
+                            "a view of stream {stream} cannot be filled yet: {error}"
+                        );
                         break;
                     }
                 }

@@ -59,7 +59,8 @@ impl Freshness {
     ) {
         let now = Instant::now();
         let partitions = self.heard.entry(stream.to_owned()).or_default();
-        let heard = partitions.entry(partition).or_insert(Heard { next_offset, moved_at: now, end });
+        let heard =
+            partitions.entry(partition).or_insert(Heard { next_offset, moved_at: now, end });
         if heard.next_offset != next_offset {
             heard.next_offset = next_offset;
             heard.moved_at = now;
@@ -82,7 +83,10 @@ impl Freshness {
         let Some(shadow) = &publishers.shadow else { return quiet };
         for (stream, at) in &shadow.streams {
             for partition in at.partitions.keys() {
-                let heard = self.shadow.entry((stream.clone(), *partition)).or_insert_with(|| (0, Instant::now()));
+                let heard = self
+                    .shadow
+                    .entry((stream.clone(), *partition))
+                    .or_insert_with(|| (0, Instant::now()));
                 quiet.entry(stream.clone()).or_default().insert(*partition, heard.1.elapsed());
             }
         }
@@ -92,7 +96,10 @@ impl Freshness {
     /// How long each partition has been silent.
     pub(super) fn quiet(&self) -> Quiet {
         let silent = |partitions: &BTreeMap<PartitionId, Heard>| {
-            partitions.iter().map(|(partition, heard)| (*partition, heard.moved_at.elapsed())).collect()
+            partitions
+                .iter()
+                .map(|(partition, heard)| (*partition, heard.moved_at.elapsed()))
+                .collect()
         };
         self.heard.iter().map(|(stream, partitions)| (stream.clone(), silent(partitions))).collect()
     }
@@ -105,13 +112,19 @@ impl Freshness {
         waiting: Vec<String>,
     ) -> Status {
         let all = || self.heard.values().flat_map(BTreeMap::values);
-        let unread = |heard: &Heard| (heard.end.unwrap_or(0) - heard.next_offset.unwrap_or(0)).max(0);
+        let unread =
+            |heard: &Heard| (heard.end.unwrap_or(0) - heard.next_offset.unwrap_or(0)).max(0);
         let lag_records: i64 = all().map(unread).sum();
         let quiet = all().map(|heard| heard.moved_at.elapsed()).min().unwrap_or_default();
-        let partitions = publisher.live.streams.values().flat_map(|stream| stream.partitions.values());
+        let partitions =
+            publisher.live.streams.values().flat_map(|stream| stream.partitions.values());
         self.lag.note(partitions.map(|at| at.counts.read).sum(), lag_records);
         let lag = self.lag.behind_since.map_or(Duration::ZERO, |since| since.elapsed());
-        let failed = publisher.live.failures().map(|(view, why)| format!("view {view} is stopped: {why}")).next();
+        let failed = publisher
+            .live
+            .failures()
+            .map(|(view, why)| format!("view {view} is stopped: {why}"))
+            .next();
         let state = match (&problem, lag > BEHIND_AFTER, quiet > QUIET_AFTER) {
             (Some(_), ..) => State::Stale,
             (_, true, _) => State::CatchingUp,

@@ -36,7 +36,12 @@ pub(super) struct Grown {
 }
 
 /// Looks at every log each time `every` has passed, until `stop` is told or gone.
-pub(super) fn watch(mut logs: Vec<WatchedLog>, every: Duration, events: &Sender<Event>, stop: &Receiver<()>) {
+pub(super) fn watch(
+    mut logs: Vec<WatchedLog>,
+    every: Duration,
+    events: &Sender<Event>,
+    stop: &Receiver<()>,
+) {
     while stop.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
         for log in &mut logs {
             match log.look() {
@@ -45,7 +50,9 @@ pub(super) fn watch(mut logs: Vec<WatchedLog>, every: Duration, events: &Sender<
                     let _sent = events.send(event);
                 }),
                 // The reader says so too, and its words are on the wall.
-                Err(error) => tracing::warn!(stream = log.stream, %error, "the log cannot be looked at: {error}"),
+                Err(error) => {
+                    tracing::warn!(stream = log.stream, %error, "the log cannot be looked at: {error}")
+                }
             }
         }
     }

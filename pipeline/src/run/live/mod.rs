@@ -28,20 +28,20 @@ use self::logs::WatchedLog;
 use self::publish::{Event, PublishLoop};
 pub use self::reload::{ReloadError, Reloaded};
 use super::build::{ViewToRun, partition_run};
+use super::checkpoints::Backlog;
 use super::partition::Place;
 use super::publisher::{PublisherLimits, Publishers, view_info, views_to_run};
-use super::checkpoints::Backlog;
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
-use crate::config::PipelineConfig;
 use crate::admit::Overflow;
+use crate::config::PipelineConfig;
 use crate::ledger::{LedgerError, LedgerStore, Limits};
 use crate::results::{Mode, Results, ViewInfo};
 use crate::sinks::result_topics::{ResultTopics, ResultTopicsConfig, topics_of};
+use crate::source::{Source, SourceError};
+use crate::sql::Catalog;
 use crate::state::CheckpointError;
 use crate::state::dedup_store::DedupStore;
 use crate::state::objects::{self, Fenced, Objects};
-use crate::source::{Source, SourceError};
-use crate::sql::Catalog;
 use crate::state::scopes::ScopeConflict;
 
 /// Makes a stream's source; called again where a second reader of the same log is needed.
@@ -136,7 +136,8 @@ pub fn start(
     inputs: Vec<StreamInput>,
 ) -> Result<Pipeline, StartError> {
     let store = LedgerStore::open(&config.data_dir.join("ledgers"))?;
-    let mut opened = inputs.iter().map(|input| open(&catalog, input)).collect::<Result<Vec<_>, _>>()?;
+    let mut opened =
+        inputs.iter().map(|input| open(&catalog, input)).collect::<Result<Vec<_>, _>>()?;
     let to_read: Vec<StreamToRead> = opened.iter().map(|one| one.to_read.clone()).collect();
     let partition_count: usize = to_read.iter().map(|stream| stream.partitions.len()).sum();
     let limits = Limits {
@@ -145,8 +146,10 @@ pub fn start(
         partitions: partition_count,
     };
     let mut publisher =
-        Publishers::new(&catalog, self::limits(config), (Arc::clone(&store), limits)).map_err(views_error)?;
-    let objects = objects::open(&config.checkpoint_store, &config.checkpoint_s3).map_err(CheckpointError::from);
+        Publishers::new(&catalog, self::limits(config), (Arc::clone(&store), limits))
+            .map_err(views_error)?;
+    let objects = objects::open(&config.checkpoint_store, &config.checkpoint_s3)
+        .map_err(CheckpointError::from);
     let objects = objects.map_err(SavingError::from)?;
     // Before anything is read there: what an earlier owner still writes afterwards is refused.
     let epoch = epoch();
@@ -157,9 +160,15 @@ pub fn start(
     // A quarter of the memory for dedup keys holds the filters of those on disk.
     let cache_bytes = u64::try_from(config.dedup_memory_bytes_max / 4).unwrap_or(u64::MAX);
     let keys = DedupStore::new(&config.data_dir.join("dedup"), cache_bytes);
-    let keys_max = Overflow::keys_within(config.dedup_memory_bytes_max / 4 * 3 / partition_count.max(1));
-    let (mut saving, mut resumed) =
-        Saving::open((&objects, config.checkpoints_kept), (keys, keys_max), &to_read, &mut publisher, backlog)?;
+    let keys_max =
+        Overflow::keys_within(config.dedup_memory_bytes_max / 4 * 3 / partition_count.max(1));
+    let (mut saving, mut resumed) = Saving::open(
+        (&objects, config.checkpoints_kept),
+        (keys, keys_max),
+        &to_read,
+        &mut publisher,
+        backlog,
+    )?;
     saving.scopes().check(&catalog.scopes).map_err(StartError::Scopes)?;
     saving.learn_scopes(&catalog.scopes).map_err(SavingError::from)?;
     let unfilled = publisher.remove(&resumed.unfilled);
@@ -167,14 +176,15 @@ pub fn start(
     for one in &mut opened {
         partitions.extend(owned(&catalog, one, (&mut resumed, &saving), &mut publisher)?);
     }
-    let infos: Vec<Arc<ViewInfo>> = catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
+    let infos: Vec<Arc<ViewInfo>> =
+        catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
     let topics = result_topics(&catalog, config, &infos)?;
     let results = Results::new(epoch, mode, infos);
     let topics = topics.map(|topics| ResultTopics::start(topics, results.epoch().to_owned()));
     results.set_ledgers(store);
     saving.go_to_background().map_err(StartError::Threads)?;
-    let folds =
-        Folds::spawn(partitions, config.fold_threads, config.batch_records_max).map_err(StartError::Threads)?;
+    let folds = Folds::spawn(partitions, config.fold_threads, config.batch_records_max)
+        .map_err(StartError::Threads)?;
     let (events, inbox) = unbounded();
     let publishing = PublishLoop {
         catalog,
@@ -213,12 +223,15 @@ fn result_topics(
     config: &PipelineConfig,
     views: &[Arc<ViewInfo>],
 ) -> Result<Option<ResultTopicsConfig>, StartError> {
-    let topics = topics_of(&config.result_topics, views.iter().map(Arc::as_ref)).map_err(StartError::ResultTopics)?;
+    let topics = topics_of(&config.result_topics, views.iter().map(Arc::as_ref))
+        .map_err(StartError::ResultTopics)?;
     for plan in catalog.streams.values() {
         let stream = &plan.definition.name;
         let Some(topic) = plan.definition.options.get("topic") else { continue };
         if let Some((view, _)) = topics.iter().find(|(_, taken)| *taken == topic) {
-            let message = format!("view {view} goes to topic {topic}, which stream {stream} reads; name another");
+            let message = format!(
+                "view {view} goes to topic {topic}, which stream {stream} reads; name another"
+            );
             return Err(StartError::ResultTopics(message));
         }
     }
@@ -280,7 +293,8 @@ fn owned(
     };
     let failed = |source| StartError::Source { stream: stream.clone(), source };
     let is_filled = |view: &ViewToRun| !resumed.unfilled.contains(&view.key);
-    let views: Vec<ViewToRun> = views_to_run(catalog, stream).into_iter().filter(is_filled).collect();
+    let views: Vec<ViewToRun> =
+        views_to_run(catalog, stream).into_iter().filter(is_filled).collect();
     let derived = catalog.derived_from(stream);
     let is_known = publisher.live.streams.get(stream).is_some_and(|at| !at.partitions.is_empty());
     let mut all = Vec::new();
@@ -315,7 +329,13 @@ fn owned(
         // Entries of records that are about to be read again are about to be written again.
         publisher.rewind_ledgers((stream, *partition), from.unwrap_or(0))?;
         let reader = source.open(*partition, from).map_err(failed)?;
-        all.push(Owned::new(stream.clone(), reader, run, publisher.gauges(), Arc::clone(saving.backlog())));
+        all.push(Owned::new(
+            stream.clone(),
+            reader,
+            run,
+            publisher.gauges(),
+            Arc::clone(saving.backlog()),
+        ));
     }
     publisher.set_topic(stream, source.origin());
     Ok(all)
@@ -349,7 +369,9 @@ impl Pipeline {
         // It may have ended by itself.
         let _told = self.events.send(Event::Stop);
         if self.publisher.join().is_err() {
-            tracing::error!("the publishing thread panicked; the last checkpoint is older than the last cut");
+            tracing::error!(
+                "the publishing thread panicked; the last checkpoint is older than the last cut"
+            );
         }
         drop(self.watching);
         if self.logs.join().is_err() {

@@ -152,9 +152,14 @@ impl PublishLoop {
         let mut problem = None;
         let mut waiting = Vec::new();
         for drained in drains {
-            problem = drained.problem.clone().map(|why| format!("stream {}: {why}", drained.stream)).or(problem);
+            problem = drained
+                .problem
+                .clone()
+                .map(|why| format!("stream {}: {why}", drained.stream))
+                .or(problem);
             waiting.extend(drained.waits_for.map(|ledger| {
-                let (stream, partition, table) = (&drained.stream, drained.partition, ledger.table());
+                let (stream, partition, table) =
+                    (&drained.stream, drained.partition, ledger.table());
                 format!("stream {stream} partition {partition} waits for room in ledger {table}")
             }));
             if let Err(error) = self.take(drained) {
@@ -168,9 +173,13 @@ impl PublishLoop {
         self.take_in_grown();
         self.tell_fills();
         let begun = Instant::now();
-        match self.publisher.publish(&self.moment(), self.freshness.quiet_of_shadow(&self.publisher)) {
+        match self
+            .publisher
+            .publish(&self.moment(), self.freshness.quiet_of_shadow(&self.publisher))
+        {
             Ok(cut) => {
-                metrics::histogram!("tidemark_publish_seconds").record(begun.elapsed().as_secs_f64());
+                metrics::histogram!("tidemark_publish_seconds")
+                    .record(begun.elapsed().as_secs_f64());
                 self.results.publish(cut);
                 fail_points::hit("published");
                 waiting.extend(self.saving.alarms());
@@ -186,13 +195,18 @@ impl PublishLoop {
     /// A wrong figure must never be published: the pipeline stops and says why, the last figures stay.
     fn broken(&self, problem: &str) {
         tracing::error!(problem, "the pipeline stops: {problem}");
-        let status = Status { state: State::Stale, problem: Some(problem.to_owned()), ..Status::default() };
+        let status =
+            Status { state: State::Stale, problem: Some(problem.to_owned()), ..Status::default() };
         self.results.set_status(status);
     }
 
     fn take(&mut self, drained: Drained) -> Result<(), String> {
         let mut drain = drained.drain?;
-        self.freshness.hear(&drained.stream, drained.partition, (drain.live.next_offset, drained.end_offset));
+        self.freshness.hear(
+            &drained.stream,
+            drained.partition,
+            (drain.live.next_offset, drained.end_offset),
+        );
         if let Some(shadow) = &drain.shadow {
             self.freshness.hear_shadow(&drained.stream, drained.partition, shadow.counts.read);
         }
@@ -201,7 +215,11 @@ impl PublishLoop {
     }
 
     fn moment(&self) -> Moment {
-        Moment { now_ms: now_ms(), quiet: self.freshness.quiet(), idle_after: self.config.idle_after }
+        Moment {
+            now_ms: now_ms(),
+            quiet: self.freshness.quiet(),
+            idle_after: self.config.idle_after,
+        }
     }
 
     /// Begins a checkpoint of the last cut. `false` while the one before is still being written: then this
@@ -237,7 +255,9 @@ impl PublishLoop {
     fn save_last(&mut self) {
         self.hear_of_checkpoint(LAST_MAX);
         if !self.save() {
-            tracing::error!("the last checkpoint was not written: the one before it has not come to an end");
+            tracing::error!(
+                "the last checkpoint was not written: the one before it has not come to an end"
+            );
         }
         self.hear_of_checkpoint(LAST_MAX);
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::fill::{Fill, FillTask, Near};
 use super::fold::Owned;
 use super::logs::Grown;
-use super::{limits, now_ms};
 use super::publish::PublishLoop;
+use super::{limits, now_ms};
 use crate::run::build::partition_run;
 use crate::run::partition::Place;
 use crate::run::publisher::{PublisherLimits, ViewRuntime, view_key, views_to_run};
@@ -33,7 +33,9 @@ pub struct Reloaded {
 #[non_exhaustive]
 pub enum ReloadError {
     /// Streams decide which records are read; they are read when the process starts.
-    #[error("stream {stream} {what}; streams are read at start, so restart the server to take this in")]
+    #[error(
+        "stream {stream} {what}; streams are read at start, so restart the server to take this in"
+    )]
     Stream {
         /// The stream.
         stream: String,
@@ -76,23 +78,35 @@ impl PublishLoop {
             .flat_map(|fill| fill.views.iter().map(|(key, _)| Arc::clone(key)))
             .chain(self.publisher.live.views.iter().map(|view| Arc::clone(&view.key)))
             .collect();
-        let fresh = fresh_views(&catalog, self.limits(), |key| !known.contains(key)).map_err(ReloadError::Views)?;
-        self.saving.learn_scopes(&catalog.scopes).map_err(|error| ReloadError::Disk(error.to_string()))?;
-        let over_streams = catalog.views.iter().filter(|view| matches!(view.query, ViewQuery::Stream(_)));
+        let fresh = fresh_views(&catalog, self.limits(), |key| !known.contains(key))
+            .map_err(ReloadError::Views)?;
+        self.saving
+            .learn_scopes(&catalog.scopes)
+            .map_err(|error| ReloadError::Disk(error.to_string()))?;
+        let over_streams =
+            catalog.views.iter().filter(|view| matches!(view.query, ViewQuery::Stream(_)));
         let names: BTreeSet<&str> = over_streams.map(|view| view.name.as_str()).collect();
         let is_gone = |view: &&ViewRuntime| {
             // The old definition of a changed view is shown until the new one stands at the cut.
             !wanted.contains(&view.key) && (!view.is_shown || !names.contains(&*view.name))
         };
-        let gone: Vec<Arc<str>> =
-            self.publisher.live.views.iter().filter(is_gone).map(|view| Arc::clone(&view.key)).collect();
+        let gone: Vec<Arc<str>> = self
+            .publisher
+            .live
+            .views
+            .iter()
+            .filter(is_gone)
+            .map(|view| Arc::clone(&view.key))
+            .collect();
         for view in self.publisher.remove(&gone) {
             if !names.contains(&*view.name) {
                 self.publisher.forget_late(&view.name);
             }
         }
         self.folds.forget(&gone);
-        self.publisher.set_catalog(&catalog).map_err(|error| ReloadError::Views(error.strip_backtrace()))?;
+        self.publisher
+            .set_catalog(&catalog)
+            .map_err(|error| ReloadError::Views(error.strip_backtrace()))?;
         self.show_scopes();
         self.catalog = catalog;
         self.fill(fresh);
@@ -115,9 +129,13 @@ impl PublishLoop {
         }
         for (stream, views) in by_stream {
             let Some(plan) = self.catalog.streams.get(&*stream) else { continue };
-            let Some(input) = self.inputs.iter().find(|input| *input.stream == *stream) else { continue };
+            let Some(input) = self.inputs.iter().find(|input| *input.stream == *stream) else {
+                continue;
+            };
             let keys: Vec<&Arc<str>> = views.iter().map(|view| &view.key).collect();
-            let folds = views_to_run(&self.catalog, &stream).into_iter().filter(|fold| keys.contains(&&fold.key));
+            let folds = views_to_run(&self.catalog, &stream)
+                .into_iter()
+                .filter(|fold| keys.contains(&&fold.key));
             // A life cycle is gone through again only where one of the views reads it.
             let derived = match views.iter().any(|view| view.stream != view.base) {
                 true => self.catalog.derived_from(&stream),
@@ -128,14 +146,26 @@ impl PublishLoop {
                 number: self.fills_begun,
                 plan: Arc::clone(plan),
                 derived,
-                topic: self.publisher.live.streams.get(&*stream).map(|at| at.topic.clone()).unwrap_or_default(),
+                topic: self
+                    .publisher
+                    .live
+                    .streams
+                    .get(&*stream)
+                    .map(|at| at.topic.clone())
+                    .unwrap_or_default(),
                 open: Arc::clone(&input.open),
                 partitions: self.publisher.live.partitions(&stream).into_iter().collect(),
                 folds: folds.collect(),
                 views,
                 records_max: self.config.batch_records_max,
             };
-            let bounds = self.publisher.live.streams.get(&*stream).map(|at| at.offsets()).unwrap_or_default();
+            let bounds = self
+                .publisher
+                .live
+                .streams
+                .get(&*stream)
+                .map(|at| at.offsets())
+                .unwrap_or_default();
             match Fill::start(task, bounds, self.events.clone()) {
                 Ok(fill) => self.fills.push(fill),
                 Err(error) => tracing::error!(%error, "a fill cannot be started: {error}"),
@@ -145,12 +175,16 @@ impl PublishLoop {
 
     /// Hands a fill that is a batch away over to the folding threads.
     pub(super) fn near(&mut self, near: Near) {
-        let Some(at) = self.fills.iter().position(|fill| fill.number == near.number) else { return };
+        let Some(at) = self.fills.iter().position(|fill| fill.number == near.number) else {
+            return;
+        };
         let fill = self.fills.remove(at);
-        let filled: BTreeSet<_> = near.catchers.iter().map(super::catcher::Catcher::partition).collect();
+        let filled: BTreeSet<_> =
+            near.catchers.iter().map(super::catcher::Catcher::partition).collect();
         if filled != self.publisher.live.partitions(&fill.stream) {
             // A partition has been taken in since it began.
-            let keys: BTreeSet<Arc<str>> = near.views.iter().map(|view| Arc::clone(&view.key)).collect();
+            let keys: BTreeSet<Arc<str>> =
+                near.views.iter().map(|view| Arc::clone(&view.key)).collect();
             match fresh_views(&self.catalog, self.limits(), |key| keys.contains(key)) {
                 Ok(views) => self.fill(views),
                 Err(error) => tracing::error!(error, "a view cannot be set up: {error}"),
@@ -177,9 +211,18 @@ impl PublishLoop {
         }
         for grown in std::mem::take(&mut self.grown) {
             let (stream, partition) = (grown.stream.clone(), grown.partition);
-            tracing::warn!(stream, partition, "stream {stream} has a new partition {partition}, which is taken in");
+            tracing::warn!(
+                stream,
+                partition,
+                "stream {stream} has a new partition {partition}, which is taken in"
+            );
             if let Err(error) = self.take_in(grown) {
-                tracing::error!(stream, partition, error, "the partition cannot be taken in: {error}");
+                tracing::error!(
+                    stream,
+                    partition,
+                    error,
+                    "the partition cannot be taken in: {error}"
+                );
             }
         }
     }
@@ -189,7 +232,8 @@ impl PublishLoop {
         // As they fold now: a changed view that is being filled still does by its old definition.
         let of_stream = self.publisher.live.views.iter().filter(|view| *view.base == *grown.stream);
         let views: Vec<_> = of_stream.map(|view| view.run.clone()).collect();
-        let before = self.publisher.live.streams.get(&grown.stream).map_or(0, |at| at.partitions.len());
+        let before =
+            self.publisher.live.streams.get(&grown.stream).map_or(0, |at| at.partitions.len());
         let partitions = u32::try_from(before + 1).ok();
         let place = Place {
             origin: grown.origin,
@@ -199,7 +243,8 @@ impl PublishLoop {
             has_others: before > 0,
         };
         let derived = self.catalog.derived_from(&grown.stream);
-        let mut run = partition_run(plan, &derived, place, None, &views).map_err(|error| error.strip_backtrace())?;
+        let mut run = partition_run(plan, &derived, place, None, &views)
+            .map_err(|error| error.strip_backtrace())?;
         let overflow = self.saving.overflow(&grown.stream, grown.partition);
         run.overflow_to(overflow).map_err(|error| error.to_string())?;
         if grown.first > 0 {
@@ -209,7 +254,13 @@ impl PublishLoop {
         if let Some(partitions) = partitions {
             self.folds.set_partitions(&grown.stream, partitions);
         }
-        self.folds.own(Owned::new(grown.stream, grown.reader, run, self.publisher.gauges(), Arc::clone(self.saving.backlog())));
+        self.folds.own(Owned::new(
+            grown.stream,
+            grown.reader,
+            run,
+            self.publisher.gauges(),
+            Arc::clone(self.saving.backlog()),
+        ));
         Ok(())
     }
 
@@ -223,7 +274,8 @@ impl PublishLoop {
             let filled = fill.told();
             for (_, info) in &fill.views {
                 let share = filled.share();
-                metrics::gauge!("tidemark_view_filled_share", "view" => info.name.clone()).set(share);
+                metrics::gauge!("tidemark_view_filled_share", "view" => info.name.clone())
+                    .set(share);
                 pending.insert(info.name.clone(), (Arc::clone(info), filled.clone()));
             }
         }
@@ -242,21 +294,28 @@ pub(super) fn fresh_views(
 ) -> Result<Vec<ViewRuntime>, String> {
     let wanted = catalog.views.iter().filter(|view| is_wanted(&view_key(view)));
     let made = wanted.map(|view| ViewRuntime::new(catalog, view, limits));
-    let made = made.collect::<datafusion::common::Result<Vec<_>>>().map_err(|error| error.strip_backtrace())?;
+    let made = made
+        .collect::<datafusion::common::Result<Vec<_>>>()
+        .map_err(|error| error.strip_backtrace())?;
     Ok(made.into_iter().flatten().collect())
 }
 
 /// A stream and what is derived from it.
 fn same_streams(old: &Catalog, new: &Catalog) -> Result<(), ReloadError> {
     let hashes = |catalog: &Catalog| -> BTreeMap<String, String> {
-        catalog.logs().map(|plan| (plan.definition.name.clone(), catalog.stream_hash(plan))).collect()
+        catalog
+            .logs()
+            .map(|plan| (plan.definition.name.clone(), catalog.stream_hash(plan)))
+            .collect()
     };
     let (old, new) = (hashes(old), hashes(new));
     let wrong = |stream: &String, what| Err(ReloadError::Stream { stream: stream.clone(), what });
     for (name, hash) in &new {
         match old.get(name) {
             None => return wrong(name, "is new"),
-            Some(before) if before != hash => return wrong(name, "or a table derived from it has changed"),
+            Some(before) if before != hash => {
+                return wrong(name, "or a table derived from it has changed");
+            }
             Some(_) => {}
         }
     }

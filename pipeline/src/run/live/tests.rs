@@ -71,7 +71,8 @@ impl Ground {
     }
 
     fn catalog(&self) -> Catalog {
-        crate::run::reference::catalog(&self.sql_dir(), &BTreeMap::new(), Default::default()).expect("plans")
+        crate::run::reference::catalog(&self.sql_dir(), &BTreeMap::new(), Default::default())
+            .expect("plans")
     }
 
     fn config(&self, data: &str) -> PipelineConfig {
@@ -84,7 +85,8 @@ impl Ground {
             fold_threads: 2,
             ..RawPipelineConfig::default()
         };
-        PipelineConfig::check(&raw, self.sql_dir(), self.dir.path().join(data), BTreeMap::new()).expect("valid")
+        PipelineConfig::check(&raw, self.sql_dir(), self.dir.path().join(data), BTreeMap::new())
+            .expect("valid")
     }
 
     fn start(&self, data: &str) -> Result<Pipeline, StartError> {
@@ -100,7 +102,10 @@ impl Ground {
     fn input(&self, stream: &str) -> StreamInput {
         let (log, shown, name) = (self.log.clone(), Arc::clone(&self.shown), stream.to_owned());
         let open: OpenSource = Arc::new(move || {
-            Ok(Box::new(Growing { source: Box::new(log.source(&name)?), shown: Arc::clone(&shown) }))
+            Ok(Box::new(Growing {
+                source: Box::new(log.source(&name)?),
+                shown: Arc::clone(&shown),
+            }))
         });
         StreamInput { stream: stream.to_owned(), open }
     }
@@ -116,7 +121,10 @@ impl Ground {
         let partitions = self.shown.load(Ordering::Relaxed);
         for number in numbers {
             let time = EventTime(START_MS + number * 1_000);
-            let line = format!("{{\"id\":{number},\"shop\":\"s{}\",\"amount\":{number},\"at\":\"{time}\"}}", number % 3);
+            let line = format!(
+                "{{\"id\":{number},\"shop\":\"s{}\",\"amount\":{number},\"at\":\"{time}\"}}",
+                number % 3
+            );
             for _ in 0..if number % 10 == 0 { 2 } else { 1 } {
                 let partition = u32::try_from(number).expect("small") % partitions;
                 writer
@@ -135,13 +143,18 @@ impl Ground {
 
     /// Moves every partition on to `ms`, so that every window before is final.
     fn close(&self, stream: &str, ms: i64) {
-        self.log.writer(stream).expect("writer").close(crate::model::Space::Live, EventTime(ms), ms).expect("closed");
+        self.log
+            .writer(stream)
+            .expect("writer")
+            .close(crate::model::Space::Live, EventTime(ms), ms)
+            .expect("closed");
     }
 
     /// Closes everything there is of a stream and waits for it.
     fn closed(&self, pipeline: &Pipeline, stream: &str) -> Arc<Cut> {
         self.close(stream, END_MS);
-        let is_closed = |cut: &Cut| cut.streams.get(stream).is_some_and(|at| at.watermark == Some(END_MS));
+        let is_closed =
+            |cut: &Cut| cut.streams.get(stream).is_some_and(|at| at.watermark == Some(END_MS));
         wait(pipeline, "closed windows", |cut| is_closed(cut) && at_end(self, cut, stream))
     }
 }
@@ -162,10 +175,18 @@ impl Source for Growing {
     fn bounds(&mut self, partition: PartitionId) -> Result<Option<Bounds>, SourceError> {
         self.source.bounds(partition)
     }
-    fn offset_at(&mut self, partition: PartitionId, time_ms: i64) -> Result<Option<Offset>, SourceError> {
+    fn offset_at(
+        &mut self,
+        partition: PartitionId,
+        time_ms: i64,
+    ) -> Result<Option<Offset>, SourceError> {
         self.source.offset_at(partition, time_ms)
     }
-    fn open(&mut self, partition: PartitionId, from: Option<Offset>) -> Result<Box<dyn PartitionReader>, SourceError> {
+    fn open(
+        &mut self,
+        partition: PartitionId,
+        from: Option<Offset>,
+    ) -> Result<Box<dyn PartitionReader>, SourceError> {
         self.source.open(partition, from)
     }
 }
@@ -177,26 +198,37 @@ fn wait(pipeline: &Pipeline, what: &str, holds: impl Fn(&Cut) -> bool) -> Arc<Cu
         if holds(&cut) {
             return cut;
         }
-        assert!(Instant::now() < until, "{what}: not in {WAIT_MAX:?}; {:?}", pipeline.results().status());
+        assert!(
+            Instant::now() < until,
+            "{what}: not in {WAIT_MAX:?}; {:?}",
+            pipeline.results().status()
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
 /// The rows of a view as JSON, without order.
 fn rows(cut: &Cut, view: &str) -> Vec<String> {
-    let mut rows: Vec<String> =
-        cut.views.get(view).into_iter().flat_map(|view| view.rows(None)).map(|row| row.json.to_string()).collect();
+    let mut rows: Vec<String> = cut
+        .views
+        .get(view)
+        .into_iter()
+        .flat_map(|view| view.rows(None))
+        .map(|row| row.json.to_string())
+        .collect();
     rows.sort();
     rows
 }
 
 fn is_live(cut: &Cut, view: &str) -> bool {
-    cut.views.contains_key(view) && cut.statuses.get(view).is_none_or(|status| status.state == ViewState::Live)
+    cut.views.contains_key(view)
+        && cut.statuses.get(view).is_none_or(|status| status.state == ViewState::Live)
 }
 
 /// Offsets after the last record of every partition.
 fn ends(ground: &Ground, stream: &str) -> BTreeMap<PartitionId, Offset> {
-    let end = |partition| ground.log.bounds(stream, partition).map(|bounds| (partition, bounds.end));
+    let end =
+        |partition| ground.log.bounds(stream, partition).map(|bounds| (partition, bounds.end));
     (0..ground.shown.load(Ordering::Relaxed)).map(end).collect::<Result<_, _>>().expect("bounds")
 }
 
@@ -246,7 +278,12 @@ fn a_view_added_while_orders_come_is_filled_and_equals_one_that_was_there_from_t
     for at in 0..40 {
         ground.write("orders", 3_000 + at * 25..3_025 + at * 25);
         let cut = pipeline.results().latest();
-        assert!(before.iter().filter(|row| row.contains("final")).all(|row| rows(&cut, "sums").contains(row)));
+        assert!(
+            before
+                .iter()
+                .filter(|row| row.contains("final"))
+                .all(|row| rows(&cut, "sums").contains(row))
+        );
     }
     ground.closed(&pipeline, "orders");
     let filled = |cut: &Cut| is_live(cut, "counts") && at_end(&ground, cut, "orders");
@@ -266,7 +303,10 @@ fn a_view_added_while_orders_come_is_filled_and_equals_one_that_was_there_from_t
 fn accounted(cut: &Cut) -> u64 {
     use arrow::array::AsArray as _;
     let table = &cut.tables["records_accounted"];
-    let read = table.column_by_name("read").expect("a column").as_primitive::<arrow::datatypes::Int64Type>();
+    let read = table
+        .column_by_name("read")
+        .expect("a column")
+        .as_primitive::<arrow::datatypes::Int64Type>();
     read.iter().flatten().map(|count| u64::try_from(count).expect("a count")).sum()
 }
 
@@ -283,7 +323,11 @@ fn a_changed_view_shows_its_old_definition_until_the_new_one_stands_at_the_cut()
     let old_then_new = |cut: &Cut| {
         let now = rows(cut, "sums");
         let is_new = cut.views["sums"].info.sql.contains("* 2");
-        assert!(is_new || now == before, "neither the old figures nor the new ones: {} rows", now.len());
+        assert!(
+            is_new || now == before,
+            "neither the old figures nor the new ones: {} rows",
+            now.len()
+        );
         is_new
     };
     let cut = wait(&pipeline, "the new definition", old_then_new);
@@ -303,13 +347,16 @@ fn a_removed_view_disappears_and_a_folder_that_cannot_be_taken_changes_nothing()
     let pipeline = ground.running("data");
     wait(&pipeline, "the orders", |cut| at_end(&ground, cut, "orders"));
     ground.sql("streams/parcels.sql", &stream_sql("parcels", ""));
-    let refused = pipeline.reloader().reload(ground.catalog()).expect_err("a new stream").to_string();
+    let refused =
+        pipeline.reloader().reload(ground.catalog()).expect_err("a new stream").to_string();
     assert!(refused.contains("stream parcels is new"), "{refused}");
     std::fs::remove_file(ground.sql_dir().join("streams/parcels.sql")).expect("removed");
     std::fs::remove_file(ground.sql_dir().join("views/counts.sql")).expect("removed");
     assert_eq!(pipeline.reloader().reload(ground.catalog()).expect("is taken").removed, ["counts"]);
     ground.write("orders", 100..200);
-    let cut = wait(&pipeline, "more orders", |cut| at_end(&ground, cut, "orders") && !cut.views.contains_key("counts"));
+    let cut = wait(&pipeline, "more orders", |cut| {
+        at_end(&ground, cut, "orders") && !cut.views.contains_key("counts")
+    });
     assert!(is_live(&cut, "sums"));
     pipeline.stop();
 }
@@ -327,10 +374,20 @@ fn after_a_restart_only_the_changed_view_is_computed_again() {
     ground.write("orders", 1_000..1_200);
     let again = ground.running("data");
     let first = wait(&again, "a first cut", |cut| cut.cut > 0);
-    assert!(first.offsets["orders"].iter().all(|(partition, next)| *next >= offsets["orders"][partition]));
-    assert!(sums.iter().filter(|row| row.contains("final")).all(|row| rows(&first, "sums").contains(row)));
+    assert!(
+        first.offsets["orders"]
+            .iter()
+            .all(|(partition, next)| *next >= offsets["orders"][partition])
+    );
+    assert!(
+        sums.iter()
+            .filter(|row| row.contains("final"))
+            .all(|row| rows(&first, "sums").contains(row))
+    );
     ground.closed(&again, "orders");
-    let cut = wait(&again, "the changed view", |cut| is_live(cut, "counts") && at_end(&ground, cut, "orders"));
+    let cut = wait(&again, "the changed view", |cut| {
+        is_live(cut, "counts") && at_end(&ground, cut, "orders")
+    });
     again.stop();
     let fresh = ground.running("other");
     let expected = wait(&fresh, "a fresh run", |cut| at_end(&ground, cut, "orders"));
@@ -357,12 +414,14 @@ fn where_the_log_is_cut_a_new_view_says_since_when_and_its_first_windows_are_nev
     ground.sql("views/counts.sql", &minute_view("counts", "orders", "COUNT(*)"));
     pipeline.reloader().reload(ground.catalog()).expect("is taken");
     ground.close("orders", END_MS);
-    let filled = |cut: &Cut| is_live(cut, "counts") && cut.streams["orders"].watermark == Some(END_MS);
+    let filled =
+        |cut: &Cut| is_live(cut, "counts") && cut.streams["orders"].watermark == Some(END_MS);
     let cut = wait(&pipeline, "the new view", filled);
     assert!(cut.statuses["counts"].since.contains_key(&0), "{:?}", cut.statuses["counts"]);
     assert!(cut.statuses.get("sums").is_none_or(|status| status.since.is_empty()));
     let counts = &cut.views["counts"].windows;
-    let is_final = |at: usize| counts[at].rows.iter().all(|row| row.json.contains("\"_mark\":\"final\""));
+    let is_final =
+        |at: usize| counts[at].rows.iter().all(|row| row.json.contains("\"_mark\":\"final\""));
     assert!(!is_final(0), "{}", counts[0].rows[0].json);
     assert!(is_final(2), "{}", counts[2].rows[0].json);
     // The one that has been there all along lacks nothing.
@@ -382,7 +441,8 @@ fn a_scope_whose_version_says_something_else_is_refused_at_reload_and_at_start()
     let before = rows(&ground.closed(&pipeline, "orders"), "big_sums");
     assert!(!before.is_empty());
     ground.sql("scopes/big.sql", &format!("{SCOPE}20;"));
-    let refused = pipeline.reloader().reload(ground.catalog()).expect_err("another text").to_string();
+    let refused =
+        pipeline.reloader().reload(ground.catalog()).expect_err("another text").to_string();
     assert!(refused.contains("big@1") && refused.contains("scopes/big.sql:4:1"), "{refused}");
     assert_eq!(rows(&pipeline.results().latest(), "big_sums"), before);
     pipeline.stop();
@@ -391,7 +451,9 @@ fn a_scope_whose_version_says_something_else_is_refused_at_reload_and_at_start()
     // Under another version it is another scope; the old one stays in the table.
     ground.sql("scopes/big.sql", &format!("{}20;", SCOPE.replace("big@1", "big@2")));
     let again = ground.running("data");
-    let cut = wait(&again, "the new scope", |cut| is_live(cut, "big_sums") && !rows(cut, "big_sums").is_empty());
+    let cut = wait(&again, "the new scope", |cut| {
+        is_live(cut, "big_sums") && !rows(cut, "big_sums").is_empty()
+    });
     assert_ne!(rows(&cut, "big_sums"), before);
     assert_eq!(cut.tables["scopes"].num_rows(), 2);
     again.stop();
@@ -412,7 +474,10 @@ fn another_number_of_partitions_stops_loudly_running_and_at_start() {
     assert!(problem.contains("had 2 partitions and has 3"), "{problem}");
     pipeline.stop();
     let Err(error) = ground.start("data") else { panic!("it must not start") };
-    assert!(error.to_string().contains("had 2 partitions at the last checkpoint and has 3 now"), "{error}");
+    assert!(
+        error.to_string().contains("had 2 partitions at the last checkpoint and has 3 now"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -433,7 +498,10 @@ fn accepted_partitions_are_taken_in_running_and_at_start_and_the_cut_says_since_
     let again = ground.running("data");
     let later = wait(&again, "the third partition", |cut| at_end(&ground, cut, "orders"));
     assert_eq!(later.streams["orders"].added.keys().copied().collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(later.streams["orders"].added[&1], cut.streams["orders"].added[&1], "kept over the restart");
+    assert_eq!(
+        later.streams["orders"].added[&1], cut.streams["orders"].added[&1],
+        "kept over the restart"
+    );
     assert_eq!(accounted(&later), 330);
     again.stop();
 }
@@ -472,7 +540,9 @@ fn late_records_of_a_filled_view_are_in_the_ledger_and_go_with_it() {
     wait(&pipeline, "the orders", |cut| at_end(&ground, cut, "orders"));
     ground.sql("views/counts.sql", &minute_view("counts", "orders", "COUNT(*)"));
     pipeline.reloader().reload(ground.catalog()).expect("is taken");
-    wait(&pipeline, "the new view", |cut| cut.views.contains_key("counts") && is_live(cut, "counts"));
+    wait(&pipeline, "the new view", |cut| {
+        cut.views.contains_key("counts") && is_live(cut, "counts")
+    });
     pipeline.stop();
     let late = |view: &str| {
         let store = LedgerStore::open(&ground.dir.path().join("data/ledgers")).expect("opens");
@@ -488,7 +558,8 @@ fn late_records_of_a_filled_view_are_in_the_ledger_and_go_with_it() {
 }
 
 #[test]
-fn a_silent_partition_is_named_where_settled_does_not_wait_for_it_and_a_control_record_makes_it_final() {
+fn a_silent_partition_is_named_where_settled_does_not_wait_for_it_and_a_control_record_makes_it_final()
+ {
     let ground = Ground::new(2);
     ground.shown.store(1, Ordering::Relaxed);
     ground.write("orders", 0..120);
@@ -499,13 +570,16 @@ fn a_silent_partition_is_named_where_settled_does_not_wait_for_it_and_a_control_
     let pipeline = start(catalog, &config, Mode::Live, vec![ground.input("orders")]);
     let pipeline = pipeline.map_err(|error| error.to_string()).expect("starts");
     // Partition 0 must not be idle itself, or nobody is left to wait for.
-    let settled = |cut: &Cut| rows(cut, "sums").iter().any(|row| row.contains("\"_mark\":\"settled\""));
+    let settled =
+        |cut: &Cut| rows(cut, "sums").iter().any(|row| row.contains("\"_mark\":\"settled\""));
     let cut = wait(&pipeline, "a settled window", settled);
     assert_eq!(cut.streams["orders"].idle, [1]);
     assert_eq!(cut.streams["orders"].watermark, None);
     assert!(!rows(&cut, "sums").iter().any(|row| row.contains("final")));
     ground.close("orders", START_MS + 2 * MINUTE_MS - 1);
-    let all_final = |cut: &Cut| rows(cut, "sums").iter().all(|row| row.contains("\"_mark\":\"final\",\"_revision\":0"));
+    let all_final = |cut: &Cut| {
+        rows(cut, "sums").iter().all(|row| row.contains("\"_mark\":\"final\",\"_revision\":0"))
+    };
     let cut = wait(&pipeline, "final windows", all_final);
     assert!(cut.streams["orders"].idle.is_empty());
     pipeline.stop();

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray, UInt32Array,
+};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
@@ -177,7 +179,12 @@ impl Admission {
     }
 
     /// Counts a record as rejected and writes its dead letter.
-    fn reject(&mut self, (offset, log_time): (Offset, Option<i64>), raw: &[u8], reason: RejectReason) {
+    fn reject(
+        &mut self,
+        (offset, log_time): (Offset, Option<i64>),
+        raw: &[u8],
+        reason: RejectReason,
+    ) {
         self.counts.rejected += 1;
         let position = Position {
             origin: self.place.origin.clone(),
@@ -197,7 +204,9 @@ impl Admission {
 
     /// Counts the records at these offsets of a batch as late, by value.
     pub fn note_late(&mut self, late: &BTreeSet<Offset>, batch: &Batch) {
-        let Some(at) = self.plan.definition.accounted_by.filter(|_| !late.is_empty()) else { return };
+        let Some(at) = self.plan.definition.accounted_by.filter(|_| !late.is_empty()) else {
+            return;
+        };
         let Ok(values) = text_of(batch.rows.column(at)) else { return };
         for offset in late {
             if let Ok(row) = batch.read.offsets.binary_search(offset) {
@@ -220,7 +229,9 @@ impl Admission {
         let mut mask = Vec::with_capacity(batch.rows.num_rows());
         let mut accepted = AcceptedRows::with_capacity(batch.rows.num_rows());
         for row in 0..batch.rows.num_rows() {
-            while let Some((_, watermark)) = controls.get(next_control).filter(|(before, _)| *before <= row) {
+            while let Some((_, watermark)) =
+                controls.get(next_control).filter(|(before, _)| *before <= row)
+            {
                 self.watermark = self.watermark.max(*watermark);
                 next_control += 1;
             }
@@ -244,13 +255,18 @@ impl Admission {
                 Judged::Accepted => {
                     let arrival = batch.read.arrival(self.place.partition, row);
                     accepted.note(time.flatten(), self.watermark, arrival, row);
-                    let asked = said.watermarks.as_ref().and_then(|asked| asked.get(row).copied().flatten());
-                    accepted.whole_from = accepted.whole_from.or_else(|| whole_from(time.flatten(), asked));
+                    let asked = said
+                        .watermarks
+                        .as_ref()
+                        .and_then(|asked| asked.get(row).copied().flatten());
+                    accepted.whole_from =
+                        accepted.whole_from.or_else(|| whole_from(time.flatten(), asked));
                     self.watermark = self.watermark.max(asked.unwrap_or(i64::MIN));
                 }
                 Judged::Duplicate => self.counts.duplicate += 1,
                 Judged::Rejected(reason) => {
-                    let at = (batch.read.offset(row), batch.read.log_times.get(row).copied().flatten());
+                    let at =
+                        (batch.read.offset(row), batch.read.log_times.get(row).copied().flatten());
                     self.reject(at, batch.read.raw(row), reason);
                 }
             }
@@ -303,7 +319,9 @@ impl Admission {
         let event_time = match time {
             None => 0,
             Some(None) => {
-                return Ok(Judged::Rejected(RejectReason::MissingField { field: self.event_time_name() }));
+                return Ok(Judged::Rejected(RejectReason::MissingField {
+                    field: self.event_time_name(),
+                }));
             }
             Some(Some(time)) => {
                 let log_time = batch.read.log_times.get(row).copied().flatten();
@@ -324,16 +342,21 @@ impl Admission {
 
     /// How many rows have a key that producers would have placed in another partition.
     fn misplaced(&self, batch: &Batch) -> Result<u64> {
-        let (Some(at), Some(partitions)) = (self.plan.definition.partition_key, self.place.partitions) else {
+        let (Some(at), Some(partitions)) =
+            (self.plan.definition.partition_key, self.place.partitions)
+        else {
             return Ok(0);
         };
         let keys = text_of(batch.rows.column(at))?;
         let is_elsewhere = |row: &usize| {
             let key = value_at(&keys, *row);
             batch.read.space(*row) == self.space
-                && key.is_some_and(|key| partition_for_key(key.as_bytes(), partitions) != self.place.partition)
+                && key.is_some_and(|key| {
+                    partition_for_key(key.as_bytes(), partitions) != self.place.partition
+                })
         };
-        Ok(u64::try_from((0..batch.rows.num_rows()).filter(is_elsewhere).count()).unwrap_or(u64::MAX))
+        Ok(u64::try_from((0..batch.rows.num_rows()).filter(is_elsewhere).count())
+            .unwrap_or(u64::MAX))
     }
 
     fn event_time_name(&self) -> String {

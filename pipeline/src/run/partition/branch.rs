@@ -207,7 +207,11 @@ impl Branch {
             view.foreign += read.foreign(self.space, &rows.origins);
             if let Err(error) = outcome {
                 // A wrong figure must not be shown.
-                view.failed = Some(format!("{} ({})", error.strip_backtrace(), place_of(&self.stream, &rows.arrivals)));
+                view.failed = Some(format!(
+                    "{} ({})",
+                    error.strip_backtrace(),
+                    place_of(&self.stream, &rows.arrivals)
+                ));
                 view.fold = None;
             }
         }
@@ -228,7 +232,12 @@ impl Branch {
             views.push(ViewDrain {
                 view: Arc::clone(&view.key),
                 drained,
-                fold: SavedFold { counts: view.counts, sessions, since: view.since, foreign: view.foreign },
+                fold: SavedFold {
+                    counts: view.counts,
+                    sessions,
+                    since: view.since,
+                    foreign: view.foreign,
+                },
                 failed: view.failed.clone(),
             });
         }

@@ -13,9 +13,9 @@ use datafusion::common::{DataFusionError, Result, plan_err};
 use super::branch::{AcceptedRows, Branch};
 use super::drain::BranchDrain;
 use super::intake::Read;
-use crate::model::{Offset, Space};
 use crate::lifecycle::operator::{OperatorDrain, Output, Papers, Taken};
 use crate::lifecycle::{Counts, Operator};
+use crate::model::{Offset, Space};
 use crate::sql::StreamPlan;
 use crate::sql::stream_plan::RefusedRows;
 use crate::state::SavedPartition;
@@ -53,7 +53,11 @@ impl DerivedRun {
     /// When a fold cannot be made.
     pub fn alike(&self, space: Space) -> Result<Self> {
         let reading = |of: &Reading| {
-            Ok(Reading { plan: Arc::clone(&of.plan), time: of.time, branch: of.branch.alike(space)? })
+            Ok(Reading {
+                plan: Arc::clone(&of.plan),
+                time: of.time,
+                branch: of.branch.alike(space)?,
+            })
         };
         let readings = self.readings.iter().map(reading).collect::<Result<_>>()?;
         Ok(Self { space, name: Arc::clone(&self.name), operator: self.operator.alike(), readings })
@@ -92,7 +96,10 @@ impl DerivedRun {
     pub fn restore(&mut self, at: &SavedPartition, orders: &[u8]) -> Result<()> {
         let counts = at.operators.get(&*self.name).copied().unwrap_or_default();
         self.operator.restore(counts, orders).map_err(|detail| {
-            DataFusionError::Execution(format!("the orders of {} cannot be taken up: {detail}", self.name))
+            DataFusionError::Execution(format!(
+                "the orders of {} cannot be taken up: {detail}",
+                self.name
+            ))
         })?;
         for reading in &mut self.readings {
             reading.branch.restore(at);
@@ -107,9 +114,14 @@ impl DerivedRun {
     pub fn process(&mut self, rows: &AcceptedRows, read: &Read, watermark: i64) -> Result<()> {
         if !rows.is_empty() {
             let offsets: Vec<i64> = rows.origins.iter().map(|row| read.offset(*row)).collect();
-            let raw: Vec<&[u8]> = rows.origins.iter().map(|row| shortened(read.raw(*row))).collect();
-            let papers =
-                Papers { times: &rows.times, watermarks: &rows.watermarks, offsets: &offsets, raw: &raw };
+            let raw: Vec<&[u8]> =
+                rows.origins.iter().map(|row| shortened(read.raw(*row))).collect();
+            let papers = Papers {
+                times: &rows.times,
+                watermarks: &rows.watermarks,
+                offsets: &offsets,
+                raw: &raw,
+            };
             let taken = self.operator.take(&rows.batch, papers)?;
             for reading in &mut self.readings {
                 let accepted = accepted(reading, &taken, rows)?;

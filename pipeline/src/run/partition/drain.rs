@@ -114,7 +114,8 @@ impl PartitionDrain {
         };
         for (name, drain) in self.operators {
             at.operators.insert(name.to_string(), drain.counts);
-            told.notices.extend(drain.notices.into_iter().map(|notice| (Arc::clone(&name), notice)));
+            told.notices
+                .extend(drain.notices.into_iter().map(|notice| (Arc::clone(&name), notice)));
         }
         for branch in self.branches {
             if let Some(as_of) = branch.as_of {

@@ -87,7 +87,9 @@ impl Read {
     #[must_use]
     pub fn space(&self, row: usize) -> Space {
         match &self.shadow {
-            Some(shadow) if row < shadow.len() && !shadow.is_null(row) && shadow.value(row) => Space::Shadow,
+            Some(shadow) if row < shadow.len() && !shadow.is_null(row) && shadow.value(row) => {
+                Space::Shadow
+            }
             _ => Space::Live,
         }
     }
@@ -155,7 +157,8 @@ impl RawRecords {
     }
 
     fn get(&self, row: usize) -> &[u8] {
-        let from = row.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let from =
+            row.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         let to = self.ends.get(row).copied().unwrap_or(from);
         self.bytes.get(from..to).unwrap_or(&[])
     }
@@ -197,8 +200,8 @@ impl Intake {
     /// Takes one record in: its space first, then control records, then decoding. What the shadow header
     /// marks is of the shadow space, control records too; a column is known only once rows are a batch.
     pub fn take(&mut self, record: Record<'_>) -> (Space, Taken) {
-        let is_marked =
-            !record.headers.is_empty() && record.header(&self.plan.definition.shadow_header).is_some();
+        let is_marked = !record.headers.is_empty()
+            && record.header(&self.plan.definition.shadow_header).is_some();
         let space = if is_marked { Space::Shadow } else { Space::Live };
         if is_marked && !self.takes_shadow {
             return (space, Taken::Left);
@@ -260,7 +263,8 @@ impl Intake {
         let mut refused = RefusedRows::new();
         let rows = self.plan.complete(&decoded, &mut refused)?;
         read.shadow = self.shadow_rows(&rows, &read.marked);
-        if let Some(last) = (0..rows.num_rows()).rev().find(|row| read.space(*row) == Space::Shadow) {
+        if let Some(last) = (0..rows.num_rows()).rev().find(|row| read.space(*row) == Space::Shadow)
+        {
             read.last_offset.shadow = read.last_offset.shadow.max(read.offset(last));
         }
         Ok(Some(Batch { rows, refused, read }))
@@ -273,11 +277,14 @@ impl Intake {
     /// Which rows a header or the declared column marks as shadow; `None` when none is.
     fn shadow_rows(&self, rows: &RecordBatch, marked: &[usize]) -> Option<BooleanArray> {
         let column = self.plan.definition.shadow_column.map(|at| rows.column(at));
-        let column = column.filter(|column| *column.data_type() == DataType::Boolean).map(|column| column.as_boolean());
+        let column = column
+            .filter(|column| *column.data_type() == DataType::Boolean)
+            .map(|column| column.as_boolean());
         if marked.is_empty() && column.is_none_or(|column| column.true_count() == 0) {
             return None;
         }
-        let says = |row: usize| column.is_some_and(|column| !column.is_null(row) && column.value(row));
+        let says =
+            |row: usize| column.is_some_and(|column| !column.is_null(row) && column.value(row));
         let mut marked = marked.iter().peekable();
         let is_shadow = |row: usize| marked.next_if_eq(&&row).is_some() | says(row);
         Some((0..rows.num_rows()).map(is_shadow).map(Some).collect())

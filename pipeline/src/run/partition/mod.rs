@@ -93,7 +93,12 @@ impl PartitionRun {
     ///
     /// # Errors
     /// When the stream's columns cannot be decoded or its dedup key not be encoded.
-    pub fn new(plan: Arc<StreamPlan>, place: Place, decoder: Decoder, folds: Folds) -> Result<Self> {
+    pub fn new(
+        plan: Arc<StreamPlan>,
+        place: Place,
+        decoder: Decoder,
+        folds: Folds,
+    ) -> Result<Self> {
         Ok(Self {
             intake: Intake::new(Arc::clone(&plan), decoder)?,
             live: SpaceRun::new(plan, place.clone(), folds)?,
@@ -198,7 +203,10 @@ impl PartitionRun {
             Taken::Row | Taken::Left => {}
             Taken::Control => of_space.admission.counts.control += 1,
             Taken::Rejected(reason) => {
-                let value = of_space.admission.accounted_by().and_then(|column| self.intake.last_text(column));
+                let value = of_space
+                    .admission
+                    .accounted_by()
+                    .and_then(|column| self.intake.last_text(column));
                 of_space.admission.reject_undecoded(at, payload, reason, value);
             }
         }

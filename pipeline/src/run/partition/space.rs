@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 
-use super::{Folds, PartitionStart, Place};
 use super::admission::Admission;
 use super::branch::Branch;
 use super::derived::DerivedRun;
 use super::drain::PartitionDrain;
 use super::intake::Batch;
+use super::{Folds, PartitionStart, Place};
 use crate::ledger::LedgerKind;
 use crate::model::{Offset, Space};
 use crate::sql::StreamPlan;
@@ -25,12 +25,18 @@ pub struct Waiting {
 impl Waiting {
     /// Every ledger with how many entries wait for it, and their bytes.
     pub fn each(&self) -> impl Iterator<Item = (LedgerKind, usize, u64)> {
-        LedgerKind::ALL.into_iter().zip(self.amounts).map(|(ledger, (rows, bytes))| (ledger, rows, bytes))
+        LedgerKind::ALL
+            .into_iter()
+            .zip(self.amounts)
+            .map(|(ledger, (rows, bytes))| (ledger, rows, bytes))
     }
 
     /// The ledgers that have more to come than at `before`.
     pub fn since(&self, before: Self) -> impl Iterator<Item = LedgerKind> {
-        self.each().zip(before.amounts).filter(|((_, rows, _), before)| *rows > before.0).map(|(now, _)| now.0)
+        self.each()
+            .zip(before.amounts)
+            .filter(|((_, rows, _), before)| *rows > before.0)
+            .map(|(now, _)| now.0)
     }
 }
 
@@ -38,7 +44,8 @@ impl Waiting {
 const ENTRY_BYTES: usize = 200;
 
 fn amount(lengths: impl Iterator<Item = usize>) -> (usize, u64) {
-    let (rows, bytes) = lengths.fold((0, 0), |(rows, bytes), length| (rows + 1, bytes + length + ENTRY_BYTES));
+    let (rows, bytes) =
+        lengths.fold((0, 0), |(rows, bytes), length| (rows + 1, bytes + length + ENTRY_BYTES));
     (rows, u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
@@ -73,7 +80,11 @@ impl SpaceRun {
             space,
             admission: self.admission.alike(space)?,
             branch: self.branch.alike(space)?,
-            derived: self.derived.iter().map(|derived| derived.alike(space)).collect::<Result<_>>()?,
+            derived: self
+                .derived
+                .iter()
+                .map(|derived| derived.alike(space))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -108,7 +119,10 @@ impl SpaceRun {
         for derived in &mut self.derived {
             derived.process(&accepted, &batch.read, self.admission.watermark)?;
         }
-        let late = self.branches().zip(late_before).flat_map(|(branch, before)| branch.late().iter().skip(before));
+        let late = self
+            .branches()
+            .zip(late_before)
+            .flat_map(|(branch, before)| branch.late().iter().skip(before));
         let late: BTreeSet<Offset> = late.map(|late| late.offset).collect();
         self.admission.note_late(&late, batch);
         Ok(())

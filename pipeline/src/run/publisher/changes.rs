@@ -16,7 +16,10 @@ impl Publisher {
     /// The partitions of a stream.
     #[must_use]
     pub fn partitions(&self, stream: &str) -> BTreeSet<PartitionId> {
-        self.streams.get(stream).map(|at| at.partitions.keys().copied().collect()).unwrap_or_default()
+        self.streams
+            .get(stream)
+            .map(|at| at.partitions.keys().copied().collect())
+            .unwrap_or_default()
     }
 
     /// Takes in a partition that the log did not have at first.
@@ -49,8 +52,12 @@ impl Publisher {
         let is_replaced = |view: &ViewRuntime| {
             view.is_shown && shown.iter().any(|(name, key)| *name == view.name && *key != view.key)
         };
-        let replaced: Vec<Arc<str>> =
-            self.views.iter().filter(|view| is_replaced(view)).map(|view| Arc::clone(&view.key)).collect();
+        let replaced: Vec<Arc<str>> = self
+            .views
+            .iter()
+            .filter(|view| is_replaced(view))
+            .map(|view| Arc::clone(&view.key))
+            .collect();
         self.remove(&replaced);
         replaced
     }

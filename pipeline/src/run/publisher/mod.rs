@@ -12,9 +12,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
+use over_results::{ResultsView, Shown};
 pub use spaces::Publishers;
 pub use streams::{Moment, Quiet, StreamAt};
-use over_results::{ResultsView, Shown};
 pub use view::{ViewRuntime, view_info, view_key, views_to_run};
 
 use super::accounting::Accounts;
@@ -95,9 +95,15 @@ impl Publisher {
     fn alike(&self, space: Space, ledgers: LedgerWriter) -> Result<Self> {
         let mut streams = BTreeMap::new();
         for (name, at) in &self.streams {
-            let fresh = |at: &SavedPartition| SavedPartition { added_at: at.added_at, ..SavedPartition::default() };
+            let fresh = |at: &SavedPartition| SavedPartition {
+                added_at: at.added_at,
+                ..SavedPartition::default()
+            };
             let partitions = at.partitions.iter().map(|(number, at)| (*number, fresh(at)));
-            streams.insert(name.clone(), StreamAt { topic: at.topic.clone(), partitions: partitions.collect() });
+            streams.insert(
+                name.clone(),
+                StreamAt { topic: at.topic.clone(), partitions: partitions.collect() },
+            );
         }
         Ok(Self {
             space,
@@ -122,7 +128,10 @@ impl Publisher {
     /// Adds what one partition of a stream did since its last drain.
     pub fn absorb(&mut self, stream: &str, drain: PartitionDrain) {
         let (mut at, told) = drain.split();
-        let before = self.streams.get(stream).and_then(|known| known.partitions.get(&told.partition)?.next_offset);
+        let before = self
+            .streams
+            .get(stream)
+            .and_then(|known| known.partitions.get(&told.partition)?.next_offset);
         let offsets = (before.unwrap_or(0), at.next_offset.map_or(0, |next| next - 1));
         for (key, drained, failed) in told.views {
             // A view that has been taken out may still be told once.
@@ -133,7 +142,9 @@ impl Publisher {
         }
         let stream_at = self.streams.entry(stream.to_owned()).or_default();
         for late in told.late {
-            let Some(view) = self.views.iter_mut().find(|view| view.key == late.view) else { continue };
+            let Some(view) = self.views.iter_mut().find(|view| view.key == late.view) else {
+                continue;
+            };
             let place = (stream, stream_at.topic.as_str(), told.partition);
             let entry = ledgers::late(place, &view.name, late);
             if view.is_shown { self.ledgers.note([entry]) } else { view.late.note(entry) }
@@ -164,7 +175,12 @@ impl Publisher {
             let progress = progress(streams, (&view.base, &view.stream), moment);
             if let Err(reason) = view.fire_and_show(cut, progress) {
                 let read = streams.get(&*view.base).map(StreamAt::offsets).unwrap_or_default();
-                let read: Vec<String> = read.iter().map(|(partition, next)| format!("partition {partition} to offset {}", next - 1)).collect();
+                let read: Vec<String> = read
+                    .iter()
+                    .map(|(partition, next)| {
+                        format!("partition {partition} to offset {}", next - 1)
+                    })
+                    .collect();
                 view.fail(format!("{reason} (stream {}, {})", view.stream, read.join(", ")));
             }
         }
@@ -186,7 +202,8 @@ impl Publisher {
             }
             if let Some(reason) = &view.failed {
                 let problem = Some(reason.clone());
-                let status = ViewStatus { state: ViewState::Stopped, problem, ..ViewStatus::default() };
+                let status =
+                    ViewStatus { state: ViewState::Stopped, problem, ..ViewStatus::default() };
                 statuses.insert(name.clone(), status);
             }
             views.insert(name, view.published.snapshot());
@@ -194,7 +211,11 @@ impl Publisher {
         Ok(Cut {
             cut,
             streams: self.told(moment),
-            offsets: self.streams.iter().map(|(name, stream)| (name.clone(), stream.offsets())).collect(),
+            offsets: self
+                .streams
+                .iter()
+                .map(|(name, stream)| (name.clone(), stream.offsets()))
+                .collect(),
             published_at: moment.now_ms,
             views,
             statuses,
@@ -220,9 +241,11 @@ impl Publisher {
         let shown = self.views.iter_mut().filter(|view| view.is_shown);
         let mut all: BTreeMap<String, Arc<Snapshot>> =
             shown.map(|view| (view.name.to_string(), view.published.snapshot())).collect();
-        let joining = self.views.iter().filter(|view| !view.is_shown).map(|view| view.published.info());
+        let joining =
+            self.views.iter().filter(|view| !view.is_shown).map(|view| view.published.info());
         for info in joining.chain(self.pending.values().map(|(info, _)| info)) {
-            all.entry(info.name.clone()).or_insert_with(|| Arc::new(Snapshot::empty(Arc::clone(info))));
+            all.entry(info.name.clone())
+                .or_insert_with(|| Arc::new(Snapshot::empty(Arc::clone(info))));
         }
         all
     }
@@ -235,7 +258,8 @@ impl Publisher {
                 status.state = ViewState::CatchingUp;
                 continue;
             }
-            status.since = view.since.iter().map(|(partition, since)| (*partition, since.offset)).collect();
+            status.since =
+                view.since.iter().map(|(partition, since)| (*partition, since.offset)).collect();
             if let (Some(reason), ViewState::Live) = (&view.failed, status.state) {
                 status.problem = Some(reason.clone());
                 status.state = ViewState::Stopped;
@@ -252,8 +276,17 @@ impl Publisher {
 
     fn accounts(&self) -> Accounts<'_> {
         Accounts {
-            streams: self.streams.iter().map(|(name, at)| (name.as_str(), &at.partitions)).collect(),
-            views: self.views.iter().filter(|view| view.is_shown).map(ViewRuntime::to_account).collect(),
+            streams: self
+                .streams
+                .iter()
+                .map(|(name, at)| (name.as_str(), &at.partitions))
+                .collect(),
+            views: self
+                .views
+                .iter()
+                .filter(|view| view.is_shown)
+                .map(ViewRuntime::to_account)
+                .collect(),
         }
     }
 
@@ -268,8 +301,12 @@ impl Publisher {
         let count = u32::try_from(found.len()).unwrap_or(u32::MAX);
         // Those of the shadow space are told under a name of their own, so that no sum mixes them in.
         match self.space {
-            Space::Live => metrics::gauge!("tidemark_accounting_discrepancies").set(f64::from(count)),
-            Space::Shadow => metrics::gauge!("tidemark_shadow_accounting_discrepancies").set(f64::from(count)),
+            Space::Live => {
+                metrics::gauge!("tidemark_accounting_discrepancies").set(f64::from(count))
+            }
+            Space::Shadow => {
+                metrics::gauge!("tidemark_shadow_accounting_discrepancies").set(f64::from(count))
+            }
         }
         self.discrepancies = found;
     }
@@ -277,16 +314,21 @@ impl Publisher {
     /// What someone must look at: accounting that does not add up, ledgers without room, stopped views.
     #[must_use]
     pub fn alarms(&self) -> Vec<String> {
-        let lost = self.discrepancies.iter().map(|what| format!("the accounting does not add up: {what}"));
-        let stopped = self.failures().map(|(view, reason)| format!("view {view} is stopped: {reason}"));
+        let lost =
+            self.discrepancies.iter().map(|what| format!("the accounting does not add up: {what}"));
+        let stopped =
+            self.failures().map(|(view, reason)| format!("view {view} is stopped: {reason}"));
         lost.chain(self.ledgers.alarms()).chain(stopped).collect()
     }
 
     /// Views that were stopped, with their reasons.
     pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
-        let streams = self.views.iter().filter_map(|view| Some((&*view.name, view.failed.as_deref()?)));
+        let streams =
+            self.views.iter().filter_map(|view| Some((&*view.name, view.failed.as_deref()?)));
         let results = self.over_results.iter();
-        streams.chain(results.filter_map(|view| Some((view.published.info().name.as_str(), view.failed.as_deref()?))))
+        streams.chain(results.filter_map(|view| {
+            Some((view.published.info().name.as_str(), view.failed.as_deref()?))
+        }))
     }
 
     /// Number of the last cut.
@@ -297,9 +339,19 @@ impl Publisher {
 }
 
 /// How far a stream is, which may be derived from `base`; one that is not read is at its beginning.
-fn progress(streams: &BTreeMap<String, StreamAt>, (base, stream): (&str, &str), moment: &Moment) -> Progress {
+fn progress(
+    streams: &BTreeMap<String, StreamAt>,
+    (base, stream): (&str, &str),
+    moment: &Moment,
+) -> Progress {
     match streams.get(base) {
         Some(at) => at.progress(base, stream, moment),
-        None => Progress { watermark: i64::MIN, settled: i64::MIN, as_of: None, partitions: 0, ended: false },
+        None => Progress {
+            watermark: i64::MIN,
+            settled: i64::MIN,
+            as_of: None,
+            partitions: 0,
+            ended: false,
+        },
     }
 }

@@ -121,7 +121,8 @@ impl ResultsView {
         }
         let rows = self.run(&inputs)?;
         let window = (i64::MIN, i64::MAX);
-        self.published.show(cut, NewWindow { window, rows, mark: Mark::Provisional, revision: 0 })?;
+        self.published
+            .show(cut, NewWindow { window, rows, mark: Mark::Provisional, revision: 0 })?;
         self.published.trim(cut);
         self.seen = Some(inputs);
         Ok(())
@@ -142,7 +143,10 @@ impl ResultsView {
 }
 
 /// Whether all inputs are as they were; columns that are the very same are not compared.
-fn same(before: &BTreeMap<String, Vec<RecordBatch>>, now: &BTreeMap<String, Vec<RecordBatch>>) -> bool {
+fn same(
+    before: &BTreeMap<String, Vec<RecordBatch>>,
+    now: &BTreeMap<String, Vec<RecordBatch>>,
+) -> bool {
     let same_batch = |left: &RecordBatch, right: &RecordBatch| {
         left.num_rows() == right.num_rows()
             && left.columns().iter().zip(right.columns()).all(|(left, right)| {
@@ -150,6 +154,7 @@ fn same(before: &BTreeMap<String, Vec<RecordBatch>>, now: &BTreeMap<String, Vec<
             })
     };
     before.iter().zip(now).all(|((_, before), (_, now))| {
-        before.len() == now.len() && before.iter().zip(now).all(|(before, now)| same_batch(before, now))
+        before.len() == now.len()
+            && before.iter().zip(now).all(|(before, now)| same_batch(before, now))
     })
 }

@@ -72,9 +72,15 @@ impl Publishers {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn rewind_ledgers(&self, place: (&str, PartitionId), next_offset: Offset) -> Result<(), LedgerError> {
+    pub fn rewind_ledgers(
+        &self,
+        place: (&str, PartitionId),
+        next_offset: Offset,
+    ) -> Result<(), LedgerError> {
         let store = &self.shadow_ledgers.store;
-        Space::ALL.into_iter().try_for_each(|space| store.rewind(space.as_str(), place, next_offset))
+        Space::ALL
+            .into_iter()
+            .try_for_each(|space| store.rewind(space.as_str(), place, next_offset))
     }
 
     /// The shadow publisher, which begins now if it has not.
@@ -86,8 +92,8 @@ impl Publishers {
             Some(shadow) => shadow,
             None => {
                 let LedgersToBe { store, limits, gauge } = &self.shadow_ledgers;
-                let ledgers =
-                    LedgerWriter::new(Arc::clone(store), Space::Shadow, *limits).gauged_by(Arc::clone(gauge));
+                let ledgers = LedgerWriter::new(Arc::clone(store), Space::Shadow, *limits)
+                    .gauged_by(Arc::clone(gauge));
                 self.live.alike(Space::Shadow, ledgers)?
             }
         };
@@ -106,7 +112,9 @@ impl Publishers {
 
     /// Says which topic a stream is read from, for the ledgers.
     pub fn set_topic(&mut self, stream: &str, topic: &str) {
-        self.each(|publisher| topic.clone_into(&mut publisher.streams.entry(stream.to_owned()).or_default().topic));
+        self.each(|publisher| {
+            topic.clone_into(&mut publisher.streams.entry(stream.to_owned()).or_default().topic)
+        });
     }
 
     fn each(&mut self, mut act: impl FnMut(&mut Publisher)) {

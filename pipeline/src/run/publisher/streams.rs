@@ -36,18 +36,26 @@ impl StreamAt {
     /// Offset after the last record read, by partition.
     #[must_use]
     pub fn offsets(&self) -> BTreeMap<PartitionId, Offset> {
-        self.partitions.iter().filter_map(|(partition, at)| Some((*partition, at.next_offset?))).collect()
+        self.partitions
+            .iter()
+            .filter_map(|(partition, at)| Some((*partition, at.next_offset?)))
+            .collect()
     }
 
     /// How far `stream` is: this one, or one derived from it, which has event times of its own.
     #[must_use]
     pub fn progress(&self, base: &str, stream: &str, moment: &Moment) -> Progress {
         let quiet = moment.quiet.get(base);
-        let quiet = |partition: &PartitionId| quiet.and_then(|all| all.get(partition)).copied().unwrap_or_default();
+        let quiet = |partition: &PartitionId| {
+            quiet.and_then(|all| all.get(partition)).copied().unwrap_or_default()
+        };
         let partitions: Vec<PartitionProgress> = self
             .partitions
             .iter()
-            .map(|(partition, at)| PartitionProgress { watermark: at.watermark, quiet: quiet(partition) })
+            .map(|(partition, at)| PartitionProgress {
+                watermark: at.watermark,
+                quiet: quiet(partition),
+            })
             .collect();
         let (watermark, settled) = merged(&partitions, moment.idle_after);
         let as_of = self.partitions.values().filter_map(|at| at.as_of.get(stream).copied()).max();
@@ -64,7 +72,11 @@ impl StreamAt {
             watermark: begun(progress.watermark),
             settled: begun(progress.settled),
             idle: idle.map(|(partition, _)| *partition).collect(),
-            added: self.partitions.iter().filter_map(|(number, at)| Some((*number, at.added_at?))).collect(),
+            added: self
+                .partitions
+                .iter()
+                .filter_map(|(number, at)| Some((*number, at.added_at?)))
+                .collect(),
         }
     }
 }
@@ -80,7 +92,10 @@ mod tests {
 
     #[test]
     fn the_idle_partition_that_settled_does_not_wait_for_is_named() {
-        let stream = StreamAt { topic: String::new(), partitions: BTreeMap::from([(0, at(100, 105)), (1, at(40, 45)), (2, at(120, 130))]) };
+        let stream = StreamAt {
+            topic: String::new(),
+            partitions: BTreeMap::from([(0, at(100, 105)), (1, at(40, 45)), (2, at(120, 130))]),
+        };
         let quiet = BTreeMap::from([(1, Duration::from_secs(60)), (2, Duration::from_secs(60))]);
         let moment = Moment {
             now_ms: 0,
@@ -96,8 +111,10 @@ mod tests {
     fn a_derived_stream_has_its_own_event_times_and_its_base_streams_watermark() {
         let mut partition = at(100, 105);
         partition.as_of.insert("refunds".to_owned(), 70);
-        let stream = StreamAt { topic: String::new(), partitions: BTreeMap::from([(0, partition)]) };
-        let moment = Moment { now_ms: 0, quiet: BTreeMap::new(), idle_after: Duration::from_secs(5) };
+        let stream =
+            StreamAt { topic: String::new(), partitions: BTreeMap::from([(0, partition)]) };
+        let moment =
+            Moment { now_ms: 0, quiet: BTreeMap::new(), idle_after: Duration::from_secs(5) };
         let progress = stream.progress("orders", "refunds", &moment);
         assert_eq!((progress.watermark, progress.as_of), (100, Some(70)));
     }

@@ -89,7 +89,11 @@ impl ViewRuntime {
     ///
     /// # Errors
     /// When its state cannot be made.
-    pub fn new(catalog: &Catalog, view: &ViewDefinition, limits: PublisherLimits) -> Result<Option<Self>> {
+    pub fn new(
+        catalog: &Catalog,
+        view: &ViewDefinition,
+        limits: PublisherLimits,
+    ) -> Result<Option<Self>> {
         let ViewQuery::Stream(plan) = &view.query else { return Ok(None) };
         let stream = catalog.streams.get(&plan.stream);
         let zone = stream.map_or(Zone::UTC, |stream| stream.definition.zone);
@@ -157,7 +161,8 @@ impl ViewRuntime {
             && let Err(error) = self.state.absorb(partition, drained)
         {
             let (first, last) = offsets;
-            let place = format!("stream {}, partition {partition}, offsets {first} to {last}", self.base);
+            let place =
+                format!("stream {}, partition {partition}, offsets {first} to {last}", self.base);
             self.fail(format!("{} ({place})", error.strip_backtrace()));
         }
     }
@@ -217,7 +222,8 @@ impl ViewRuntime {
 /// The views of a catalogue over one stream of the log and what is derived from it, as partitions fold them.
 #[must_use]
 pub fn views_to_run(catalog: &Catalog, stream: &str) -> Vec<ViewToRun> {
-    let base = |name: &str| catalog.streams.get(name).is_some_and(|plan| plan.definition.base() == stream);
+    let base =
+        |name: &str| catalog.streams.get(name).is_some_and(|plan| plan.definition.base() == stream);
     let of_stream = |view: &&ViewDefinition| matches!(&view.query, ViewQuery::Stream(plan) if base(&plan.stream));
     catalog.views.iter().filter(of_stream).filter_map(view_to_run).collect()
 }
@@ -243,7 +249,9 @@ fn view_to_run(view: &ViewDefinition) -> Option<ViewToRun> {
 pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
     let (schema, keys) = (view.query.schema(), view.query.keys());
     let (stream, windows) = match &view.query {
-        ViewQuery::Stream(plan) => (catalog.streams.get(&plan.stream), (plan.window_start, plan.window_end)),
+        ViewQuery::Stream(plan) => {
+            (catalog.streams.get(&plan.stream), (plan.window_start, plan.window_end))
+        }
         ViewQuery::Results(_) => (None, (None, None)),
     };
     ViewInfo {
@@ -263,7 +271,11 @@ pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
     }
 }
 
-pub(super) fn published(catalog: &Catalog, view: &ViewDefinition, limits: PublisherLimits) -> PublishedView {
+pub(super) fn published(
+    catalog: &Catalog,
+    view: &ViewDefinition,
+    limits: PublisherLimits,
+) -> PublishedView {
     let keys = view.query.keys().to_vec();
     let keep = match view.retention {
         Retention::Rows(rows) => Keep::Rows(rows),

@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use self::client::TopicsClient;
 pub use self::client::TopicsError;
 pub use self::settings::{ResultTopicsConfig, topics_of};
-use self::client::TopicsClient;
 use crate::results::Cut;
 
 /// How long the broker is left alone after an error.
@@ -72,11 +72,12 @@ impl ResultTopics {
     pub fn start(config: ResultTopicsConfig, epoch: String) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let desk = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("tidemark-topics".to_owned()).spawn(move || {
-            Writing { config, epoch, open: None, generation: None }.run(&desk);
-            desk.desk.lock().has_ended = true;
-            desk.bell.notify_all();
-        })?;
+        let thread =
+            std::thread::Builder::new().name("tidemark-topics".to_owned()).spawn(move || {
+                Writing { config, epoch, open: None, generation: None }.run(&desk);
+                desk.desk.lock().has_ended = true;
+                desk.bell.notify_all();
+            })?;
         Ok(Self { shared, thread })
     }
 
@@ -99,7 +100,9 @@ impl ResultTopics {
             Some(problem) => vec![format!("result topics: {problem}")],
             None if waited > BEHIND_AFTER => {
                 let seconds = waited.as_secs();
-                vec![format!("result topics: the newest cut has not been written for {seconds} s; the brokers are slow")]
+                vec![format!(
+                    "result topics: the newest cut has not been written for {seconds} s; the brokers are slow"
+                )]
             }
             None => Vec::new(),
         }
@@ -113,7 +116,9 @@ impl ResultTopics {
         self.shared.bell.notify_all();
         while !desk.has_ended {
             if self.shared.bell.wait_until(&mut desk, until).timed_out() {
-                tracing::warn!("the last cut is not in the result topics; the next start writes it");
+                tracing::warn!(
+                    "the last cut is not in the result topics; the next start writes it"
+                );
                 return;
             }
         }

@@ -77,8 +77,11 @@ impl Mending {
 
 /// How many fields a record has.
 fn fields(bytes: &[u8], delimiter: u8) -> usize {
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(bytes);
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(delimiter)
+        .from_reader(bytes);
     let mut record = csv::ByteRecord::new();
     match reader.read_byte_record(&mut record) {
         Ok(true) => record.len(),
@@ -118,7 +121,8 @@ mod tests {
     fn a_stray_quote_costs_its_own_line_and_no_other() {
         let mut text = "a,b,c\n".to_owned();
         for line in 2..200 {
-            let (quote, last) = (if line == 3 { "\"" } else { "" }, if line == 150 { "\"x\"" } else { "x" });
+            let (quote, last) =
+                (if line == 3 { "\"" } else { "" }, if line == 150 { "\"x\"" } else { "x" });
             text.push_str(&format!("{line},{quote}b,{last}\n"));
         }
         let given = given(&text);

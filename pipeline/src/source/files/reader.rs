@@ -236,7 +236,8 @@ impl PartitionReader for FilesReader {
 impl FilesReader {
     fn end_file(&mut self) {
         let path = self.bases.len().checked_sub(1).and_then(|at| self.place.files.get(at));
-        self.bytes.1 += path.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |found| found.len());
+        self.bytes.1 +=
+            path.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |found| found.len());
         let lines = self.rows.take().map_or(0, |rows| rows.lines());
         self.last = self.last.max(self.bases.last().copied().unwrap_or(0) + lines);
         self.is_ended = self.bases.len() >= self.place.files.len();

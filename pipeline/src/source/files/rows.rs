@@ -79,7 +79,14 @@ pub(super) struct TextRows {
 impl TextRows {
     pub(super) fn new(input: Input, shape: Shape, bytes_max: usize) -> Self {
         let splitter = Splitter::new(shape, bytes_max);
-        Self { input, splitter, mending: Mending::new(shape, bytes_max), chunk: Vec::new(), at: 0, is_ended: false }
+        Self {
+            input,
+            splitter,
+            mending: Mending::new(shape, bytes_max),
+            chunk: Vec::new(),
+            at: 0,
+            is_ended: false,
+        }
     }
 
     fn next(

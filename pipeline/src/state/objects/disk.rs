@@ -59,7 +59,9 @@ impl Disk {
             let name = if folder.is_empty() { own.clone() } else { format!("{folder}/{own}") };
             if entry.path().is_dir() {
                 self.list_into(&name, names)?;
-            } else if own != LOCK && entry.path().extension().is_none_or(|extension| extension != ASIDE) {
+            } else if own != LOCK
+                && entry.path().extension().is_none_or(|extension| extension != ASIDE)
+            {
                 names.push(name);
             }
         }
@@ -123,7 +125,12 @@ impl Objects for Disk {
         sync_folder(folder).map_err(|error| failed("sync", folder, &error))
     }
 
-    fn write_if(&self, name: &str, bytes: &[u8], was: Option<&Tag>) -> Result<Option<Tag>, ObjectError> {
+    fn write_if(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        was: Option<&Tag>,
+    ) -> Result<Option<Tag>, ObjectError> {
         let lock = self.dir.join(LOCK);
         let held = File::create(&lock).and_then(|file| file.lock().map(|()| file));
         let held = held.map_err(|error| failed("lock", &lock, &error))?;
@@ -159,7 +166,9 @@ impl Objects for Disk {
     fn delete(&self, name: &str) -> Result<(), ObjectError> {
         let path = self.path(name);
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("delete", &path, &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("delete", &path, &error))
+            }
             _ => Ok(()),
         }
     }

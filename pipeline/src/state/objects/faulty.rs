@@ -37,7 +37,11 @@ impl Faulty {
     fn check(&self, step: &'static str, name: &str) -> Result<(), ObjectError> {
         match self.refuses.lock().contains(&step) {
             false => Ok(()),
-            true => Err(ObjectError { step, place: name.to_owned(), detail: "no space left on device".to_owned() }),
+            true => Err(ObjectError {
+                step,
+                place: name.to_owned(),
+                detail: "no space left on device".to_owned(),
+            }),
         }
     }
 
@@ -76,7 +80,12 @@ impl Objects for Faulty {
         self.inner.write(name, bytes)
     }
 
-    fn write_if(&self, name: &str, bytes: &[u8], was: Option<&Tag>) -> Result<Option<Tag>, ObjectError> {
+    fn write_if(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        was: Option<&Tag>,
+    ) -> Result<Option<Tag>, ObjectError> {
         self.linger();
         self.check("write", name)?;
         if let Err(error) = self.check("torn", name) {

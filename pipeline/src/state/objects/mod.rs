@@ -60,7 +60,12 @@ pub trait Objects: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When the place refuses, or cannot say who was first.
-    fn write_if(&self, name: &str, bytes: &[u8], was: Option<&Tag>) -> Result<Option<Tag>, ObjectError>;
+    fn write_if(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        was: Option<&Tag>,
+    ) -> Result<Option<Tag>, ObjectError>;
 
     /// Puts `bytes` at `at` of an object, which then ends behind them; it is made if it is missing. `false`,
     /// and nothing is done, where objects cannot grow. When this returns the bytes survive a power cut; a
@@ -125,7 +130,8 @@ pub fn open(url: &str, s3: &S3Options) -> Result<Arc<dyn Objects>, ObjectError> 
         return Ok(Arc::new(Remote::s3(bucket, s3)?));
     }
     if let Some((scheme, _)) = url.split_once("://") {
-        let detail = format!("'{scheme}' is no store; write a folder, file:///folder or s3://bucket/prefix");
+        let detail =
+            format!("'{scheme}' is no store; write a folder, file:///folder or s3://bucket/prefix");
         return Err(ObjectError { step: "open", place: url.to_owned(), detail });
     }
     Ok(Arc::new(Disk::open(url.as_ref())?))

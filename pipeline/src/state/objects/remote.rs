@@ -11,8 +11,8 @@ use futures::TryStreamExt as _;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{
-    ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
-    RetryConfig, UpdateVersion,
+    ClientOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, PutMode,
+    PutOptions, PutPayload, RetryConfig, UpdateVersion,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -41,10 +41,18 @@ impl Remote {
     ///
     /// # Errors
     /// When the prefix is no path or the system gives no threads.
-    pub fn new(store: Arc<dyn ObjectStore>, place: &str, prefix: &str) -> Result<Self, ObjectError> {
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        place: &str,
+        prefix: &str,
+    ) -> Result<Self, ObjectError> {
         let failed = |detail: String| ObjectError { step: "open", place: place.to_owned(), detail };
         let prefix = Path::parse(prefix).map_err(|error| failed(error.to_string()))?;
-        let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("tidemark-store").enable_all().build();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("tidemark-store")
+            .enable_all()
+            .build();
         let runtime = Some(runtime.map_err(|error| failed(error.to_string()))?);
         Ok(Self { store, place: place.to_owned(), prefix, runtime })
     }
@@ -56,24 +64,33 @@ impl Remote {
     pub fn s3(bucket_and_prefix: &str, options: &S3Options) -> Result<Self, ObjectError> {
         let (bucket, prefix) = bucket_and_prefix.split_once('/').unwrap_or((bucket_and_prefix, ""));
         let place = format!("s3://{bucket_and_prefix}");
-        let retry = RetryConfig { max_retries: RETRIES_MAX, retry_timeout: RETRY_MAX, ..RetryConfig::default() };
+        let retry = RetryConfig {
+            max_retries: RETRIES_MAX,
+            retry_timeout: RETRY_MAX,
+            ..RetryConfig::default()
+        };
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(bucket)
             .with_retry(retry)
-            .with_client_options(ClientOptions::new().with_timeout(REQUEST_MAX).with_allow_http(true));
+            .with_client_options(
+                ClientOptions::new().with_timeout(REQUEST_MAX).with_allow_http(true),
+            );
         if let Some(endpoint) = &options.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
         if let Some(region) = &options.region {
             builder = builder.with_region(region);
         }
-        let failed = |error: Error| ObjectError { step: "open", place: place.clone(), detail: told(&error) };
+        let failed =
+            |error: Error| ObjectError { step: "open", place: place.clone(), detail: told(&error) };
         let store = builder.build().map_err(failed)?;
         Self::new(Arc::new(store), &place, prefix.trim_matches('/'))
     }
 
     fn path(&self, name: &str) -> Path {
-        name.split('/').filter(|part| !part.is_empty()).fold(self.prefix.clone(), |path, part| path.join(part))
+        name.split('/')
+            .filter(|part| !part.is_empty())
+            .fold(self.prefix.clone(), |path, part| path.join(part))
     }
 
     fn failed(&self, step: &'static str, name: &str, error: &Error) -> ObjectError {
@@ -100,18 +117,28 @@ impl Remote {
         answer.recv().map_err(|_| lost())
     }
 
-    fn put(&self, name: &str, bytes: &[u8], mode: PutMode) -> Result<Result<Option<String>, Error>, ObjectError> {
+    fn put(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        mode: PutMode,
+    ) -> Result<Result<Option<String>, Error>, ObjectError> {
         let (store, path) = (Arc::clone(&self.store), self.path(name));
         let payload = PutPayload::from(bytes.to_vec());
         let options = PutOptions { mode, ..PutOptions::default() };
         fail_points::hit("checkpoint-write");
-        let put = async move { store.put_opts(&path, payload, options).await.map(|result| result.e_tag) };
+        let put =
+            async move { store.put_opts(&path, payload, options).await.map(|result| result.e_tag) };
         let answer = self.wait(("write", name), put);
         fail_points::hit("checkpoint-renamed");
         answer
     }
 
-    fn get(&self, name: &str, range: Option<GetRange>) -> Result<Option<(Vec<u8>, Option<String>)>, ObjectError> {
+    fn get(
+        &self,
+        name: &str,
+        range: Option<GetRange>,
+    ) -> Result<Option<(Vec<u8>, Option<String>)>, ObjectError> {
         let (store, path) = (Arc::clone(&self.store), self.path(name));
         let options = GetOptions { range, ..GetOptions::default() };
         let get = async move {
@@ -137,12 +164,16 @@ impl Objects for Remote {
         let within = self.prefix.clone();
         let list = async move {
             let found: Vec<_> = store.list(Some(&path)).try_collect().await?;
-            let relative = |at: &Path| at.prefix_match(&within).map(|parts| {
-                parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/")
-            });
+            let relative = |at: &Path| {
+                at.prefix_match(&within).map(|parts| {
+                    parts.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/")
+                })
+            };
             Ok(found.iter().filter_map(|meta| relative(&meta.location)).collect::<Vec<_>>())
         };
-        let mut names = self.wait(("list", folder), list)?.map_err(|error| self.failed("list", folder, &error))?;
+        let mut names = self
+            .wait(("list", folder), list)?
+            .map_err(|error| self.failed("list", folder, &error))?;
         names.sort_unstable();
         Ok(names)
     }
@@ -159,14 +190,22 @@ impl Objects for Remote {
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ObjectError> {
-        self.put(name, bytes, PutMode::Overwrite)?.map_err(|error| self.failed("write", name, &error))?;
+        self.put(name, bytes, PutMode::Overwrite)?
+            .map_err(|error| self.failed("write", name, &error))?;
         Ok(())
     }
 
-    fn write_if(&self, name: &str, bytes: &[u8], was: Option<&Tag>) -> Result<Option<Tag>, ObjectError> {
+    fn write_if(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        was: Option<&Tag>,
+    ) -> Result<Option<Tag>, ObjectError> {
         let mode = match was {
             None => PutMode::Create,
-            Some(Tag(tag)) => PutMode::Update(UpdateVersion { e_tag: Some(tag.clone()), version: None }),
+            Some(Tag(tag)) => {
+                PutMode::Update(UpdateVersion { e_tag: Some(tag.clone()), version: None })
+            }
         };
         match self.put(name, bytes, mode)? {
             Ok(Some(tag)) => Ok(Some(Tag(tag))),
@@ -188,7 +227,9 @@ impl Objects for Remote {
     fn delete(&self, name: &str) -> Result<(), ObjectError> {
         let (store, path) = (Arc::clone(&self.store), self.path(name));
         match self.wait(("delete", name), async move { store.delete(&path).await })? {
-            Err(error) if !matches!(error, Error::NotFound { .. }) => Err(self.failed("delete", name, &error)),
+            Err(error) if !matches!(error, Error::NotFound { .. }) => {
+                Err(self.failed("delete", name, &error))
+            }
             _ => Ok(()),
         }
     }

@@ -20,7 +20,10 @@ fn an_object_is_whole_or_absent_and_listed_by_its_full_name() {
         objects.write("b", b"two").expect("written");
         objects.write("orders/x", b"three").expect("written");
         assert_eq!(objects.read("orders/x").expect("read").as_deref(), Some(b"three".as_slice()));
-        assert_eq!(objects.read_range("orders/x", 1, 3).expect("read").as_deref(), Some(b"hr".as_slice()));
+        assert_eq!(
+            objects.read_range("orders/x", 1, 3).expect("read").as_deref(),
+            Some(b"hr".as_slice())
+        );
         assert_eq!(objects.list("").expect("listed"), ["b", "orders/x"]);
         assert_eq!(objects.list("orders").expect("listed"), ["orders/x"]);
         objects.delete("orders/x").expect("deleted");
@@ -32,10 +35,18 @@ fn an_object_is_whole_or_absent_and_listed_by_its_full_name() {
 #[test]
 fn of_two_who_write_on_a_condition_one_wins() {
     each(|objects| {
-        let first = objects.write_if("head", b"generation 1", None).expect("written").expect("is first");
+        let first =
+            objects.write_if("head", b"generation 1", None).expect("written").expect("is first");
         assert_eq!(objects.write_if("head", b"generation 1 too", None).expect("asked"), None);
-        let second = objects.write_if("head", b"generation 2", Some(&first)).expect("written").expect("is next");
-        assert_eq!(objects.write_if("head", b"zombie", Some(&first)).expect("asked"), None, "a zombie is refused");
+        let second = objects
+            .write_if("head", b"generation 2", Some(&first))
+            .expect("written")
+            .expect("is next");
+        assert_eq!(
+            objects.write_if("head", b"zombie", Some(&first)).expect("asked"),
+            None,
+            "a zombie is refused"
+        );
         let (bytes, tag) = objects.read_tagged("head").expect("read").expect("there");
         assert_eq!((bytes.as_slice(), tag), (b"generation 2".as_slice(), second));
         assert_eq!(objects.list("").expect("listed"), ["head"]);
@@ -48,7 +59,11 @@ fn of_many_threads_that_write_on_a_condition_exactly_one_wins() {
         let wins = std::thread::scope(|scope| {
             let writers: Vec<_> = (0..8)
                 .map(|number| {
-                    scope.spawn(move || objects.write_if("head", format!("{number}").as_bytes(), None).expect("asked"))
+                    scope.spawn(move || {
+                        objects
+                            .write_if("head", format!("{number}").as_bytes(), None)
+                            .expect("asked")
+                    })
                 })
                 .collect();
             writers.into_iter().filter_map(|writer| writer.join().expect("ends")).count()
@@ -95,7 +110,10 @@ fn a_url_of_a_file_is_a_folder() {
 
 #[test]
 fn a_store_that_cannot_be_reached_is_told_with_its_place_within_its_bound() {
-    let s3 = S3Options { endpoint: Some("http://127.0.0.1:9".to_owned()), region: Some("eu-west-1".to_owned()) };
+    let s3 = S3Options {
+        endpoint: Some("http://127.0.0.1:9".to_owned()),
+        region: Some("eu-west-1".to_owned()),
+    };
     let store = open("s3://orders/live", &s3).expect("describes itself");
     // Credentials come from the environment; without any the client asks a machine that is not there.
     let began = std::time::Instant::now();

@@ -133,8 +133,13 @@ fn run(
                 state.absorb(*partition, fold.drain(i64::MIN).map_err(said)?).map_err(said)?;
             }
             let ended = rest.is_empty();
-            let progress =
-                Progress { watermark: i64::MIN, settled: i64::MIN, as_of: Some(5_000), partitions: 1, ended };
+            let progress = Progress {
+                watermark: i64::MIN,
+                settled: i64::MIN,
+                as_of: Some(5_000),
+                partitions: 1,
+                ended,
+            };
             for fired in state.fire(progress).map_err(said)?.fired.iter().filter(|_| ended) {
                 for row in 0..fired.rows.num_rows() {
                     let mut text = String::new();
@@ -269,9 +274,12 @@ fn a_function_above_the_aggregate_is_held_to_the_list_too() {
 #[test]
 fn a_float_is_not_added_in_a_scope() {
     let scope = "-- scope: paid@1\n-- zh: 支付\n-- en: paid\nCREATE VIEW paid AS SELECT * FROM t WHERE b;\n";
-    let error = refusal(&[("scopes/paid.sql", scope)], "SELECT k, SUM(f) AS x FROM paid GROUP BY k");
+    let error =
+        refusal(&[("scopes/paid.sql", scope)], "SELECT k, SUM(f) AS x FROM paid GROUP BY k");
     assert!(error.message.contains("scope paid") && error.line == 2, "{error}");
-    assert!(load(&[("scopes/paid.sql", scope)], "SELECT k, SUM(d) AS x FROM paid GROUP BY k").is_ok());
+    assert!(
+        load(&[("scopes/paid.sql", scope)], "SELECT k, SUM(d) AS x FROM paid GROUP BY k").is_ok()
+    );
 }
 
 fn with_bigs(values: &[i128]) -> Rows {
@@ -336,8 +344,13 @@ fn equal_rows_above_the_aggregate_are_picked_by_key() {
       FROM (SELECT k, SUM(i) AS n FROM t GROUP BY k) GROUP BY 1)";
     let picked = |view: &str| rows_of(view, &rows).join("");
     assert_eq!(picked(&format!("SELECT r FROM {renamed} LIMIT 2")), "{\"r\":\"c\"}{\"r\":\"d\"}");
-    assert_eq!(picked(&format!("SELECT r FROM {renamed} ORDER BY n DESC LIMIT 2")), "{\"r\":\"c\"}{\"r\":\"d\"}");
-    let ranked = format!("SELECT r, ROW_NUMBER() OVER (ORDER BY n) AS nth, RANK() OVER (ORDER BY n) AS place FROM {renamed}");
+    assert_eq!(
+        picked(&format!("SELECT r FROM {renamed} ORDER BY n DESC LIMIT 2")),
+        "{\"r\":\"c\"}{\"r\":\"d\"}"
+    );
+    let ranked = format!(
+        "SELECT r, ROW_NUMBER() OVER (ORDER BY n) AS nth, RANK() OVER (ORDER BY n) AS place FROM {renamed}"
+    );
     let expected: Vec<String> = ["c", "d", "y", "z"]
         .iter()
         .enumerate()
@@ -352,8 +365,13 @@ fn the_first_and_the_last_value_go_by_partition_and_offset() {
     let mut rows = random_rows(&mut dice, 40);
     rows.columns[6] = Arc::new(StringArray::from_iter_values((0..40).map(|row| format!("s{row}"))));
     let by_arrival = |row: &usize| rows.arrivals[*row];
-    let (first, last) = ((0..40).min_by_key(by_arrival).expect("rows"), (0..40).max_by_key(by_arrival).expect("rows"));
-    let catalog = load(&[], "SELECT FIRST_VALUE(s) AS a, LAST_VALUE(s) AS b, ARRAY_AGG(s) AS c FROM t").expect("planned");
+    let (first, last) = (
+        (0..40).min_by_key(by_arrival).expect("rows"),
+        (0..40).max_by_key(by_arrival).expect("rows"),
+    );
+    let catalog =
+        load(&[], "SELECT FIRST_VALUE(s) AS a, LAST_VALUE(s) AS b, ARRAY_AGG(s) AS c FROM t")
+            .expect("planned");
     let mut order: Vec<usize> = (0..40).collect();
     order.shuffle(&mut dice);
     let (found, _) = run(&catalog, &rows, &order, &mut dice).expect("runs");
@@ -369,6 +387,7 @@ fn an_average_is_exact_and_stops_where_it_has_too_many_digits() {
     assert_eq!(rows_of(view, &with_bigs(&[1, 2, 2])), ["{\"mean\":\"1.6666\"}"]);
     let catalog = load(&[], view).expect("planned");
     let rows = with_bigs(&[10_i128.pow(37), 10_i128.pow(37)]);
-    let error = run(&catalog, &rows, &[0, 1], &mut ChaCha8Rng::seed_from_u64(0)).expect_err("38 digits and four places");
+    let error = run(&catalog, &rows, &[0, 1], &mut ChaCha8Rng::seed_from_u64(0))
+        .expect_err("38 digits and four places");
     assert!(error.contains("overflow: avg(t.big) has more than 38 digits"), "{error}");
 }

@@ -19,7 +19,11 @@ fn rows(live: &Live, start_s: i64, end_s: i64) -> Vec<String> {
 }
 
 fn row(start_s: i64, end_s: i64, key: &str, peak: i64, parts: i64) -> String {
-    format!("{{\"window_start\":{},\"window_end\":{},\"k\":\"{key}\",\"peak\":{peak},\"parts\":{parts}}}", start_s * 1_000, end_s * 1_000)
+    format!(
+        "{{\"window_start\":{},\"window_end\":{},\"k\":\"{key}\",\"peak\":{peak},\"parts\":{parts}}}",
+        start_s * 1_000,
+        end_s * 1_000
+    )
 }
 
 #[test]
@@ -52,9 +56,12 @@ fn an_outer_window_is_put_together_from_the_inner_ones_that_end_in_it() {
 
 #[test]
 fn an_outer_window_may_hop_and_cumulate() {
-    let hop = view("HOP").replace("INTERVAL '6' SECOND", "INTERVAL '2' SECOND, INTERVAL '6' SECOND");
+    let hop =
+        view("HOP").replace("INTERVAL '6' SECOND", "INTERVAL '2' SECOND, INTERVAL '6' SECOND");
     let cumulate = hop.replace("HOP(", "CUMULATE(");
-    for (view, windows) in [(hop, [(-4, 2), (-2, 4), (0, 6), (2, 8)]), (cumulate, [(0, 2), (0, 4), (0, 6), (6, 8)])] {
+    for (view, windows) in
+        [(hop, [(-4, 2), (-2, 4), (0, 6), (2, 8)]), (cumulate, [(0, 2), (0, 4), (0, 6), (6, 8)])]
+    {
         let mut live = Live::new(&view, 1);
         live.take(0, &[(500, "a", 3), (2_500, "a", 9), (4_500, "a", 1)]);
         live.end();
@@ -77,9 +84,18 @@ fn an_outer_window_may_hop_and_cumulate() {
 #[test]
 fn windows_over_anything_but_the_inner_windows_time_are_refused() {
     let by_max = view("TUMBLE").replace("window_time AS rowtime", "MAX(ts) AS rowtime");
-    assert!(refusal(&[], &by_max).message.contains("select and group by window_time"), "{}", refusal(&[], &by_max));
+    assert!(
+        refusal(&[], &by_max).message.contains("select and group by window_time"),
+        "{}",
+        refusal(&[], &by_max)
+    );
     let late = format!("WITH ('allowed-lateness' = '1 s') AS {}", view("TUMBLE"));
     assert!(refusal(&[], &late).message.contains("judged by the inner window"));
-    let same = view("TUMBLE").replace("window_time AS rowtime", "window_start, window_time AS rowtime");
-    assert!(refusal(&[], &same).message.contains("window_start AS inner_window_start"), "{}", refusal(&[], &same));
+    let same =
+        view("TUMBLE").replace("window_time AS rowtime", "window_start, window_time AS rowtime");
+    assert!(
+        refusal(&[], &same).message.contains("window_start AS inner_window_start"),
+        "{}",
+        refusal(&[], &same)
+    );
 }

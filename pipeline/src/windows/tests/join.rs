@@ -11,7 +11,9 @@ fn right() -> String {
 }
 
 fn windowed(table: &str, seconds: i64) -> String {
-    format!("(SELECT * FROM TABLE(TUMBLE(TABLE {table}, DESCRIPTOR(ts), INTERVAL '{seconds}' SECOND)))")
+    format!(
+        "(SELECT * FROM TABLE(TUMBLE(TABLE {table}, DESCRIPTOR(ts), INTERVAL '{seconds}' SECOND)))"
+    )
 }
 
 fn view(kind: &str, on: &str) -> String {
@@ -29,8 +31,12 @@ fn loaded(view: &str) -> Catalog {
 }
 
 fn pairs(live: &Live, end_s: i64) -> Vec<String> {
-    let Some((rows, ..)) = live.shown.get(&(end_s * 1_000, end_s * 1_000 - 5_000)) else { return Vec::new() };
-    let tail = |row: &String| row.split_once("\"k\":").map_or(String::new(), |(_, tail)| tail.replace('"', ""));
+    let Some((rows, ..)) = live.shown.get(&(end_s * 1_000, end_s * 1_000 - 5_000)) else {
+        return Vec::new();
+    };
+    let tail = |row: &String| {
+        row.split_once("\"k\":").map_or(String::new(), |(_, tail)| tail.replace('"', ""))
+    };
     let mut all: Vec<String> = rows.iter().map(tail).collect();
     all.sort();
     all
@@ -56,7 +62,10 @@ fn rows_meet_within_a_window_and_it_closes_when_both_streams_have_passed() {
     live.take(0, &[(7_000, "x", 99)]);
     live.take(right_partition(0), &[(8_500, "x", 14)]);
     live.publish();
-    assert_eq!((live.late, pairs(&live, 10)), (1, vec!["x,paid:3,sent:13}".to_owned(), "x,paid:3,sent:14}".to_owned()]));
+    assert_eq!(
+        (live.late, pairs(&live, 10)),
+        (1, vec!["x,paid:3,sent:13}".to_owned(), "x,paid:3,sent:14}".to_owned()])
+    );
 }
 
 #[test]
@@ -84,7 +93,10 @@ fn a_join_that_could_meet_rows_of_other_windows_or_partitions_is_refused_with_it
     let refused = |view: &str| refusal(&files, view);
     for (on, words) in [
         ("a.window_start = b.window_start AND a.k = b.k", "left.window_end = right.window_end"),
-        ("a.window_start = b.window_start AND a.window_end = b.window_end AND a.s = b.s", "partitioned by k and u by k"),
+        (
+            "a.window_start = b.window_start AND a.window_end = b.window_end AND a.s = b.s",
+            "partitioned by k and u by k",
+        ),
         ("a.k = b.k", "left.window_start = right.window_start"),
     ] {
         let error = refused(&view("", on));
@@ -96,5 +108,9 @@ fn a_join_that_could_meet_rows_of_other_windows_or_partitions_is_refused_with_it
     let bare = "SELECT a.k, COUNT(*) AS n FROM t AS a JOIN u AS b ON a.k = b.k GROUP BY a.k";
     assert!(refused(bare).message.contains("put each side into TUMBLE"), "{}", refused(bare));
     let no_key = right().replace(", 'partition.key' = 'k'", "");
-    assert!(refusal(&[("streams/u.sql", &no_key)], &view("", ON)).message.contains("declare 'partition.key'"));
+    assert!(
+        refusal(&[("streams/u.sql", &no_key)], &view("", ON))
+            .message
+            .contains("declare 'partition.key'")
+    );
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array, new_null_array};
+use arrow::array::{
+    Int64Array, RecordBatch, StringArray, TimestampMillisecondArray, UInt32Array, new_null_array,
+};
 
 use super::{load, plan};
 use crate::results::Mark;
@@ -34,13 +36,16 @@ impl Live {
         let plan = plan(&catalog);
         let view = &catalog.views[0];
         let zone = catalog.streams["t"].definition.zone;
-        let windows = plan.window.as_ref().map(|spec| Windows::new(spec, zone, view.allowed_lateness));
-        let state = ViewState::new(Arc::clone(&plan), windows.clone(), view.retention).expect("a state");
+        let windows =
+            plan.window.as_ref().map(|spec| Windows::new(spec, zone, view.allowed_lateness));
+        let state =
+            ViewState::new(Arc::clone(&plan), windows.clone(), view.retention).expect("a state");
         let fold = || ViewFold::new(Arc::clone(&plan), windows.clone()).expect("a fold");
         let mut folds: BTreeMap<u32, (ViewFold, i64, u64)> =
             (0..partitions).map(|partition| (partition, (fold(), i64::MIN, 0))).collect();
         if let Some(right) = plan.right_side().map(Arc::new) {
-            let windows = right.window.as_ref().map(|spec| Windows::new(spec, zone, view.allowed_lateness));
+            let windows =
+                right.window.as_ref().map(|spec| Windows::new(spec, zone, view.allowed_lateness));
             for partition in 0..partitions {
                 let fold = ViewFold::new(Arc::clone(&right), windows.clone()).expect("a fold");
                 folds.insert(right_partition(partition), (fold, i64::MIN, 0));
@@ -70,8 +75,12 @@ impl Live {
                 .collect();
             let batch = RecordBatch::try_new(Arc::clone(&stream.schema), columns).expect("a batch");
             let arrivals = [u64::from(partition) << 48 | *offset];
-            let accepted =
-                Accepted { batch: &batch, times: &[*time], watermarks: &[*watermark], arrivals: &arrivals };
+            let accepted = Accepted {
+                batch: &batch,
+                times: &[*time],
+                watermarks: &[*watermark],
+                arrivals: &arrivals,
+            };
             let late = &mut self.late;
             fold.fold(accepted, &mut |_| *late += 1).expect("folds");
             *watermark = (*watermark).max(time - 1_000);
@@ -92,8 +101,10 @@ impl Live {
         for (partition, (fold, watermark, _)) in &mut self.folds {
             self.state.absorb(*partition, fold.drain(*watermark).expect("drains")).expect("merges");
         }
-        let watermark = self.folds.values().map(|(_, watermark, _)| *watermark).min().unwrap_or(i64::MIN);
-        let progress = Progress { watermark, settled: watermark, as_of: self.as_of, partitions: 1, ended };
+        let watermark =
+            self.folds.values().map(|(_, watermark, _)| *watermark).min().unwrap_or(i64::MIN);
+        let progress =
+            Progress { watermark, settled: watermark, as_of: self.as_of, partitions: 1, ended };
         let firing = self.state.fire(progress).expect("fires");
         for (start, end) in &firing.withdrawn {
             self.shown.remove(&(*end, *start));
@@ -122,18 +133,28 @@ impl Live {
     pub fn restart(&mut self) {
         let fresh = Live::of_state(&self.catalog, &self.windows);
         let old = std::mem::replace(&mut self.state, fresh);
-        let copy = |table: &crate::windows::table::PartitionTable| crate::windows::table::PartitionTable {
-            slices: table.slices.clone(),
-            prefixes: table.prefixes.clone(),
-            rows: table.rows.clone(),
-            sessions: table.sessions.clone(),
-            revised: table.revised.clone(),
-        };
-        let tables = old.tables().iter().map(|(partition, table)| (*partition, copy(table))).collect();
-        let watermark = self.folds.values().map(|(_, watermark, _)| *watermark).min().unwrap_or(i64::MIN);
+        let copy =
+            |table: &crate::windows::table::PartitionTable| crate::windows::table::PartitionTable {
+                slices: table.slices.clone(),
+                prefixes: table.prefixes.clone(),
+                rows: table.rows.clone(),
+                sessions: table.sessions.clone(),
+                revised: table.revised.clone(),
+            };
+        let tables =
+            old.tables().iter().map(|(partition, table)| (*partition, copy(table))).collect();
+        let watermark =
+            self.folds.values().map(|(_, watermark, _)| *watermark).min().unwrap_or(i64::MIN);
         // A checkpoint holds which steps are closed and which is shown, and nothing else of a base.
         let bases = old.bases().iter().map(|(start, base)| {
-            (*start, crate::windows::fire::Base { next_end: base.next_end, shown: base.shown, ..Default::default() })
+            (
+                *start,
+                crate::windows::fire::Base {
+                    next_end: base.next_end,
+                    shown: base.shown,
+                    ..Default::default()
+                },
+            )
         });
         self.state.restore(tables, bases.collect(), watermark);
     }

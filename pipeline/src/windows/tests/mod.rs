@@ -33,7 +33,12 @@ fn load(files: &[(&str, &str)], view: &str) -> Result<Catalog, Vec<SqlError>> {
     }
     let head = if view.starts_with("WITH (") || view.starts_with("AS") { "" } else { "AS\n" };
     write("views/v.sql", &format!("CREATE MATERIALIZED VIEW v {head}{view};\n"));
-    Catalog::load_with(folder.path(), &BTreeMap::new(), StateBounds::default(), &crate::run::reference::read)
+    Catalog::load_with(
+        folder.path(),
+        &BTreeMap::new(),
+        StateBounds::default(),
+        &crate::run::reference::read,
+    )
 }
 
 fn refusal(files: &[(&str, &str)], view: &str) -> SqlError {
@@ -49,4 +54,3 @@ fn plan(catalog: &Catalog) -> Arc<ViewPlan> {
         ViewQuery::Results(_) => panic!("a view over a stream"),
     }
 }
-

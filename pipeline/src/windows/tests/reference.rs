@@ -25,7 +25,8 @@ fn files(rates: &str) -> Vec<(String, String)> {
 
 fn with<R>(rates: &str, use_files: impl FnOnce(&[(&str, &str)]) -> R) -> R {
     let files = files(rates);
-    let borrowed: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let borrowed: Vec<(&str, &str)> =
+        files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     use_files(&borrowed)
 }
 
@@ -41,7 +42,12 @@ fn an_order_is_converted_exactly_and_one_without_a_rate_is_counted() {
     live.end();
     let (rows, ..) = &live.shown[&(10_000, 0)];
     // (1000000007 + 3 + 1) x 6.12345678 + 2 x 7.5, and gold is told apart.
-    assert_eq!(rows, &["{\"window_start\":0,\"window_end\":10000,\"gmv\":\"6123456862.35802458\",\"n\":5,\"without_rate\":1}"]);
+    assert_eq!(
+        rows,
+        &[
+            "{\"window_start\":0,\"window_end\":10000,\"gmv\":\"6123456862.35802458\",\"n\":5,\"without_rate\":1}"
+        ]
+    );
 }
 
 #[test]
@@ -57,10 +63,18 @@ fn only_rows_inside_the_pin_are_in_the_plan() {
         "eur,2020-11-11,2020-11-10,7.5,\nusd,2020-11-11,2020-11-10,6.12345678,\n",
         "usd,2020-11-11,2020-11-10,6.12345678,why\neur,2020-11-11,2020-11-10,7.5,\n",
     );
-    let changed = [(files[0].0.as_str(), files[0].1.as_str()), ("reference/rates.csv", &other), (files[2].0.as_str(), SCOPE)];
+    let changed = [
+        (files[0].0.as_str(), files[0].1.as_str()),
+        ("reference/rates.csv", &other),
+        (files[2].0.as_str(), SCOPE),
+    ];
     assert_eq!(plan, load(&changed, VIEW).expect("loads").views[0].hash);
     let moved = other.replace("6.12345678", "6.12345679");
-    let changed = [(files[0].0.as_str(), files[0].1.as_str()), ("reference/rates.csv", &moved), (files[2].0.as_str(), SCOPE)];
+    let changed = [
+        (files[0].0.as_str(), files[0].1.as_str()),
+        ("reference/rates.csv", &moved),
+        (files[2].0.as_str(), SCOPE),
+    ];
     assert_ne!(plan, load(&changed, VIEW).expect("loads").views[0].hash);
 }
 
@@ -76,7 +90,12 @@ fn a_table_is_joined_above_the_aggregate_too() {
     live.take(0, &[(1_000, "usd", 4), (1_100, "gold", 2), (1_200, "usd", 3)]);
     live.end();
     let (rows, ..) = &live.shown[&(10_000, 0)];
-    assert_eq!(rows, &["{\"window_start\":0,\"window_end\":10000,\"k\":\"usd\",\"n\":7,\"rate\":\"6.12345678\"}"]);
+    assert_eq!(
+        rows,
+        &[
+            "{\"window_start\":0,\"window_end\":10000,\"k\":\"usd\",\"n\":7,\"rate\":\"6.12345678\"}"
+        ]
+    );
 }
 
 #[test]
@@ -92,7 +111,9 @@ fn several_partners_of_one_record_are_one_record_in_the_accounting() {
 
 #[test]
 fn a_join_that_would_give_rows_no_record_has_is_refused() {
-    let error = with("", |files| refusal(files, "SELECT COUNT(*) AS n FROM t RIGHT JOIN rates ON rates.currency = t.k"));
+    let error = with("", |files| {
+        refusal(files, "SELECT COUNT(*) AS n FROM t RIGHT JOIN rates ON rates.currency = t.k")
+    });
     assert!(error.message.contains("Right join would give rows of the reference table"), "{error}");
     assert_eq!(error.line, 2, "{error}");
 }
@@ -101,7 +122,11 @@ fn a_join_that_would_give_rows_no_record_has_is_refused() {
 #[test]
 fn the_shipped_scope_in_yuan_is_planned_over_the_shipped_rates() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
-    let catalog = crate::run::reference::catalog(&folder, &Default::default(), Default::default()).expect("the shipped folder");
+    let catalog = crate::run::reference::catalog(&folder, &Default::default(), Default::default())
+        .expect("the shipped folder");
     let view = catalog.views.iter().find(|view| view.name == "gmv_by_currency").expect("the view");
-    assert_eq!(view.scope.as_ref().map(|scope| (scope.name.as_str(), scope.version)), Some(("paid_cny", 1)));
+    assert_eq!(
+        view.scope.as_ref().map(|scope| (scope.name.as_str(), scope.version)),
+        Some(("paid_cny", 1))
+    );
 }

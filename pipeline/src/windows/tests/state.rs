@@ -19,24 +19,42 @@ fn cumulate(options: &str, call: &str) -> String {
 fn a_view_that_would_pass_its_bound_is_refused_with_the_estimate_in_words() {
     let day = "WITH ('allowed-lateness' = '1 d', 'result.retention' = '1 d') ";
     let error = refusal(&[], &cumulate(day, "APPROX_DISTINCT(s)"));
-    for words in ["86404 slices x 8 partitions x (1 groups of 16.0 KiB)", "approx_distinct", "10.6 GiB", "bound is 512.0 MiB", "coarser steps"] {
+    for words in [
+        "86404 slices x 8 partitions x (1 groups of 16.0 KiB)",
+        "approx_distinct",
+        "10.6 GiB",
+        "bound is 512.0 MiB",
+        "coarser steps",
+    ] {
         assert!(error.message.contains(words), "{words}: {error}");
     }
     // A sum of that kind, and a sketch a day, are fine.
     assert!(load(&[], &cumulate(day, "SUM(d)")).is_ok());
-    assert!(load(&[], &cumulate("WITH ('result.retention' = '600 rows') ", "APPROX_DISTINCT(s)")).is_ok());
+    assert!(
+        load(&[], &cumulate("WITH ('result.retention' = '600 rows') ", "APPROX_DISTINCT(s)"))
+            .is_ok()
+    );
 }
 
 #[test]
 fn the_views_own_words_on_groups_and_values_count() {
     let tumble = |options: &str, call: &str| {
-        format!("{options}AS SELECT window_start, k, {call} AS n FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start, window_end, k")
+        format!(
+            "{options}AS SELECT window_start, k, {call} AS n FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) GROUP BY window_start, window_end, k"
+        )
     };
     assert!(load(&[], &tumble("", "COUNT(DISTINCT s)")).is_ok());
     let many = "WITH ('state.groups' = '31', 'state.values' = '50000000') ";
     let error = refusal(&[], &tumble(many, "COUNT(DISTINCT s)"));
-    assert!(error.message.contains("(31 groups of 37 bytes + 50000000 values of 33 bytes)"), "{error}");
-    assert!(refusal(&[], &tumble("WITH ('state.groups' = '1000000') ", "APPROX_MEDIAN(d)")).message.contains("1000000 groups"));
+    assert!(
+        error.message.contains("(31 groups of 37 bytes + 50000000 values of 33 bytes)"),
+        "{error}"
+    );
+    assert!(
+        refusal(&[], &tumble("WITH ('state.groups' = '1000000') ", "APPROX_MEDIAN(d)"))
+            .message
+            .contains("1000000 groups")
+    );
     let error = refusal(&[], &tumble("WITH ('state.groups' = 'many') ", "COUNT(*)"));
     assert!(error.message.contains("'state.groups': 'many' is not a number"), "{error}");
 }
@@ -48,11 +66,17 @@ fn the_views_own_words_on_groups_and_values_count() {
 fn all_shipped_views_with_a_day_of_lateness_are_estimated_under_a_gibibyte() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
     let bounds = StateBounds::default();
-    let catalog = crate::run::reference::catalog(&folder, &Default::default(), bounds).expect("the shipped folder");
+    let catalog = crate::run::reference::catalog(&folder, &Default::default(), bounds)
+        .expect("the shipped folder");
     let mut all = 0;
-    for view in catalog.views.iter().filter(|view| !["live_orders", "source_day"].contains(&view.name.as_str())) {
+    for view in catalog
+        .views
+        .iter()
+        .filter(|view| !["live_orders", "source_day"].contains(&view.name.as_str()))
+    {
         if let ViewQuery::Stream(plan) = &view.query {
-            let estimate = StateEstimate::of(plan, 86_400_000, view.retention, bounds).expect("an estimate");
+            let estimate =
+                StateEstimate::of(plan, 86_400_000, view.retention, bounds).expect("an estimate");
             println!("{}: {} bytes", view.name, estimate.bytes());
             all += estimate.bytes();
         }
@@ -80,11 +104,15 @@ fn closed_slices_that_may_be_revised_cost_what_their_groups_cost() {
     assert_eq!(table.slices.len(), 8_640);
     let own: usize = table.slices.values().map(|slice| slice.heap_bytes()).sum();
     let each = own / 8_640;
-    println!("{own} bytes of groups, {each} a slice; the process grew by {} bytes", resident_bytes().saturating_sub(before));
+    println!(
+        "{own} bytes of groups, {each} a slice; the process grew by {} bytes",
+        resident_bytes().saturating_sub(before)
+    );
     assert!(each < 2 * 64, "{each} bytes for two groups");
 }
 
 fn resident_bytes() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4_096
+    pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0)
+        * 4_096
 }

@@ -24,7 +24,10 @@ fn one_row_runs_and_steps_become_final_as_the_watermark_passes() {
     live.take(0, &[(500, "a", 1), (4_200, "a", 10)]);
     // Newest 4.2 s: the step to 5 s runs; watermark 3.2 s: steps to 1, 2 and 3 s are final.
     let ends = Live::ends(&live.publish());
-    assert_eq!(ends, [(1, Mark::Final, 0), (2, Mark::Final, 0), (3, Mark::Final, 0), (5, Mark::Provisional, 0)]);
+    assert_eq!(
+        ends,
+        [(1, Mark::Final, 0), (2, Mark::Final, 0), (3, Mark::Final, 0), (5, Mark::Provisional, 0)]
+    );
     assert_eq!((sum(&live, 3), sum(&live, 5)), ("1".into(), "11".into()));
     live.take(0, &[(7_000, "a", 100)]);
     let firing = live.publish();
@@ -58,8 +61,14 @@ fn a_late_record_that_is_allowed_revises_its_steps_as_one_range() {
         // Watermark 7.5 s: steps to 1 s are beyond revision, those to 7 s may still be revised.
         let firing = live.publish();
         assert_eq!(Live::ends(&firing)[0], (1, Mark::Final, 0));
-        assert_eq!(Live::ends(&firing)[1..7], [2, 3, 4, 5, 6, 7].map(|end| (end, Mark::Provisional, 0)));
-        assert_eq!((sum(&live, 2), sum(&live, 7), sum(&live, 9)), ("1".into(), "11".into(), "111".into()));
+        assert_eq!(
+            Live::ends(&firing)[1..7],
+            [2, 3, 4, 5, 6, 7].map(|end| (end, Mark::Provisional, 0))
+        );
+        assert_eq!(
+            (sum(&live, 2), sum(&live, 7), sum(&live, 9)),
+            ("1".into(), "11".into(), "111".into())
+        );
         if restarts {
             live.restart();
             live.publish();
@@ -69,7 +78,10 @@ fn a_late_record_that_is_allowed_revises_its_steps_as_one_range() {
         let ends = Live::ends(&live.publish());
         let revised: Vec<_> = [4, 5, 6, 7].map(|end| (end, Mark::Provisional, 1)).into();
         assert_eq!(ends, [revised.as_slice(), &[(9, Mark::Provisional, 0)]].concat());
-        assert_eq!((sum(&live, 3), sum(&live, 4), sum(&live, 9)), ("11".into(), "1011".into(), "1111".into()));
+        assert_eq!(
+            (sum(&live, 3), sum(&live, 4), sum(&live, 9)),
+            ("11".into(), "1011".into(), "1111".into())
+        );
         // Later than allowed: it enters the first step that is open and is late for the one that is not.
         live.take(0, &[(600, "a", 5)]);
         live.publish();

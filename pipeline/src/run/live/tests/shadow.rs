@@ -19,11 +19,19 @@ fn plain(numbers: &[std::ops::Range<i64>]) -> [Vec<String>; 2] {
 }
 
 fn both_closed(ground: &Ground, pipeline: &Pipeline) -> Arc<Cut> {
-    ground.log.writer("orders").expect("writer").close(Space::Shadow, EventTime(END_MS), END_MS).expect("closed");
+    ground
+        .log
+        .writer("orders")
+        .expect("writer")
+        .close(Space::Shadow, EventTime(END_MS), END_MS)
+        .expect("closed");
     ground.close("orders", END_MS);
-    let is_closed = |cut: &Cut| cut.streams.get("orders").is_some_and(|at| at.watermark == Some(END_MS));
+    let is_closed =
+        |cut: &Cut| cut.streams.get("orders").is_some_and(|at| at.watermark == Some(END_MS));
     wait(pipeline, "both spaces closed", |cut| {
-        at_end(ground, cut, "orders") && is_closed(cut) && cut.shadow.as_ref().is_some_and(|shadow| is_closed(shadow))
+        at_end(ground, cut, "orders")
+            && is_closed(cut)
+            && cut.shadow.as_ref().is_some_and(|shadow| is_closed(shadow))
     })
 }
 
@@ -47,7 +55,11 @@ fn a_space_that_begins_while_it_runs_is_filled_restored_and_apart() {
     ground.write_with("orders", 790..900, MARK);
     ground.write("orders", 890..1_000);
     let cut = both_closed(&ground, &pipeline);
-    assert!(pipeline.results().status().alarms.is_empty(), "{:?}", pipeline.results().status().alarms);
+    assert!(
+        pipeline.results().status().alarms.is_empty(),
+        "{:?}",
+        pipeline.results().status().alarms
+    );
     pipeline.stop();
     let shadow = cut.space(Space::Shadow);
     assert_eq!([rows(&cut, "sums"), rows(&cut, "counts")], plain(&[0..1_000]), "live");
