@@ -14,6 +14,7 @@ pub mod stream_plan;
 pub mod lifecycle;
 pub mod session;
 pub mod refusal;
+mod pure;
 pub mod aggregates;
 pub mod window_function;
 pub mod slot;

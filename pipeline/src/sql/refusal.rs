@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
@@ -51,6 +52,22 @@ pub fn refuse_call<T>(call: &AggregateFunction, message: impl Into<String>) -> R
     refused(functions, call.params.args.iter().find_map(place_in), message.into())
 }
 
+/// Refuses what stands at a place.
+///
+/// # Errors
+/// Always: the refusal.
+pub fn refuse_at<T>(place: Place, message: impl Into<String>) -> Result<T> {
+    refused(Vec::new(), Some(place), message.into())
+}
+
+/// Refuses a function by its name, at its first call.
+///
+/// # Errors
+/// Always: the refusal.
+pub fn refuse_function<T>(name: &str, message: impl Into<String>) -> Result<T> {
+    refused(vec![name.to_owned()], None, message.into())
+}
+
 fn refused<T>(functions: Vec<String>, column: Option<Place>, message: String) -> Result<T> {
     Err(DataFusionError::External(Box::new(Refusal { functions, column, message })))
 }
@@ -61,6 +78,18 @@ fn place_in(expr: &Expr) -> Option<Place> {
     spans
         .map(|span| Place { line: span.start.line, column: span.start.column })
         .min_by_key(|place| (place.line, place.column))
+}
+
+/// A planning error of an expression of a declaration: at the place it names, or else at the expression's own.
+#[must_use]
+pub fn located_in(file: &Path, place: Place, error: &DataFusionError) -> SqlError {
+    if let DataFusionError::External(inner) = error.find_root()
+        && let Some(refusal) = inner.downcast_ref::<Refusal>()
+    {
+        return SqlError::at(file, refusal.column.unwrap_or(place), refusal.message.clone());
+    }
+    // The expression was planned from its own text, so only the declared place is the user's.
+    SqlError::at(file, place, message_of(error))
 }
 
 /// A planning error of a query at its place; the statement's where nothing nearer is known.

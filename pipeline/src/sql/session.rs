@@ -15,6 +15,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 
 use super::error::Place;
+use super::pure;
 use super::window_function::WindowFunctionPlanner;
 
 /// A stream as the planner sees it: a schema. It is never scanned; the cut takes it out.
@@ -98,14 +99,18 @@ pub fn new_session() -> SessionContext {
     context
 }
 
-/// The analyzed logical plan of a query: names resolved, types made equal, grouping functions expanded.
+/// The analyzed logical plan of a query that decides figures: names resolved, types made equal, grouping functions
+/// expanded.
 ///
 /// # Errors
-/// DataFusion's planning errors; [`place_of`] finds their place.
+/// DataFusion's planning errors; [`place_of`] finds their place. A refusal, when it calls what the log does not tell.
 pub fn analyzed(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
+    pure::check_text(state, query)?;
     let statement = DfStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
     let plan = futures::executor::block_on(state.statement_to_plan(statement))?;
-    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    pure::check_plan(&plan)?;
+    Ok(plan)
 }
 
 /// Names of the tables and views a query reads; none where they cannot be told.

@@ -16,9 +16,12 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::sql::sqlparser::ast;
 
 use super::cut::ROW_COLUMN;
-use super::error::{Place, SqlError};
+use super::error::SqlError;
+use super::pure;
+use super::refusal::located_in;
 use super::session::message_of;
 use super::stream::{StreamDefinition, timestamp_type};
 use crate::model::Zone;
@@ -74,7 +77,7 @@ impl StreamPlan {
                 next += 1;
                 continue;
             };
-            match computed(state, &expression.to_string(), &decoded) {
+            match computed(state, expression, &decoded) {
                 Ok((expr, data_type)) => {
                     let is_event_time = definition.event_time == Some(at);
                     let data_type = if is_event_time {
@@ -85,31 +88,31 @@ impl StreamPlan {
                     column.field = Field::new(column.field.name(), data_type.clone(), true);
                     columns.push(ColumnSource::Computed(expr, data_type));
                 }
-                Err(error) => errors.push(at_place(&file, column.place, &error)),
+                Err(error) => errors.push(located_in(&file, column.place, &error)),
             }
         }
         let schema = definition.schema();
         let mut watermark = None;
         if let Some((expression, place)) = &definition.watermark {
-            match computed(state, &expression.to_string(), &schema) {
+            match computed(state, expression, &schema) {
                 Ok((expr, DataType::Timestamp(..))) => watermark = Some(expr),
                 Ok((_, other)) => {
                     let message = format!("the watermark is {other}; it must be a timestamp");
                     errors.push(SqlError::at(&file, *place, message));
                 }
-                Err(error) => errors.push(at_place(&file, *place, &error)),
+                Err(error) => errors.push(located_in(&file, *place, &error)),
             }
         }
         let mut checks = Vec::new();
         for (expression, text) in &definition.checks {
-            match computed(state, text, &schema) {
+            match computed(state, expression, &schema) {
                 Ok((expr, DataType::Boolean)) => checks.push((expr, text.clone())),
                 Ok((_, other)) => errors.push(SqlError::at(
                     &file,
                     definition.statement.place,
                     format!("CHECK ({expression}) is {other}, not a condition"),
                 )),
-                Err(error) => errors.push(at_place(&file, definition.statement.place, &error)),
+                Err(error) => errors.push(located_in(&file, definition.statement.place, &error)),
             }
         }
         if !errors.is_empty() {
@@ -289,21 +292,14 @@ fn event_time_type(data_type: DataType, zone: Zone) -> DataType {
 
 fn computed(
     state: &SessionState,
-    text: &str,
+    expression: &ast::Expr,
     schema: &SchemaRef,
 ) -> Result<(Arc<dyn PhysicalExpr>, DataType)> {
+    pure::check_text(state, expression)?;
     let schema_for_names = DFSchema::try_from(schema.as_ref().clone())?;
-    let expr = state.create_logical_expr(text, &schema_for_names)?;
+    let expr = state.create_logical_expr(&expression.to_string(), &schema_for_names)?;
+    pure::check_expr(&expr)?;
     let expr = state.create_physical_expr(expr, &schema_for_names)?;
     let data_type = expr.data_type(schema)?;
     Ok((expr, data_type))
-}
-
-fn at_place(
-    file: &std::path::Path,
-    place: Place,
-    error: &datafusion::common::DataFusionError,
-) -> SqlError {
-    // The expression was planned from its own text, so only the declared place is the user's.
-    SqlError::at(file, place, message_of(error))
 }
