@@ -5,6 +5,7 @@
 //! on its own threads, and queries on others again.
 
 pub mod config;
+pub mod auth;
 pub mod clock;
 pub mod closing;
 pub mod pulse;

@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::auth::Doorman;
 use crate::clock::Clock;
 use crate::closing::{Closing, Doorkeeper};
 use crate::config::Config;
@@ -143,8 +144,9 @@ pub async fn serve(
         parts.config.sql.clone(),
         queries.handle(),
     );
+    let doorman = Arc::new(Doorman::new(&server.users, &server.tokens));
     let door =
-        PostgresDoor::new(sql.clone(), server.tokens.clone(), server.postgres_connections_max)?;
+        PostgresDoor::new(sql.clone(), Arc::clone(&doorman), server.postgres_connections_max)?;
     let keeper = Doorkeeper::default();
     bound(Bound {
         http: http.local_addr().map_err(ServeError::Http)?,
@@ -163,7 +165,8 @@ pub async fn serve(
         // On the threads for queries: encoding rows is part of the query.
         queries.handle().spawn(door.serve(postgres, keeper.closing()));
     }
-    let served = serve_http(http, state(parts, hub, sql, pulse, &keeper), keeper, shutdown).await;
+    let served =
+        serve_http(http, state(parts, (hub, sql, pulse, doorman), &keeper), keeper, shutdown).await;
     helpers.iter().for_each(tokio::task::JoinHandle::abort);
     served
 }
@@ -182,9 +185,7 @@ async fn keep_metrics(metrics: PrometheusHandle) {
 
 fn state(
     parts: ServerParts,
-    hub: Arc<Hub>,
-    sql: SqlService,
-    pulse: Arc<Pulse>,
+    (hub, sql, pulse, doorman): (Arc<Hub>, SqlService, Arc<Pulse>, Arc<Doorman>),
     keeper: &Doorkeeper,
 ) -> AppState {
     let session_life = parts.config.server.session_life;
@@ -199,6 +200,7 @@ fn state(
         screens: parts.screens,
         config: parts.config.server,
         metrics: parts.metrics,
+        doorman,
         tickets: Arc::new(Tickets::new(parts.clock.clone())),
         sessions: Sessions::new(parts.clock.clone(), session_life),
         clock: parts.clock,

@@ -10,6 +10,7 @@ pub mod replay;
 pub mod run;
 pub mod serve;
 pub mod sql;
+pub mod user;
 mod client;
 mod destination;
 mod local_ingest;
@@ -63,6 +64,8 @@ pub enum Command {
     /// Measure the engine on this machine; `make bench` runs it
     #[command(hide = true)]
     Bench(bench::BenchArgs),
+    /// Say who may see and do what
+    User(user::UserArgs),
 }
 
 /// Options of every command that reads the configuration.
@@ -180,6 +183,7 @@ pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Sql(args) => sql::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::User(args) => user::run(args),
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use tidemark_pipeline::config::PipelineConfig;
 
 use super::file::ConfigError;
-use super::raw::{RawConfig, RawServerConfig, RawSqlConfig};
+use super::raw::{RawConfig, RawServerConfig, RawSqlConfig, RawUser};
+use crate::auth::scram::Verifier;
+use crate::auth::{Role, Views, secret};
 
 /// What the command line says over the file. `None` leaves the file's word.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +44,9 @@ pub struct ServerConfig {
     pub postgres: Option<SocketAddr>,
     /// Origins beside the server's own, lower-case and without a trailing slash.
     pub origins: Vec<String>,
-    /// Hashes of the tokens; empty means loopback only.
+    /// Users by name; with no user and no token, loopback only.
+    pub users: Vec<User>,
+    /// Hashes of the older tokens, each of an admin.
     pub tokens: Vec<TokenHash>,
     /// See [`RawServerConfig::session_hours`].
     pub session_life: Duration,
@@ -58,6 +62,21 @@ pub struct ServerConfig {
     pub write_timeout: Duration,
     /// See [`RawServerConfig::stalled_after_ms`].
     pub stalled_after: Duration,
+}
+
+/// A user, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// What it sees.
+    pub views: Views,
+    /// Argon2id hash of its key.
+    pub key_hash: String,
+    /// What the PostgreSQL door knows of its key; `None` where the key is shown there.
+    pub scram: Option<Verifier>,
 }
 
 /// The SHA-256 of a token. The token itself is never kept.
@@ -103,7 +122,13 @@ impl Config {
             written.postgres = postgres;
         }
         let mut mistakes = Vec::new();
-        let server = ServerConfig::check(&written, &mut mistakes);
+        let users: Vec<User> = raw
+            .users
+            .iter()
+            .filter_map(|(name, user)| checked_user(&mut mistakes, name, user))
+            .collect();
+        let has_users = !raw.users.is_empty();
+        let server = ServerConfig::check(&written, (users, has_users), &mut mistakes);
         let sql = SqlConfig::check(&raw.sql, &mut mistakes);
         let sql_dir = overrides.sql_dir.unwrap_or_else(|| PathBuf::from(raw.sql_dir));
         let data_dir = overrides.data_dir.unwrap_or_else(|| PathBuf::from(raw.data_dir));
@@ -120,7 +145,11 @@ impl Config {
 }
 
 impl ServerConfig {
-    fn check(raw: &RawServerConfig, mistakes: &mut Vec<String>) -> Option<Self> {
+    fn check(
+        raw: &RawServerConfig,
+        (users, has_users): (Vec<User>, bool),
+        mistakes: &mut Vec<String>,
+    ) -> Option<Self> {
         within(mistakes, "server.connections-max", wide(raw.connections_max), 1, 1_000_000);
         within(
             mistakes,
@@ -143,11 +172,12 @@ impl ServerConfig {
             raw.origins.iter().filter_map(|origin| checked_origin(mistakes, origin)).collect();
         let tokens: Vec<TokenHash> =
             raw.tokens.iter().filter_map(|token| checked_token(mistakes, token)).collect();
-        refuse_open_doors(mistakes, listen, postgres, raw.tokens.is_empty());
+        refuse_open_doors(mistakes, listen, postgres, raw.tokens.is_empty() && !has_users);
         Some(Self {
             listen: listen?,
             postgres,
             origins,
+            users,
             tokens,
             session_life: Duration::from_secs(raw.session_hours.saturating_mul(3_600)),
             connections_max: raw.connections_max,
@@ -221,7 +251,7 @@ fn refuse_open_doors(
 ) {
     if let Some(listen) = listen.filter(|address| open_to_all && !address.ip().is_loopback()) {
         mistakes.push(format!(
-            "server.listen = \"{listen}\": other machines could reach this; set server.tokens, or \
+            "server.listen = \"{listen}\": other machines could reach this; add a user with `tidemark user add`, or \
              listen on 127.0.0.1"
         ));
     }
@@ -245,6 +275,40 @@ fn checked_origin(mistakes: &mut Vec<String>, origin: &str) -> Option<String> {
             None
         }
     }
+}
+
+fn checked_user(mistakes: &mut Vec<String>, name: &str, raw: &RawUser) -> Option<User> {
+    let before = mistakes.len();
+    if !secret::is_name(name) {
+        mistakes.push(format!("users.{name:?}: a name is up to 64 letters, digits, `_` and `-`"));
+    }
+    let role = Role::named(&raw.role);
+    if role.is_none() {
+        let known = Role::ALL.map(|(word, _)| word).join(", ");
+        mistakes.push(format!("users.{name}.role = {:?}: must be one of {known}", raw.role));
+    }
+    if !secret::is_hash(&raw.key) {
+        // The text itself may be a key someone pasted; it must not reach a log.
+        mistakes.push(format!(
+            "users.{name}.key: {} letters that are no Argon2id hash; let `tidemark user add {name}` write it",
+            raw.key.chars().count()
+        ));
+    }
+    let scram = raw.scram.as_deref().map(Verifier::read);
+    if scram == Some(None) {
+        mistakes.push(format!(
+            "users.{name}.scram: no SCRAM-SHA-256 verifier; let `tidemark user add {name}` write it"
+        ));
+    }
+    let views = raw.views.clone().map_or(Views::All, Views::Only);
+    let role = role.filter(|_| mistakes.len() == before)?;
+    Some(User {
+        name: name.to_owned(),
+        role,
+        views,
+        key_hash: raw.key.clone(),
+        scram: scram.flatten(),
+    })
 }
 
 fn checked_token(mistakes: &mut Vec<String>, text: &str) -> Option<TokenHash> {
@@ -291,7 +355,7 @@ mod tests {
         let mut raw = RawConfig::default();
         raw.server.listen = "0.0.0.0:8080".to_owned();
         let mistakes = check(raw.clone()).expect_err("open to all");
-        assert!(mistakes[0].contains("set server.tokens"), "{mistakes:?}");
+        assert!(mistakes[0].contains("tidemark user add"), "{mistakes:?}");
         raw.server.tokens = vec!["ab".repeat(32)];
         assert_eq!(check(raw).expect("has tokens").server.tokens, [TokenHash([0xab; 32])]);
     }

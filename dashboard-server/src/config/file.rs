@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::raw::{RawConfig, RawTop};
+use super::raw::{RawConfig, RawTop, RawUser};
 
 /// Everything that is wrong with the configuration, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +62,7 @@ pub fn read_all(text: &str, file: &Path) -> Result<(RawConfig, Vec<String>), Con
     Ok((config, reader.mistakes))
 }
 
-const SECTIONS: [&str; 5] = ["server", "sql", "pipeline", "streams", "result-topics"];
+const SECTIONS: [&str; 6] = ["server", "sql", "pipeline", "streams", "result-topics", "users"];
 
 struct Reader<'a> {
     text: &'a str,
@@ -86,6 +86,7 @@ impl Reader<'_> {
                     let options = self.options("", options).into_iter();
                     result_topics = options.map(|(option, text, _)| (option, text)).collect();
                 }
+                ("users", DeValue::Table(users)) => self.users(users, &mut config),
                 (name, _) if SECTIONS.contains(&name) => {
                     self.mistake(
                         &value.span(),
@@ -155,6 +156,18 @@ impl Reader<'_> {
                 places.options.insert(option.clone(), self.named_place(&span));
                 stream.insert(option, text);
             }
+        }
+    }
+
+    fn users(&mut self, users: &DeTable<'_>, config: &mut RawConfig) {
+        for (name, value) in users {
+            let name: &str = name.get_ref();
+            let DeValue::Table(section) = value.get_ref() else {
+                self.mistake(&value.span(), &format!("write a user under `[users.{name}]`"));
+                continue;
+            };
+            let user: RawUser = self.section(section);
+            config.users.insert(name.to_owned(), user);
         }
     }
 
@@ -346,6 +359,13 @@ mod tests {
         let mut all = keys::<RawTop>();
         all.extend(keys::<super::super::RawServerConfig>());
         all.extend(keys::<super::super::RawSqlConfig>());
+        // The manual shows a user as a comment, since no user is the default.
+        for key in keys::<RawUser>() {
+            assert!(
+                include_str!("../../../config/default.toml").contains(&format!("# {key} = ")),
+                "{key}"
+            );
+        }
         all.extend(keys::<tidemark_pipeline::config::RawPipelineConfig>());
         assert!(all.len() > 20, "{all:?}");
         all

@@ -18,6 +18,8 @@ pub struct RawConfig {
     pub sql: RawSqlConfig,
     /// `[pipeline]`.
     pub pipeline: RawPipelineConfig,
+    /// `[users.NAME]`.
+    pub users: BTreeMap<String, RawUser>,
     /// `[streams.NAME]`.
     pub streams: StreamOverrides,
     /// Where each of those stands in the file, for messages.
@@ -42,6 +44,7 @@ impl Default for RawConfig {
             server: RawServerConfig::default(),
             sql: RawSqlConfig::default(),
             pipeline: RawPipelineConfig::default(),
+            users: BTreeMap::new(),
             streams: StreamOverrides::new(),
             stream_places: BTreeMap::new(),
         }
@@ -108,6 +111,21 @@ impl Default for RawServerConfig {
             stalled_after_ms: 10_000,
         }
     }
+}
+
+/// `[users.NAME]`, as written; `tidemark user add` makes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawUser {
+    /// `viewer`, `analyst`, `media`, `operator` or `admin`.
+    pub role: String,
+    /// Argon2id hash of the user's key.
+    pub key: String,
+    /// SCRAM-SHA-256 verifier of the key for the PostgreSQL door; when not given, the key goes over the line
+    /// there.
+    pub scram: Option<String>,
+    /// Views the user sees, each by name or by the beginning of names (`gmv_*`); all when not given.
+    pub views: Option<Vec<String>>,
 }
 
 /// `[sql]`, as written.

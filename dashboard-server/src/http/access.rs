@@ -7,36 +7,37 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::error::ApiError;
-use super::login::is_let_in;
 use super::state::AppState;
+use crate::auth::policy::right_of;
+use crate::auth::{Principal, secret};
 use crate::clock::Clock;
-use crate::config::{ServerConfig, TokenHash};
+use crate::config::ServerConfig;
 
 /// How long a WebSocket ticket is good for.
 const TICKET_MS: i64 = 30_000;
 /// Tickets that may be open at one time; past it the oldest go. A wall needs one a reconnect.
 const TICKETS_MAX: usize = 10_000;
 
-/// Lets a request pass only if host, origin and token allow it.
+/// Lets a request pass only if host, origin and its sender's role allow it; handlers find the sender as
+/// [`Principal`].
 ///
 /// # Errors
 /// When one of them does not.
 pub async fn check_access(
     State(state): State<Arc<AppState>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let host = host_of(&request).ok_or_else(|| ApiError::ForeignHost { host: String::new() })?;
@@ -44,9 +45,12 @@ pub async fn check_access(
         return Err(ApiError::ForeignHost { host: host.to_string() });
     }
     check_origin(request.headers(), &host, &state.config)?;
-    let open = is_open(request.uri().path()) || state.config.tokens.is_empty();
-    if !open && !is_let_in(&state, request.headers()) {
-        return Err(ApiError::Unauthorized);
+    if let Some(right) = right_of(request.method(), request.uri().path()) {
+        let principal = who(&state, request.headers()).await.ok_or(ApiError::Unauthorized)?;
+        if !principal.may(right, request.uri().path()) {
+            return Err(ApiError::Forbidden { role: principal.role.as_str(), right: right.told() });
+        }
+        request.extensions_mut().insert(principal);
     }
     Ok(next.run(request).await)
 }
@@ -95,32 +99,22 @@ fn check_origin(
     }
 }
 
-/// What holds no figure: the page itself, its way in, and what probes ask. The WebSocket has its ticket.
-fn is_open(path: &str) -> bool {
-    let open = ["/api/ws", "/api/session", "/api/login", "/api/logout"];
-    let guarded = ["/api/", "/metrics", "/lite"];
-    open.contains(&path) || !guarded.iter().any(|prefix| path.starts_with(prefix))
+/// Who sends a request: anyone where no key is needed, else the user of its key or of its session.
+pub async fn who(state: &AppState, headers: &HeaderMap) -> Option<Arc<Principal>> {
+    if state.doorman.lets_everyone_in() {
+        return Some(Arc::new(Principal::anyone()));
+    }
+    match bearer(headers) {
+        Some(key) => state.doorman.who(key).await,
+        None => state.sessions.of(headers),
+    }
 }
 
-/// Whether the request shows one of `tokens`.
+/// The key that a request shows.
 #[must_use]
-pub fn bears_token(headers: &HeaderMap, tokens: &[TokenHash]) -> bool {
-    headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .is_some_and(|token| is_token(token.trim(), tokens))
-}
-
-/// Whether `token` is one of `tokens`. Takes the same time for every wrong one.
-#[must_use]
-pub fn is_token(token: &str, tokens: &[TokenHash]) -> bool {
-    let shown: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    tokens.iter().fold(false, |found, known| found | same_bytes(&shown, &known.0))
-}
-
-fn same_bytes(left: &[u8; 32], right: &[u8; 32]) -> bool {
-    left.iter().zip(right).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    shown.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim)
 }
 
 /// Tickets that each open one WebSocket: a browser cannot send a token with one, and a token in the
@@ -128,7 +122,7 @@ fn same_bytes(left: &[u8; 32], right: &[u8; 32]) -> bool {
 #[derive(Debug)]
 pub struct Tickets {
     clock: Clock,
-    open: Mutex<HashMap<String, i64>>,
+    open: Mutex<HashMap<String, (i64, Arc<Principal>)>>,
 }
 
 impl Tickets {
@@ -138,29 +132,29 @@ impl Tickets {
         Self { clock, open: Mutex::default() }
     }
 
-    /// A new ticket, good for 30 s and once.
+    /// A new ticket for someone, good for 30 s and once.
     ///
     /// # Errors
     /// When the system has no random bytes to give.
-    pub fn issue(&self) -> Result<String, ApiError> {
+    pub fn issue(&self, principal: Arc<Principal>) -> Result<String, ApiError> {
         let ticket = random_text()?;
         let now = self.clock.now_ms();
         let mut open = self.open.lock();
-        open.retain(|_, until| *until > now);
+        open.retain(|_, (until, _)| *until > now);
         if open.len() >= TICKETS_MAX {
             let oldest =
-                open.iter().min_by_key(|(_, until)| **until).map(|(ticket, _)| ticket.clone());
+                open.iter().min_by_key(|(_, (until, _))| *until).map(|(ticket, _)| ticket.clone());
             oldest.map(|ticket| open.remove(&ticket));
         }
-        open.insert(ticket.clone(), now.saturating_add(TICKET_MS));
+        open.insert(ticket.clone(), (now.saturating_add(TICKET_MS), principal));
         Ok(ticket)
     }
 
-    /// Takes a ticket; false when it is unknown, used or too old.
+    /// Takes a ticket; `None` when it is unknown, used or too old.
     #[must_use]
-    pub fn redeem(&self, ticket: &str) -> bool {
-        let until = self.open.lock().remove(ticket);
-        until.is_some_and(|until| until > self.clock.now_ms())
+    pub fn redeem(&self, ticket: &str) -> Option<Arc<Principal>> {
+        let (until, principal) = self.open.lock().remove(ticket)?;
+        (until > self.clock.now_ms()).then_some(principal)
     }
 }
 
@@ -169,11 +163,8 @@ impl Tickets {
 /// # Errors
 /// When the system has none to give.
 pub(super) fn random_text() -> Result<String, ApiError> {
-    use std::io::Read as _;
-    let mut bytes = [0_u8; 32];
-    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    match read {
-        Ok(()) => Ok(URL_SAFE_NO_PAD.encode(bytes)),
+    match secret::random_bytes::<32>() {
+        Ok(bytes) => Ok(URL_SAFE_NO_PAD.encode(bytes)),
         Err(error) => {
             tracing::error!(%error, "no random bytes for a ticket: {error}");
             Err(ApiError::Internal { message: "no ticket can be made right now".to_owned() })
@@ -185,8 +176,11 @@ pub(super) fn random_text() -> Result<String, ApiError> {
 ///
 /// # Errors
 /// When no ticket can be made.
-pub async fn create_ticket(State(state): State<Arc<AppState>>) -> Result<Json<Value>, ApiError> {
-    let ticket = state.tickets.issue()?;
+pub async fn create_ticket(
+    State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
+) -> Result<Json<Value>, ApiError> {
+    let ticket = state.tickets.issue(principal)?;
     Ok(Json(json!({"ticket": ticket, "expiresInMs": TICKET_MS})))
 }
 
@@ -200,19 +194,12 @@ mod tests {
         let shown = Arc::clone(&now);
         let tickets =
             Tickets::new(Clock::from_fn(move || shown.load(std::sync::atomic::Ordering::Relaxed)));
-        let (first, second) = (tickets.issue().expect("issues"), tickets.issue().expect("issues"));
-        assert!(tickets.redeem(&first));
-        assert!(!tickets.redeem(&first), "used twice");
+        let issue = || tickets.issue(Arc::new(Principal::anyone())).expect("issues");
+        let (first, second) = (issue(), issue());
+        assert_eq!(tickets.redeem(&first).as_deref(), Some(&Principal::anyone()));
+        assert!(tickets.redeem(&first).is_none(), "used twice");
         now.store(TICKET_MS, std::sync::atomic::Ordering::Relaxed);
-        assert!(!tickets.redeem(&second), "too old");
-        assert!(!tickets.redeem("guess"));
-    }
-
-    #[test]
-    fn a_token_is_known_by_its_hash() {
-        let hash: [u8; 32] = Sha256::digest(b"sesame").into();
-        assert!(is_token("sesame", &[TokenHash([0; 32]), TokenHash(hash)]));
-        assert!(!is_token("sesam", &[TokenHash(hash)]));
-        assert!(!is_token("sesame", &[]));
+        assert!(tickets.redeem(&second).is_none(), "too old");
+        assert!(tickets.redeem("guess").is_none());
     }
 }

@@ -52,6 +52,14 @@ pub enum ApiError {
     /// A token is needed and none, or a wrong one, was shown.
     #[error("this needs a token: send `Authorization: Bearer TOKEN`")]
     Unauthorized,
+    /// The sender's role does not allow it.
+    #[error("role {role:?} does not allow {right}; ask an admin for a role that does")]
+    Forbidden {
+        /// The sender's role.
+        role: &'static str,
+        /// What is not allowed.
+        right: &'static str,
+    },
     /// The `Host` is not a name of this server.
     #[error("host {host:?} is not a name of this server; add its origin to server.origins")]
     ForeignHost {
@@ -126,7 +134,7 @@ impl ApiError {
             }
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ForeignHost { .. } => StatusCode::MISDIRECTED_REQUEST,
-            Self::ForeignOrigin { .. } => StatusCode::FORBIDDEN,
+            Self::ForeignOrigin { .. } | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -147,6 +155,7 @@ impl ApiError {
             Self::Stopped { .. } => "view_stopped",
             Self::Unauthorized => "unauthorized",
             Self::ForeignHost { .. } => "foreign_host",
+            Self::Forbidden { .. } => "forbidden",
             Self::ForeignOrigin { .. } => "foreign_origin",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge { .. } => "too_large",

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::Utf8Bytes;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 
 use super::error::ApiError;
 use super::state::AppState;
+use crate::auth::Principal;
 use crate::closing::{Closing, Guest};
 use crate::websocket::hub::Hub;
 use crate::websocket::protocol::Resume;
@@ -41,17 +43,20 @@ pub struct Wanted {
 /// When a view does not exist or the query cannot be read.
 pub async fn stream_events(
     State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
     headers: HeaderMap,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let from = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(resume);
+    let hello = state.hub.hello(&principal.views);
     let mut viewer = Viewer::new(Arc::clone(&state.hub));
+    viewer.is_of(Arc::clone(&principal));
     let wish = Wish { space: wanted.space.as_deref(), last: wanted.last, from: from.as_ref() };
-    for name in names(&state, wanted.views.as_deref()) {
+    for name in names(&state, &principal, wanted.views.as_deref()) {
         viewer.subscribe(&name, &wish).map_err(|error| ApiError::not_found(error.to_string()))?;
     }
-    let mut response = Response::new(Body::from_stream(events(&state, viewer)));
+    let mut response = Response::new(Body::from_stream(events(&state, viewer, &hello)));
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -60,7 +65,7 @@ pub async fn stream_events(
     Ok(response)
 }
 
-fn names(state: &AppState, wanted: Option<&str>) -> Vec<String> {
+fn names(state: &AppState, principal: &Principal, wanted: Option<&str>) -> Vec<String> {
     match wanted {
         Some(list) => list
             .split(',')
@@ -68,7 +73,11 @@ fn names(state: &AppState, wanted: Option<&str>) -> Vec<String> {
             .filter(|name| !name.is_empty())
             .map(str::to_owned)
             .collect(),
-        None => state.results.views().iter().map(|view| view.name.clone()).collect(),
+        None => {
+            let views = state.results.views();
+            let seen = views.iter().filter(|view| principal.views.has(&view.name));
+            seen.map(|view| view.name.clone()).collect()
+        }
     }
 }
 
@@ -93,6 +102,7 @@ struct Events {
 fn events(
     state: &AppState,
     viewer: Viewer,
+    hello: &Utf8Bytes,
 ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + use<> {
     let mut events = Events {
         hub: Arc::clone(&state.hub),
@@ -104,7 +114,7 @@ fn events(
         ended: false,
         _guest: state.guest.clone(),
     };
-    events.push(&state.hub.hello(), None);
+    events.push(hello, None);
     events.push_changes();
     futures::stream::unfold(events, |mut events| async move {
         let bytes = events.next().await?;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tidemark_pipeline::model::{Offset, PartitionId, Zone};
@@ -18,6 +18,7 @@ use super::error::ApiError;
 use super::health::stopped;
 use super::state::AppState;
 use super::views::find_view;
+use crate::auth::Principal;
 use crate::headlines::figure::{Choice, ChoiceError, Figure, choose};
 use crate::headlines::words::{local_time, sentence, speak, zone_name};
 
@@ -76,19 +77,21 @@ struct Instant {
 /// When the parameters do not name one figure, or there is none yet.
 pub async fn get_headline(
     State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
     Path(name): Path<String>,
     wanted: Result<Query<BTreeMap<String, String>>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let choice = choice(wanted)?;
     let cut = state.results.latest();
+    let view = find_view(&cut, &principal, &name)?;
     if let Some(why) = stopped(&cut, &name) {
         let message = format!(
             "view {name} is stopped, and its last figure is no longer true: {why}; see /readyz"
         );
         return Err(ApiError::Stopped { message });
     }
-    let figure = choose(&cut, find_view(&cut, &name)?, &choice).map_err(refused)?;
+    let figure = choose(&cut, view, &choice).map_err(refused)?;
     papers(&figure, &cut, state.results.epoch())
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Map, Value};
@@ -11,6 +12,7 @@ use tidemark_pipeline::model::Zone;
 use tidemark_pipeline::results::{Cut, Snapshot};
 
 use super::state::AppState;
+use crate::auth::Principal;
 use crate::headlines::words::{local_time, zone_name};
 use crate::websocket::protocol;
 
@@ -18,7 +20,10 @@ use crate::websocket::protocol;
 const ROWS_MAX: usize = 40;
 
 /// `GET /lite`.
-pub async fn get_lite(State(state): State<Arc<AppState>>) -> Response {
+pub async fn get_lite(
+    State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
+) -> Response {
     let cut = state.results.latest();
     let status = state.results.status();
     let mut out = String::from(
@@ -36,7 +41,7 @@ pub async fn get_lite(State(state): State<Arc<AppState>>) -> Response {
     if let Some(problem) = &status.problem {
         let _infallible = write!(out, "<p><strong>{}</strong></p>", escaped(problem));
     }
-    for view in cut.views.values() {
+    for view in cut.views.values().filter(|view| principal.views.has(&view.info.name)) {
         write_view(&mut out, &cut, view);
     }
     out.push_str("</body></html>");

@@ -20,9 +20,10 @@ use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::access::{bears_token, is_token, random_text};
+use super::access::{random_text, who};
 use super::error::ApiError;
 use super::state::AppState;
+use crate::auth::Principal;
 use crate::clock::Clock;
 
 /// Name of the cookie.
@@ -32,12 +33,12 @@ const SESSIONS_MAX: usize = 10_000;
 /// How long a wrong token waits for its answer, so that nobody tries many.
 const WRONG_WAIT: Duration = Duration::from_millis(300);
 
-/// Who is logged in: the hash of each cookie, and until when it is good.
+/// Who is logged in: by the hash of each cookie, until when it is good and whose it is.
 #[derive(Debug)]
 pub struct Sessions {
     clock: Clock,
     life_ms: i64,
-    open: Mutex<HashMap<[u8; 32], i64>>,
+    open: Mutex<HashMap<[u8; 32], (i64, Arc<Principal>)>>,
 }
 
 impl Sessions {
@@ -48,16 +49,16 @@ impl Sessions {
         Self { clock, life_ms, open: Mutex::default() }
     }
 
-    fn begin(&self) -> Result<String, ApiError> {
+    fn begin(&self, principal: Arc<Principal>) -> Result<String, ApiError> {
         let text = random_text()?;
         let now = self.clock.now_ms();
         let mut open = self.open.lock();
-        open.retain(|_, until| *until > now);
+        open.retain(|_, (until, _)| *until > now);
         if open.len() >= SESSIONS_MAX {
-            let oldest = open.iter().min_by_key(|(_, until)| **until).map(|(hash, _)| *hash);
+            let oldest = open.iter().min_by_key(|(_, (until, _))| *until).map(|(hash, _)| *hash);
             oldest.map(|hash| open.remove(&hash));
         }
-        open.insert(hash(&text), now.saturating_add(self.life_ms));
+        open.insert(hash(&text), (now.saturating_add(self.life_ms), principal));
         Ok(text)
     }
 
@@ -67,12 +68,11 @@ impl Sessions {
         }
     }
 
-    /// Whether the request carries the cookie of a session.
+    /// Whose session the request carries the cookie of; `None` without one that is still good.
     #[must_use]
-    pub fn has(&self, headers: &HeaderMap) -> bool {
-        let Some(text) = cookie(headers) else { return false };
-        let until = self.open.lock().get(&hash(text)).copied();
-        until.is_some_and(|until| until > self.clock.now_ms())
+    pub fn of(&self, headers: &HeaderMap) -> Option<Arc<Principal>> {
+        let (until, principal) = self.open.lock().get(&hash(cookie(headers)?)).cloned()?;
+        (until > self.clock.now_ms()).then_some(principal)
     }
 }
 
@@ -103,17 +103,17 @@ pub async fn log_in(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    if state.config.tokens.is_empty() {
+    if state.doorman.lets_everyone_in() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     // Its message would hold what was sent.
     let shown: Shown = serde_json::from_slice(&body)
         .map_err(|_| ApiError::bad_request("the body must be {\"token\":\"…\"}"))?;
-    if !is_token(shown.token.trim(), &state.config.tokens) {
+    let Some(principal) = state.doorman.who(shown.token.trim()).await else {
         tokio::time::sleep(WRONG_WAIT).await;
         return Err(ApiError::Unauthorized);
-    }
-    let session = state.sessions.begin()?;
+    };
+    let session = state.sessions.begin(principal)?;
     let seconds = state.config.session_life.as_secs();
     cookie_answer(&headers, &session, seconds)
 }
@@ -142,15 +142,14 @@ fn cookie_answer(headers: &HeaderMap, value: &str, seconds: u64) -> Result<Respo
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
-/// `GET /api/session`: whether a page has to log in, and whether it is.
+/// `GET /api/session`: whether a page has to log in, whether it is, and as whom.
 pub async fn get_session(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
-    let needs_login = !state.config.tokens.is_empty();
-    let is_open = !needs_login || is_let_in(&state, &headers);
-    Json(json!({"needsLogin": needs_login, "isOpen": is_open})).into_response()
-}
-
-/// Whether the request shows a token or carries a session.
-#[must_use]
-pub fn is_let_in(state: &AppState, headers: &HeaderMap) -> bool {
-    bears_token(headers, &state.config.tokens) || state.sessions.has(headers)
+    let needs_login = !state.doorman.lets_everyone_in();
+    let principal = who(&state, &headers).await;
+    let mut answer = json!({"needsLogin": needs_login, "isOpen": principal.is_some()});
+    if let Some(principal) = principal.filter(|_| needs_login) {
+        answer["user"] = principal.name.as_str().into();
+        answer["role"] = principal.role.as_str().into();
+    }
+    Json(answer).into_response()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 use super::error::ApiError;
 use super::state::AppState;
+use crate::auth::Principal;
 use crate::sql::{Answer, RowShape, SqlError, write_arrow, write_csv, write_json};
 
 /// Largest request, in bytes. A query with its parameters is a page of text.
@@ -49,6 +51,7 @@ enum Format {
 /// When the request cannot be read or the query fails.
 pub async fn run_query(
     State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
@@ -57,7 +60,7 @@ pub async fn run_query(
     let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
         ApiError::bad_request(format!("the body must be {{\"sql\":\"…\",\"params\":[…]}}: {error}"))
     })?;
-    let answer = state.sql.query(asked.sql, asked.params).await?;
+    let answer = state.sql.query_as(&principal, asked.sql, asked.params).await?;
     // Writing a hundred thousand rows takes longer than the threads that serve people have.
     let writing = state.sql.runtime().spawn_blocking(move || written(&answer, format, asked.rows));
     writing.await.unwrap_or(Err(ApiError::Sql(SqlError::Stopped)))

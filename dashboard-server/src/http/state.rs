@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::access::Tickets;
 use super::login::Sessions;
+use crate::auth::Doorman;
 use crate::clock::Clock;
 use crate::closing::{Closing, Guest};
 use crate::config::ServerConfig;
@@ -42,6 +43,8 @@ pub struct AppState {
     pub metrics: PrometheusHandle,
     /// The time of day.
     pub clock: Clock,
+    /// Knows users by their keys.
+    pub doorman: Arc<Doorman>,
     /// Tickets for WebSockets.
     pub tickets: Arc<Tickets>,
     /// Who is logged in.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use tidemark_pipeline::model::{Offset, PartitionId};
 use tidemark_pipeline::results::json::write_text;
@@ -17,6 +17,7 @@ use tidemark_pipeline::results::{Cut, Results, Snapshot, ViewInfo, ViewState, Vi
 
 use super::error::ApiError;
 use super::state::AppState;
+use crate::auth::Principal;
 use crate::sql::sql_type;
 use crate::websocket::protocol::{write_list, write_optional, write_times};
 use crate::websocket::viewer::named;
@@ -63,12 +64,16 @@ struct Column<'a> {
 }
 
 /// `GET /api/views`: every view, in the order of their names.
-pub async fn list_views(State(state): State<Arc<AppState>>) -> Response {
+pub async fn list_views(
+    State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
+) -> Response {
     let cut = state.results.latest();
     let plain = ViewStatus::default();
     let status = |name: &String| cut.statuses.get(name).unwrap_or(&plain);
+    let seen = cut.views.iter().filter(|(name, _)| principal.views.has(name));
     let views: Vec<ViewEntry<'_>> =
-        cut.views.iter().map(|(name, view)| entry(&view.info, status(name))).collect();
+        seen.map(|(name, view)| entry(&view.info, status(name))).collect();
     Json(views).into_response()
 }
 
@@ -119,6 +124,7 @@ pub struct Wanted {
 /// When there is no such view or the query cannot be read.
 pub async fn get_view(
     State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
     Path(name): Path<String>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, ApiError> {
@@ -126,19 +132,23 @@ pub async fn get_view(
     let space = named(wanted.space.as_deref().unwrap_or("live"))
         .map_err(|error| ApiError::not_found(error.to_string()))?;
     let cut = state.results.latest().space(space);
-    let view = find_view(&cut, &name)?;
+    let view = find_view(&cut, &principal, &name)?;
     let text = write_view(&state.results, &cut, view, wanted.last);
     Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
 }
 
-/// A view of the cut by its name.
+/// A view of the cut by its name, among those someone sees.
 ///
 /// # Errors
 /// When there is none.
-pub fn find_view<'a>(cut: &'a Cut, name: &str) -> Result<&'a Arc<Snapshot>, ApiError> {
+pub fn find_view<'a>(
+    cut: &'a Cut,
+    principal: &Principal,
+    name: &str,
+) -> Result<&'a Arc<Snapshot>, ApiError> {
     let missing =
         || ApiError::not_found(format!("there is no view {name:?}; the list is at /api/views"));
-    cut.views.get(name).ok_or_else(missing)
+    cut.views.get(name).filter(|_| principal.views.has(name)).ok_or_else(missing)
 }
 
 /// The rows are JSON since they were published and pass through as they are.

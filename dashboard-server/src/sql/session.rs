@@ -35,6 +35,7 @@ use super::output::Answer;
 use super::params;
 use super::stopping::PauseAtJoins;
 use super::tables::{CutSchema, Pin, ReferenceTables};
+use crate::auth::{Principal, Views};
 use crate::config::SqlConfig;
 
 /// Name of the catalogue, and of the database psql connects to.
@@ -92,11 +93,26 @@ impl SqlService {
         Self { inner: Arc::new(Inner { results, reference, limits, runtime, template }) }
     }
 
-    /// Runs one reading statement over the newest cut. Dropping the future stops the query.
+    /// Runs one reading statement over the newest cut for whoever sees everything.
     ///
     /// # Errors
     /// See [`SqlError`].
     pub async fn query(&self, text: String, params: Vec<Value>) -> Result<Answer, SqlError> {
+        self.query_as(&Principal::anyone(), text, params).await
+    }
+
+    /// Runs one reading statement over what someone sees of the newest cut. Dropping the future stops the
+    /// query.
+    ///
+    /// # Errors
+    /// See [`SqlError`].
+    pub async fn query_as(
+        &self,
+        principal: &Principal,
+        text: String,
+        params: Vec<Value>,
+    ) -> Result<Answer, SqlError> {
+        let seen = principal.views.clone();
         let permit = self.inner.limits.turn().await?;
         let service = self.clone();
         let after = self.inner.limits.config.time_max;
@@ -104,7 +120,8 @@ impl SqlService {
         let left = Arc::clone(&is_left);
         let task = self.inner.runtime.spawn(async move {
             let _permit = permit;
-            let answered = tokio::time::timeout(after, service.run(&text, &params, left)).await;
+            let answered =
+                tokio::time::timeout(after, service.run(&text, (&params, seen), left)).await;
             answered.unwrap_or(Err(SqlError::Timeout { after }))
         });
         let running = StopOnDrop { task, is_left };
@@ -117,11 +134,12 @@ impl SqlService {
     async fn run(
         &self,
         text: &str,
-        params: &[Value],
+        (params, seen): (&[Value], Views),
         is_left: Arc<AtomicBool>,
     ) -> Result<Answer, SqlError> {
         let statement = allow::parse_reading(text, &self.inner.limits.config)?;
         let pin = Pin::new(Arc::clone(&self.inner.results));
+        pin.show_only(seen);
         let opened = self.session(&pin).map_err(|error| SqlError::of_planning(&error))?;
         let Session { context: session, budget } = opened;
         let _running = budget.begin(self.inner.limits.config.time_max, is_left);

@@ -26,6 +26,7 @@ use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::{Cut, Filled, Results, StreamProgress, ViewStatus};
 
 use super::ledgers::LedgerTable;
+use crate::auth::Views;
 
 /// Reference tables by name, the same for every query.
 pub(super) type ReferenceTables = Arc<BTreeMap<String, Arc<dyn TableProvider>>>;
@@ -43,13 +44,15 @@ const VIEWS_TABLE: &str = "current_views";
 pub(super) struct Pin {
     results: Arc<Results>,
     cut: Mutex<Arc<Cut>>,
+    /// The views that the session's user sees.
+    seen: Mutex<Views>,
 }
 
 impl Pin {
     /// Pins the newest cut.
     pub(super) fn new(results: Arc<Results>) -> Arc<Self> {
         let cut = Mutex::new(results.latest());
-        Arc::new(Self { results, cut })
+        Arc::new(Self { results, cut, seen: Mutex::default() })
     }
 
     /// The pinned cut.
@@ -60,6 +63,19 @@ impl Pin {
     /// What a result space shows at the pinned cut.
     fn space(&self, space: Space) -> Arc<Cut> {
         self.cut().space(space)
+    }
+
+    /// Shows only these views from now on, and nothing that is about all of them.
+    pub(super) fn show_only(&self, seen: Views) {
+        *self.seen.lock() = seen;
+    }
+
+    fn shows(&self, view: &str) -> bool {
+        self.seen.lock().has(view)
+    }
+
+    fn shows_all(&self) -> bool {
+        self.seen.lock().is_all()
     }
 
     /// Moves to the newest cut. Only between queries of this session.
@@ -98,24 +114,28 @@ impl CutSchema {
     }
 
     fn ledger(&self, name: &str) -> Option<LedgerTable> {
+        if !self.pin.shows_all() {
+            return None;
+        }
         LedgerTable::named(name, self.space.as_str(), &self.pin)
     }
 
     fn live(&self, name: &str) -> Option<LiveTable> {
         let cut = self.pin.space(self.space);
-        let (origin, schema) = if let Some(view) = cut.views.get(name) {
-            (Origin::View(name.to_owned()), Arc::clone(&view.info.schema))
-        } else if let Some(table) = cut.tables.get(name) {
-            (Origin::Ledger(name.to_owned()), table.schema())
-        } else {
-            match name {
-                CUT_TABLE => (Origin::Cut, cut_schema()),
-                OFFSETS_TABLE => (Origin::Offsets, offsets_schema()),
-                STREAMS_TABLE => (Origin::Streams, streams_schema()),
-                VIEWS_TABLE => (Origin::Views, views_schema()),
-                _ => return None,
-            }
-        };
+        let (origin, schema) =
+            if let Some(view) = cut.views.get(name).filter(|_| self.pin.shows(name)) {
+                (Origin::View(name.to_owned()), Arc::clone(&view.info.schema))
+            } else if let Some(table) = cut.tables.get(name).filter(|_| self.pin.shows_all()) {
+                (Origin::Ledger(name.to_owned()), table.schema())
+            } else {
+                match name {
+                    CUT_TABLE => (Origin::Cut, cut_schema()),
+                    OFFSETS_TABLE => (Origin::Offsets, offsets_schema()),
+                    STREAMS_TABLE => (Origin::Streams, streams_schema()),
+                    VIEWS_TABLE if self.pin.shows_all() => (Origin::Views, views_schema()),
+                    _ => return None,
+                }
+            };
         Some(LiveTable { space: self.space, origin, schema, pin: Arc::clone(&self.pin) })
     }
 }
@@ -131,6 +151,7 @@ impl SchemaProvider for CutSchema {
         if self.pin.ledgers().is_some() {
             names.extend(LedgerKind::ALL.map(|ledger| ledger.table().to_owned()));
         }
+        names.retain(|name| self.table_exist(name));
         names.sort();
         names.dedup();
         names

@@ -9,6 +9,7 @@ mod http;
 mod headline;
 mod ingest;
 mod access;
+mod users;
 mod sql;
 mod postgres;
 mod bounds;

@@ -197,12 +197,47 @@ impl Driver {
         Some(driver)
     }
 
+    /// Proves a key without showing it; `None` when it is not let in.
+    async fn connect_proving(server: &TestServer, user: &str, key: &str) -> Option<Self> {
+        let mut driver = Self::begin_as(server, user).await;
+        let (kind, asked) = driver.message().await;
+        assert_eq!((kind, &asked[..]), (b'R', &b"\x00\x00\x00\x0aSCRAM-SHA-256\0\0"[..]));
+        let bare = "n=,r=fyko+d2lbbFgONRv9qkxdawL";
+        let first = format!("n,,{bare}");
+        let length = u32::try_from(first.len()).expect("short").to_be_bytes();
+        driver.say(b'p', &[b"SCRAM-SHA-256\0", &length[..], first.as_bytes()].concat()).await;
+        let (kind, answer) = driver.message().await;
+        assert_eq!((kind, &answer[..4]), (b'R', &[0, 0, 0, 11][..]));
+        let answer = String::from_utf8_lossy(&answer[4..]).into_owned();
+        driver.say(b'p', crate::auth::scram::proved(key, bare, &answer).as_bytes()).await;
+        let (kind, last) = driver.message().await;
+        if kind != b'R' {
+            return None;
+        }
+        assert_eq!(last[..4], [0, 0, 0, 12], "the server proves itself too");
+        driver.until_ready().await.expect("is let in");
+        Some(driver)
+    }
+
+    async fn message(&mut self) -> (u8, Vec<u8>) {
+        let kind = self.0.read_u8().await.expect("speaks");
+        let length = self.0.read_u32().await.expect("speaks");
+        let mut body = vec![0; usize::try_from(length).expect("fits") - 4];
+        self.0.read_exact(&mut body).await.expect("speaks");
+        (kind, body)
+    }
+
     async fn begin(server: &TestServer) -> Self {
+        Self::begin_as(server, "analyst").await
+    }
+
+    async fn begin_as(server: &TestServer, user: &str) -> Self {
         let door = server.bound.postgres.expect("the door is open");
         let mut driver = Self(tokio::net::TcpStream::connect(door).await.expect("connects"));
-        let words = b"\x00\x03\x00\x00user\0analyst\0database\0tidemark\0\0";
+        let words =
+            [b"\x00\x03\x00\x00user\0", user.as_bytes(), b"\0database\0tidemark\0\0"].concat();
         let length = u32::try_from(words.len() + 4).expect("short").to_be_bytes();
-        driver.0.write_all(&[&length[..], words].concat()).await.expect("writes");
+        driver.0.write_all(&[&length[..], &words].concat()).await.expect("writes");
         driver
     }
 
@@ -291,4 +326,55 @@ async fn where_there_are_tokens_one_is_the_password() {
     }
     let mut driver = Driver::connect_with(&server, "sesame").await.expect("is let in");
     assert_eq!(driver.simple("SELECT 1").await.expect("runs"), [["1"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_are_users_the_role_must_allow_sql_and_only_their_views_are_there() {
+    let publisher = publisher();
+    let mut wishes = Wishes::default();
+    for (name, role) in [("lin", "analyst"), ("guest", "viewer")] {
+        let key = crate::auth::secret::hashed(&format!("{name}.sesame")).expect("hashed");
+        let user = crate::config::RawUser {
+            role: role.to_owned(),
+            key,
+            scram: None,
+            views: Some(vec!["gmv_day".to_owned()]),
+        };
+        wishes.raw.users.insert(name.to_owned(), user);
+    }
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    for wrong in ["", "lin.sesam", "lin", "guest.sesame"] {
+        assert!(Driver::connect_with(&server, wrong).await.is_none(), "{wrong:?}");
+    }
+    let mut driver = Driver::connect_with(&server, "lin.sesame").await.expect("is let in");
+    assert_eq!(driver.simple("SELECT count(*) FROM gmv_day").await.expect("runs"), [["1"]]);
+    let hidden = driver.simple("SELECT * FROM gmv_by_province").await.expect_err("is not there");
+    assert!(hidden.contains("not found"), "{hidden}");
+    let listed = "SELECT relname FROM pg_catalog.pg_class WHERE relname LIKE 'gmv%'";
+    assert_eq!(driver.simple(listed).await.expect("runs"), [["gmv_day"]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_a_verifier_proves_the_key_and_never_shows_it() {
+    let publisher = publisher();
+    let mut wishes = Wishes::default();
+    for (name, role) in [("lin", "analyst"), ("guest", "viewer")] {
+        let key = format!("{name}.sesame");
+        let scram = Some(crate::auth::scram::Verifier::new(&key).expect("random").to_text());
+        let key = crate::auth::secret::hashed(&key).expect("hashed");
+        let user = crate::config::RawUser {
+            role: role.to_owned(),
+            key,
+            scram,
+            views: Some(vec!["gmv_day".to_owned()]),
+        };
+        wishes.raw.users.insert(name.to_owned(), user);
+    }
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    assert!(Driver::connect_proving(&server, "lin", "lin.sesam").await.is_none(), "a wrong key");
+    assert!(Driver::connect_proving(&server, "guest", "guest.sesame").await.is_none(), "a viewer");
+    let mut driver =
+        Driver::connect_proving(&server, "lin", "lin.sesame").await.expect("is let in");
+    assert_eq!(driver.simple("SELECT count(*) FROM gmv_day").await.expect("runs"), [["1"]]);
+    assert!(driver.simple("SELECT * FROM gmv_by_province").await.is_err(), "only the user's views");
 }

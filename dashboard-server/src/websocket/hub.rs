@@ -11,6 +11,7 @@ use tidemark_pipeline::results::{Cut, Results, Snapshot};
 use tokio::sync::watch;
 
 use super::protocol;
+use crate::auth::Views;
 use crate::clock::Clock;
 
 /// Cuts whose frames are kept. Viewers in step all want the newest; the one before is for those
@@ -80,10 +81,10 @@ impl Hub {
         &self.results
     }
 
-    /// The `hello` of this moment.
+    /// The `hello` of this moment for someone who sees these views.
     #[must_use]
-    pub fn hello(&self) -> Utf8Bytes {
-        protocol::hello(&self.results, self.clock.now_ms()).into()
+    pub fn hello(&self, views: &Views) -> Utf8Bytes {
+        protocol::hello(&self.results, views, self.clock.now_ms()).into()
     }
 
     /// The `ping` of this moment.

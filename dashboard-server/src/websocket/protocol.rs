@@ -10,6 +10,8 @@ use tidemark_pipeline::results::{
     Changes, Cut, Mode, Results, Snapshot, Status, StreamProgress, ViewState, ViewStatus,
 };
 
+use crate::auth::Views;
+
 /// Largest message a viewer may send, in bytes. A subscription to a hundred views is a tenth of it.
 pub const INBOUND_BYTES_MAX: usize = 16_384;
 
@@ -55,16 +57,16 @@ pub struct Resume {
     pub cut: u64,
 }
 
-/// `hello`: the first frame, which says who is speaking.
+/// `hello`: the first frame, which says who is speaking and which of `seen` there are.
 #[must_use]
-pub fn hello(results: &Results, now_ms: i64) -> String {
+pub fn hello(results: &Results, seen: &Views, now_ms: i64) -> String {
     let mut out = String::from("{\"type\":\"hello\",\"proto\":1,\"build\":");
     write_text(&mut out, crate::VERSION);
     out.push_str(",\"epoch\":");
     write_text(&mut out, results.epoch());
     let _infallible =
         write!(out, ",\"now\":{now_ms},\"mode\":\"{}\",\"views\":[", mode(results.mode()));
-    for (nth, view) in results.views().iter().enumerate() {
+    for (nth, view) in results.views().iter().filter(|view| seen.has(&view.name)).enumerate() {
         if nth > 0 {
             out.push(',');
         }

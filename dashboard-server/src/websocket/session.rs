@@ -20,6 +20,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::hub::Hub;
 use super::protocol::{self, ClientFrame};
 use super::viewer::{Viewer, Wish, named};
+use crate::auth::Principal;
 use crate::closing::Closing;
 use crate::http::access::Tickets;
 
@@ -35,8 +36,10 @@ pub struct SessionOptions {
     pub ping_every: Duration,
     /// Time a group of frames may take to leave.
     pub write_timeout: Duration,
-    /// Where the first frame's ticket is checked; `None` where nobody has to show one.
-    pub tickets: Option<Arc<Tickets>>,
+    /// Who is there, where that is known; else the first frame has to show a ticket.
+    pub principal: Option<Arc<Principal>>,
+    /// Where it is checked.
+    pub tickets: Arc<Tickets>,
     /// Says when the server goes away.
     pub closing: Closing,
 }
@@ -59,6 +62,7 @@ pub async fn run(socket: WebSocket, hub: Arc<Hub>, options: SessionOptions) {
     metrics::gauge!("tidemark_viewers").increment(1);
     let cuts = hub.results().watch();
     let status = hub.watch_status();
+    // Nothing is subscribed before it is known who is there.
     let viewer = Viewer::new(Arc::clone(&hub));
     let mut session = Session { socket, hub, viewer, cuts, status, options, pings_missed: 0 };
     let end = session.serve().await;
@@ -85,9 +89,11 @@ impl Session {
     }
 
     async fn try_serve(&mut self) -> Result<std::convert::Infallible, End> {
-        self.authenticate().await?;
+        let principal = self.authenticate().await?;
+        let hello = self.hub.hello(&principal.views);
+        self.viewer.is_of(principal);
         let status = self.status.borrow_and_update().clone();
-        self.send(vec![self.hub.hello(), status]).await?;
+        self.send(vec![hello, status]).await?;
         let mut ping = every(self.options.ping_every);
         loop {
             tokio::select! {
@@ -103,12 +109,16 @@ impl Session {
         }
     }
 
-    async fn authenticate(&mut self) -> Result<(), End> {
-        let Some(tickets) = self.options.tickets.clone() else { return Ok(()) };
+    async fn authenticate(&mut self) -> Result<Arc<Principal>, End> {
+        if let Some(principal) = &self.options.principal {
+            return Ok(Arc::clone(principal));
+        }
         let first = tokio::time::timeout(AUTH_WAIT, self.socket.recv()).await;
         let Ok(Some(Ok(Message::Text(text)))) = first else { return Err(End::NotAllowed) };
         match serde_json::from_str(&text) {
-            Ok(ClientFrame::Auth { ticket }) if tickets.redeem(&ticket) => Ok(()),
+            Ok(ClientFrame::Auth { ticket }) => {
+                self.options.tickets.redeem(&ticket).ok_or(End::NotAllowed)
+            }
             _ => Err(End::NotAllowed),
         }
     }

@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::protocol::INBOUND_BYTES_MAX;
 use super::session::{self, SessionOptions};
+use crate::auth::{Principal, Right};
 use crate::http::access;
 use crate::http::state::AppState;
 
@@ -23,12 +24,19 @@ pub async fn upgrade_viewer(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let shown = access::bears_token(&headers, &state.config.tokens);
-    let needs_ticket = !state.config.tokens.is_empty() && !shown;
+    // A cookie alone opens no socket: a page shows a ticket. A program may show its key.
+    let shown = match access::bearer(&headers) {
+        _ if state.doorman.lets_everyone_in() => Some(Arc::new(Principal::anyone())),
+        Some(key) => {
+            state.doorman.who(key).await.filter(|principal| principal.role.may(Right::Look))
+        }
+        None => None,
+    };
     let options = SessionOptions {
         ping_every: state.config.ping_every,
         write_timeout: state.config.write_timeout,
-        tickets: needs_ticket.then(|| Arc::clone(&state.tickets)),
+        principal: shown,
+        tickets: Arc::clone(&state.tickets),
         closing: state.closing.clone(),
     };
     let hub = Arc::clone(&state.hub);

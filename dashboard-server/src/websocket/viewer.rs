@@ -8,6 +8,7 @@ use tidemark_pipeline::results::Cut;
 
 use super::hub::{Held, Hub};
 use super::protocol::{self, Resume};
+use crate::auth::{Principal, Views};
 
 /// Why a subscription is refused; the viewer goes on with what it has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,17 +60,24 @@ struct Subscription {
 #[derive(Debug)]
 pub struct Viewer {
     hub: Arc<Hub>,
+    /// What it sees.
+    views: Views,
     subscriptions: Vec<Subscription>,
 }
 
 impl Viewer {
-    /// A viewer that wants nothing yet.
+    /// A viewer that wants nothing yet, and sees nothing until it is known who it is.
     #[must_use]
     pub fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, subscriptions: Vec::new() }
+        Self { hub, views: Views::Only(Vec::new()), subscriptions: Vec::new() }
     }
 
-    /// Adds one view, or starts it again.
+    /// Says who it is.
+    pub fn is_of(&mut self, principal: Arc<Principal>) {
+        self.views = principal.views.clone();
+    }
+
+    /// Adds one view, or starts it again. One that it may not see is for it one that there is not.
     ///
     /// # Errors
     /// When the view or the space does not exist.
@@ -78,7 +86,7 @@ impl Viewer {
             None => Space::Live,
             Some(name) => named(name)?,
         };
-        if !self.hub.results().latest().views.contains_key(name) {
+        if !self.views.has(name) || !self.hub.results().latest().views.contains_key(name) {
             return Err(SubscribeError::UnknownView { name: name.to_owned() });
         }
         let held = Held { cut: self.known_cut(wish), last: wish.last };

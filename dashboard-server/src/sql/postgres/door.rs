@@ -18,8 +18,8 @@ use tokio::sync::Semaphore;
 
 use super::limited::LimitedService;
 use super::startup::Startup;
+use crate::auth::Doorman;
 use crate::closing::Closing;
-use crate::config::TokenHash;
 use crate::sql::SqlService;
 use crate::sql::session::CATALOG;
 
@@ -36,23 +36,23 @@ pub struct PostgresDoor {
 
 struct Parts {
     service: SqlService,
-    tokens: Vec<TokenHash>,
+    doorman: Arc<Doorman>,
     manager: Arc<ConnectionManager>,
 }
 
 impl PostgresDoor {
-    /// A door to `service` for at most `connections_max` at a time. Where there are tokens, one of
-    /// them is the password.
+    /// A door to `service` for at most `connections_max` at a time. Where there are users, the password is
+    /// a user's key, and the user's role must allow SQL.
     ///
     /// # Errors
     /// When the catalogue that psql asks for cannot be built; tried here so that it fails at start.
     pub fn new(
         service: SqlService,
-        tokens: Vec<TokenHash>,
+        doorman: Arc<Doorman>,
         connections_max: usize,
     ) -> Result<Self, PostgresError> {
         let manager = Arc::new(ConnectionManager::new());
-        let parts = Arc::new(Parts { service, tokens, manager });
+        let parts = Arc::new(Parts { service, doorman, manager });
         Connection::new(&parts).map_err(PostgresError)?;
         Ok(Self { parts, connections: Arc::new(Semaphore::new(connections_max)) })
     }
@@ -120,8 +120,12 @@ impl Connection {
             .map_err(|error| *error)?;
         let manager = Arc::clone(&parts.manager);
         Ok(Self {
+            startup: Arc::new(Startup::new(
+                Arc::clone(&parts.doorman),
+                Arc::clone(&pin),
+                Arc::clone(&manager),
+            )),
             queries: Arc::new(LimitedService::new(parts.service.clone(), session, pin)),
-            startup: Arc::new(Startup::new(parts.tokens.clone(), Arc::clone(&manager))),
             cancel: Arc::new(DefaultCancelHandler::new(manager)),
         })
     }
