@@ -1,6 +1,19 @@
-//! Reading the SQL folder again while the server runs. Whoever runs the pipeline implements [`Reload`].
+//! Reading the SQL folder and the users again while the server runs. Whoever runs the pipeline implements [`Reload`].
 
+use serde::Serialize;
 use tidemark_pipeline::run::live::Reloaded;
+
+use crate::auth::Renewed;
+
+/// What reading again has changed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reread {
+    /// The views.
+    #[serde(flatten)]
+    pub views: Reloaded,
+    /// The users of the configuration.
+    pub users: Renewed,
+}
 
 /// Why everything stays as it was: every reason with its place, a line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,9 +27,9 @@ pub struct ReloadRefused {
 ///
 /// Calls block until the change has begun, and come from threads that may block.
 pub trait Reload: Send + Sync {
-    /// Reads and plans the SQL folder and hands it to the pipeline.
+    /// Reads and plans the SQL folder and hands it to the pipeline, and takes the users of the configuration.
     ///
     /// # Errors
-    /// When the folder has a mistake or the pipeline cannot take it; nothing is changed then.
-    fn reload(&self) -> Result<Reloaded, ReloadRefused>;
+    /// When the folder or the configuration has a mistake or the pipeline cannot take it; nothing is changed then.
+    fn reload(&self) -> Result<Reread, ReloadRefused>;
 }

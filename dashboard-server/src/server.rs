@@ -24,12 +24,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::auth::Doorman;
+use crate::auth::Gate;
 use crate::clock::Clock;
 use crate::closing::{Closing, Doorkeeper};
 use crate::config::Config;
-use crate::http::access::Tickets;
-use crate::http::login::Sessions;
+use crate::http::access::ClientAddress;
 use crate::http::router::router;
 use crate::http::state::AppState;
 use crate::ingest::IngestSink;
@@ -61,6 +60,8 @@ pub struct ServerParts {
     pub ingest: Option<Arc<dyn IngestSink>>,
     /// Reads the SQL folder again, where there is a pipeline.
     pub reload: Option<Arc<dyn Reload>>,
+    /// Who is let in.
+    pub gate: Arc<Gate>,
     /// Everything that can be set.
     pub config: Config,
     /// Renders `/metrics`; from [`crate::telemetry::install_metrics`].
@@ -144,9 +145,8 @@ pub async fn serve(
         parts.config.sql.clone(),
         queries.handle(),
     );
-    let doorman = Arc::new(Doorman::new(&server.users, &server.tokens));
-    let door =
-        PostgresDoor::new(sql.clone(), Arc::clone(&doorman), server.postgres_connections_max)?;
+    let gate = Arc::clone(&parts.gate);
+    let door = PostgresDoor::new(sql.clone(), Arc::clone(&gate), server.postgres_connections_max)?;
     let keeper = Doorkeeper::default();
     bound(Bound {
         http: http.local_addr().map_err(ServeError::Http)?,
@@ -160,13 +160,13 @@ pub async fn serve(
         tokio::spawn(Arc::clone(&pulse).listen(Arc::clone(&parts.results))),
         tokio::spawn(keep_status(Arc::clone(&hub))),
         tokio::spawn(keep_metrics(parts.metrics.clone())),
+        tokio::spawn(async move { gate.keep_sessions().await }),
     ];
     if let Some(postgres) = postgres {
         // On the threads for queries: encoding rows is part of the query.
         queries.handle().spawn(door.serve(postgres, keeper.closing()));
     }
-    let served =
-        serve_http(http, state(parts, (hub, sql, pulse, doorman), &keeper), keeper, shutdown).await;
+    let served = serve_http(http, state(parts, (hub, sql, pulse), &keeper), keeper, shutdown).await;
     helpers.iter().for_each(tokio::task::JoinHandle::abort);
     served
 }
@@ -185,10 +185,9 @@ async fn keep_metrics(metrics: PrometheusHandle) {
 
 fn state(
     parts: ServerParts,
-    (hub, sql, pulse, doorman): (Arc<Hub>, SqlService, Arc<Pulse>, Arc<Doorman>),
+    (hub, sql, pulse): (Arc<Hub>, SqlService, Arc<Pulse>),
     keeper: &Doorkeeper,
 ) -> AppState {
-    let session_life = parts.config.server.session_life;
     AppState {
         results: parts.results,
         hub,
@@ -200,9 +199,7 @@ fn state(
         screens: parts.screens,
         config: parts.config.server,
         metrics: parts.metrics,
-        doorman,
-        tickets: Arc::new(Tickets::new(parts.clock.clone())),
-        sessions: Sessions::new(parts.clock.clone(), session_life),
+        gate: parts.gate,
         clock: parts.clock,
         closing: keeper.closing(),
         guest: keeper.guest(),
@@ -217,7 +214,8 @@ async fn serve_http(
 ) -> Result<(), ServeError> {
     let connections = Arc::new(Semaphore::new(state.config.connections_max));
     let mut closing: Closing = keeper.closing();
-    let serving = axum::serve(Bounded { listener, connections }, router(Arc::new(state)))
+    let routes = router(Arc::new(state)).into_make_service_with_connect_info::<ClientAddress>();
+    let serving = axum::serve(Bounded { listener, connections }, routes)
         .with_graceful_shutdown(async move { closing.begun().await });
     let mut serving = std::pin::pin!(serving.into_future());
     tokio::select! {
@@ -289,7 +287,7 @@ impl Drop for QueryThreads {
 }
 
 /// A listener that accepts only while there is room.
-struct Bounded {
+pub(crate) struct Bounded {
     listener: TcpListener,
     connections: Arc<Semaphore>,
 }
@@ -318,7 +316,7 @@ impl Listener for Bounded {
 }
 
 /// A connection that gives its place back when it ends.
-struct Counted {
+pub(crate) struct Counted {
     stream: TcpStream,
     _place: OwnedSemaphorePermit,
 }

@@ -30,6 +30,8 @@ pub enum Right {
     Feed,
     /// Read metrics, reload, deal with dead letters.
     Operate,
+    /// Pair walls and revoke them.
+    Pair,
     /// What no other right is about.
     Administer,
 }
@@ -64,7 +66,10 @@ impl Role {
             Self::Analyst => matches!(right, Right::Look | Right::Query | Right::Headline),
             Self::Media => matches!(right, Right::Look | Right::Headline),
             Self::Operator => {
-                matches!(right, Right::Look | Right::Query | Right::Feed | Right::Operate)
+                matches!(
+                    right,
+                    Right::Look | Right::Query | Right::Feed | Right::Operate | Right::Pair
+                )
             }
             Self::Admin => true,
         }
@@ -81,6 +86,7 @@ impl Right {
             Self::Headline => "figures with their papers",
             Self::Feed => "writing records",
             Self::Operate => "operating the server",
+            Self::Pair => "pairing walls",
             Self::Administer => "administering the server",
         }
     }
@@ -90,7 +96,14 @@ impl Right {
 /// probes ask. The WebSocket has its ticket.
 #[must_use]
 pub fn right_of(method: &Method, path: &str) -> Option<Right> {
-    const OPEN: [&str; 4] = ["/api/ws", "/api/session", "/api/login", "/api/logout"];
+    const OPEN: [&str; 6] = [
+        "/api/ws",
+        "/api/session",
+        "/api/login",
+        "/api/logout",
+        "/api/pairing",
+        "/api/pairing/claim",
+    ];
     if OPEN.contains(&path) {
         return None;
     }
@@ -109,12 +122,13 @@ pub fn right_of(method: &Method, path: &str) -> Option<Right> {
         "ledgers" if method == Method::GET => Right::Query,
         "ledgers" | "reload" => Right::Operate,
         "ingest" => Right::Feed,
+        "devices" => Right::Pair,
         _ => Right::Administer,
     })
 }
 
 /// Which views someone sees.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Views {
     /// All there are and will be.
     #[default]
@@ -150,20 +164,37 @@ pub struct Principal {
     pub role: Role,
     /// What it sees.
     pub views: Views,
+    /// Screens it shows, with the views that these need; all when not given. A wall is paired for some.
+    pub screens: Option<Vec<String>>,
+    /// Whether it is a paired wall and no person.
+    pub is_device: bool,
 }
 
 impl Principal {
     /// Whether a request with this right may go on to a path. Raw records are of all views at once, so
-    /// whoever sees only some of them does not read those.
+    /// whoever sees only some of them does not read those; nor does it pair a wall that would see more.
     #[must_use]
     pub fn may(&self, right: Right, path: &str) -> bool {
-        self.role.may(right) && (self.views.is_all() || !path.starts_with("/api/ledgers"))
+        let of_all = path.starts_with("/api/ledgers") || right == Right::Pair;
+        self.role.may(right) && (self.views.is_all() || !of_all)
     }
 
     /// Whoever reaches a server without users: it listens on this machine only.
     #[must_use]
     pub fn anyone() -> Self {
-        Self { name: String::new(), role: Role::Admin, views: Views::All }
+        Self {
+            name: String::new(),
+            role: Role::Admin,
+            views: Views::All,
+            screens: None,
+            is_device: false,
+        }
+    }
+
+    /// Whether it may have a screen.
+    #[must_use]
+    pub fn shows(&self, screen: &str) -> bool {
+        self.screens.as_ref().is_none_or(|screens| screens.iter().any(|name| name == screen))
     }
 }
 
@@ -184,6 +215,8 @@ mod tests {
             (Method::POST, "/api/reload"),
             (Method::GET, "/metrics"),
             (Method::POST, "/api/ingest/orders"),
+            (Method::GET, "/api/devices"),
+            (Method::POST, "/api/devices/a/revoke"),
             (Method::POST, "/api/something/new"),
         ];
         let allowed = |role: Role| -> String {
@@ -192,18 +225,25 @@ mod tests {
             };
             all.iter().map(|asked| if may(asked) { 'x' } else { '.' }).collect()
         };
-        assert_eq!(allowed(Role::Viewer), "xxx........");
-        assert_eq!(allowed(Role::Media), "xxxx.......");
-        assert_eq!(allowed(Role::Analyst), "xxxxxx.....");
-        assert_eq!(allowed(Role::Operator), "xxx.xxxxxx.");
-        assert_eq!(allowed(Role::Admin), "xxxxxxxxxxx");
+        assert_eq!(allowed(Role::Viewer), "xxx..........");
+        assert_eq!(allowed(Role::Media), "xxxx.........");
+        assert_eq!(allowed(Role::Analyst), "xxxxxx.......");
+        assert_eq!(allowed(Role::Operator), "xxx.xxxxxxxx.");
+        assert_eq!(allowed(Role::Admin), "xxxxxxxxxxxxx");
     }
 
     #[test]
     fn the_page_and_its_way_in_need_no_right() {
-        for path in
-            ["/", "/screens/overview", "/assets/x.js", "/api/login", "/api/session", "/healthz"]
-        {
+        for path in [
+            "/",
+            "/screens/overview",
+            "/assets/x.js",
+            "/api/login",
+            "/api/session",
+            "/api/pairing",
+            "/devices",
+            "/healthz",
+        ] {
             assert_eq!(right_of(&Method::GET, path), None, "{path}");
         }
     }

@@ -8,6 +8,8 @@
 //!   c=biws, r=…, p=PROOF         ──▶  proof ⊕ HMAC(stored key, all of it) hashes to the stored key?
 //!                                ◀──  v=HMAC(server key, all of it)
 //! ```
+//! `pgwire` has the mechanism too, but wants the salted key kept, with which anyone could log in; what
+//! PostgreSQL itself keeps, and this does, only checks a proof.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,6 +21,8 @@ use super::secret::random_bytes;
 pub const MECHANISM: &str = "SCRAM-SHA-256";
 /// Rounds of the hash, as PostgreSQL has them: keys have 256 random bits, so more would protect nothing.
 const ITERATIONS: u32 = 4_096;
+/// Bytes of salt, as PostgreSQL has them.
+const SALT_BYTES: usize = 16;
 /// No channel binding, as the client says it first and repeats it in base64.
 const NO_BINDING: &str = "n,,";
 
@@ -40,7 +44,16 @@ impl Verifier {
     /// # Errors
     /// When the system has no random bytes to give.
     pub fn new(key: &str) -> std::io::Result<Self> {
-        Ok(Self::salted(key, random_bytes::<16>()?.to_vec(), ITERATIONS))
+        Ok(Self::salted(key, random_bytes::<SALT_BYTES>()?.to_vec(), ITERATIONS))
+    }
+
+    /// A verifier that no key fits, for a name that is not known: PostgreSQL's own way not to tell which are.
+    #[must_use]
+    pub fn mock(secret: &Bytes32, name: &str) -> Self {
+        let of = |what: &str| hmac(secret, format!("{what} {name}").as_bytes());
+        let salt = of("salt").iter().take(SALT_BYTES).copied().collect();
+        let (stored_key, server_key) = (of("stored"), of("server"));
+        Self { iterations: ITERATIONS, salt, stored_key, server_key }
     }
 
     fn salted(key: &str, salt: Vec<u8>, iterations: u32) -> Self {
@@ -188,6 +201,15 @@ mod tests {
             exchange.end(last).as_deref(),
             Some("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
         );
+    }
+
+    #[test]
+    fn an_unknown_name_has_a_verifier_that_looks_like_any_and_fits_no_key() {
+        let mock = Verifier::mock(&[7; 32], "wang");
+        let known = Verifier::new("lin.sesame").expect("random");
+        assert_eq!((mock.iterations, mock.salt.len()), (known.iterations, known.salt.len()));
+        let (exchange, answer) = Exchange::begin(mock, "n,,n=,r=abc", "def").expect("begins");
+        assert!(exchange.end(&proved("wang.sesame", "n=,r=abc", &answer)).is_none());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tidemark_pipeline::generator::last_year::last_year_points;
 use tidemark_pipeline::generator::{
     Generator, GeneratorOptions, Records, Service, Services, Shares, play,
 };
-use tidemark_pipeline::results::{Mode, ViewInfo};
+use tidemark_pipeline::results::{Mode, Results, ViewInfo};
 use tidemark_pipeline::source::local_log::LocalLogWriter;
 use tidemark_pipeline::source::pace::{Speed, SystemClock};
 use tidemark_pipeline::source::player::Stage;
@@ -99,12 +99,15 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let start = |(records, writer)| start_playing(records, writer, args.speed, Arc::clone(&stop));
     let playing: Vec<_> = playing.into_iter().map(start).collect::<anyhow::Result<_>>()?;
     let is_quiet = args.config.quiet;
-    let served = serving::run(config, catalog, input, |bound, results| {
+    let again = (args.config.clone(), args.doors.clone());
+    let again = Box::new(move || again.0.load(&again.1));
+    let started = |bound: Bound, results: &Arc<Results>| {
         serving::print_addresses(bound);
         if !is_quiet {
             welcome(bound, &results.views());
         }
-    });
+    };
+    let served = serving::run(config, catalog, input, started, again);
     stop.store(true, Ordering::Relaxed);
     for thread in playing {
         if thread.join().is_err() {

@@ -1,4 +1,4 @@
-//! `tidemark reload`: a running server reads its SQL folder again.
+//! `tidemark reload`: a running server reads its SQL folder and its users again.
 
 use std::process::ExitCode;
 
@@ -15,7 +15,8 @@ use super::client::{Question, ask};
     tidemark reload --server http://127.0.0.1:9000\n\n\
     Views that are new or changed are filled from the earliest orders in the log while the wall goes on;\n\
     how far they are stands in /api/views and in `tidemark sql \"SELECT * FROM current_views\"`. A folder\n\
-    with a mistake changes nothing, and the mistake is told with file, line and column. The same as SIGHUP.")]
+    with a mistake changes nothing, and the mistake is told with file, line and column. The same as SIGHUP.\n\
+    The users of the configuration are read again too: what those have open who are gone is closed.")]
 pub struct ReloadArgs {
     /// Server to tell
     #[arg(
@@ -52,5 +53,12 @@ pub fn run(args: ReloadArgs) -> anyhow::Result<ExitCode> {
         }
     }
     println!("unchanged: {}", told["unchanged"]);
+    for what in ["added", "changed", "removed"] {
+        let names = told["users"][what].as_array().into_iter().flatten();
+        let names: Vec<&str> = names.filter_map(Value::as_str).collect();
+        if !names.is_empty() {
+            println!("users {what}: {}", names.join(", "));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

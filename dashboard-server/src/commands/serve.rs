@@ -49,7 +49,8 @@ pub struct ServeArgs {
 pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let (config, catalog) = prepared(&args.config, &args.doors, check_source)?;
     let input = input(&config, &catalog)?;
-    serving::run(config, catalog, input, |bound, _| serving::print_addresses(bound))
+    let again = Box::new(move || args.config.load(&args.doors));
+    serving::run(config, catalog, input, |bound, _| serving::print_addresses(bound), again)
 }
 
 /// What keeps a server from reading a stream, as far as that can be said without asking its brokers.

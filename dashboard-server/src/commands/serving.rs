@@ -18,11 +18,12 @@ use tidemark_pipeline::run::publisher::view_info;
 use tidemark_pipeline::run::reference;
 use tidemark_pipeline::sql::{Catalog, SqlError, StreamPlan};
 
+use crate::auth::Gate;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::pages;
 use crate::ingest::IngestSink;
-use crate::reload::{Reload, ReloadRefused};
+use crate::reload::{Reload, ReloadRefused, Reread};
 use crate::screens::{Screens, SharedScreens};
 use crate::server::{Bound, ServerParts, people_runtime, serve};
 use crate::telemetry::install_metrics;
@@ -93,7 +94,7 @@ pub(super) fn chosen_stream<'a>(
 
 /// Runs pipeline and doors until the process is told to stop.
 ///
-/// `started` is called once the doors are open.
+/// `started` is called once the doors are open; `read_again` at each reload, for the users in it.
 ///
 /// # Errors
 /// When the pipeline or a door cannot start, or serving ends by itself.
@@ -102,6 +103,7 @@ pub(super) fn run(
     catalog: Catalog,
     input: Input,
     started: impl FnOnce(Bound, &Arc<Results>),
+    read_again: ReadAgain,
 ) -> anyhow::Result<ExitCode> {
     fail_points::arm().map_err(anyhow::Error::msg)?;
     let metrics = install_metrics();
@@ -109,10 +111,14 @@ pub(super) fn run(
     let screens = Arc::new(RwLock::new(load_screens(&config.pipeline, &catalog)?));
     let pipeline = live::start(catalog, &config.pipeline, input.mode, input.streams)?;
     let results = Arc::clone(pipeline.results());
+    let clock = Clock::system();
+    let gate = Arc::new(Gate::open(&config.server, &config.pipeline.data_dir, &clock)?);
     let reload = Arc::new(SqlFolder {
         config: config.pipeline.clone(),
         reloader: pipeline.reloader(),
         screens: Arc::clone(&screens),
+        gate: Arc::clone(&gate),
+        read_again,
     });
     let parts = ServerParts {
         results: Arc::clone(&results),
@@ -120,9 +126,10 @@ pub(super) fn run(
         screens,
         ingest: input.ingest,
         reload: Some(Arc::clone(&reload) as Arc<dyn Reload>),
+        gate,
         config,
         metrics,
-        clock: Clock::system(),
+        clock,
     };
     let runtime = people_runtime().context("cannot start the threads that serve people")?;
     let hang_ups = runtime.spawn(reload_at_hang_up(reload));
@@ -134,19 +141,25 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The SQL folder of a running pipeline.
+/// Reads the configuration that the server was started with.
+pub(super) type ReadAgain = Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
+
+/// The SQL folder of a running pipeline, and the users beside it.
 struct SqlFolder {
+    gate: Arc<Gate>,
+    read_again: ReadAgain,
     config: PipelineConfig,
     reloader: live::Reloader,
     screens: SharedScreens,
 }
 
 impl Reload for SqlFolder {
-    fn reload(&self) -> Result<live::Reloaded, ReloadRefused> {
+    fn reload(&self) -> Result<Reread, ReloadRefused> {
         let refused = |reasons: String| {
-            tracing::error!(reasons, "the SQL folder was not taken: {reasons}");
+            tracing::error!(reasons, "nothing was read again: {reasons}");
             ReloadRefused { reasons }
         };
+        let server = (self.read_again)().map_err(|error| refused(super::told(&error)))?.server;
         let catalog = reference::catalog(
             &self.config.sql_dir,
             &self.config.streams,
@@ -157,11 +170,12 @@ impl Reload for SqlFolder {
             load_screens(&self.config, &catalog).map_err(|error| refused(error.to_string()))?;
         let reloaded = self.reloader.reload(catalog).map_err(|error| refused(error.to_string()))?;
         *self.screens.write() = screens;
+        let users = self.gate.renew(&server.users, &server.tokens);
         tracing::info!(
             added = ?reloaded.added, changed = ?reloaded.changed, removed = ?reloaded.removed,
-            unchanged = reloaded.unchanged, "the SQL folder was read again"
+            unchanged = reloaded.unchanged, users = ?users, "the SQL folder and the users were read again"
         );
-        Ok(reloaded)
+        Ok(Reread { views: reloaded, users })
     }
 }
 

@@ -3,40 +3,40 @@
 //! The host check is what keeps a foreign page from reaching a loopback server through a name that
 //! it points at 127.0.0.1 (DNS rebinding). An address in digits cannot be rebound, so it is fine.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use axum::serve::IncomingStream;
 use axum::{Extension, Json};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::state::AppState;
 use crate::auth::policy::right_of;
-use crate::auth::{Principal, secret};
-use crate::clock::Clock;
+use crate::auth::tickets::TICKET_MS;
+use crate::auth::{Admitted, Principal, Shown, Views};
 use crate::config::ServerConfig;
+use crate::server::Bounded;
 
-/// How long a WebSocket ticket is good for.
-const TICKET_MS: i64 = 30_000;
-/// Tickets that may be open at one time; past it the oldest go. A wall needs one a reconnect.
-const TICKETS_MAX: usize = 10_000;
+/// Cookie of a session.
+pub const SESSION_COOKIE: &str = "tidemark_session";
+/// Cookie of a paired wall.
+pub const DEVICE_COOKIE: &str = "tidemark_device";
 
 /// Lets a request pass only if host, origin and its sender's role allow it; handlers find the sender as
-/// [`Principal`].
+/// [`Principal`] and [`Admitted`].
 ///
 /// # Errors
 /// When one of them does not.
 pub async fn check_access(
     State(state): State<Arc<AppState>>,
+    ConnectInfo(from): ConnectInfo<ClientAddress>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
@@ -46,13 +46,27 @@ pub async fn check_access(
     }
     check_origin(request.headers(), &host, &state.config)?;
     if let Some(right) = right_of(request.method(), request.uri().path()) {
-        let principal = who(&state, request.headers()).await.ok_or(ApiError::Unauthorized)?;
+        let admitted = who(&state, request.headers(), from).await?;
+        let principal = &admitted.principal;
         if !principal.may(right, request.uri().path()) {
             return Err(ApiError::Forbidden { role: principal.role.as_str(), right: right.told() });
         }
-        request.extensions_mut().insert(principal);
+        check_page(&state, request.method(), request.headers())?;
+        request.extensions_mut().insert(Arc::clone(&admitted.principal));
+        request.extensions_mut().insert(admitted);
     }
     Ok(next.run(request).await)
+}
+
+/// A browser sends cookies by itself, and names the origin of the page with whatever changes something. What
+/// changes something by a cookie and names none was not sent by our page.
+fn check_page(state: &AppState, method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    let reads = [Method::GET, Method::HEAD].contains(method);
+    let by_cookie = bearer(headers).is_none() && state.gate.doorman.anyone().is_none();
+    if !reads && by_cookie && !headers.contains_key(header::ORIGIN) {
+        return Err(ApiError::ForeignOrigin { origin: "none".to_owned() });
+    }
+    Ok(())
 }
 
 /// Host and port the client believes it talks to.
@@ -99,15 +113,37 @@ fn check_origin(
     }
 }
 
-/// Who sends a request: anyone where no key is needed, else the user of its key or of its session.
-pub async fn who(state: &AppState, headers: &HeaderMap) -> Option<Arc<Principal>> {
-    if state.doorman.lets_everyone_in() {
-        return Some(Arc::new(Principal::anyone()));
+/// The address a connection comes from; behind a proxy, the proxy's.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub IpAddr);
+
+impl Connected<IncomingStream<'_, Bounded>> for ClientAddress {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        Self(stream.remote_addr().ip())
     }
-    match bearer(headers) {
-        Some(key) => state.doorman.who(key).await,
-        None => state.sessions.of(headers),
+}
+
+/// Who sends a request. A device sees the views that its screens need now.
+///
+/// # Errors
+/// When it is nobody, or a key was shown after too many wrong ones.
+pub async fn who(
+    state: &AppState,
+    headers: &HeaderMap,
+    from: ClientAddress,
+) -> Result<Admitted, ApiError> {
+    let shown = Shown {
+        key: bearer(headers),
+        session: cookie(headers, SESSION_COOKIE),
+        device: cookie(headers, DEVICE_COOKIE),
+    };
+    let mut admitted = state.gate.who(shown, from.0).await?;
+    if let Some(screens) = &admitted.principal.screens {
+        let views = state.screens.read().views_of(screens);
+        let views = Views::Only(views.into_iter().collect());
+        admitted.principal = Arc::new(Principal { views, ..(*admitted.principal).clone() });
     }
+    Ok(admitted)
 }
 
 /// The key that a request shows.
@@ -117,89 +153,49 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     shown.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim)
 }
 
-/// Tickets that each open one WebSocket: a browser cannot send a token with one, and a token in the
-/// address would reach logs.
-#[derive(Debug)]
-pub struct Tickets {
-    clock: Clock,
-    open: Mutex<HashMap<String, (i64, Arc<Principal>)>>,
+/// The value of a cookie.
+#[must_use]
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs =
+        all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-impl Tickets {
-    /// No ticket is open.
-    #[must_use]
-    pub fn new(clock: Clock) -> Self {
-        Self { clock, open: Mutex::default() }
-    }
-
-    /// A new ticket for someone, good for 30 s and once.
-    ///
-    /// # Errors
-    /// When the system has no random bytes to give.
-    pub fn issue(&self, principal: Arc<Principal>) -> Result<String, ApiError> {
-        let ticket = random_text()?;
-        let now = self.clock.now_ms();
-        let mut open = self.open.lock();
-        open.retain(|_, (until, _)| *until > now);
-        if open.len() >= TICKETS_MAX {
-            let oldest =
-                open.iter().min_by_key(|(_, (until, _))| *until).map(|(ticket, _)| ticket.clone());
-            oldest.map(|ticket| open.remove(&ticket));
-        }
-        open.insert(ticket.clone(), (now.saturating_add(TICKET_MS), principal));
-        Ok(ticket)
-    }
-
-    /// Takes a ticket; `None` when it is unknown, used or too old.
-    #[must_use]
-    pub fn redeem(&self, ticket: &str) -> Option<Arc<Principal>> {
-        let (until, principal) = self.open.lock().remove(ticket)?;
-        (until > self.clock.now_ms()).then_some(principal)
-    }
-}
-
-/// 256 random bits as text.
+/// An answer without a body that sets a cookie which script cannot read and other sites cannot use.
 ///
 /// # Errors
-/// When the system has none to give.
-pub(super) fn random_text() -> Result<String, ApiError> {
-    match secret::random_bytes::<32>() {
-        Ok(bytes) => Ok(URL_SAFE_NO_PAD.encode(bytes)),
-        Err(error) => {
-            tracing::error!(%error, "no random bytes for a ticket: {error}");
-            Err(ApiError::Internal { message: "no ticket can be made right now".to_owned() })
-        }
-    }
+/// Never in practice: what is set is always a header.
+pub fn cookie_answer(
+    headers: &HeaderMap,
+    (name, value): (&str, &str),
+    seconds: u64,
+) -> Result<Response, ApiError> {
+    // A browser names the origin of a page with every POST; there TLS may end at a proxy.
+    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
+    let secure =
+        if origin.is_some_and(|origin| origin.starts_with("https://")) { "; Secure" } else { "" };
+    let text =
+        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    let cookie = HeaderValue::try_from(text)
+        .map_err(|_| ApiError::Internal { message: "no cookie can be set".to_owned() })?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
-/// `POST /api/ws-ticket`: a ticket for the first frame of a WebSocket.
+/// `POST /api/ws-ticket`.
 ///
 /// # Errors
 /// When no ticket can be made.
 pub async fn create_ticket(
     State(state): State<Arc<AppState>>,
-    Extension(principal): Extension<Arc<Principal>>,
+    Extension(admitted): Extension<Admitted>,
 ) -> Result<Json<Value>, ApiError> {
-    let ticket = state.tickets.issue(principal)?;
+    let ticket = state.gate.tickets.issue(admitted).map_err(|error| no_random(&error))?;
     Ok(Json(json!({"ticket": ticket, "expiresInMs": TICKET_MS})))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ticket_opens_once_and_not_after_its_time() {
-        let now = Arc::new(std::sync::atomic::AtomicI64::new(0));
-        let shown = Arc::clone(&now);
-        let tickets =
-            Tickets::new(Clock::from_fn(move || shown.load(std::sync::atomic::Ordering::Relaxed)));
-        let issue = || tickets.issue(Arc::new(Principal::anyone())).expect("issues");
-        let (first, second) = (issue(), issue());
-        assert_eq!(tickets.redeem(&first).as_deref(), Some(&Principal::anyone()));
-        assert!(tickets.redeem(&first).is_none(), "used twice");
-        now.store(TICKET_MS, std::sync::atomic::Ordering::Relaxed);
-        assert!(tickets.redeem(&second).is_none(), "too old");
-        assert!(tickets.redeem("guess").is_none());
-    }
+/// What is said when the system has no random bytes to give.
+pub(super) fn no_random(error: &std::io::Error) -> ApiError {
+    tracing::error!(%error, "no random bytes: {error}");
+    ApiError::Internal { message: "no secret can be made right now".to_owned() }
 }

@@ -3,10 +3,13 @@
 //! Every error is `{"error":{"code","message"}}`, with `line` and `column` where the mistake is in
 //! a text. `code` is for programs and stays; `message` is for people and says what to do.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::auth::Refusal;
 use crate::ingest::IngestError;
 use crate::sql::{Place, SqlError};
 
@@ -52,6 +55,12 @@ pub enum ApiError {
     /// A token is needed and none, or a wrong one, was shown.
     #[error("this needs a token: send `Authorization: Bearer TOKEN`")]
     Unauthorized,
+    /// Something that was here and is over.
+    #[error("{message}")]
+    Gone {
+        /// What it was, and what to do.
+        message: String,
+    },
     /// The sender's role does not allow it.
     #[error("role {role:?} does not allow {right}; ask an admin for a role that does")]
     Forbidden {
@@ -125,6 +134,12 @@ impl ApiError {
         Self::NotFound { message: message.into() }
     }
 
+    /// Too much at one time; again after a while.
+    pub fn busy_for(message: String, wait: Duration) -> Self {
+        let retry_after_s = u32::try_from(wait.as_secs().max(1)).unwrap_or(u32::MAX);
+        Self::Busy { message, retry_after_s }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
@@ -133,6 +148,7 @@ impl ApiError {
                 StatusCode::CONFLICT
             }
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Gone { .. } => StatusCode::GONE,
             Self::ForeignHost { .. } => StatusCode::MISDIRECTED_REQUEST,
             Self::ForeignOrigin { .. } | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -154,6 +170,7 @@ impl ApiError {
             Self::Refused { .. } => "refused",
             Self::Stopped { .. } => "view_stopped",
             Self::Unauthorized => "unauthorized",
+            Self::Gone { .. } => "gone",
             Self::ForeignHost { .. } => "foreign_host",
             Self::Forbidden { .. } => "forbidden",
             Self::ForeignOrigin { .. } => "foreign_origin",
@@ -196,6 +213,18 @@ fn sql_status(error: &SqlError) -> StatusCode {
         | SqlError::Row { .. }
         | SqlError::Run { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         SqlError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unknown => Self::Unauthorized,
+            Refusal::TooMany(wait) => {
+                let seconds = wait.as_secs().max(1);
+                Self::busy_for(format!("too many wrong keys; again in {seconds} s"), wait)
+            }
+        }
     }
 }
 

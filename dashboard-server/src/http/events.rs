@@ -17,10 +17,10 @@ use tokio::sync::watch;
 
 use super::error::ApiError;
 use super::state::AppState;
-use crate::auth::Principal;
+use crate::auth::{Admitted, Principal};
 use crate::closing::{Closing, Guest};
 use crate::websocket::hub::Hub;
-use crate::websocket::protocol::Resume;
+use crate::websocket::protocol::{self, Resume};
 use crate::websocket::viewer::{Viewer, Wish};
 
 /// Query of `GET /api/events`.
@@ -43,20 +43,21 @@ pub struct Wanted {
 /// When a view does not exist or the query cannot be read.
 pub async fn stream_events(
     State(state): State<Arc<AppState>>,
-    Extension(principal): Extension<Arc<Principal>>,
+    Extension(admitted): Extension<Admitted>,
     headers: HeaderMap,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let from = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(resume);
+    let principal = Arc::clone(&admitted.principal);
     let hello = state.hub.hello(&principal.views);
     let mut viewer = Viewer::new(Arc::clone(&state.hub));
-    viewer.is_of(Arc::clone(&principal));
+    viewer.is_of(&principal);
     let wish = Wish { space: wanted.space.as_deref(), last: wanted.last, from: from.as_ref() };
     for name in names(&state, &principal, wanted.views.as_deref()) {
         viewer.subscribe(&name, &wish).map_err(|error| ApiError::not_found(error.to_string()))?;
     }
-    let mut response = Response::new(Body::from_stream(events(&state, viewer, &hello)));
+    let mut response = Response::new(Body::from_stream(events(&state, viewer, &hello, admitted)));
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -93,6 +94,7 @@ struct Events {
     cuts: watch::Receiver<Arc<Cut>>,
     status: watch::Receiver<Utf8Bytes>,
     closing: Closing,
+    admitted: Admitted,
     ready: VecDeque<Bytes>,
     ended: bool,
     /// Shutdown waits for this stream as for a socket.
@@ -103,6 +105,7 @@ fn events(
     state: &AppState,
     viewer: Viewer,
     hello: &Utf8Bytes,
+    admitted: Admitted,
 ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + use<> {
     let mut events = Events {
         hub: Arc::clone(&state.hub),
@@ -110,6 +113,7 @@ fn events(
         cuts: state.results.watch(),
         status: state.hub.watch_status(),
         closing: state.closing.clone(),
+        admitted,
         ready: VecDeque::new(),
         ended: false,
         _guest: state.guest.clone(),
@@ -142,9 +146,14 @@ impl Events {
                 self.push(&bye, None);
                 self.ended = true;
             }
+            () = self.admitted.stay.over() => {
+                self.push(&Utf8Bytes::from_static(protocol::SESSION_ENDED), None);
+                self.ended = true;
+            }
             _ = self.cuts.changed() => self.push_changes(),
             _ = self.status.changed() => {
-                let status = self.status.borrow_and_update().clone();
+                let all = self.status.borrow_and_update().clone();
+                let status = self.hub.status_for(&self.admitted.principal.views, all);
                 self.push(&status, None);
             }
         }

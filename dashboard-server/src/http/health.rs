@@ -6,43 +6,71 @@ use std::sync::Arc;
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use axum::Json;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use tidemark_pipeline::lifecycle::Counts;
 use tidemark_pipeline::results::{Cut, State as Freshness, ViewState};
 
+use super::access::{self, ClientAddress};
 use super::accounting;
 use super::state::AppState;
 
 /// `GET /healthz`: 200 while the process answers and its publisher publishes, 503 with the reason when
 /// only a restart helps. Says nothing about the brokers: restarting does not mend those. `alarms` are
-/// what someone must look at although the figures go on.
-pub async fn get_health(State(state): State<Arc<AppState>>) -> Response {
-    let alarms = &state.results.status().alarms;
+/// what someone must look at although the figures go on; whoever may not see all views is told their number.
+pub async fn get_health(
+    State(state): State<Arc<AppState>>,
+    ConnectInfo(from): ConnectInfo<ClientAddress>,
+    headers: HeaderMap,
+) -> Response {
+    let mut body = json!({"version": crate::VERSION});
+    tell_alarms(&mut body, &state, sees_all(&state, &headers, from).await);
     match state.pulse.stalled() {
-        None => Json(json!({"status": "ok", "version": crate::VERSION, "alarms": alarms}))
-            .into_response(),
+        None => {
+            body["status"] = json!("ok");
+            Json(body).into_response()
+        }
         Some(reason) => {
-            let body = json!({"status": "failed", "version": crate::VERSION, "reason": reason, "alarms": alarms});
+            body["status"] = json!("failed");
+            body["reason"] = json!(reason);
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }
 }
 
+/// Whether whoever asks may know what there is. A probe without a key is answered too, with less.
+async fn sees_all(state: &AppState, headers: &HeaderMap, from: ClientAddress) -> bool {
+    let admitted = access::who(state, headers, from).await;
+    admitted.is_ok_and(|admitted| admitted.principal.views.is_all())
+}
+
+fn tell_alarms(body: &mut Value, state: &AppState, sees_all: bool) {
+    let status = state.results.status();
+    match sees_all {
+        true => body["alarms"] = json!(status.alarms),
+        false => body["alarmCount"] = json!(status.alarms.len()),
+    }
+}
+
 /// `GET /readyz`: 200 when there are fresh figures to show, 503 with the reason when not. While only
 /// single views are stopped the others are fit to be shown: 200, and the stopped ones are named.
-pub async fn get_readiness(State(state): State<Arc<AppState>>) -> Response {
+pub async fn get_readiness(
+    State(state): State<Arc<AppState>>,
+    ConnectInfo(from): ConnectInfo<ClientAddress>,
+    headers: HeaderMap,
+) -> Response {
+    let sees_all = sees_all(&state, &headers, from).await;
     let cut = state.results.latest();
     let reason = unready(&state);
     let word = if reason.is_none() { "ready" } else { "not_ready" };
     let freshness = state.results.status().state;
-    let alarms = &state.results.status().alarms;
-    let mut body = json!({"status": word, "cut": cut.cut, "state": freshness, "alarms": alarms});
+    let mut body = json!({"status": word, "cut": cut.cut, "state": freshness});
+    tell_alarms(&mut body, &state, sees_all);
     let stopped: BTreeMap<&str, &str> =
         cut.views.keys().filter_map(|view| Some((view.as_str(), stopped(&cut, view)?))).collect();
-    if !stopped.is_empty() {
+    if sees_all && !stopped.is_empty() {
         body["stoppedViews"] = json!(stopped);
     }
     match reason {

@@ -18,3 +18,4 @@ mod headline;
 mod sql;
 mod ingest;
 mod ledgers;
+mod pairing;

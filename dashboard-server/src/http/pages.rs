@@ -24,7 +24,7 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
 <p>Meanwhile the figures are here: <a href=\"/lite\">as plain text</a>, \
 <a href=\"/api/views\">as JSON</a>.</p></html>";
 
-/// `GET /` and `/screens/{name}`: the page; it reads its own address.
+/// `GET /`, `/screens/{name}` and `/devices`: the page; it reads its own address.
 pub async fn get_index(headers: HeaderMap) -> Response {
     match Page::get("index.html") {
         Some(file) => answer("index.html", file, &headers),

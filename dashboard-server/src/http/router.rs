@@ -10,13 +10,13 @@ use tower_http::compression::CompressionLayer;
 
 use super::state::AppState;
 use super::{
-    access, error, events, headers, headline, health, ingest, ledgers, lite, login, pages, reload,
-    screens, sql, views,
+    access, error, events, headers, headline, health, ingest, ledgers, lite, login, pages, pairing,
+    reload, screens, sql, views,
 };
 use crate::websocket::upgrade;
 
-/// A token is a line of text.
-fn login_limit() -> DefaultBodyLimit {
+/// A key, a secret, a name and some screens are a few lines of text.
+fn small() -> DefaultBodyLimit {
     DefaultBodyLimit::max(4_096)
 }
 
@@ -26,6 +26,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         // Pages
         .route("/", get(pages::get_index))
         .route("/screens/{name}", get(pages::get_index))
+        .route("/devices", get(pages::get_index))
         .route("/lite", get(lite::get_lite))
         .route("/maps/{file}", get(screens::get_map))
         // Operators
@@ -41,9 +42,17 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/api/ws", get(upgrade::upgrade_viewer))
         .route("/api/ws-ticket", post(access::create_ticket))
         .route("/api/session", get(login::get_session))
-        .route("/api/login", post(login::log_in).layer(login_limit()))
+        .route("/api/login", post(login::log_in).layer(small()))
         .route("/api/logout", post(login::log_out))
         .route("/api/events", get(events::stream_events))
+        // Walls
+        .route("/api/pairing", post(pairing::begin_pairing).layer(small()))
+        .route("/api/pairing/claim", post(pairing::claim_pairing).layer(small()))
+        .route(
+            "/api/devices",
+            get(pairing::list_devices).post(pairing::approve_device).layer(small()),
+        )
+        .route("/api/devices/{id}/revoke", post(pairing::revoke_device))
         // Analysts
         .route("/api/sql", post(sql::run_query).layer(sql::body_limit()))
         // Producers

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::error::ApiError;
 use super::pages;
 use super::state::AppState;
+use crate::auth::Principal;
 use crate::screens::is_name;
 
 const JSON: &str = "application/json";
@@ -20,16 +22,17 @@ const JSON: &str = "application/json";
 /// When the name is none, or there is no such screen.
 pub async fn get_screen(
     State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     if !is_name(&name) {
         return Err(ApiError::bad_request("a screen's name is lower-case letters, digits and `-`"));
     }
     let screens = state.screens.read();
-    match screens.screen(&name) {
+    match screens.screen(&name).filter(|_| principal.shows(&name)) {
         Some(screen) => Ok(([(header::CONTENT_TYPE, JSON)], screen.to_string()).into_response()),
         None => {
-            let names: Vec<&str> = screens.names().collect();
+            let names: Vec<&str> = screens.names().filter(|name| principal.shows(name)).collect();
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             Err(ApiError::not_found(format!(
                 "there is no screen {name:?}; the files of sql/screens are: {known}"

@@ -6,9 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tidemark_pipeline::results::Results;
 use tokio::sync::Semaphore;
 
-use super::access::Tickets;
-use super::login::Sessions;
-use crate::auth::Doorman;
+use crate::auth::Gate;
 use crate::clock::Clock;
 use crate::closing::{Closing, Guest};
 use crate::config::ServerConfig;
@@ -43,12 +41,8 @@ pub struct AppState {
     pub metrics: PrometheusHandle,
     /// The time of day.
     pub clock: Clock,
-    /// Knows users by their keys.
-    pub doorman: Arc<Doorman>,
-    /// Tickets for WebSockets.
-    pub tickets: Arc<Tickets>,
-    /// Who is logged in.
-    pub sessions: Sessions,
+    /// Users, sessions, tickets and devices.
+    pub gate: Arc<Gate>,
     /// Says when the server goes away.
     pub closing: Closing,
     /// Cloned for every open socket; shutdown waits until all are dropped.

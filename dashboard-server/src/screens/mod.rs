@@ -12,12 +12,13 @@ mod layout;
 mod shape;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::{fs, io};
 
 use parking_lot::RwLock;
+use serde_json::Value;
 use tidemark_pipeline::results::ViewInfo;
 
 /// Longest screen file in bytes; a wall of thirty panels is a tenth of it.
@@ -100,10 +101,33 @@ impl Screens {
         self.screens.keys().map(String::as_str)
     }
 
+    /// The views that some screens need, in their order.
+    #[must_use]
+    pub fn views_of(&self, screens: &[String]) -> BTreeSet<String> {
+        let mut views = BTreeSet::new();
+        for screen in screens.iter().filter_map(|name| self.screens.get(name)) {
+            let screen: Value = serde_json::from_str(screen).unwrap_or_default();
+            gather_views(&screen, &mut views);
+        }
+        views
+    }
+
     /// A map pack that stands in for the built-in one of its name.
     #[must_use]
     pub fn map(&self, name: &str) -> Option<&Arc<[u8]>> {
         self.maps.get(name)
+    }
+}
+
+/// Everything a screen says of views it says under `view`.
+fn gather_views(value: &Value, views: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(table) => {
+            views.extend(table.get("view").and_then(Value::as_str).map(str::to_owned));
+            table.values().for_each(|value| gather_views(value, views));
+        }
+        Value::Array(list) => list.iter().for_each(|value| gather_views(value, views)),
+        _ => {}
     }
 }
 

@@ -131,13 +131,17 @@ async fn a_page_logs_in_with_a_token_and_stays_in_by_a_cookie_that_script_cannot
         assert_ne!(send(at, &format!("GET {path}"), &carried, b"").await.status, 401, "{path}");
     }
     let session = send(at, "GET /api/session", &carried, b"").await;
-    assert_eq!(session.json(), json!({"needsLogin": true, "isOpen": true}));
+    let expected = json!({
+        "needsLogin": true, "isOpen": true, "user": "token", "role": "admin", "isDevice": false
+    });
+    assert_eq!(session.json(), expected);
 
     // The cookie alone opens no socket: its ticket does, as the first message.
     let mut bare = Socket::open_as(at, &[("cookie", cookie.as_str())]).await.expect("is let in");
     bare.say("{\"type\":\"ping\"}").await;
     assert_eq!(bare.expect("error").await["code"], "unauthorized");
-    let ticket = post(at, "/api/ws-ticket", &carried, "").await.json()["ticket"].clone();
+    let page = [carried[0], ("Origin", own.as_str())];
+    let ticket = post(at, "/api/ws-ticket", &page, "").await.json()["ticket"].clone();
     let mut socket = Socket::open_as(at, &[("cookie", cookie.as_str())]).await.expect("is let in");
     socket.say(&json!({"type": "auth", "ticket": ticket}).to_string()).await;
     socket.expect("hello").await;

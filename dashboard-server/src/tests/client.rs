@@ -95,6 +95,16 @@ async fn send_as(
     Reply { status, head, body: bytes[end + 4..].to_vec() }
 }
 
+/// An answer that does not end: what comes of it, head included, can be read off the line.
+pub(super) async fn stream(at: SocketAddr, what: &str, headers: &[(&str, &str)]) -> TcpStream {
+    let mut head = format!("{what} HTTP/1.0\r\nHost: {at}\r\n");
+    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    head.push_str("\r\n");
+    let mut stream = TcpStream::connect(at).await.expect("connects");
+    stream.write_all(head.as_bytes()).await.expect("writes");
+    stream
+}
+
 /// A viewer.
 pub(super) struct Socket(WebSocketStream<TcpStream>);
 
@@ -150,6 +160,19 @@ impl Socket {
                 }
                 Ok(Message::Close(_)) | Err(_) => return None,
                 Ok(_) => {}
+            }
+        }
+    }
+
+    /// The code that the server closes with, whatever comes before it; `None` when the line just breaks.
+    pub(super) async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            let next =
+                tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a close in time");
+            match next? {
+                Ok(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
+                Ok(_) => {}
+                Err(_) => return None,
             }
         }
     }

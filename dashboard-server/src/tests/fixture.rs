@@ -18,8 +18,9 @@ use tidemark_pipeline::results::{
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::auth::Gate;
 use crate::clock::Clock;
-use crate::config::{Config, Overrides, RawConfig};
+use crate::config::{Config, Overrides, RawConfig, User};
 use crate::ingest::IngestSink;
 use crate::reload::Reload;
 use crate::screens::Screens;
@@ -241,6 +242,12 @@ fn schema(name: &str) -> SchemaRef {
 /// A running server; dropped, it goes away without goodbye.
 pub(super) struct TestServer {
     pub(super) bound: Bound,
+    /// Who is let in.
+    pub(super) gate: Arc<Gate>,
+    /// Its users, as configured.
+    pub(super) users: Vec<User>,
+    /// Its data folder, which goes with it.
+    pub(super) data_dir: tempfile::TempDir,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), ServeError>>,
 }
@@ -252,6 +259,7 @@ pub(super) struct Wishes {
     pub(super) ingest: Option<Arc<dyn IngestSink>>,
     pub(super) reload: Option<Arc<dyn Reload>>,
     pub(super) screens: Screens,
+    pub(super) clock: Option<Clock>,
 }
 
 impl TestServer {
@@ -262,15 +270,22 @@ impl TestServer {
     pub(super) async fn start_with(results: &Arc<Results>, mut wishes: Wishes) -> Self {
         wishes.raw.server.listen = "127.0.0.1:0".to_owned();
         wishes.raw.server.postgres = "127.0.0.1:0".to_owned();
+        let data_dir = tempfile::tempdir().expect("a folder");
+        let config = Config::check(wishes.raw, Overrides::default()).expect("valid");
+        let users = config.server.users.clone();
+        let clock = wishes.clock.unwrap_or_else(Clock::system);
+        let gate = Gate::open(&config.server, data_dir.path(), &clock).expect("opens");
+        let gate = Arc::new(gate);
         let parts = ServerParts {
             results: Arc::clone(results),
             reference: Vec::new(),
             screens: Arc::new(parking_lot::RwLock::new(wishes.screens)),
             ingest: wishes.ingest,
             reload: wishes.reload,
-            config: Config::check(wishes.raw, Overrides::default()).expect("valid"),
+            gate: Arc::clone(&gate),
+            config,
             metrics: install_metrics(),
-            clock: Clock::system(),
+            clock,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = oneshot::channel();
@@ -278,7 +293,7 @@ impl TestServer {
             tokio::spawn(serve(parts, |bound| tell.send(bound).expect("test waits"), async {
                 let _stop = stopped.await;
             }));
-        Self { bound: told.await.expect("binds"), stop, task }
+        Self { bound: told.await.expect("binds"), gate, users, data_dir, stop, task }
     }
 
     /// Asks it to stop and waits until it has.

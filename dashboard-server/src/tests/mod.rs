@@ -10,6 +10,7 @@ mod headline;
 mod ingest;
 mod access;
 mod users;
+mod sessions;
 mod sql;
 mod postgres;
 mod bounds;

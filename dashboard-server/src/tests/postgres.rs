@@ -181,7 +181,7 @@ impl Driver {
     }
 
     /// Shows a password when it is asked for one; `None` when it is not let in.
-    async fn connect_with(server: &TestServer, password: &str) -> Option<Self> {
+    pub(super) async fn connect_with(server: &TestServer, password: &str) -> Option<Self> {
         let mut driver = Self::begin(server).await;
         assert_eq!(driver.0.read_u8().await.expect("speaks"), b'R');
         assert_eq!(driver.0.read_u32().await.expect("speaks"), 8);
@@ -239,6 +239,12 @@ impl Driver {
         let length = u32::try_from(words.len() + 4).expect("short").to_be_bytes();
         driver.0.write_all(&[&length[..], &words].concat()).await.expect("writes");
         driver
+    }
+
+    /// Waits until the server closes the connection; false when it says something else first.
+    pub(super) async fn is_closed(&mut self) -> bool {
+        let next = tokio::time::timeout(super::client::PATIENCE, self.0.read_u8()).await;
+        next.is_ok_and(|byte| byte.is_err())
     }
 
     pub(super) async fn prepare(&mut self, sql: &str) -> Result<(), String> {
@@ -372,9 +378,16 @@ async fn a_user_with_a_verifier_proves_the_key_and_never_shows_it() {
     }
     let server = TestServer::start_with(&publisher.results, wishes).await;
     assert!(Driver::connect_proving(&server, "lin", "lin.sesam").await.is_none(), "a wrong key");
+    // Asked and refused like a user there is.
+    assert!(Driver::connect_proving(&server, "wang", "wang.sesame").await.is_none(), "nobody");
     assert!(Driver::connect_proving(&server, "guest", "guest.sesame").await.is_none(), "a viewer");
     let mut driver =
         Driver::connect_proving(&server, "lin", "lin.sesame").await.expect("is let in");
     assert_eq!(driver.simple("SELECT count(*) FROM gmv_day").await.expect("runs"), [["1"]]);
     assert!(driver.simple("SELECT * FROM gmv_by_province").await.is_err(), "only the user's views");
+    for _ in 0..8 {
+        assert!(Driver::connect_proving(&server, "lin", "lin.guess").await.is_none());
+    }
+    let refused = Driver::connect_proving(&server, "lin", "lin.sesame").await;
+    assert!(refused.is_none(), "after ten wrong ones this place waits");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
 use tidemark_pipeline::model::Space;
-use tidemark_pipeline::results::{Cut, Results, Snapshot};
+use tidemark_pipeline::results::{Cut, Results, Snapshot, Status};
 use tokio::sync::watch;
 
 use super::protocol;
@@ -58,6 +58,8 @@ pub struct Hub {
     clock: Clock,
     boards: Mutex<VecDeque<Board>>,
     status: watch::Sender<Utf8Bytes>,
+    /// The status frames of this second for those who see only some views.
+    narrow: Mutex<HashMap<Views, Utf8Bytes>>,
     retries: std::sync::atomic::AtomicU64,
 }
 
@@ -65,12 +67,14 @@ impl Hub {
     /// A hub over `results`. Nothing moves until [`Hub::keep_status`] runs.
     #[must_use]
     pub fn new(results: Arc<Results>, clock: Clock) -> Arc<Self> {
-        let first = protocol::status(&results.status(), &results.latest(), clock.now_ms());
+        let (status, cut) = (results.status(), results.latest());
+        let first = protocol::status(&status, &cut, &Views::All, clock.now_ms());
         Arc::new(Self {
             results,
             clock,
             boards: Mutex::default(),
             status: watch::Sender::new(first.into()),
+            narrow: Mutex::default(),
             retries: std::sync::atomic::AtomicU64::new(0),
         })
     }
@@ -112,13 +116,42 @@ impl Hub {
         let mut every = tokio::time::interval(STATUS_EVERY);
         loop {
             every.tick().await;
-            let frame = protocol::status(
-                &self.results.status(),
-                &self.results.latest(),
-                self.clock.now_ms(),
-            );
-            self.status.send_replace(frame.into());
+            let frame = self.status_frame(&Views::All);
+            self.narrow.lock().clear();
+            self.status.send_replace(frame);
         }
+    }
+
+    /// The status frame for someone who sees these views: `all` itself for who sees everything. It is written
+    /// once a second for everyone who sees the same.
+    #[must_use]
+    pub fn status_for(&self, views: &Views, all: Utf8Bytes) -> Utf8Bytes {
+        if views.is_all() {
+            return all;
+        }
+        let mut narrow = self.narrow.lock();
+        if let Some(frame) = narrow.get(views) {
+            return frame.clone();
+        }
+        let frame = self.status_frame(views);
+        if narrow.len() < FRAMES_MAX {
+            narrow.insert(views.clone(), frame.clone());
+        }
+        frame
+    }
+
+    fn status_frame(&self, seen: &Views) -> Utf8Bytes {
+        let mut status = Status::clone(&self.results.status());
+        let hidden: Vec<String> = self
+            .results
+            .views()
+            .iter()
+            .filter(|view| !seen.has(&view.name))
+            .map(|view| view.name.clone())
+            .collect();
+        // An alarm about a view is not for who does not see it.
+        status.alarms.retain(|alarm| !hidden.iter().any(|name| alarm.contains(name.as_str())));
+        protocol::status(&status, &self.results.latest(), seen, self.clock.now_ms()).into()
     }
 
     /// The frame that brings a viewer of `view` to `cut`, and `None` when the view has not changed

@@ -120,22 +120,22 @@ pub fn delta(cut: &Cut, view: &Snapshot, base: u64, changes: &Changes) -> String
     out
 }
 
-/// `status`: how fresh the figures are; once a second.
+/// `status`: how fresh the figures are, once a second, for someone who sees these views.
 #[must_use]
-pub fn status(status: &Status, cut: &Cut, now_ms: i64) -> String {
+pub fn status(status: &Status, cut: &Cut, seen: &Views, now_ms: i64) -> String {
     // A struct of numbers, words and texts has no value that JSON cannot write.
     let fields = serde_json::to_string(status).unwrap_or_else(|_| "{}".to_owned());
     let inner = fields.strip_prefix('{').unwrap_or(&fields);
     let mut out = format!("{{\"type\":\"status\",\"now\":{now_ms},\"cut\":{}", cut.cut);
     write_times(&mut out, &cut.overall());
     write_streams(&mut out, cut);
-    write_views(&mut out, cut);
+    write_views(&mut out, cut, seen);
     if let Some(shadow) = &cut.shadow {
         out.push_str(",\"shadow\":{\"cut\":");
         let _infallible = write!(out, "{}", shadow.cut);
         write_times(&mut out, &shadow.overall());
         write_streams(&mut out, shadow);
-        write_views(&mut out, shadow);
+        write_views(&mut out, shadow, seen);
         out.push('}');
     }
     out.push(if inner == "}" { ' ' } else { ',' });
@@ -145,11 +145,11 @@ pub fn status(status: &Status, cut: &Cut, now_ms: i64) -> String {
 
 /// Appends `,"views":{"gmv_day":{"state":"catching_up","share":0.43},…}`: those that do not stand at
 /// the cut, or count only since an offset.
-fn write_views(out: &mut String, cut: &Cut) {
+fn write_views(out: &mut String, cut: &Cut, seen: &Views) {
     out.push_str(",\"views\":{");
     let told = |status: &ViewStatus| status.state != ViewState::Live || !status.since.is_empty();
-    for (nth, (name, status)) in cut.statuses.iter().filter(|(_, status)| told(status)).enumerate()
-    {
+    let told = cut.statuses.iter().filter(|(name, status)| seen.has(name) && told(status));
+    for (nth, (name, status)) in told.enumerate() {
         if nth > 0 {
             out.push(',');
         }
@@ -193,6 +193,12 @@ pub fn bye(reason: &str, retry_ms: u64) -> String {
     let _infallible = write!(out, ",\"retryMs\":{retry_ms}}}");
     out
 }
+
+/// `bye` to whoever's session, user or device is no more: come back by logging in.
+pub const SESSION_ENDED: &str = "{\"type\":\"bye\",\"reason\":\"session_ended\",\"retryMs\":0}";
+
+/// Close code that goes with it; the page then asks who it is before it comes back.
+pub const SESSION_ENDED_CODE: u16 = 4_401;
 
 /// `error`: something asked for cannot be given; the socket stays open.
 #[must_use]
@@ -289,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_status_frame_is_one_flat_object() {
-        let text = status(&Status::default(), &Cut::default(), 7);
+        let text = status(&Status::default(), &Cut::default(), &Views::All, 7);
         let value: serde_json::Value = serde_json::from_str(&text).expect("is JSON");
         assert_eq!(value["state"], "catching_up");
         assert_eq!(value["lagMs"], 0);

@@ -1,8 +1,8 @@
 //! One viewer's WebSocket, from the first frame to the last.
 //!
 //! ```text
-//!  waiting for `auth` ──ticket──▶ open ──shutdown──▶ `bye` ──▶ closed
-//!  (only with tokens)               └──3 pings missed, a frame too slow, line broken──▶ closed
+//!  waiting for `auth` ──ticket──▶ open ──shutdown, end of session──▶ `bye` ──▶ closed
+//!  (only with users)                └──3 pings missed, a frame too slow, line broken──▶ closed
 //! ```
 //!
 //! One task, one frame group in flight: while it sends it takes no new cut, and afterwards takes
@@ -20,9 +20,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::hub::Hub;
 use super::protocol::{self, ClientFrame};
 use super::viewer::{Viewer, Wish, named};
-use crate::auth::Principal;
+use crate::auth::{Admitted, Gate, Principal};
 use crate::closing::Closing;
-use crate::http::access::Tickets;
 
 /// Pings in a row that may stay unanswered.
 const PINGS_MISSED_MAX: u32 = 3;
@@ -37,9 +36,9 @@ pub struct SessionOptions {
     /// Time a group of frames may take to leave.
     pub write_timeout: Duration,
     /// Who is there, where that is known; else the first frame has to show a ticket.
-    pub principal: Option<Arc<Principal>>,
+    pub admitted: Option<Admitted>,
     /// Where it is checked.
-    pub tickets: Arc<Tickets>,
+    pub gate: Arc<Gate>,
     /// Says when the server goes away.
     pub closing: Closing,
 }
@@ -55,6 +54,8 @@ enum End {
     Closing,
     /// No ticket, or a wrong one.
     NotAllowed,
+    /// Its session, user or device is no more.
+    SessionEnded,
 }
 
 /// Serves one viewer until it leaves or the server does.
@@ -89,19 +90,20 @@ impl Session {
     }
 
     async fn try_serve(&mut self) -> Result<std::convert::Infallible, End> {
-        let principal = self.authenticate().await?;
+        let Admitted { principal, mut stay } = self.authenticate().await?;
         let hello = self.hub.hello(&principal.views);
-        self.viewer.is_of(principal);
-        let status = self.status.borrow_and_update().clone();
+        self.viewer.is_of(&principal);
+        let status = self.status_for(&principal);
         self.send(vec![hello, status]).await?;
         let mut ping = every(self.options.ping_every);
         loop {
             tokio::select! {
                 () = self.options.closing.begun() => return Err(End::Closing),
+                () = stay.over() => return Err(End::SessionEnded),
                 message = self.socket.recv() => self.receive(message).await?,
                 _ = self.cuts.changed() => self.send_changes().await?,
                 _ = self.status.changed() => {
-                    let status = self.status.borrow_and_update().clone();
+                    let status = self.status_for(&principal);
                     self.send(vec![status]).await?;
                 }
                 _ = ping.tick() => self.ping().await?,
@@ -109,15 +111,20 @@ impl Session {
         }
     }
 
-    async fn authenticate(&mut self) -> Result<Arc<Principal>, End> {
-        if let Some(principal) = &self.options.principal {
-            return Ok(Arc::clone(principal));
+    fn status_for(&mut self, principal: &Principal) -> Utf8Bytes {
+        let all = self.status.borrow_and_update().clone();
+        self.hub.status_for(&principal.views, all)
+    }
+
+    async fn authenticate(&mut self) -> Result<Admitted, End> {
+        if let Some(admitted) = &self.options.admitted {
+            return Ok(admitted.clone());
         }
         let first = tokio::time::timeout(AUTH_WAIT, self.socket.recv()).await;
         let Ok(Some(Ok(Message::Text(text)))) = first else { return Err(End::NotAllowed) };
         match serde_json::from_str(&text) {
             Ok(ClientFrame::Auth { ticket }) => {
-                self.options.tickets.redeem(&ticket).ok_or(End::NotAllowed)
+                self.options.gate.tickets.redeem(&ticket).ok_or(End::NotAllowed)
             }
             _ => Err(End::NotAllowed),
         }
@@ -231,6 +238,9 @@ impl Session {
                 let message =
                     "the first frame must be `auth` with a fresh ticket from POST /api/ws-ticket";
                 (protocol::error("unauthorized", message).into(), close_code::POLICY)
+            }
+            End::SessionEnded => {
+                (Utf8Bytes::from_static(protocol::SESSION_ENDED), protocol::SESSION_ENDED_CODE)
             }
         };
         let farewell = CloseFrame { code, reason: Utf8Bytes::default() };

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{ConnectInfo, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 
 use super::protocol::INBOUND_BYTES_MAX;
 use super::session::{self, SessionOptions};
-use crate::auth::{Principal, Right};
-use crate::http::access;
+use crate::auth::{Refusal, Right, Shown};
+use crate::http::access::{self, ClientAddress};
+use crate::http::error::ApiError;
 use crate::http::state::AppState;
 
 /// Read buffer of one viewer: they say little, and ten thousand of them say it.
@@ -21,22 +22,23 @@ const WRITE_BUFFER_BYTES: usize = 16_384;
 /// Takes up the WebSocket.
 pub async fn upgrade_viewer(
     State(state): State<Arc<AppState>>,
+    ConnectInfo(from): ConnectInfo<ClientAddress>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     // A cookie alone opens no socket: a page shows a ticket. A program may show its key.
-    let shown = match access::bearer(&headers) {
-        _ if state.doorman.lets_everyone_in() => Some(Arc::new(Principal::anyone())),
-        Some(key) => {
-            state.doorman.who(key).await.filter(|principal| principal.role.may(Right::Look))
-        }
-        None => None,
+    let shown = Shown { key: access::bearer(&headers), ..Shown::default() };
+    let admitted = match state.gate.who(shown, from.0).await {
+        Ok(admitted) => Some(admitted),
+        Err(Refusal::Unknown) => None,
+        Err(too_many) => return ApiError::from(too_many).into_response(),
     };
+    let admitted = admitted.filter(|admitted| admitted.principal.role.may(Right::Look));
     let options = SessionOptions {
         ping_every: state.config.ping_every,
         write_timeout: state.config.write_timeout,
-        principal: shown,
-        tickets: Arc::clone(&state.tickets),
+        admitted,
+        gate: Arc::clone(&state.gate),
         closing: state.closing.clone(),
     };
     let hub = Arc::clone(&state.hub);

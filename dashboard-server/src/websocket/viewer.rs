@@ -73,7 +73,7 @@ impl Viewer {
     }
 
     /// Says who it is.
-    pub fn is_of(&mut self, principal: Arc<Principal>) {
+    pub fn is_of(&mut self, principal: &Principal) {
         self.views = principal.views.clone();
     }
 

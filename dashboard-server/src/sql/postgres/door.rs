@@ -1,5 +1,6 @@
 //! Accepting connections, and what each of them is made of.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
@@ -18,7 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::limited::LimitedService;
 use super::startup::Startup;
-use crate::auth::Doorman;
+use crate::auth::Gate;
 use crate::closing::Closing;
 use crate::sql::SqlService;
 use crate::sql::session::CATALOG;
@@ -36,7 +37,7 @@ pub struct PostgresDoor {
 
 struct Parts {
     service: SqlService,
-    doorman: Arc<Doorman>,
+    gate: Arc<Gate>,
     manager: Arc<ConnectionManager>,
 }
 
@@ -48,12 +49,12 @@ impl PostgresDoor {
     /// When the catalogue that psql asks for cannot be built; tried here so that it fails at start.
     pub fn new(
         service: SqlService,
-        doorman: Arc<Doorman>,
+        gate: Arc<Gate>,
         connections_max: usize,
     ) -> Result<Self, PostgresError> {
         let manager = Arc::new(ConnectionManager::new());
-        let parts = Arc::new(Parts { service, doorman, manager });
-        Connection::new(&parts).map_err(PostgresError)?;
+        let parts = Arc::new(Parts { service, gate, manager });
+        Connection::new(&parts, IpAddr::V4(Ipv4Addr::LOCALHOST)).map_err(PostgresError)?;
         Ok(Self { parts, connections: Arc::new(Semaphore::new(connections_max)) })
     }
 
@@ -63,7 +64,7 @@ impl PostgresDoor {
             tokio::select! {
                 () = closing.begun() => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.admit(stream, closing.clone()),
+                    Ok((stream, from)) => self.admit(stream, from.ip(), closing.clone()),
                     Err(error) => {
                         tracing::warn!(%error, "accepting a PostgreSQL connection failed: {error}");
                         // Mostly there are no file handles left; asking again at once would not help.
@@ -74,7 +75,7 @@ impl PostgresDoor {
         }
     }
 
-    fn admit(&self, stream: TcpStream, mut closing: Closing) {
+    fn admit(&self, stream: TcpStream, from: IpAddr, mut closing: Closing) {
         let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
             tracing::warn!(
                 "a PostgreSQL connection was closed: server.postgres-connections-max is reached"
@@ -86,22 +87,29 @@ impl PostgresDoor {
             let _place = place;
             tokio::select! {
                 () = closing.begun() => {}
-                () = serve_one(stream, &parts) => {}
+                () = serve_one(stream, from, &parts) => {}
             }
         });
     }
 }
 
-async fn serve_one(stream: TcpStream, parts: &Arc<Parts>) {
-    let connection = match Connection::new(parts) {
+/// Serves a connection until it ends, or whoever it is of has to go.
+async fn serve_one(stream: TcpStream, from: IpAddr, parts: &Arc<Parts>) {
+    let connection = match Connection::new(parts, from) {
         Ok(connection) => connection,
         Err(error) => {
             tracing::error!(%error, "a PostgreSQL session cannot be set up: {error}");
             return;
         }
     };
-    if let Err(error) = process_socket(stream, None, connection).await {
-        tracing::debug!(%error, "a PostgreSQL connection ended: {error}");
+    let startup = Arc::clone(&connection.startup);
+    tokio::select! {
+        ended = process_socket(stream, None, connection) => if let Err(error) = ended {
+            tracing::debug!(%error, "a PostgreSQL connection ended: {error}");
+        },
+        () = startup.has_to_go() => {
+            tracing::info!("a PostgreSQL connection was closed: its user is no more, or another");
+        }
     }
 }
 
@@ -113,7 +121,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(parts: &Arc<Parts>) -> Result<Self, DataFusionError> {
+    fn new(parts: &Arc<Parts>, from: IpAddr) -> Result<Self, DataFusionError> {
         let pin = parts.service.pin();
         let session = parts.service.session(&pin)?;
         setup_pg_catalog(&session.context, CATALOG, EmptyContextProvider)
@@ -121,7 +129,7 @@ impl Connection {
         let manager = Arc::clone(&parts.manager);
         Ok(Self {
             startup: Arc::new(Startup::new(
-                Arc::clone(&parts.doorman),
+                (Arc::clone(&parts.gate), from),
                 Arc::clone(&pin),
                 Arc::clone(&manager),
             )),

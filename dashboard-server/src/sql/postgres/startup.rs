@@ -1,6 +1,7 @@
 //! The first words of a connection: who it is, and its token where one is needed.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,25 +15,32 @@ use datafusion_postgres::pgwire::api::{
     ClientInfo, ConnectionGuard, ConnectionHandle, ConnectionManager, PgWireConnectionState,
     PidSecretKeyGenerator, RandomPidSecretKeyGenerator,
 };
-use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::startup::{Authentication, PasswordMessageFamily};
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use futures::sink::{Sink, SinkExt as _};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::auth::scram::{Exchange, MECHANISM};
 use crate::auth::secret::random_bytes;
-use crate::auth::{Doorman, Principal, Right};
+use crate::auth::{Admitted, Gate, Refusal, Right};
 use crate::sql::tables::Pin;
 
 /// Lets a connection in: at once where nobody needs a key, else with a user's key as its password.
 ///
 /// A user with a SCRAM verifier proves its key and never shows it. Otherwise the password is not hidden on
 /// the way, which is one reason why this door never leaves the machine.
+///
+/// A name that is not known is asked to prove its key like any other, and takes as long to be refused.
 pub(super) struct Startup {
-    doorman: Arc<Doorman>,
-    /// The exchange of a user who proves its key, and who that is.
-    proving: Mutex<Option<(Exchange, Arc<Principal>)>>,
+    gate: Arc<Gate>,
+    /// Where the connection comes from.
+    from: IpAddr,
+    /// The exchange of who proves a key, and who that is; `None` for a name that is not known.
+    proving: Mutex<Option<(Exchange, Option<Admitted>)>>,
+    /// Who it is, once that is known.
+    admitted: watch::Sender<Option<Admitted>>,
     /// What the connection sees, once it is known whose it is.
     pin: Arc<Pin>,
     manager: Arc<ConnectionManager>,
@@ -42,25 +50,39 @@ pub(super) struct Startup {
 impl Startup {
     /// A start that moves `pin` to what its user sees.
     pub(super) fn new(
-        doorman: Arc<Doorman>,
+        (gate, from): (Arc<Gate>, IpAddr),
         pin: Arc<Pin>,
         manager: Arc<ConnectionManager>,
     ) -> Self {
         Self {
-            doorman,
+            gate,
+            from,
             proving: Mutex::default(),
+            admitted: watch::Sender::new(None),
             pin,
             manager,
             keys: RandomPidSecretKeyGenerator::default(),
         }
     }
 
-    async fn let_in<C>(&self, client: &mut C) -> PgWireResult<()>
+    /// Waits until whoever the connection is of has to go.
+    pub(super) async fn has_to_go(&self) {
+        let mut known = self.admitted.subscribe();
+        let admitted = known.wait_for(Option::is_some).await.ok().and_then(|it| it.clone());
+        match admitted {
+            Some(mut admitted) => admitted.stay.over().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn let_in<C>(&self, client: &mut C, admitted: Admitted) -> PgWireResult<()>
     where
         C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        self.pin.show_only(admitted.principal.views.clone());
+        self.admitted.send_replace(Some(admitted));
         let (pid, key) = self.keys.generate(client);
         client.set_pid_and_secret_key(pid, key);
         // Known to the manager, so that another connection can cancel what this one runs.
@@ -82,8 +104,9 @@ impl Startup {
     {
         let wrong = || PgWireError::InvalidPassword(user(client));
         let begun = self.proving.lock().take();
-        let Some((exchange, principal)) = begun else {
-            let (principal, verifier) = self.doorman.prover(&user(client)).ok_or_else(wrong)?;
+        let Some((exchange, admitted)) = begun else {
+            let prover = self.gate.doorman.prover(&user(client)).ok_or_else(wrong)?;
+            let (verifier, admitted) = prover;
             let first = message.into_sasl_initial_response()?;
             let words = first
                 .data
@@ -92,19 +115,28 @@ impl Startup {
                 .ok_or_else(wrong)?;
             let nonce = random_bytes::<18>().map(|bytes| STANDARD.encode(bytes))?;
             let (exchange, answer) = Exchange::begin(verifier, words, &nonce).ok_or_else(wrong)?;
-            *self.proving.lock() = Some((exchange, principal));
+            *self.proving.lock() = Some((exchange, admitted));
             let answer = Authentication::SASLContinue(answer.into());
             client.send(PgWireBackendMessage::Authentication(answer)).await?;
             return Ok(());
         };
+        let name = user(client);
+        let attempt = self.gate.doorman.attempt(self.from, &name).map_err(|_| too_many(&name))?;
         let last = message.into_sasl_response()?;
         let proof = std::str::from_utf8(&last.data).ok().and_then(|words| exchange.end(words));
-        let proof = proof.filter(|_| principal.role.may(Right::Query)).ok_or_else(wrong)?;
+        let proved = proof.zip(admitted.filter(|it| it.principal.role.may(Right::Query)));
+        let (proof, admitted) = proved.ok_or_else(wrong)?;
+        attempt.does_not_count();
         let answer = Authentication::SASLFinal(proof.into());
         client.send(PgWireBackendMessage::Authentication(answer)).await?;
-        self.pin.show_only(principal.views.clone());
-        self.let_in(client).await
+        self.let_in(client, admitted).await
     }
+}
+
+/// After too many wrong keys; told with the class of errors that a client does not try again at once.
+fn too_many(name: &str) -> PgWireError {
+    let told = format!("too many wrong keys for {name:?} or from this address; wait a minute");
+    PgWireError::UserError(Box::new(ErrorInfo::new("FATAL".into(), "53300".into(), told)))
 }
 
 /// The name a connection gives itself.
@@ -128,11 +160,11 @@ impl StartupHandler for Startup {
             PgWireFrontendMessage::Startup(startup) => {
                 protocol_negotiation(client, &startup).await?;
                 save_startup_parameters_to_metadata(client, &startup);
-                if self.doorman.lets_everyone_in() {
-                    return self.let_in(client).await;
+                if let Some(anyone) = self.gate.doorman.anyone() {
+                    return self.let_in(client, anyone).await;
                 }
                 client.set_state(PgWireConnectionState::AuthenticationInProgress);
-                let ask = match self.doorman.prover(&user(client)) {
+                let ask = match self.gate.doorman.prover(&user(client)) {
                     Some(_) => Authentication::SASL(vec![MECHANISM.to_owned()]),
                     None => Authentication::CleartextPassword,
                 };
@@ -140,18 +172,18 @@ impl StartupHandler for Startup {
                 Ok(())
             }
             PgWireFrontendMessage::PasswordMessageFamily(message)
-                if self.doorman.prover(&user(client)).is_some() =>
+                if self.gate.doorman.prover(&user(client)).is_some() =>
             {
                 self.prove(client, message).await
             }
             PgWireFrontendMessage::PasswordMessageFamily(message) => {
                 let shown = message.into_password()?;
-                let principal = self.doorman.who(&shown.password).await;
-                if let Some(principal) =
-                    principal.filter(|principal| principal.role.may(Right::Query))
-                {
-                    self.pin.show_only(principal.views.clone());
-                    return self.let_in(client).await;
+                match self.gate.doorman.who(&shown.password, self.from).await {
+                    Ok(admitted) if admitted.principal.role.may(Right::Query) => {
+                        return self.let_in(client, admitted).await;
+                    }
+                    Err(Refusal::TooMany(_)) => return Err(too_many(&user(client))),
+                    Ok(_) | Err(Refusal::Unknown) => {}
                 }
                 Err(PgWireError::InvalidPassword(user(client)))
             }
