@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BROWSER, launch } from './browser.mjs';
+import { tests as doorTests } from './door_tests.mjs';
 import { realRows } from './feed.mjs';
 import { tests as feedTests } from './feed_tests.mjs';
 import { tests as liveTests } from './live_tests.mjs';
@@ -32,7 +33,7 @@ const demo =
 const browser = await launch();
 const context = { browser, url: args.url ?? demo.url, shots: args.shots, rows: undefined };
 let [passed, failed] = [0, 0];
-for (const [name, run] of [...liveTests, ...feedTests, ...ownTests]) {
+for (const [name, run] of [...liveTests, ...feedTests, ...ownTests, ...doorTests]) {
   if (!name.includes(args.only)) continue;
   if (feedTests.some(([one]) => one === name)) context.rows ??= await realRows(context.url);
   const began = Date.now();

@@ -1,5 +1,5 @@
 // A running tidemark for the page tests: started by path, ended by its own process, never by name.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -7,8 +7,9 @@ const BINARY = process.env.TIDEMARK ?? `${ROOT}target/release/tidemark`;
 const START_MS_MAX = 60_000;
 
 /** Starts it and waits for its address; the error has what it said when it ends before that. */
-export async function start(command, { dataDir, sqlDir, port = 0 }) {
+export async function start(command, { dataDir, sqlDir, config, port = 0 }) {
   const args = [...command, '--listen', `127.0.0.1:${port}`, '--postgres', '', '--data-dir', dataDir];
+  if (config !== undefined) args.push('--config', config);
   if (sqlDir !== undefined) args.push('--sql-dir', sqlDir);
   const child = spawn(BINARY, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
@@ -41,6 +42,13 @@ export async function start(command, { dataDir, sqlDir, port = 0 }) {
     return ended;
   };
   return { url, port: Number(new URL(url).port), stop, ended, said: () => said };
+}
+
+/** Runs a command of the binary to its end; what it printed. */
+export function tidemark(args, env = {}) {
+  const { status, stdout, stderr } = spawnSync(BINARY, args, { cwd: ROOT, encoding: 'utf8', env: { ...process.env, ...env } });
+  if (status !== 0) throw new Error(`tidemark ${args.slice(0, 2).join(' ')} ended with ${status}: ${stderr}`);
+  return stdout.trim();
 }
 
 export async function ingest(url, stream, rows) {

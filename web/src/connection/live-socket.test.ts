@@ -5,6 +5,7 @@ import { LiveSocket, SILENCE_MS, type SocketLike } from './live-socket';
 class Bench {
   now = 0;
   sockets: FakeSocket[] = [];
+  ended = 0;
   frames: string[] = [];
   states: (readonly [boolean, number])[] = [];
   private timers: { id: number; at: number; run: () => void }[] = [];
@@ -16,6 +17,9 @@ class Bench {
     const events = {
       frame: (frame: { type: string }) => this.frames.push(frame.type),
       state: (open: boolean, attempt: number) => this.states.push([open, attempt]),
+      ended: () => {
+        this.ended += 1;
+      },
     };
     this.live = new LiveSocket('ws://test/api/ws', events, {
       open: () => this.newSocket('socket'),
@@ -83,6 +87,10 @@ class FakeSocket implements SocketLike {
 
   opens(): void {
     this.onopen?.({} as Event);
+  }
+
+  closes(code: number): void {
+    this.onclose?.({ code } as CloseEvent);
   }
 
   fails(): void {
@@ -216,6 +224,29 @@ describe('LiveSocket', () => {
     expect(bench.states).toEqual([[false, 1]]);
     bench.pass(250);
     expect(bench.sockets).toHaveLength(2);
+  });
+
+  it('stops and says so when its session is over, by the frame or by the close code', () => {
+    const said = new Bench();
+    said.live.connect();
+    said.socket.opens();
+    said.socket.says({ type: 'bye', reason: 'session_ended', retryMs: 0 });
+    const coded = new Bench();
+    coded.live.connect();
+    coded.socket.opens();
+    coded.socket.closes(4401);
+    for (const bench of [said, coded]) {
+      expect(bench.ended).toBe(1);
+      bench.pass(60_000);
+      expect(bench.sockets).toHaveLength(1);
+    }
+    const other = new Bench();
+    other.live.connect();
+    other.socket.opens();
+    other.socket.closes(1012);
+    expect(other.ended).toBe(0);
+    other.pass(60_000);
+    expect(other.sockets.length).toBeGreaterThan(1);
   });
 
   it('sends nothing while it is not open', () => {

@@ -3,6 +3,7 @@
  *
  *   connecting ──open──▶ open ──close, error, 7.5 s of silence, bye──▶ waiting ──▶ connecting
  *                 └─ where a token is needed: ask for a ticket, show it first ─┘
+ *   open ──the session is over──▶ stopped
  *
  * It queues nothing and knows no views: it says when it is open and hands over decoded frames.
  * Time, chance and the socket itself are passed in, so that tests need no network and no sleep.
@@ -14,6 +15,9 @@ import { EventSocket } from './event-socket';
 /** The server pings every 5 s; one and a half of that without any frame is a dead line. */
 export const SILENCE_MS = 7500;
 const PING_MS = 5000;
+/** How the server says that the session of this page is over: a reason, and a close code for who missed it. */
+const SESSION_ENDED = 'session_ended';
+const SESSION_ENDED_CODE = 4401;
 /** So many tries that never came to a first frame, and the other way has its turn; then the first again. */
 const BARRED_AFTER = 2;
 
@@ -42,6 +46,8 @@ export interface SocketEvents {
   readonly frame: (frame: ServerFrame) => void;
   /** `attempt` is 0 while open and counts tries from 1 while it is not. */
   readonly state: (open: boolean, attempt: number) => void;
+  /** The session, user or device of this page is no more: nothing is tried again. */
+  readonly ended?: (() => void) | undefined;
 }
 
 export class LiveSocket {
@@ -76,7 +82,10 @@ export class LiveSocket {
     this.socket = socket;
     socket.onopen = () => this.opened();
     socket.onmessage = (event) => this.received(event.data);
-    socket.onclose = () => this.lost(socket, undefined);
+    socket.onclose = (event) => {
+      if (event.code === SESSION_ENDED_CODE) this.ended();
+      else this.lost(socket, undefined);
+    };
     this.listenForSilence();
   }
 
@@ -124,8 +133,15 @@ export class LiveSocket {
     this.barred = this.instead ? BARRED_AFTER : 0;
     this.proven ||= !this.instead;
     if (frame.type === 'ping') this.send({ type: 'pong' });
+    if (frame.type === 'bye' && frame.reason === SESSION_ENDED) return this.ended();
     if (frame.type === 'bye') this.lost(this.socket, frame.retryMs);
     this.events.frame(frame);
+  }
+
+  private ended(): void {
+    if (this.stopped) return;
+    this.stop();
+    this.events.ended?.();
   }
 
   private lost(socket: SocketLike | undefined, retryMs: number | undefined): void {

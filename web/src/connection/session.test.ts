@@ -3,9 +3,13 @@ import { decodeSession, decodeTicket } from './session';
 
 describe('session', () => {
   it('is closed unless the server says that it is open', () => {
-    expect(decodeSession({ needsLogin: true, isOpen: true })).toEqual({
+    expect(decodeSession({ needsLogin: true, isOpen: true, user: 'lin', role: 'admin' })).toEqual({
       needsLogin: true,
       isOpen: true,
+      user: 'lin',
+      role: 'admin',
+      screens: undefined,
+      wasDevice: false,
     });
     expect(decodeSession({ needsLogin: true, isOpen: 'yes' }).isOpen).toBe(false);
     expect(() => decodeSession(null)).toThrow('not an object');

@@ -35,6 +35,15 @@ export function keep(kept: Kept, storage: Storage): void {
   }
 }
 
+/** Takes away what was kept: who comes next may not be allowed to see it. */
+export function forget(storage: Storage): void {
+  try {
+    storage.removeItem(KEY);
+  } catch {
+    // Storage that is switched off has kept nothing.
+  }
+}
+
 /** What was kept for this path not long ago, or `undefined`. */
 export function recall(path: string, now: number, storage: Storage): Kept | undefined {
   try {

@@ -4,6 +4,7 @@
  */
 import { fetchCatalogue, type Catalogue } from '../connection/api';
 import { browserSurroundings, LiveSocket } from '../connection/live-socket';
+import { fetchSession } from '../connection/session';
 import type { ViewShape, ViewState } from '../protocol/apply-frame';
 import type { HelloFrame, ServerFrame, StatusFrame } from '../protocol/frames';
 import type { Panel, Screen } from '../screen/definition';
@@ -42,6 +43,9 @@ const SETTLED_LAG_MS = 500;
 /** A newer build is loaded between these two, spread out so that screens do not come at once. */
 const RELOAD_MS_MIN = 30_000;
 const RELOAD_MS_MAX = 90_000;
+
+/** After so many tries to come back in vain the page asks whether it is let in at all. */
+const DOUBTED_AFTER = 2;
 
 export class Wall {
   language = $state<Language>('zh');
@@ -98,6 +102,8 @@ export class Wall {
     ticket?: () => Promise<string>,
     /** The result space it shows; nothing of the other ever comes into it. */
     readonly space: Space = 'live',
+    /** Called when whoever looks is no longer let in; the wall has stopped then. */
+    private readonly ended?: () => void,
   ) {
     this.views = viewsOf(screen);
     this.shapes = new Map();
@@ -110,9 +116,14 @@ export class Wall {
     const events = {
       frame: (frame: ServerFrame) => this.received(frame),
       state: (open: boolean, attempt: number) => this.connectionChanged(open, attempt),
+      ended: () => this.ended?.(),
     };
+    this.guarded = ticket !== undefined;
     this.socket = new LiveSocket(url, events, browserSurroundings(ticket));
   }
+
+  /** Whether whoever looks had to be let in, and may leave. */
+  readonly guarded: boolean;
 
   start(): void {
     this.socket.connect();
@@ -233,6 +244,13 @@ export class Wall {
     this.opened ||= open;
     this.attempt = attempt;
     if (!open) this.report = undefined;
+    if (!open && attempt >= DOUBTED_AFTER) void this.askWhetherLetIn();
+  }
+
+  /** A server that was restarted, or has users now, may know nothing of this page; no line tells so. */
+  private async askWhetherLetIn(): Promise<void> {
+    const session = await fetchSession().catch(() => undefined);
+    if (session?.isOpen === false) this.ended?.();
   }
 
   private received(frame: ServerFrame): void {

@@ -1,0 +1,194 @@
+// Who is let in, as people see it: logging in, pairing a wall, taking it out; nothing blank on the way.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AXE, check, equal, open, started, until } from './browser.mjs';
+import { start, tidemark } from './server.mjs';
+
+/** What a browser says of answers that are part of being asked who one is. */
+const EXPECTED = /the server responded with a status of (401|404|410)/;
+
+/** A demo with an admin and a viewer; their keys were shown once and are in no file. */
+async function withUsers(work) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-door-'));
+  const config = join(folder, 'tidemark.toml');
+  const add = (name, role) => tidemark(['user', 'add', name, '--role', role, '--config', config]);
+  const keys = { admin: add('admin', 'admin'), guest: add('guest', 'viewer') };
+  const options = { dataDir: join(folder, 'data'), config };
+  let server = await start(['demo'], options);
+  const urls = [];
+  const users = {
+    keys,
+    config,
+    urls,
+    get url() {
+      return server.url;
+    },
+    said: () => server.said(),
+    again: async () => {
+      await server.stop();
+      server = await start(['demo'], { ...options, port: server.port });
+    },
+    devices: () => readFileSync(join(folder, 'data/devices.json'), 'utf8'),
+  };
+  try {
+    return await work(users);
+  } finally {
+    await server.stop('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function page(browser, users, path, options = {}) {
+  const opened = await open(browser, users.url, { path, ...options });
+  opened.page.on('request', (request) => users.urls.push(request.url()));
+  return opened;
+}
+
+function unexpected({ complaints }) {
+  return complaints.filter((complaint) => !EXPECTED.test(complaint));
+}
+
+async function accessible(page, what) {
+  await page.evaluate(readFileSync(AXE, 'utf8'));
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
+  equal(violations.map(({ id, nodes }) => `${id} ${nodes[0]?.html.slice(0, 160)}`), [], `axe on ${what}`);
+}
+
+/** The code that a wall shows, another one than `before`. */
+function codeOn(page, before) {
+  return until('the wall shows a code', async () => {
+    const code = await page.locator('[data-code]').getAttribute('data-code', { timeout: 200 }).catch(() => null);
+    return code !== before && code;
+  });
+}
+
+async function logIn(page, name, key) {
+  await page.locator('#user').fill(name);
+  await page.locator('#token').fill(key);
+  await page.keyboard.press('Enter');
+}
+
+function shot(page, shots, name) {
+  return shots === undefined ? undefined : page.screenshot({ path: join(shots, `door-${name}.png`) });
+}
+
+/** Nothing of the wall is left, and something else is there. */
+async function gone(page, what) {
+  equal(await page.locator('[data-panel]').count(), 0, `panels left ${what}`);
+  const kept = await page.evaluate(() => sessionStorage.getItem('tidemark.kept'));
+  equal(kept, null, `figures kept ${what}`);
+}
+
+export const tests = [
+  ['a wall is paired by the keyboard, stays in over restarts, and asks again when it is revoked', async ({ browser, shots }) =>
+    withUsers(async (users) => {
+      const wall = await page(browser, users, '/screens/wall');
+      const first = await codeOn(wall.page);
+      check(/^\d{6}$/.test(first), first);
+      await gone(wall.page, 'before it is paired');
+      await shot(wall.page, shots, 'pair');
+      await accessible(wall.page, 'the code');
+
+      const admin = await page(browser, users, '/devices', { width: 1440, height: 900 });
+      await admin.page.locator('#token').waitFor();
+      await shot(admin.page, shots, 'login');
+      await accessible(admin.page, 'the login');
+      await logIn(admin.page, 'admin', 'guess');
+      await until('a wrong key is said', async () => /not known/.test(await admin.page.getByRole('alert').innerText()));
+      await logIn(admin.page, 'admin', users.keys.admin);
+      await admin.page.locator('#code').waitFor();
+      await until('the waiting wall is listed', async () => /127\.0\.0\.1/.test(await admin.page.locator('main').innerText()));
+
+      // By keyboard alone: code, name, not all screens, this one, approve.
+      await admin.page.locator('#code').focus();
+      await admin.page.keyboard.type(`${first.slice(0, 3)} ${first.slice(3)}`);
+      await admin.page.keyboard.press('Tab');
+      await admin.page.keyboard.type('大厅 hall');
+      await admin.page.keyboard.press('Tab');
+      await admin.page.keyboard.press('Space');
+      await admin.page.getByLabel('wall', { exact: true }).focus();
+      await admin.page.keyboard.press('Space');
+      await shot(admin.page, shots, 'approve');
+      await admin.page.locator('#name').focus();
+      await admin.page.keyboard.press('Enter');
+      await started(wall.page);
+      const row = admin.page.locator('[data-device]');
+      await until('it is listed', async () => (await row.count()) === 1 && /大厅 hall/.test(await row.innerText()));
+      check(/wall/.test(await row.innerText()), await row.innerText());
+      for (const language of ['zh', 'en']) {
+        await accessible(admin.page, `the walls in ${language}`);
+        await shot(admin.page, shots, `walls-${language}`);
+        await admin.page.locator('header button').first().click();
+      }
+
+      // Another address leads to the screen it was paired for; a restart of the server asks for nothing.
+      await wall.page.goto(`${users.url}/screens/overview`);
+      await until('the paired screen', () => wall.page.url().endsWith('/screens/wall'));
+      await started(wall.page);
+      await users.again();
+      await started(wall.page);
+      equal(await wall.page.locator('[data-code]').count(), 0, 'codes after a restart');
+
+      // The restart ended the admin's session; the page says so and is not blank.
+      await admin.page.locator('#token').waitFor();
+      await logIn(admin.page, '', users.keys.admin);
+      await row.waitFor();
+      await row.getByRole('button').click();
+      check((await row.count()) === 1, 'one press asks first');
+      await row.getByRole('button').click();
+      const began = Date.now();
+      const second = await codeOn(wall.page, first);
+      const took = Date.now() - began;
+      await gone(wall.page, 'after it was revoked');
+      await shot(wall.page, shots, 'revoked');
+
+      // The same by the command line.
+      const env = { TIDEMARK_TOKEN: users.keys.admin, TIDEMARK_SERVER: users.url };
+      const paired = tidemark(['user', 'pair', second, '--name', 'left', '--screen', 'wall'], env);
+      await started(wall.page);
+      const id = /paired (\w+)/.exec(paired)[1];
+      check(tidemark(['user', 'devices'], env).includes(id), 'listed');
+      const token = (await wall.context.cookies()).find(({ name }) => name === 'tidemark_device');
+      check(token.httpOnly && token.sameSite === 'Strict' && !users.devices().includes(token.value), JSON.stringify(token));
+      tidemark(['user', 'revoke', id], env);
+      await codeOn(wall.page, second);
+
+      await admin.page.locator('header button').last().click();
+      await admin.page.locator('#token').waitFor();
+      const secrets = [...Object.values(users.keys), token.value, first, second];
+      for (const secret of secrets) {
+        check(!users.urls.some((url) => url.includes(secret)), 'a secret is in no address');
+        check(!users.said().includes(secret), 'a secret is in no log');
+      }
+      equal([...unexpected(wall), ...unexpected(admin)], [], 'complaints');
+      await wall.close();
+      await admin.close();
+      return `revoked to code in ${took} ms`;
+    })],
+
+  ['a viewer who is taken out is back at the login at once, with no figure left', async ({ browser, shots }) =>
+    withUsers(async (users) => {
+      const viewer = await page(browser, users, '/');
+      await viewer.page.locator('#token').waitFor();
+      await logIn(viewer.page, 'guest', users.keys.guest);
+      await started(viewer.page);
+      await viewer.page.evaluate(() => dispatchEvent(new Event('pagehide')));
+      tidemark(['user', 'remove', 'guest', '--config', users.config]);
+      const env = { TIDEMARK_TOKEN: users.keys.admin, TIDEMARK_SERVER: users.url };
+      const told = tidemark(['reload'], env);
+      check(/users removed: guest/.test(told), told);
+      const began = Date.now();
+      await viewer.page.locator('#token').waitFor({ timeout: 5000 });
+      const took = Date.now() - began;
+      await gone(viewer.page, 'after the user was taken out');
+      await shot(viewer.page, shots, 'taken-out');
+      await logIn(viewer.page, 'guest', users.keys.guest);
+      await until('the key is no longer good', async () => /not known/.test(await viewer.page.getByRole('alert').innerText()));
+
+      // A page for who may not pair says so instead of showing an empty list.
+      equal(unexpected(viewer), [], 'complaints');
+      await viewer.close();
+      return `login in ${took} ms`;
+    })],
+];
