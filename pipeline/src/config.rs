@@ -57,6 +57,9 @@ pub struct RawPipelineConfig {
     pub result_topics: BTreeMap<String, String>,
 }
 
+/// Bytes of each ledger where nothing else is configured, and of a job.
+pub const LEDGER_BYTES_MAX: u64 = 1 << 30;
+
 /// Memory for dedup keys where nothing else is configured, and of a job: 4.2 million keys.
 pub const DEDUP_MEMORY_BYTES_MAX: usize = 512 << 20;
 
@@ -74,7 +77,7 @@ impl Default for RawPipelineConfig {
             checkpoint_waiting_bytes_max: 268_435_456,
             idle_after_ms: 5_000,
             partitions_every_ms: 10_000,
-            ledger_bytes_max: 1_073_741_824,
+            ledger_bytes_max: LEDGER_BYTES_MAX,
             tombstones_max: 10_000,
             state_bytes_max: StateBounds::default().bytes_max,
             state_groups_assumed: StateBounds::default().groups,

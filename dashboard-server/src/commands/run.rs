@@ -9,10 +9,13 @@ use anyhow::Context as _;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use clap::{Args, ValueEnum};
+use tidemark_pipeline::admit::RecordCounts;
 use tidemark_pipeline::config::DEDUP_MEMORY_BYTES_MAX;
 use tidemark_pipeline::results::Mark;
 use tidemark_pipeline::results::json::write_row;
+use tidemark_pipeline::results::snapshot::MARK_COLUMN;
 use tidemark_pipeline::run::job::{self, JobEvent, JobOptions};
+use tidemark_pipeline::sql::StateBounds;
 
 /// Arguments of `tidemark run`.
 #[derive(Debug, Args)]
@@ -21,6 +24,15 @@ use tidemark_pipeline::run::job::{self, JobEvent, JobOptions};
     tidemark run job.sql --emit changes       every change, as it happens\n  \
     tidemark run job.sql --format csv > result.csv\n  \
     cat orders.jsonl | tidemark run job.sql   with 'connector' = 'stdin'\n\n\
+    CREATE MATERIALIZED VIEW is planned as a server plans it, with its options and its refusals. A view that no other \
+    statement reads is printed at its place, as a SELECT of its query would be, with the revisions that \
+    'allowed-lateness' allows and the rows that 'result.retention' keeps; one that a SELECT or INSERT INTO reads is \
+    run first, to the end of its input. 'result.topic' is not written.\n\n\
+    A file without a WATERMARK that a query joins is read whole before the first record, as the tables of reference/ \
+    are. Where no table of a query has a WATERMARK, the first one in FROM is the stream.\n\n\
+    late_orders, dead_letters, unmatched, records_accounted, views_accounted, sources_accounted and \
+    lifecycle_accounted tell of what the statements before have read, views first. A SELECT or INSERT INTO is known \
+    there by the place of its statement. The accounting is checked after every statement.\n\n\
     The exit code is 0 only if every statement ran. Records that do not count are named on stderr.")]
 pub struct RunArgs {
     /// Script of SQL statements
@@ -35,6 +47,12 @@ pub struct RunArgs {
     /// Records folded at a time; the rows do not depend on it
     #[arg(long, value_name = "RECORDS", default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_records: u32,
+    /// Bytes of state a view may need by its estimate, and any query keep; past it the job stops
+    #[arg(long, value_name = "BYTES", default_value_t = StateBounds::default().bytes_max)]
+    pub state_bytes_max: u64,
+    /// Bytes of memory for dedup keys; the others go to a temporary folder
+    #[arg(long, value_name = "BYTES", default_value_t = DEDUP_MEMORY_BYTES_MAX)]
+    pub dedup_memory_bytes_max: usize,
     /// Do not count the records on stderr at the end
     #[arg(long)]
     pub quiet: bool,
@@ -73,7 +91,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             Emit::Changes => job::Emit::Changes,
         },
         batch_records: usize::try_from(args.batch_records)?,
-        dedup_memory_bytes_max: DEDUP_MEMORY_BYTES_MAX,
+        dedup_memory_bytes_max: args.dedup_memory_bytes_max,
+        state_bounds: StateBounds { bytes_max: args.state_bytes_max, ..StateBounds::default() },
+        ..JobOptions::default()
     };
     let mut printer = Printer::new(args.format, args.emit);
     let mut broken = None;
@@ -101,9 +121,18 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             events.taken, events.waiting, events.expired, events.refused, events.capped
         );
     }
+    if summary.beyond_retention > 0 {
+        eprintln!(
+            "{} final rows of views are older than their 'result.retention' keeps, and are not shown",
+            summary.beyond_retention
+        );
+    }
     if !args.quiet {
-        let (read, accepted, duplicate) = (records.read, records.accepted, records.duplicate);
-        eprintln!("{read} records read, {accepted} accepted, {duplicate} duplicate");
+        let RecordCounts { read, accepted, duplicate, rejected, shadow, control, .. } = records;
+        eprintln!(
+            "{read} records read = {accepted} accepted + {duplicate} duplicate + {rejected} rejected + {shadow} shadow + \
+             {control} control; the accounting of every query adds up"
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -168,7 +197,7 @@ impl Printer {
         let mut text = String::new();
         for row in 0..rows.num_rows() {
             write_row(&mut text, rows, &columns, row);
-            if self.emit == Emit::Changes {
+            if self.tells_papers(&rows.schema()) {
                 text.pop();
                 text.push_str(&format!(
                     ",\"_mark\":\"{}\",\"_revision\":{revision}}}",
@@ -181,10 +210,15 @@ impl Printer {
         Ok(())
     }
 
+    /// Whether mark and revision are added to rows; those of a view have them already.
+    fn tells_papers(&self, columns: &SchemaRef) -> bool {
+        self.emit == Emit::Changes && columns.column_with_name(MARK_COLUMN).is_none()
+    }
+
     fn csv_header(&mut self, columns: &SchemaRef) -> anyhow::Result<()> {
         let mut names: Vec<&str> =
             columns.fields().iter().map(|field| field.name().as_str()).collect();
-        if self.emit == Emit::Changes {
+        if self.tells_papers(columns) {
             names.extend(["_mark", "_revision"]);
         }
         let quoted: Vec<String> = names.into_iter().map(quoted).collect();
@@ -195,7 +229,7 @@ impl Printer {
     fn csv(&mut self, rows: &RecordBatch, mark: Mark, revision: u64) -> anyhow::Result<()> {
         let mut text = Vec::new();
         arrow::csv::WriterBuilder::new().with_header(false).build(&mut text).write(rows)?;
-        if self.emit == Emit::Final {
+        if !self.tells_papers(&rows.schema()) {
             self.out.write_all(&text)?;
             return Ok(());
         }

@@ -10,7 +10,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::build::decoder;
 use super::job::{Emit, JobEvent, JobOptions, run_script_for};
-use crate::config::DEDUP_MEMORY_BYTES_MAX;
 use crate::decode::Columns;
 use crate::model::Record;
 use crate::results::json::write_row;
@@ -89,8 +88,8 @@ fn map(
     stream: &Arc<StreamPlan>,
     (sender, mut tell): (&Sender<Batch>, impl FnMut(Told)),
 ) {
-    let (emit, dedup_memory_bytes_max) = (Emit::Changes, DEDUP_MEMORY_BYTES_MAX);
-    let options = JobOptions { emit, batch_records: BATCH_RECORDS, dedup_memory_bytes_max };
+    let options =
+        JobOptions { emit: Emit::Changes, batch_records: BATCH_RECORDS, ..JobOptions::default() };
     let mut problem = None;
     let outcome =
         run_script_for(

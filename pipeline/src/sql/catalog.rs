@@ -16,6 +16,7 @@ use super::cut::reads_stream;
 use super::error::SqlError;
 use super::folder::read_folder;
 use super::lifecycle;
+use super::of_script::ReadTable;
 use super::options::{self, Options, Retention};
 use super::over_results::{OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
@@ -105,7 +106,9 @@ pub struct Catalog {
     /// Rows of the tables read once at start, by name.
     pub reference: BTreeMap<String, RecordBatch>,
     /// How much state a view may need.
-    bounds: StateBounds,
+    pub(super) bounds: StateBounds,
+    /// Reads the tables that queries join; `None` where `reference/` has them.
+    pub(super) read_joined: Option<ReadTable>,
 }
 
 /// Reads all rows of a reference table; sources are no matter of the planner's.
@@ -132,6 +135,7 @@ impl Catalog {
             views: Vec::new(),
             reference: BTreeMap::new(),
             bounds: StateBounds::default(),
+            read_joined: None,
         }
     }
 
@@ -223,10 +227,7 @@ impl Catalog {
                 self.add_reference(statement, table, overrides, read_rows)
             }
             (StatementKind::CreateView(view), "scopes") if !view.materialized => {
-                let scope = scope_of(statement, view).map_err(|error| vec![error])?;
-                self.add_view_table(statement, view)?;
-                self.scopes.insert(scope.name.clone(), scope);
-                Ok(())
+                self.add_scope(statement, view)
             }
             (StatementKind::CreateView(view), "views") if view.materialized => {
                 self.add_view(statement, view)
@@ -323,6 +324,17 @@ impl Catalog {
         Ok(())
     }
 
+    pub(super) fn add_scope(
+        &mut self,
+        statement: &Statement,
+        view: &ViewStatement,
+    ) -> Result<(), Vec<SqlError>> {
+        let scope = scope_of(statement, view).map_err(|error| vec![error])?;
+        self.add_view_table(statement, view)?;
+        self.scopes.insert(scope.name.clone(), scope);
+        Ok(())
+    }
+
     /// Declares a plain view.
     ///
     /// # Errors
@@ -353,7 +365,11 @@ impl Catalog {
         Ok(())
     }
 
-    fn add_view(
+    /// Declares a materialized view.
+    ///
+    /// # Errors
+    /// Every mistake of its options, and why its query cannot be kept up to date.
+    pub fn add_view(
         &mut self,
         statement: &Statement,
         view: &ViewStatement,
@@ -384,9 +400,7 @@ impl Catalog {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let state = self.context.state();
-        let logical = analyzed(&state, &view.query)
-            .map_err(|error| vec![located(statement, &view.query, &error)])?;
+        let logical = self.logical(statement, &view.query)?;
         let query = self.query(statement, view, &logical)?;
         if let ViewQuery::Stream(plan) = &query {
             if plan.outer.is_some() && allowed_lateness > 0 {
@@ -530,7 +544,7 @@ fn register(context: &SessionContext, name: &str, schema: SchemaRef) {
     }
 }
 
-fn register_result(context: &SessionContext, name: &str, schema: SchemaRef) {
+pub(super) fn register_result(context: &SessionContext, name: &str, schema: SchemaRef) {
     let table = ResultTable { name: name.to_owned(), schema };
     if let Err(error) = context.register_table(name, Arc::new(table)) {
         // The caller has checked that the name is free.

@@ -31,9 +31,11 @@ mod scope;
 mod system_tables;
 mod folder;
 pub mod catalog;
+mod of_script;
 
 pub use catalog::{Catalog, ScopeDefinition, ViewDefinition};
 pub use error::SqlError;
+pub use of_script::ReadTable;
 pub use plan::{Shape, ViewPlan};
 pub use state_estimate::StateBounds;
 pub use stream::{StreamColumn, StreamDefinition};

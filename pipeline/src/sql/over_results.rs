@@ -63,17 +63,27 @@ impl OverResults {
         plan: &LogicalPlan,
         level_of: &dyn Fn(&str) -> usize,
     ) -> Result<Self> {
-        if reads_stream(plan) {
-            return plan_err!(
-                "a query reads streams or views, not both: make a view over the stream first, and join that"
-            );
-        }
         for name in [MARK_COLUMN, REVISION_COLUMN] {
             if plan.schema().fields().iter().any(|field| field.name() == name) {
                 return plan_err!(
                     "every view has a column {name} of its own; name the columns you want, or give it another name"
                 );
             }
+        }
+        let over = Self::of_query(state, plan)?;
+        let level = over.inputs.iter().map(|name| level_of(name)).max().unwrap_or(0) + 1;
+        Ok(Self { level, ..over })
+    }
+
+    /// Plans an analyzed query that is run once, and no view; its level is 1.
+    ///
+    /// # Errors
+    /// When it reads a stream besides.
+    pub fn of_query(state: &SessionState, plan: &LogicalPlan) -> Result<Self> {
+        if reads_stream(plan) {
+            return plan_err!(
+                "a query reads streams or views, not both: make a view over the stream first, and join that"
+            );
         }
         let mut slots: Vec<(String, SlotRows)> = Vec::new();
         let replaced = plan
@@ -91,7 +101,6 @@ impl OverResults {
         let rows = slots.iter().map(|(_, rows)| Arc::clone(rows)).collect();
         let plan = slot::physical_of(state, &ordered, rows)?;
         let inputs: BTreeSet<String> = slots.iter().map(|(name, _)| name.clone()).collect();
-        let level = inputs.iter().map(|name| level_of(name)).max().unwrap_or(0) + 1;
-        Ok(Self { inputs, keys, level, plan, slots, turn: Arc::default() })
+        Ok(Self { inputs, keys, level: 1, plan, slots, turn: Arc::default() })
     }
 }

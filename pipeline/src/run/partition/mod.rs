@@ -23,7 +23,7 @@ use datafusion::common::{DataFusionError, Result};
 
 pub use branch::{AcceptedRows, Branch};
 pub use derived::{DerivedRun, Reading};
-pub use drain::{BranchDrain, Drains, LateRecord, PartitionDrain, ViewDrain};
+pub use drain::{BranchDrain, Drains, LateRecord, PartitionDrain, Told, ViewDrain};
 use intake::{Batch, Intake, Taken};
 use space::{SpaceRun, Waiting};
 

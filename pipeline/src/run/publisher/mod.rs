@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
+pub use over_results::rows_over;
 use over_results::{ResultsView, Shown};
 pub use spaces::Publishers;
 pub use streams::{Moment, Quiet, StreamAt};

@@ -129,17 +129,29 @@ impl ResultsView {
     }
 
     fn run(&self, inputs: &BTreeMap<String, Vec<RecordBatch>>) -> Result<RecordBatch> {
-        let _turn = self.over.turn.lock();
-        for (name, slot) in &self.over.slots {
-            *slot.lock() = inputs.get(name).cloned().unwrap_or_default();
-        }
-        // A plan keeps the metrics of every execution; a fresh one has none.
-        let plan = reset_plan_states(Arc::clone(&self.over.plan))?;
-        let schema = plan.schema();
-        let batches = self.runtime.block_on(collect(plan, Arc::clone(&self.context)));
-        self.over.slots.iter().for_each(|(_, slot)| slot.lock().clear());
-        Ok(concat_batches(&schema, &batches?)?)
+        rows_over(&self.over, inputs, (&self.runtime, Arc::clone(&self.context)))
     }
+}
+
+/// The rows of a query over results, whose inputs have these rows.
+///
+/// # Errors
+/// When an expression fails on a row.
+pub fn rows_over(
+    over: &OverResults,
+    inputs: &BTreeMap<String, Vec<RecordBatch>>,
+    (runtime, context): (&Runtime, Arc<TaskContext>),
+) -> Result<RecordBatch> {
+    let _turn = over.turn.lock();
+    for (name, slot) in &over.slots {
+        *slot.lock() = inputs.get(name).cloned().unwrap_or_default();
+    }
+    // A plan keeps the metrics of every execution; a fresh one has none.
+    let plan = reset_plan_states(Arc::clone(&over.plan))?;
+    let schema = plan.schema();
+    let batches = runtime.block_on(collect(plan, context));
+    over.slots.iter().for_each(|(_, slot)| slot.lock().clear());
+    Ok(concat_batches(&schema, &batches?)?)
 }
 
 /// Whether all inputs are as they were; columns that are the very same are not compared.

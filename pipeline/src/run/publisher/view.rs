@@ -177,12 +177,26 @@ impl ViewRuntime {
     /// # Errors
     /// Why the view cannot go on.
     pub fn fire_and_show(&mut self, cut: u64, progress: Progress) -> Result<(), String> {
+        self.fire_and_tell(cut, progress, &mut |_| {})
+    }
+
+    /// As [`Self::fire_and_show`]; every window that is new is told as well.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fire_and_tell(
+        &mut self,
+        cut: u64,
+        progress: Progress,
+        tell: &mut dyn FnMut(&Fired),
+    ) -> Result<(), String> {
         let whole_from = self.whole_from();
         let firing = self.state.fire(progress).map_err(|error| error.strip_backtrace())?;
         for (start, end) in firing.withdrawn {
             self.published.withdraw(cut, (start, end));
         }
         for fired in firing.fired {
+            tell(&fired);
             let mut window = new_window(fired);
             if window.window.0 < whole_from {
                 window.mark = Mark::Provisional;
