@@ -29,18 +29,22 @@ pub enum BooksError {
     Discrepancies(Vec<String>),
     /// An earlier statement read another number of records of the same stream.
     #[error(
-        "stream {stream} partition {partition}: an earlier statement read {before} records and this one {now}; the input has \
-         changed in between, or can be read once only, as standard input can"
+        "stream {stream} partition {partition}: an earlier statement read {} records and accepted {}, this one {} and {}; the \
+         input has changed in between, or can be read once only, as standard input can",
+        before.read,
+        before.accepted,
+        now.read,
+        now.accepted
     )]
     Changed {
         /// The stream.
         stream: String,
         /// Its partition.
         partition: PartitionId,
-        /// Records read before.
-        before: u64,
-        /// Records read now.
-        now: u64,
+        /// Its records then.
+        before: RecordCounts,
+        /// Its records now.
+        now: RecordCounts,
     },
     /// A ledger has reached its bound, and nobody can make room in it.
     #[error("{0} (a job's ledgers are in a temporary folder; read fewer records, or no ledger)")]
@@ -212,7 +216,7 @@ impl Books {
                     continue;
                 };
                 if before.counts != at.counts {
-                    let (before, now) = (before.counts.read, at.counts.read);
+                    let (before, now) = (before.counts, at.counts);
                     return Err(BooksError::Changed { stream, partition, before, now });
                 }
                 join(before, at);
