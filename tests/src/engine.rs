@@ -24,7 +24,7 @@ use tidemark_pipeline::windows::fire::{Firing, Progress, ViewState};
 use tidemark_pipeline::windows::table::PartitionTable;
 
 use crate::orders::{Body, Entry, Log};
-use crate::queries::{Query, stream_sql};
+use crate::queries::{Query, regions, stream_sql};
 use crate::reference::{Expected, Records};
 
 /// How a log is run; none of it may change what comes out.
@@ -64,6 +64,9 @@ pub fn catalog(log: &Log, queries: &[Query]) -> Result<Catalog> {
         Ok(std::fs::write(path, text)?)
     };
     write("streams/orders.sql", stream_sql(log.shape))?;
+    let (sql, lines) = regions();
+    write("reference/regions.sql", sql.to_owned())?;
+    write("reference/regions.csv", lines)?;
     for query in queries {
         write(&format!("views/{}.sql", query.name), query.sql(log.shape))?;
     }

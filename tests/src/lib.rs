@@ -7,8 +7,10 @@
 
 pub mod orders;
 pub mod queries;
+mod measures;
 pub mod reference;
 pub mod engine;
+pub mod lives;
 pub mod system;
 pub mod served;
 pub mod shadow;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow, bail, ensure};
 use tidemark_pipeline::config::{PipelineConfig, RawPipelineConfig};
 use tidemark_pipeline::model::{Header, Offset, PartitionId, Position, Record};
-use tidemark_pipeline::results::{Cut, Mode};
+use tidemark_pipeline::results::{Cut, Mode, Results};
 use tidemark_pipeline::run::live::{Pipeline, StreamInput, start};
 use tidemark_pipeline::source::{Bounds, PartitionReader, ReadOutcome, Source, SourceError};
 use tidemark_pipeline::sql::Catalog;
@@ -140,10 +140,28 @@ fn offset(at: usize) -> Offset {
 pub fn run(
     catalog: &dyn Fn() -> Result<Catalog>,
     log: &Log,
-    (fold_threads, batch_records_max): (usize, usize),
+    limits: (usize, usize),
     shares: &[usize],
     folder: &Path,
 ) -> Result<Arc<Cut>> {
+    let mut last = Arc::default();
+    for share in shares.iter().chain(&[100]) {
+        last = run_to(catalog, log, limits, *share, folder)?.latest();
+    }
+    Ok(last)
+}
+
+/// Starts on what the folder has, with `share` hundredths of the log there, and stops when they are read.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_to(
+    catalog: &dyn Fn() -> Result<Catalog>,
+    log: &Log,
+    (fold_threads, batch_records_max): (usize, usize),
+    share: usize,
+    folder: &Path,
+) -> Result<Arc<Results>> {
     let raw = RawPipelineConfig {
         fold_threads,
         batch_records_max,
@@ -155,20 +173,16 @@ pub fn run(
         PipelineConfig::check(&raw, folder.to_owned(), folder.to_owned(), Default::default())
             .map_err(|mistakes| anyhow!(mistakes.join("; ")))?;
     let source = LogSource::new(log.clone());
-    let mut last = Arc::default();
-    for share in shares.iter().chain(&[100]) {
-        source.appear(*share);
-        let opened = source.clone();
-        let open = Arc::new(move || Ok(Box::new(opened.clone()) as Box<dyn Source>));
-        let inputs = vec![StreamInput { stream: "orders".to_owned(), open }];
-        let pipeline = start(catalog()?, &config, Mode::Live, inputs)?;
-        let read = wait(&pipeline, &source);
-        let results = Arc::clone(pipeline.results());
-        pipeline.stop();
-        read?;
-        last = results.latest();
-    }
-    Ok(last)
+    source.appear(share);
+    let opened = source.clone();
+    let open = Arc::new(move || Ok(Box::new(opened.clone()) as Box<dyn Source>));
+    let inputs = vec![StreamInput { stream: "orders".to_owned(), open }];
+    let pipeline = start(catalog()?, &config, Mode::Live, inputs)?;
+    let read = wait(&pipeline, &source);
+    let results = Arc::clone(pipeline.results());
+    pipeline.stop();
+    read?;
+    Ok(results)
 }
 
 /// Waits until a cut holds everything that is there.

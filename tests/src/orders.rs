@@ -42,6 +42,8 @@ pub struct Order {
     pub amount: Option<i64>,
     /// Pieces.
     pub quantity: Option<i32>,
+    /// A double; what such numbers add up to depends on their order when each step rounds.
+    pub weight: Option<f64>,
     /// Event time, epoch milliseconds.
     pub time: i64,
 }
@@ -89,13 +91,14 @@ impl Order {
             amount
         };
         format!(
-            r#"{{"id":"o{}","shop":{},"kind":{},"buyer":{},"amount":{},"quantity":{},"event_time":{},"more":[1]}}"#,
+            r#"{{"id":"o{}","shop":{},"kind":{},"buyer":{},"amount":{},"quantity":{},"weight":{},"event_time":{},"more":[1]}}"#,
             self.id,
             text(self.shop.map(|shop| format!("\"shop {shop}\""))),
             text(self.kind.map(|kind| format!("\"kind {kind}\""))),
             text(self.buyer.map(|buyer| buyer.to_string())),
             text(amount),
             text(self.quantity.map(|quantity| quantity.to_string())),
+            text(self.weight.map(|weight| weight.to_string())),
             self.time,
         )
     }
@@ -162,6 +165,10 @@ pub fn random_log(dice: &mut ChaCha8Rng) -> Log {
     log
 }
 
+/// Numbers whose sum is another one in nearly every order in which it is rounded after each step. Their last
+/// binary place is not below 2^-60, so that the reference can add them as integers.
+const WEIGHTS: [f64; 10] = [0.1, 0.2, 0.3, 1.0, -2.25, 1e16, -1e16, 12_345.678, -0.7, 33_000_000.1];
+
 fn random_order(dice: &mut ChaCha8Rng, id: u32, time: i64) -> Order {
     Order {
         id,
@@ -170,6 +177,7 @@ fn random_order(dice: &mut ChaCha8Rng, id: u32, time: i64) -> Order {
         buyer: dice.random_bool(0.9).then(|| dice.random_range(0..12)),
         amount: dice.random_bool(0.9).then(|| dice.random_range(-20_000..1_000_000_000)),
         quantity: dice.random_bool(0.9).then(|| dice.random_range(-3..12)),
+        weight: dice.random_bool(0.9).then(|| WEIGHTS[dice.random_range(0..WEIGHTS.len())]),
         time,
     }
 }

@@ -1,5 +1,7 @@
 //! The queries that are compared: each as SQL for the engine and as plain numbers for the reference.
 
+use std::fmt::Write as _;
+
 use crate::orders::Shape;
 
 /// Windows of a query, in milliseconds.
@@ -33,6 +35,36 @@ pub enum Kind {
     Ever,
 }
 
+/// What a query asks of the orders of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// Counts, exact sums, extremes, means, distinct buyers.
+    Money,
+    /// Percentiles by the sketch.
+    Spread,
+    /// What depends on the order of the log: first, last, lists.
+    Arrivals,
+    /// Sums of doubles.
+    Weight,
+    /// The two shops with the most orders, by ROW_NUMBER.
+    Top,
+    /// The same by ORDER BY and LIMIT.
+    Limit,
+    /// Money by region, which a reference table knows of most shops, at the table's rates.
+    Region {
+        /// Whether orders of shops without a region stay.
+        is_left: bool,
+    },
+    /// Of windows of this length over the windows: how many there are with orders, and the most orders of one.
+    Windows {
+        /// Length.
+        size: i64,
+    },
+}
+
+/// Region and rate, in hundredths, of the shops that the reference table knows, by number.
+pub const REGIONS: [(u8, &str, i64); 3] = [(0, "north", 100), (1, "south", 785), (2, "north", 91)];
+
 /// One query.
 #[derive(Debug, Clone)]
 pub struct Query {
@@ -50,6 +82,8 @@ pub struct Query {
     pub sets: &'static [(bool, bool)],
     /// `allowed-lateness` in milliseconds.
     pub allowed_ms: i64,
+    /// What it asks of a window.
+    pub asks: Asks,
 }
 
 const NO_KEY: &[(bool, bool)] = &[(false, false)];
@@ -69,6 +103,7 @@ pub fn queries(shape: Shape) -> Vec<Query> {
         is_filtered: false,
         sets: BY_SHOP,
         allowed_ms: 0,
+        asks: Asks::Money,
     };
     let hop = Kind::Hop { slide: 2 * unit, size: 6 * unit };
     let cumulate = Kind::Cumulate { step: 2 * unit, size: 10 * unit };
@@ -124,6 +159,7 @@ pub fn queries(shape: Shape) -> Vec<Query> {
             ..plain.clone()
         },
     ];
+    all.extend(asking(&plain, unit));
     if unit == 3_600_000 {
         let day = Query { follows_zone: true, ..plain.clone() };
         all.push(Query { name: "tumble_day", kind: Kind::Tumble { size: DAY_MS }, ..day.clone() });
@@ -149,10 +185,96 @@ pub fn queries(shape: Shape) -> Vec<Query> {
     all
 }
 
+/// Queries that ask for something else than money.
+fn asking(plain: &Query, unit: i64) -> Vec<Query> {
+    let tumble = |units: i64| Kind::Tumble { size: units * unit };
+    let hop = Kind::Hop { slide: 2 * unit, size: 4 * unit };
+    let cumulate = Kind::Cumulate { step: 2 * unit, size: 6 * unit };
+    let ask =
+        |name: &'static str, asks: Asks, kind: Kind| Query { name, asks, kind, ..plain.clone() };
+    let joined =
+        |name: &'static str, is_left: bool, kind: Kind| ask(name, Asks::Region { is_left }, kind);
+    vec![
+        ask("spread_ever", Asks::Spread, Kind::Ever),
+        Query { allowed_ms: 3 * unit, ..ask("spread_hop", Asks::Spread, hop) },
+        Query { sets: NO_KEY, ..ask("spread_cumulate", Asks::Spread, cumulate) },
+        Query { allowed_ms: 4 * unit, ..ask("arrivals_tumble", Asks::Arrivals, tumble(5)) },
+        Query { sets: NO_KEY, ..ask("arrivals_hop", Asks::Arrivals, hop) },
+        ask("arrivals_session", Asks::Arrivals, Kind::Session { gap: 3 * unit }),
+        ask("weight_hop", Asks::Weight, hop),
+        Query { sets: NO_KEY, ..ask("weight_cumulate", Asks::Weight, cumulate) },
+        ask("weight_ever", Asks::Weight, Kind::Ever),
+        Query { allowed_ms: 2 * unit, ..ask("top_tumble", Asks::Top, tumble(4)) },
+        ask("top_cumulate", Asks::Top, cumulate),
+        Query { is_filtered: true, ..ask("limit_hop", Asks::Limit, hop) },
+        ask("limit_tumble", Asks::Limit, tumble(6)),
+        joined("region_tumble", false, tumble(4)),
+        Query { allowed_ms: 3 * unit, ..joined("region_hop", true, hop) },
+        ask("windows_tumble", Asks::Windows { size: 4 * unit }, tumble(1)),
+        Query {
+            is_filtered: true,
+            ..ask("windows_day", Asks::Windows { size: 12 * unit }, tumble(3))
+        },
+    ]
+}
+
 impl Query {
     /// The statement that creates the view.
     #[must_use]
     pub fn sql(&self, shape: Shape) -> String {
+        format!(
+            "CREATE MATERIALIZED VIEW {} WITH ('allowed-lateness' = '{} ms', 'result.retention' = '40000 d',\n  \
+             'state.groups' = '20', 'state.values' = '1000') AS\n{};\n",
+            self.name,
+            self.allowed_ms,
+            self.select(shape)
+        )
+    }
+
+    /// Its query.
+    fn select(&self, shape: Shape) -> String {
+        match self.asks {
+            Asks::Top => format!(
+                "SELECT window_start, window_end, rank, shop, n FROM (\n  \
+                 SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY n DESC) AS rank\n  \
+                 FROM ({}))\nWHERE rank <= 2",
+                self.grouped(shape)
+            ),
+            Asks::Limit => format!("{}\nORDER BY n DESC LIMIT 2", self.grouped(shape)),
+            Asks::Windows { size } => format!(
+                "WITH inside AS (\n{})\n\
+                 SELECT window_start, window_end, shop, COUNT(*) AS windows, SUM(n) AS n, MAX(n) AS most\n\
+                 FROM TABLE(TUMBLE(TABLE inside, DESCRIPTOR(ts), {}))\nGROUP BY window_start, window_end, shop",
+                self.grouped(shape),
+                interval(shape, size)
+            ),
+            _ => self.grouped(shape),
+        }
+    }
+
+    fn measures(&self) -> &'static str {
+        match self.asks {
+            Asks::Money => {
+                "COUNT(*) AS n, COUNT(amount) AS amounts, SUM(amount) AS gmv, MIN(amount) AS low,\n  \
+                 MAX(amount) AS high, AVG(amount) AS mean, COUNT(DISTINCT buyer) AS buyers,\n  \
+                 COUNT(*) FILTER (WHERE quantity > 5) AS large, SUM(quantity) AS pieces"
+            }
+            Asks::Spread => {
+                "APPROX_PERCENTILE_CONT(amount, 0.5) AS middle,\n  \
+                 APPROX_PERCENTILE_CONT(0.95) WITHIN GROUP (ORDER BY amount) AS high, APPROX_MEDIAN(amount) AS median"
+            }
+            Asks::Arrivals => {
+                "FIRST_VALUE(id) AS first, LAST_VALUE(quantity) AS last, STRING_AGG(id, ',') AS ids,\n  \
+                 ARRAY_AGG(kind) AS kinds, ARRAY_AGG(DISTINCT buyer) AS buyers"
+            }
+            Asks::Weight => "SUM(weight) AS weight, COUNT(weight) AS n",
+            Asks::Top | Asks::Limit | Asks::Windows { .. } => "COUNT(*) AS n",
+            Asks::Region { .. } => "COUNT(*) AS n, SUM(amount * rate) AS gmv",
+        }
+    }
+
+    /// What is asked of each group of each window.
+    fn grouped(&self, shape: Shape) -> String {
         let (table, is_windowed) = self.table(shape);
         let (columns, mut groups) = if is_windowed {
             ("window_start, window_end, ", vec!["window_start".to_owned(), "window_end".to_owned()])
@@ -170,25 +292,32 @@ impl Query {
                 "shop, kind, "
             }
         };
+        let (mut table, mut keys, mut columns) = (table, keys, columns);
+        match self.asks {
+            Asks::Region { is_left } => {
+                let join = if is_left { "LEFT JOIN" } else { "JOIN" };
+                let _infallible =
+                    write!(table, " AS orders\n{join} regions ON regions.shop = orders.shop");
+                groups.pop();
+                groups.push("region".to_owned());
+                keys = "region, ";
+            }
+            Asks::Windows { .. } => {
+                columns = "window_time AS ts, ";
+                groups.push("window_time".to_owned());
+            }
+            _ => {}
+        }
         format!(
-            "CREATE MATERIALIZED VIEW {} WITH ('allowed-lateness' = '{} ms', 'result.retention' = '40000 d') AS\n\
-             SELECT {columns}{keys}COUNT(*) AS n, COUNT(amount) AS amounts, SUM(amount) AS gmv, MIN(amount) AS low,\n  \
-             MAX(amount) AS high, AVG(amount) AS mean, COUNT(DISTINCT buyer) AS buyers,\n  \
-             COUNT(*) FILTER (WHERE quantity > 5) AS large, SUM(quantity) AS pieces\n\
-             FROM {table}{}\nGROUP BY {};\n",
-            self.name,
-            self.allowed_ms,
+            "SELECT {columns}{keys}{}\nFROM {table}{}\nGROUP BY {}",
+            self.measures(),
             if self.is_filtered { " WHERE quantity >= 3" } else { "" },
             groups.join(", "),
         )
     }
 
     fn table(&self, shape: Shape) -> (String, bool) {
-        let interval = |ms: i64| match shape.unit_ms {
-            _ if ms == DAY_MS => "INTERVAL '1' DAY".to_owned(),
-            1_000 => format!("INTERVAL '{}' SECOND", ms / 1_000),
-            _ => format!("INTERVAL '{}' HOUR", ms / 3_600_000),
-        };
+        let interval = |ms: i64| interval(shape, ms);
         let offset = match self.offset_ms {
             0 => String::new(),
             ms => format!(", {}", interval(ms)),
@@ -214,12 +343,33 @@ impl Query {
     }
 }
 
+fn interval(shape: Shape, ms: i64) -> String {
+    match shape.unit_ms {
+        _ if ms == DAY_MS => "INTERVAL '1' DAY".to_owned(),
+        1_000 => format!("INTERVAL '{}' SECOND", ms / 1_000),
+        _ => format!("INTERVAL '{}' HOUR", ms / 3_600_000),
+    }
+}
+
+/// The statement that declares the reference table, and its file.
+#[must_use]
+pub fn regions() -> (&'static str, String) {
+    let sql = "CREATE TABLE regions (shop STRING NOT NULL, region STRING NOT NULL, rate DECIMAL(6, 2) NOT NULL)\n\
+        WITH ('connector' = 'filesystem', 'path' = 'regions.csv', 'format' = 'csv', 'csv.header' = 'true');\n";
+    let mut lines = "shop,region,rate\n".to_owned();
+    for (shop, region, rate) in REGIONS {
+        let _infallible =
+            writeln!(lines, "shop {shop},{region},{}", crate::orders::hundredths(rate));
+    }
+    (sql, lines)
+}
+
 /// The statement that declares the stream.
 #[must_use]
 pub fn stream_sql(shape: Shape) -> String {
     format!(
         "CREATE TABLE orders (\n  id STRING NOT NULL,\n  shop STRING,\n  kind STRING,\n  buyer BIGINT,\n  \
-         amount DECIMAL(12, 2),\n  quantity INT,\n  event_time TIMESTAMP(3) NOT NULL,\n  \
+         amount DECIMAL(12, 2),\n  quantity INT,\n  weight DOUBLE,\n  event_time TIMESTAMP(3) NOT NULL,\n  \
          WATERMARK FOR event_time AS event_time - INTERVAL '{}' SECOND\n) WITH (\n  \
          'connector' = 'embedded', 'format' = 'json', 'time-zone' = '{}', 'dedup.key' = 'id',\n  \
          'dedup.horizon' = '{} ms', 'max-future-skew' = '{} ms', 'record.bytes-max' = '{}'{}\n);\n",

@@ -1,10 +1,11 @@
 //! What must come out, computed as slowly and plainly as can be: every window keeps its orders in a
 //! list, and the lists are added up at the end. Shares no code with the engine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::orders::{Body, EVENT_TIME_MIN_MS, Entry, Log, Order, Shape, hundredths};
-use crate::queries::{Kind, Query};
+use crate::measures::{Placed, has_region, rows_of, rows_of_windows};
+use crate::orders::{Body, EVENT_TIME_MIN_MS, Entry, Log, Order, Shape};
+use crate::queries::{Asks, Kind, Query};
 
 /// Accounting of a partition's records: read, accepted, duplicate, rejected, shadow, control.
 pub type Records = [u64; 6];
@@ -28,6 +29,12 @@ struct Accepted<'a> {
     offset: i64,
     order: &'a Order,
     watermark: i64,
+}
+
+impl<'a> Accepted<'a> {
+    fn placed(&self) -> Placed<'a> {
+        Placed { place: (self.partition, self.offset), order: self.order }
+    }
 }
 
 /// What became of the records of a log.
@@ -74,8 +81,8 @@ pub fn expected(log: &Log, queries: &[Query]) -> (Vec<Records>, BTreeMap<&'stati
         .iter()
         .map(|query| {
             let (mut expected, windows) = of_query(query, log, &judged.accepted);
-            for (window, held) in &windows {
-                rows_of(query, *window, held, &mut expected.rows);
+            for (_, rows) in windowed(query, &windows) {
+                expected.rows.extend(rows);
             }
             expected.rows.sort();
             (query.name, expected)
@@ -98,7 +105,8 @@ pub fn shown(query: &Query, log: &Log, judged: &Judged<'_>) -> (Vec<String>, Exp
     let is_closed = |end: i64| end != i64::MAX && end - 1 <= watermark.saturating_sub(waits_ms);
     let newest = judged.accepted.iter().map(|record| record.order.time).max().unwrap_or(i64::MIN);
     let mut all = Vec::new();
-    for ((start, end), held) in &windows {
+    for ((start, end), rows) in windowed(query, &windows) {
+        let (start, end) = (&start, &end);
         if let Kind::Cumulate { step, size } = query.kind
             && !is_closed(*end)
         {
@@ -115,8 +123,6 @@ pub fn shown(query: &Query, log: &Log, judged: &Judged<'_>) -> (Vec<String>, Exp
             }
         }
         let mark = if is_closed(*end) { "final" } else { "provisional" };
-        let mut rows = Vec::new();
-        rows_of(query, (*start, *end), held, &mut rows);
         let with_papers = |(row, revision): (String, u64)| {
             format!("{},\"_mark\":\"{mark}\",\"_revision\":{revision}}}", row.trim_end_matches('}'))
         };
@@ -177,10 +183,22 @@ fn admit<'a>(partition: u32, entries: &'a [Entry], shape: Shape, judged: &mut Ju
     judged.watermarks.push(watermark);
 }
 
+/// The rows of every window a query shows, by start and end.
+fn windowed(query: &Query, windows: &Windows<'_>) -> Vec<((i64, i64), Vec<(String, u64)>)> {
+    if let Asks::Windows { size } = query.asks {
+        let inside = windows.iter().map(|(window, held)| (*window, held.orders.as_slice()));
+        return rows_of_windows(size, inside.collect());
+    }
+    windows
+        .iter()
+        .map(|(window, held)| (*window, rows_of(query, *window, &held.orders, held.revision)))
+        .collect()
+}
+
 /// Start and end as instants, and the orders with those that came after the end.
 #[derive(Default)]
 struct Held<'a> {
-    orders: Vec<&'a Order>,
+    orders: Vec<Placed<'a>>,
     revision: u64,
 }
 
@@ -197,7 +215,10 @@ fn of_query<'a>(query: &Query, log: &Log, accepted: &[Accepted<'a>]) -> (Expecte
     for record in accepted {
         let counts = &mut expected.counts[record.partition as usize];
         counts[0] += 1;
-        if query.is_filtered && record.order.quantity.is_none_or(|quantity| quantity < 3) {
+        let is_joined = query.asks != Asks::Region { is_left: false } || has_region(record.order);
+        let is_wanted =
+            !query.is_filtered || record.order.quantity.is_some_and(|quantity| quantity >= 3);
+        if !is_joined || !is_wanted {
             counts[2] += 1;
             continue;
         }
@@ -243,7 +264,7 @@ fn enter<'a>(
             continue;
         }
         let held = windows.entry((start, end)).or_default();
-        held.orders.push(record.order);
+        held.orders.push(record.placed());
         held.revision += u64::from(end != i64::MAX && end - 1 <= record.watermark);
     }
     missed
@@ -286,7 +307,7 @@ struct Session<'a> {
     shop: Option<u8>,
     start: i64,
     end: i64,
-    orders: Vec<&'a Order>,
+    orders: Vec<Placed<'a>>,
     partition: u32,
     is_closed: bool,
 }
@@ -301,7 +322,7 @@ fn join_session<'a>(sessions: &mut Vec<Session<'a>>, record: &Accepted<'a>, gap:
         shop: record.order.shop,
         start,
         end,
-        orders: vec![record.order],
+        orders: vec![record.placed()],
         partition: record.partition,
         is_closed: false,
     };
@@ -358,66 +379,4 @@ fn over_partitions(mut sessions: Vec<Session<'_>>, is_keyed: bool) -> Vec<Sessio
             Some(whole)
         })
         .collect()
-}
-
-fn rows_of(
-    query: &Query,
-    (start, end): (i64, i64),
-    held: &Held<'_>,
-    rows: &mut Vec<(String, u64)>,
-) {
-    for (by_shop, by_kind) in query.sets {
-        let key_of =
-            |order: &&Order| (by_shop.then_some(order.shop), by_kind.then_some(order.kind));
-        let keys: BTreeSet<_> = held.orders.iter().map(key_of).collect();
-        for key in keys {
-            let orders: Vec<&Order> =
-                held.orders.iter().filter(|order| key_of(order) == key).copied().collect();
-            let mut row = String::from("{");
-            if query.kind != Kind::Ever {
-                row += &format!("\"window_start\":{start},\"window_end\":{end},");
-            }
-            let text = |word: &str, key: Option<Option<u8>>| match key.flatten() {
-                Some(number) => format!("\"{word}\":\"{word} {number}\","),
-                None => format!("\"{word}\":null,"),
-            };
-            if query.sets != [(false, false)] {
-                row += &text("shop", key.0);
-            }
-            if query.sets.len() > 1 {
-                row += &text("kind", key.1);
-            }
-            row += &measures(&orders);
-            rows.push((row, held.revision));
-        }
-    }
-}
-
-fn measures(orders: &[&Order]) -> String {
-    let amounts: Vec<i64> = orders.iter().filter_map(|order| order.amount).collect();
-    let sum: i64 = amounts.iter().sum();
-    let count = i64::try_from(amounts.len()).unwrap_or(i64::MAX);
-    let money = |value: Option<i64>| {
-        value.map_or("null".to_owned(), |value| format!("\"{}\"", hundredths(value)))
-    };
-    // AVG of DECIMAL(12, 2) has six places; what is beyond them is cut off.
-    let mean = (count > 0).then(|| sum * 10_000 / count);
-    let mean = mean.map_or("null".to_owned(), |mean| {
-        let sign = if mean < 0 { "-" } else { "" };
-        format!("\"{sign}{}.{:06}\"", mean.abs() / 1_000_000, mean.abs() % 1_000_000)
-    });
-    let buyers: BTreeSet<i64> = orders.iter().filter_map(|order| order.buyer).collect();
-    let pieces: Vec<i64> =
-        orders.iter().filter_map(|order| order.quantity).map(i64::from).collect();
-    let large = pieces.iter().filter(|pieces| **pieces > 5).count();
-    let pieces =
-        if pieces.is_empty() { "null".to_owned() } else { pieces.iter().sum::<i64>().to_string() };
-    format!(
-        "\"n\":{},\"amounts\":{count},\"gmv\":{},\"low\":{},\"high\":{},\"mean\":{mean},\"buyers\":{},\"large\":{large},\"pieces\":{pieces}}}",
-        orders.len(),
-        money((count > 0).then_some(sum)),
-        money(amounts.iter().min().copied()),
-        money(amounts.iter().max().copied()),
-        buyers.len(),
-    )
 }

@@ -157,6 +157,7 @@ impl Run<'_> {
 
     fn crash(&mut self) -> Result<()> {
         self.system.crash()?;
+        self.system.ledgers_are_rewound()?;
         self.compared.crashes += 1;
         for (partition, next) in (0..).zip(&mut self.next) {
             let from = usize::try_from(self.system.next_offset("orders", partition))?;

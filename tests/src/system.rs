@@ -253,6 +253,29 @@ impl System {
         Ok(table::rows(ledger, &shown)?)
     }
 
+    /// Whether every ledger is where the partitions are, as it must be right after a start: nothing in it is due to
+    /// a record that will be read again.
+    ///
+    /// # Errors
+    /// The first entry that should have been taken back.
+    pub fn ledgers_are_rewound(&self) -> Result<()> {
+        for space in Space::ALL {
+            for ledger in LedgerKind::ALL {
+                for entry in self.disk.ledgers.scan(space.as_str(), ledger)? {
+                    let entry = entry?;
+                    let next = self.next_offset(&entry.id.stream, entry.id.partition);
+                    let ends_later = entry.until.is_some_and(|until| until >= next);
+                    ensure!(
+                        entry.since < next && !ends_later,
+                        "{} has what offsets from {next} on brought about: {entry:?}",
+                        ledger.table()
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The records rejected since the last call, in the order in which they were drained.
     pub fn take_letters(&mut self) -> Vec<Letter> {
         std::mem::take(&mut self.letters)

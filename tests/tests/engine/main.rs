@@ -1,10 +1,12 @@
 //! The engine as a whole, in one binary: linking DataFusion twice would cost a minute each time.
 
 mod accounting;
+mod big_sums;
 mod conformance;
 mod live_logs;
 mod malformed;
 mod random_logs;
+mod script_joins;
 mod served_lives;
 mod served_logs;
 mod shadow;

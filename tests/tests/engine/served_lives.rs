@@ -1,18 +1,22 @@
-//! Orders' lives as random logs, served with crashes: what each order amounts to equals plain arithmetic at
-//! every cut, whatever the order of arrival, and the ledgers at the end those of a run without a crash.
+//! Orders' lives as random logs, served with crashes: what each order amounts to, which events are unmatched and
+//! what became of all of them equals plain arithmetic at every cut, in both result spaces, whatever the order of
+//! arrival; and the ledgers at the end are those of a run without a crash.
 //! `TIDEMARK_SEED=n` runs one log alone, `TIDEMARK_LIVES=n` that many.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use rand::seq::SliceRandom as _;
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidemark_pipeline::ledger::LedgerKind;
-use tidemark_pipeline::model::Record;
+use tidemark_pipeline::model::record::SHADOW_HEADER;
+use tidemark_pipeline::model::{Header, Record, Space};
 use tidemark_pipeline::run::reference::catalog;
 use tidemark_pipeline::sql::{Catalog, StateBounds};
+use tidemark_tests::lives::{Event, Fates, expected, random_lives};
 use tidemark_tests::system::System;
 
 /// Logs of one `cargo test`.
@@ -24,98 +28,16 @@ const EVENTS: &str = "CREATE TABLE events (order_id STRING NOT NULL, kind STRING
     event_time TIMESTAMP(3) NOT NULL, WATERMARK FOR event_time AS event_time - INTERVAL '1' MINUTE)\n\
     WITH ('connector' = 'embedded', 'format' = 'json', 'time-zone' = 'UTC', 'partition.key' = 'order_id');\n";
 const FLOW: &str = "CREATE TABLE flow (order_id STRING NOT NULL, event_time TIMESTAMP(3) NOT NULL,\n\
-    paid DECIMAL(12, 2) NOT NULL METADATA, refunded DECIMAL(12, 2) NOT NULL METADATA,\n\
+    placed DECIMAL(12, 2) NOT NULL METADATA, paid DECIMAL(12, 2) NOT NULL METADATA, refunded DECIMAL(12, 2) NOT NULL METADATA,\n\
     net DECIMAL(12, 2) NOT NULL METADATA, excess DECIMAL(12, 2) NOT NULL METADATA,\n\
     cancelled_orders BIGINT NOT NULL METADATA FROM 'cancelled-orders',\n\
     WATERMARK FOR event_time AS SOURCE_WATERMARK())\n\
     WITH ('connector' = 'lifecycle', 'source' = 'events', 'key' = 'order_id', 'kind' = 'kind', 'amount' = 'amount',\n\
-    'on.placed' = 'open', 'on.paid' = 'pay', 'on.cancelled' = 'cancel', 'on.refunded' = 'refund', 'horizon' = '10 d');\n";
+    'on.placed' = 'open', 'on.paid' = 'pay', 'on.deposit' = 'open pay', 'on.balance' = 'pay',\n\
+    'on.cancelled' = 'cancel', 'on.refunded' = 'refund', 'horizon' = '20 min');\n";
 const TOTAL: &str = "CREATE MATERIALIZED VIEW total AS\n\
-    SELECT order_id, SUM(paid) AS paid, SUM(refunded) AS refunded, SUM(net) AS net, SUM(excess) AS excess,\n\
+    SELECT order_id, SUM(placed) AS placed, SUM(paid) AS paid, SUM(refunded) AS refunded, SUM(net) AS net, SUM(excess) AS excess,\n\
     SUM(cancelled_orders) AS cancelled FROM flow GROUP BY order_id;\n";
-
-/// One event; amounts in hundredths.
-#[derive(Debug, Clone)]
-struct Event {
-    order: u32,
-    kind: &'static str,
-    amount: i64,
-    time: i64,
-}
-
-impl Event {
-    fn json(&self) -> Vec<u8> {
-        let Self { order, kind, amount, time } = self;
-        let amount = format!("{}.{:02}", amount / 100, amount % 100);
-        format!(
-            r#"{{"order_id":"o{order}","kind":"{kind}","amount":"{amount}","event_time":{time}}}"#
-        )
-        .into_bytes()
-    }
-}
-
-/// Events by partition, in any order.
-fn random_log(dice: &mut ChaCha8Rng) -> Vec<Vec<Event>> {
-    let partitions = dice.random_range(1..=3_usize);
-    let mut log = vec![Vec::new(); partitions];
-    for order in 0..dice.random_range(1..30_u32) {
-        let amount = dice.random_range(1..100_000);
-        let mut kinds = Vec::new();
-        for (kind, chance, most) in
-            [("placed", 0.8, 1), ("paid", 0.7, 2), ("cancelled", 0.3, 2), ("refunded", 0.5, 3)]
-        {
-            if dice.random_bool(chance) {
-                kinds.extend(std::iter::repeat_n(kind, dice.random_range(1..=most)));
-            }
-        }
-        let begin = 1_605_024_000_000 + dice.random_range(0..3_600_000);
-        let at = usize::try_from(order).unwrap_or(0) % partitions;
-        log[at].extend(kinds.into_iter().map(|kind| Event {
-            order,
-            kind,
-            // What is paid twice is paid once, so a repeat says the same.
-            amount: if kind == "refunded" { dice.random_range(1..100_000) } else { amount },
-            time: begin + dice.random_range(0..600_000),
-        }));
-    }
-    log.iter_mut().for_each(|events| events.shuffle(dice));
-    log
-}
-
-/// Paid, refunded, net, excess and cancelled of each order that was placed.
-fn expected<'a>(read: impl Iterator<Item = &'a Event>) -> Vec<String> {
-    let mut orders: BTreeMap<u32, Vec<&Event>> = BTreeMap::new();
-    for event in read {
-        orders.entry(event.order).or_default().push(event);
-    }
-    let mut rows = Vec::new();
-    for (order, events) in orders {
-        let of = |kind: &str| {
-            events
-                .iter()
-                .filter(|event| event.kind == kind)
-                .map(|event| event.amount)
-                .collect::<Vec<_>>()
-        };
-        if of("placed").is_empty() {
-            continue;
-        }
-        let paid = of("paid").first().copied().unwrap_or(0);
-        let asked: i64 = of("refunded").iter().sum();
-        let refunded = asked.min(paid);
-        let money = |amount: i64| format!("\"{}.{:02}\"", amount / 100, amount % 100);
-        rows.push(format!(
-            "{{\"order_id\":\"o{order}\",\"paid\":{},\"refunded\":{},\"net\":{},\"excess\":{},\"cancelled\":{},",
-            money(paid),
-            money(refunded),
-            money(paid - refunded),
-            money(asked - refunded),
-            u8::from(!of("cancelled").is_empty()),
-        ));
-    }
-    rows.sort();
-    rows
-}
 
 fn planned() -> Result<Arc<Catalog>> {
     let folder = tempfile::tempdir()?;
@@ -133,14 +55,15 @@ fn planned() -> Result<Arc<Catalog>> {
 
 fn read(system: &mut System, partition: usize, from: usize, events: &[Event]) -> Result<()> {
     let partition = u32::try_from(partition)?;
-    let payloads: Vec<Vec<u8>> = events.iter().map(Event::json).collect();
-    let records = payloads.iter().enumerate().map(|(at, payload)| Record {
+    let payloads: Vec<String> = events.iter().map(Event::json).collect();
+    const SHADOW: &[Header<'_>] = &[(SHADOW_HEADER, b"1")];
+    let records = events.iter().zip(&payloads).enumerate().map(|(at, (event, payload))| Record {
         partition,
         offset: i64::try_from(from + at).unwrap_or(i64::MAX),
         timestamp_ms: None,
-        headers: &[],
+        headers: if event.is_shadow { SHADOW } else { &[] },
         key: None,
-        payload,
+        payload: payload.as_bytes(),
     });
     system.read("events", partition, records)
 }
@@ -149,19 +72,86 @@ fn read(system: &mut System, partition: usize, from: usize, events: &[Event]) ->
 fn compare(system: &mut System, log: &[Vec<Event>], next: &[usize]) -> Result<()> {
     let cut = system.publish()?;
     ensure!(system.failures().is_empty(), "{:?}", system.failures());
-    let want = expected(log.iter().zip(next).flat_map(|(events, next)| &events[..*next]));
-    let mut got: Vec<String> =
-        cut.views["total"].rows(None).map(|row| row.json.to_string()).collect();
-    got.sort();
-    let same = want.len() == got.len()
-        && want.iter().zip(&got).all(|(want, got)| got.starts_with(want.as_str()));
-    ensure!(same, "at {next:?}\nwant {want:#?}\ngot  {got:#?}");
+    for space in Space::ALL {
+        let is_shadow = space == Space::Shadow;
+        let read: Vec<Vec<(i64, &Event)>> = log
+            .iter()
+            .zip(next)
+            .map(|(events, next)| {
+                let all = (0..).zip(&events[..*next]);
+                all.filter(|(_, event)| event.is_shadow == is_shadow).collect()
+            })
+            .collect();
+        let want = expected(&read);
+        let shown = cut.space(space);
+        let mut got: Vec<String> =
+            shown.views["total"].rows(None).map(|row| row.json.to_string()).collect();
+        got.sort();
+        let same = want.rows.len() == got.len()
+            && want.rows.iter().zip(&got).all(|(want, got)| got.starts_with(want.as_str()));
+        ensure!(same, "{space:?} at {next:?}\nwant {:#?}\ngot  {got:#?}", want.rows);
+        let unmatched = unmatched(&system.ledger_of(space, LedgerKind::Unmatched)?, log)?;
+        ensure!(
+            unmatched == want.unmatched,
+            "{space:?} at {next:?}: unmatched\nwant {:?}\ngot  {unmatched:?}",
+            want.unmatched
+        );
+        if let Some(table) = shown.tables.get("lifecycle_accounted") {
+            let fates = fates(table)?;
+            ensure!(
+                fates == want.fates,
+                "{space:?} at {next:?}: fates\nwant {:?}\ngot  {fates:?}",
+                want.fates
+            );
+        }
+    }
     Ok(())
+}
+
+/// Partition, offset and kind of the entries; the record of one that waits must be its own.
+fn unmatched(table: &RecordBatch, log: &[Vec<Event>]) -> Result<BTreeSet<(i32, i64, String)>> {
+    let column =
+        |name: &str| table.column_by_name(name).with_context(|| format!("no column {name}"));
+    let partitions = column("partition")?.as_primitive::<Int32Type>().clone();
+    let offsets = column("offset")?.as_primitive::<Int64Type>().clone();
+    let (kinds, raw) = (column("kind")?.as_string::<i32>(), column("raw")?.as_string::<i32>());
+    let mut all = BTreeSet::new();
+    for row in 0..table.num_rows() {
+        let (partition, offset) = (partitions.value(row), offsets.value(row));
+        let event = &log[usize::try_from(partition)?][usize::try_from(offset)?];
+        let said = raw.value(row);
+        ensure!(
+            kinds.value(row) == "capped" || said == event.json(),
+            "partition {partition} offset {offset}: the ledger has the record {said}"
+        );
+        all.insert((partition, offset, kinds.value(row).to_owned()));
+    }
+    ensure!(all.len() == table.num_rows(), "an entry is there twice");
+    Ok(all)
+}
+
+/// What became of the events, by partition with any.
+fn fates(table: &RecordBatch) -> Result<BTreeMap<i32, Fates>> {
+    let partitions = table.column_by_name("partition").context("no partition")?;
+    let partitions = partitions.as_primitive::<Int32Type>();
+    let names = ["taken", "applied", "capped", "repeated", "waiting", "expired"];
+    let columns = names.map(|name| table.column_by_name(name));
+    let mut all = BTreeMap::new();
+    for row in 0..table.num_rows() {
+        let count = |column: Option<&arrow::array::ArrayRef>| {
+            column.map_or(-1, |column| column.as_primitive::<Int64Type>().value(row))
+        };
+        let fates = columns.map(count);
+        if fates[0] > 0 {
+            all.insert(partitions.value(row), fates);
+        }
+    }
+    Ok(all)
 }
 
 fn serve(seed: u64, catalog: &Arc<Catalog>) -> Result<u64> {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
-    let log = random_log(&mut dice);
+    let log = random_lives(&mut dice);
     let batch_max = [1, 4, 50][dice.random_range(0..3)];
     let partitions = u32::try_from(log.len())?;
     let mut system = System::open(Arc::clone(catalog), partitions)?;
@@ -184,6 +174,7 @@ fn serve(seed: u64, catalog: &Arc<Catalog>) -> Result<u64> {
         if crashes < CRASHES_MAX && dice.random_bool(0.1) {
             crashes += 1;
             system.crash()?;
+            system.ledgers_are_rewound()?;
             for (partition, next) in (0..).zip(&mut next) {
                 *next = usize::try_from(system.next_offset("events", partition))?;
             }

@@ -1,0 +1,229 @@
+//! Random lives of orders and what they amount to, told as plainly as can be: record by record in the order
+//! of the log, cent by cent at the end. Shares no code with the engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::Rng;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+
+/// After how long without an event an order is forgotten, in milliseconds.
+pub const HORIZON_MS: i64 = 1_200_000;
+/// How far the watermark is behind the newest event, in milliseconds.
+pub const DELAY_MS: i64 = 60_000;
+
+/// One event; amounts in hundredths.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Number of its order.
+    pub order: u32,
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its amount.
+    pub amount: i64,
+    /// Event time, epoch milliseconds; no two of one order are the same.
+    pub time: i64,
+    /// Whether it is of a load test.
+    pub is_shadow: bool,
+}
+
+impl Event {
+    /// Its record.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let Self { order, kind, amount, time, .. } = self;
+        let amount = format!("{}.{:02}", amount / 100, amount % 100);
+        format!(
+            r#"{{"order_id":"o{order}","kind":"{kind}","amount":"{amount}","event_time":{time}}}"#
+        )
+    }
+
+    fn opens(&self) -> bool {
+        ["placed", "deposit"].contains(&self.kind)
+    }
+
+    fn pays(&self) -> bool {
+        ["paid", "deposit", "balance"].contains(&self.kind)
+    }
+}
+
+/// Events by partition, in any order, some of them long after the others of their order.
+pub fn random_lives(dice: &mut ChaCha8Rng) -> Vec<Vec<Event>> {
+    let partitions = dice.random_range(1..=3_usize);
+    let mut log: Vec<Vec<Event>> = vec![Vec::new(); partitions];
+    let hours = [1, 1, 3][dice.random_range(0..3)];
+    for order in 0..dice.random_range(1..30_u32) {
+        let is_presale = dice.random_bool(0.4);
+        let kinds: &[(&'static str, f64, usize)] = if is_presale {
+            &[
+                ("deposit", 0.8, 2),
+                ("balance", 0.6, 2),
+                ("placed", 0.2, 1),
+                ("cancelled", 0.3, 2),
+                ("refunded", 0.5, 3),
+            ]
+        } else {
+            &[("placed", 0.8, 1), ("paid", 0.7, 2), ("cancelled", 0.3, 2), ("refunded", 0.5, 3)]
+        };
+        let begin = 1_605_024_000_000 + dice.random_range(0..hours * 3_600_000);
+        let at = usize::try_from(order).unwrap_or(0) % partitions;
+        let is_shadow = dice.random_bool(0.15);
+        let mut nth = 0;
+        for (kind, chance, most) in kinds {
+            if !dice.random_bool(*chance) {
+                continue;
+            }
+            // What is paid twice is paid once, so a repeat says the same.
+            let amount = dice.random_range(1..100_000);
+            for _ in 0..dice.random_range(1..=*most) {
+                let amount =
+                    if *kind == "refunded" { dice.random_range(1..100_000) } else { amount };
+                nth += 1;
+                let late = if dice.random_bool(0.1) { 2 * HORIZON_MS } else { 0 };
+                let time = begin + dice.random_range(0..600_000) / 16 * 16 + nth + late;
+                log[at].push(Event { order, kind, amount, time, is_shadow });
+            }
+        }
+    }
+    for events in &mut log {
+        events.shuffle(dice);
+        // Mostly by time, as logs are, or nearly nothing would be within the horizon.
+        if dice.random_bool(0.7) {
+            events.sort_by_key(|event| event.time / 300_000);
+        }
+    }
+    log
+}
+
+/// What became of the events of one partition: taken, applied, capped, repeated, waiting, expired.
+pub type Fates = [i64; 6];
+
+/// What must be shown when so much has been read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Lives {
+    /// Rows of the view by order, as the beginning of their JSON.
+    pub rows: Vec<String>,
+    /// Unmatched events: partition, offset, `waiting`, `capped` or `expired`.
+    pub unmatched: BTreeSet<(i32, i64, String)>,
+    /// By partition with an event.
+    pub fates: BTreeMap<i32, Fates>,
+}
+
+/// What one order amounts to: placed, paid, refunded, excess, cancelled orders.
+type Sums = [i64; 5];
+
+/// What the events of one space amount to; `read` has them by partition, with the offsets they stand at.
+#[must_use]
+pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
+    let mut lives = Lives::default();
+    let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
+    for (partition, events) in (0..).zip(read) {
+        let mut kept: BTreeMap<u32, Vec<(i64, &Event)>> = BTreeMap::new();
+        let (mut watermark, mut fates) = (i64::MIN, Fates::default());
+        let mut expired = |offset: i64, fates: &mut Fates| {
+            fates[5] += 1;
+            lives.unmatched.insert((partition, offset, "expired".to_owned()));
+        };
+        let mut over = Vec::new();
+        for (offset, event) in events {
+            fates[0] += 1;
+            if event.time + HORIZON_MS <= watermark {
+                expired(*offset, &mut fates);
+                continue;
+            }
+            let order = kept.entry(event.order).or_default();
+            let newest = order.iter().map(|(_, event)| event.time).max().unwrap_or(event.time);
+            if newest + HORIZON_MS <= watermark {
+                over.push(std::mem::take(order));
+            }
+            order.push((*offset, event));
+            watermark = watermark.max(event.time - DELAY_MS);
+        }
+        let mut open = Vec::new();
+        for order in kept.into_values() {
+            let newest = order.iter().map(|(_, event)| event.time).max().unwrap_or(i64::MIN);
+            if newest + HORIZON_MS <= watermark { over.push(order) } else { open.push(order) }
+        }
+        for (order, is_over) in over
+            .into_iter()
+            .map(|order| (order, true))
+            .chain(open.into_iter().map(|order| (order, false)))
+        {
+            settle(partition, order, is_over, (&mut lives.unmatched, &mut fates, &mut sums));
+        }
+        if fates[0] > 0 {
+            lives.fates.insert(partition, fates);
+        }
+    }
+    let money = |amount: i64| format!("\"{}.{:02}\"", amount / 100, amount % 100);
+    let row = |(order, [placed, paid, refunded, excess, cancelled]): (String, Sums)| {
+        format!(
+            "{{\"order_id\":\"{order}\",\"placed\":{},\"paid\":{},\"refunded\":{},\"net\":{},\"excess\":{},\"cancelled\":{cancelled},",
+            money(placed),
+            money(paid),
+            money(refunded),
+            money(paid - refunded),
+            money(excess),
+        )
+    };
+    lives.rows = sums.into_iter().map(row).collect();
+    lives.rows.sort();
+    lives
+}
+
+/// Adds one order's events, from its first to where it was forgotten.
+fn settle(
+    partition: i32,
+    mut events: Vec<(i64, &Event)>,
+    is_over: bool,
+    (unmatched, fates, sums): (
+        &mut BTreeSet<(i32, i64, String)>,
+        &mut Fates,
+        &mut BTreeMap<String, Sums>,
+    ),
+) {
+    events.sort_by_key(|(_, event)| event.time);
+    let mut seen = BTreeSet::new();
+    // Of each kind but refunds the earliest counts.
+    let (kept, repeats): (Vec<_>, Vec<_>) = events
+        .into_iter()
+        .partition(|(_, event)| event.kind == "refunded" || seen.insert(event.kind));
+    fates[3] += repeats.len() as i64;
+    let Some((_, opener)) = kept.iter().find(|(_, event)| event.opens()) else {
+        let (word, fate) = if is_over { ("expired", 5) } else { ("waiting", 4) };
+        for (offset, _) in kept {
+            fates[fate] += 1;
+            unmatched.insert((partition, offset, word.to_owned()));
+        }
+        return;
+    };
+    let sum = sums.entry(format!("o{}", opener.order)).or_default();
+    sum[0] += opener.amount;
+    let paid: i64 =
+        kept.iter().filter(|(_, event)| event.pays()).map(|(_, event)| event.amount).sum();
+    sum[1] += paid;
+    let mut left = paid;
+    for (offset, event) in &kept {
+        match event.kind {
+            "refunded" => {
+                let given = event.amount.min(left);
+                left -= given;
+                sum[2] += given;
+                sum[3] += event.amount - given;
+                if given < event.amount {
+                    fates[2] += 1;
+                    unmatched.insert((partition, *offset, "capped".to_owned()));
+                } else {
+                    fates[1] += 1;
+                }
+            }
+            "cancelled" => {
+                sum[4] += 1;
+                fates[1] += 1;
+            }
+            _ if event.pays() || event.time == opener.time => fates[1] += 1,
+            // It would open what is open.
+            _ => fates[3] += 1,
+        }
+    }
+}
