@@ -62,6 +62,23 @@ pub enum Asks {
     },
 }
 
+impl Asks {
+    /// The kind of query in a word, for counts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Money => "money",
+            Self::Spread => "percentiles",
+            Self::Arrivals => "first, last, lists",
+            Self::Weight => "sums of doubles",
+            Self::Top => "top-N",
+            Self::Limit => "LIMIT",
+            Self::Region { .. } => "reference joins",
+            Self::Windows { .. } => "windows over windows",
+        }
+    }
+}
+
 /// Region and rate, in hundredths, of the shops that the reference table knows, by number.
 pub const REGIONS: [(u8, &str, i64); 3] = [(0, "north", 100), (1, "south", 785), (2, "north", 91)];
 

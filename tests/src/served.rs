@@ -37,7 +37,7 @@ pub struct Serving {
 }
 
 /// How much was compared, to be printed.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub struct Compared {
     /// Records read, those read again after a crash included.
     pub records: u64,
@@ -45,8 +45,16 @@ pub struct Compared {
     pub cuts: u64,
     /// Crashes.
     pub crashes: u64,
-    /// Rows compared.
-    pub rows: u64,
+    /// Rows compared, by kind of query.
+    pub rows: Rows,
+}
+
+/// Rows compared by [`crate::queries::Asks::word`].
+pub type Rows = BTreeMap<&'static str, u64>;
+
+/// Adds rows compared elsewhere.
+pub fn add_rows(sum: &mut Rows, rows: &Rows) {
+    rows.iter().for_each(|(kind, count)| *sum.entry(kind).or_default() += count);
 }
 
 impl Compared {
@@ -55,7 +63,7 @@ impl Compared {
         self.records += other.records;
         self.cuts += other.cuts;
         self.crashes += other.crashes;
-        self.rows += other.rows;
+        add_rows(&mut self.rows, &other.rows);
     }
 }
 
@@ -216,7 +224,7 @@ impl Run<'_> {
     }
 
     fn compare(&mut self, cut: &Cut, read: &Log) -> Result<()> {
-        self.compared.rows += compare(cut, read, self.queries)?;
+        add_rows(&mut self.compared.rows, &compare(cut, read, self.queries)?);
         self.compared.cuts += 1;
         Ok(())
     }
@@ -279,12 +287,12 @@ impl Run<'_> {
 ///
 /// # Errors
 /// When anything differs.
-pub fn compare(cut: &Cut, read: &Log, queries: &[Query]) -> Result<u64> {
+pub fn compare(cut: &Cut, read: &Log, queries: &[Query]) -> Result<Rows> {
     let judged = judge(read);
     let records = counts(cut, "records_accounted", "stream", "orders")?;
     let want: Vec<Vec<i64>> = judged.records.iter().map(|counts| signed(counts)).collect();
     ensure!(records == want, "records\nwant {want:?}\ngot  {records:?}");
-    let mut compared = 0;
+    let mut compared = Rows::new();
     for query in queries {
         let (rows, expected) = shown(query, read, &judged);
         let snapshot =
@@ -303,7 +311,7 @@ pub fn compare(cut: &Cut, read: &Log, queries: &[Query]) -> Result<u64> {
         let want: Vec<Vec<i64>> = expected.counts.iter().map(|counts| signed(counts)).collect();
         let counted = counts(cut, "views_accounted", "view", query.name)?;
         ensure!(counted == want, "{}: counts\nwant {want:?}\ngot  {counted:?}", query.name);
-        compared += u64::try_from(rows.len())?;
+        *compared.entry(query.asks.word()).or_default() += u64::try_from(rows.len())?;
     }
     Ok(compared)
 }

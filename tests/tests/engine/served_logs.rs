@@ -66,13 +66,14 @@ fn what_is_served_equals_the_reference_at_every_cut_and_after_crashes() -> Resul
     });
     let (compared, wrong) = outcome.into_inner().unwrap_or_default();
     println!(
-        "random logs {first} to {}: {} records, {} crashes; {} cuts with {} rows equal the reference, {} logs do not",
+        "random logs {first} to {}: {} records, {} crashes; {} cuts with {} rows equal the reference, {} logs do not; rows {:?}",
         first + count - 1,
         compared.records,
         compared.crashes,
         compared.cuts,
-        compared.rows,
-        wrong.len()
+        compared.rows.values().sum::<u64>(),
+        wrong.len(),
+        compared.rows
     );
     if !wrong.is_empty() {
         let all: Vec<String> = wrong.iter().map(|error| format!("{error:#}")).collect();
