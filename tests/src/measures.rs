@@ -39,13 +39,14 @@ pub fn rows_of(
     };
     match query.asks {
         Asks::Top | Asks::Limit => {
-            for (rank, (shop, n)) in (1..).zip(largest(held)) {
+            for (rank, ((kind, shop), n)) in (1..).zip(largest(held)) {
                 let rank = if query.asks == Asks::Top {
                     format!("\"rank\":{rank},")
                 } else {
                     String::new()
                 };
-                rows.push(format!("{{{bounds}{rank}{}\"n\":{n}}}", text("shop", shop)));
+                let keys = text("kind", kind) + &text("shop", shop);
+                rows.push(format!("{{{bounds}{rank}{keys}\"n\":{n}}}"));
             }
         }
         Asks::Region { .. } => {
@@ -132,12 +133,16 @@ fn grouped<'a>(query: &Query, held: &[Placed<'a>]) -> Vec<(String, Vec<Placed<'a
     groups
 }
 
-/// The two shops with the most orders; of equal ones the one without a name first, then by name.
-fn largest(held: &[Placed<'_>]) -> Vec<(Option<u8>, usize)> {
-    let shops: BTreeSet<Option<u8>> = held.iter().map(|placed| placed.order.shop).collect();
-    let count = |shop: Option<u8>| held.iter().filter(|placed| placed.order.shop == shop).count();
-    let mut all: Vec<_> = shops.into_iter().map(|shop| (shop, count(shop))).collect();
-    all.sort_by_key(|(shop, n)| (std::cmp::Reverse(*n), *shop));
+/// A kind and a shop.
+type KindOfShop = (Option<u8>, Option<u8>);
+
+/// The two kinds of a shop with the most orders; of equal ones the first by kind, then by shop, none before all.
+fn largest(held: &[Placed<'_>]) -> Vec<(KindOfShop, usize)> {
+    let key = |placed: &Placed<'_>| (placed.order.kind, placed.order.shop);
+    let keys: BTreeSet<KindOfShop> = held.iter().map(key).collect();
+    let count = |wanted: KindOfShop| held.iter().filter(|placed| key(placed) == wanted).count();
+    let mut all: Vec<_> = keys.into_iter().map(|key| (key, count(key))).collect();
+    all.sort_by_key(|(key, n)| (std::cmp::Reverse(*n), *key));
     all.truncate(2);
     all
 }

@@ -46,7 +46,8 @@ pub enum Asks {
     Arrivals,
     /// Sums of doubles.
     Weight,
-    /// The two shops with the most orders, by ROW_NUMBER.
+    /// The two kinds of a shop with the most orders, by ROW_NUMBER. Its columns are not in the order of the keys,
+    /// in which rows come: where ties were not broken by column, the rows would be others.
     Top,
     /// The same by ORDER BY and LIMIT.
     Limit,
@@ -252,7 +253,7 @@ impl Query {
     fn select(&self, shape: Shape) -> String {
         match self.asks {
             Asks::Top => format!(
-                "SELECT window_start, window_end, rank, shop, n FROM (\n  \
+                "SELECT window_start, window_end, rank, kind, shop, n FROM (\n  \
                  SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY n DESC) AS rank\n  \
                  FROM ({}))\nWHERE rank <= 2",
                 self.grouped(shape)
@@ -318,6 +319,10 @@ impl Query {
                 groups.pop();
                 groups.push("region".to_owned());
                 keys = "region, ";
+            }
+            Asks::Top | Asks::Limit => {
+                groups.push("kind".to_owned());
+                keys = "kind, shop, ";
             }
             Asks::Windows { .. } => {
                 columns = "window_time AS ts, ";
