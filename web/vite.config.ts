@@ -1,4 +1,4 @@
-// One page for now: the wall. Everything the strict content policy forbids (inlined assets as
+// Two pages: the wall and the SQL page. Everything the strict content policy forbids (inlined assets as
 // data: URIs, an inline preload shim) is switched off here, so a build cannot bring it back.
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
@@ -11,6 +11,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     sourcemap: false,
+    rolldownOptions: { input: ['index.html', 'sql.html'] },
   },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },
 });
