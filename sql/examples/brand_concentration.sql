@@ -1,4 +1,6 @@
--- How much of the day do the leading brands make up?
+-- question.zh: 头部品牌占全天成交的多少?
+-- question.en: How much of the day do the leading brands make up?
+-- columns: rank, brand, gmv_cny, share_so_far_percent
 SELECT
   brands.rank,
   brands.brand,

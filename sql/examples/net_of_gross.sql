@@ -1,4 +1,6 @@
--- Of what was ordered each day, how much was paid, and how much is left after refunds?
+-- question.zh: 每天下单的金额付了多少,扣除退款后还剩多少?
+-- question.en: Of what was ordered each day, how much was paid, and how much is left after refunds?
+-- columns: day, placed_cny, net_cny, kept_percent
 SELECT
   placed.window_start AS day,
   placed.gmv AS placed_cny,

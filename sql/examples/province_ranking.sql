@@ -1,4 +1,6 @@
--- Which provinces lead today, and what share of the day is theirs?
+-- question.zh: 今天哪些省领先,各占全天多少?
+-- question.en: Which provinces lead today, and what share of the day is theirs?
+-- columns: place, province, gmv_cny, orders, share_percent
 SELECT
   RANK() OVER (ORDER BY gmv DESC) AS place,
   province,

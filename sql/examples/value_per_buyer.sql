@@ -1,4 +1,6 @@
--- What does a buyer spend, and what is an order worth? Buyers are counted approximately.
+-- question.zh: 每个买家花多少钱,每单值多少?(买家数为近似去重)
+-- question.en: What does a buyer spend, and what is an order worth? Buyers are counted approximately.
+-- columns: day, buyers, gmv_per_buyer_cny, average_order_value_cny
 SELECT
   buyers.window_start AS day,
   buyers.buyers,
