@@ -144,6 +144,7 @@ pub async fn serve(
         parts.reference.clone(),
         parts.config.sql.clone(),
         queries.handle(),
+        parts.clock.clone(),
     );
     let gate = Arc::clone(&parts.gate);
     let door = PostgresDoor::new(sql.clone(), Arc::clone(&gate), server.postgres_connections_max)?;
@@ -197,6 +198,7 @@ fn state(
         reload: parts.reload,
         ingest_turns: Arc::new(Semaphore::new(parts.config.server.ingest_in_flight_max)),
         screens: parts.screens,
+        examples: parts.config.pipeline.sql_dir.join("examples"),
         config: parts.config.server,
         metrics: parts.metrics,
         gate: parts.gate,

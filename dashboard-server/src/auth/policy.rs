@@ -118,7 +118,7 @@ pub fn right_of(method: &Method, path: &str) -> Option<Right> {
     Some(match head {
         "views" | "screens" | "events" | "ws-ticket" => Right::Look,
         "headline" => Right::Headline,
-        "sql" => Right::Query,
+        "sql" | "queries" | "examples" => Right::Query,
         "ledgers" if method == Method::GET => Right::Query,
         "ledgers" | "reload" => Right::Operate,
         "ingest" => Right::Feed,

@@ -104,6 +104,8 @@ pub struct SqlConfig {
     pub operators_max: usize,
     /// See [`RawSqlConfig::tables_max`].
     pub tables_max: usize,
+    /// See [`RawSqlConfig::query_log_max`].
+    pub query_log_max: usize,
     /// See [`RawSqlConfig::threads`]; at least 1.
     pub threads: usize,
 }
@@ -203,6 +205,7 @@ impl SqlConfig {
         within(mistakes, "sql.nesting-max", wide(raw.nesting_max), 1, 48);
         within(mistakes, "sql.operators-max", wide(raw.operators_max), 1, 4_000);
         within(mistakes, "sql.tables-max", wide(raw.tables_max), 1, 2_000);
+        within(mistakes, "sql.query-log-max", wide(raw.query_log_max), 0, 100_000);
         within(mistakes, "sql.threads", wide(raw.threads), 0, 256);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
@@ -215,6 +218,7 @@ impl SqlConfig {
             nesting_max: raw.nesting_max,
             operators_max: raw.operators_max,
             tables_max: raw.tables_max,
+            query_log_max: raw.query_log_max,
             threads: if raw.threads == 0 { (cores / 2).max(1) } else { raw.threads },
         }
     }

@@ -150,6 +150,8 @@ pub struct RawSqlConfig {
     pub operators_max: usize,
     /// Tables one statement names once every `WITH` is written out; one with more is refused.
     pub tables_max: usize,
+    /// Queries the log remembers; past it the oldest go.
+    pub query_log_max: usize,
     /// Threads that run queries, apart from those that serve people. 0 takes half the cores.
     pub threads: usize,
 }
@@ -166,6 +168,7 @@ impl Default for RawSqlConfig {
             nesting_max: 40,
             operators_max: 2_000,
             tables_max: 500,
+            query_log_max: 1_000,
             threads: 0,
         }
     }

@@ -106,7 +106,7 @@ pub enum ApiError {
     },
     /// None of the wanted formats is known.
     #[error(
-        "cannot answer as {accept:?}; known are application/json, text/csv and application/vnd.apache.arrow.stream"
+        "cannot answer as {accept:?}; known are application/json, text/csv, application/vnd.apache.arrow.stream and application/vnd.apache.parquet"
     )]
     NotAcceptable {
         /// As asked for.
@@ -212,6 +212,7 @@ fn sql_status(error: &SqlError) -> StatusCode {
         | SqlError::Memory { .. }
         | SqlError::Row { .. }
         | SqlError::Run { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        SqlError::Cancelled => StatusCode::CONFLICT,
         SqlError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -24,10 +24,22 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
 <p>Meanwhile the figures are here: <a href=\"/lite\">as plain text</a>, \
 <a href=\"/api/views\">as JSON</a>.</p></html>";
 
+/// Documents that have a route of their own.
+const DOCUMENTS: [&str; 2] = ["index.html", "sql.html"];
+
 /// `GET /`, `/screens/{name}` and `/devices`: the page; it reads its own address.
 pub async fn get_index(headers: HeaderMap) -> Response {
-    match Page::get("index.html") {
-        Some(file) => answer("index.html", file, &headers),
+    document("index.html", &headers)
+}
+
+/// `GET /sql`: the page for analysts.
+pub async fn get_sql(headers: HeaderMap) -> Response {
+    document("sql.html", &headers)
+}
+
+fn document(name: &str, headers: &HeaderMap) -> Response {
+    match Page::get(name) {
+        Some(file) => answer(name, file, headers),
         None => (StatusCode::OK, Html(NOT_BUILT)).into_response(),
     }
 }
@@ -39,7 +51,7 @@ pub async fn get_index(headers: HeaderMap) -> Response {
 pub async fn get_file(request: Request) -> Result<Response, ApiError> {
     let path = request.uri().path();
     let name = path.trim_start_matches('/');
-    let file = Page::get(name).filter(|_| name != "index.html");
+    let file = Page::get(name).filter(|_| !DOCUMENTS.contains(&name));
     let file = file.ok_or_else(|| ApiError::not_found(format!("there is nothing at {path}")))?;
     Ok(answer(name, file, request.headers()))
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tower_http::compression::CompressionLayer;
 
 use super::state::AppState;
 use super::{
-    access, error, events, headers, headline, health, ingest, ledgers, lite, login, pages, pairing,
-    reload, screens, sql, views,
+    access, error, events, examples, headers, headline, health, ingest, ledgers, lite, login,
+    pages, pairing, queries, reload, screens, sql, views,
 };
 use crate::websocket::upgrade;
 
@@ -27,6 +27,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/", get(pages::get_index))
         .route("/screens/{name}", get(pages::get_index))
         .route("/devices", get(pages::get_index))
+        .route("/sql", get(pages::get_sql))
         .route("/lite", get(lite::get_lite))
         .route("/maps/{file}", get(screens::get_map))
         // Operators
@@ -55,6 +56,9 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/api/devices/{id}/revoke", post(pairing::revoke_device))
         // Analysts
         .route("/api/sql", post(sql::run_query).layer(sql::body_limit()))
+        .route("/api/queries", get(queries::list_queries))
+        .route("/api/queries/{id}", delete(queries::stop_query))
+        .route("/api/examples", get(examples::list_examples))
         // Producers
         .route("/api/ingest/{stream}", post(ingest::append_lines))
         // Records that do not count

@@ -1,5 +1,6 @@
 //! The long-lived parts that handlers share, built once at start.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -35,6 +36,8 @@ pub struct AppState {
     pub ingest_turns: Arc<Semaphore>,
     /// What walls show, checked at start.
     pub screens: SharedScreens,
+    /// Folder of the questions that are offered to analysts.
+    pub examples: PathBuf,
     /// `[server]`.
     pub config: ServerConfig,
     /// Renders `/metrics`.

@@ -93,6 +93,9 @@ pub enum SqlError {
         /// The engine's own words.
         message: String,
     },
+    /// Someone stopped it.
+    #[error("the query was cancelled")]
+    Cancelled,
     /// The server is going away.
     #[error("the query was stopped because the server is shutting down")]
     Stopped,
@@ -113,6 +116,7 @@ impl SqlError {
             Self::Memory { .. } => "sql_memory",
             Self::Row { .. } => "sql_row_too_large",
             Self::Run { .. } => "sql_failed",
+            Self::Cancelled => "cancelled",
             Self::Stopped => "stopped",
         }
     }

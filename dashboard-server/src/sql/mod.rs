@@ -12,13 +12,16 @@ mod limits;
 mod output;
 mod params;
 mod postgres;
+mod query_tables;
+mod running;
 mod session;
 mod size;
 mod stopping;
 mod tables;
 
 pub use error::{Place, SqlError};
-pub use output::{Answer, RowShape, sql_type, write_arrow, write_csv, write_json};
+pub use output::{Answer, Encoder, Format, RowShape, sql_type};
 pub use postgres::{PostgresDoor, PostgresError};
-pub use session::SqlService;
+pub use running::{Door, Queries, Ran, Running, Watch};
+pub use session::{Question, SqlService};
 pub use size::STACK_BYTES;

@@ -22,7 +22,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt as _;
 use serde_json::Value;
 use tidemark_pipeline::model::Space;
-use tidemark_pipeline::results::Results;
+use tidemark_pipeline::results::{Results, StreamProgress};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -33,9 +33,11 @@ use super::growth::{BoundFunctions, Budget};
 use super::limits::Limits;
 use super::output::Answer;
 use super::params;
+use super::running::{Door, Queries, Turn};
 use super::stopping::PauseAtJoins;
 use super::tables::{CutSchema, Pin, ReferenceTables};
-use crate::auth::{Principal, Views};
+use crate::auth::Principal;
+use crate::clock::Clock;
 use crate::config::SqlConfig;
 
 /// Name of the catalogue, and of the database psql connects to.
@@ -64,6 +66,17 @@ const REMOVED_FUNCTIONS: [&str; 9] = [
     "make_list",
 ];
 
+/// A query as it is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    /// One statement that reads.
+    pub text: String,
+    /// Values for `$1`, `$2`, ….
+    pub params: Vec<Value>,
+    /// The name its asker wants to stop it by; `None` takes a new one.
+    pub id: Option<String>,
+}
+
 /// Answers queries over the newest cut. Cheap to clone.
 #[derive(Clone)]
 pub struct SqlService {
@@ -74,6 +87,7 @@ struct Inner {
     results: Arc<Results>,
     reference: ReferenceTables,
     limits: Limits,
+    queries: Arc<Queries>,
     runtime: Handle,
     template: SessionState,
 }
@@ -86,11 +100,13 @@ impl SqlService {
         reference: Vec<(String, Arc<dyn TableProvider>)>,
         config: SqlConfig,
         runtime: Handle,
+        clock: Clock,
     ) -> Self {
         let reference = Arc::new(reference.into_iter().collect::<BTreeMap<_, _>>());
         let template = template(&config);
+        let queries = Queries::new(clock, config.query_log_max);
         let limits = Limits::new(config);
-        Self { inner: Arc::new(Inner { results, reference, limits, runtime, template }) }
+        Self { inner: Arc::new(Inner { results, reference, limits, queries, runtime, template }) }
     }
 
     /// Runs one reading statement over the newest cut for whoever sees everything.
@@ -98,21 +114,34 @@ impl SqlService {
     /// # Errors
     /// See [`SqlError`].
     pub async fn query(&self, text: String, params: Vec<Value>) -> Result<Answer, SqlError> {
-        self.query_as(&Principal::anyone(), text, params).await
+        let question = Question { text, params, id: None };
+        self.ask(&Principal::anyone(), question).await
     }
 
     /// Runs one reading statement over what someone sees of the newest cut. Dropping the future stops the
-    /// query.
+    /// query, and so does stopping it by its name.
     ///
     /// # Errors
     /// See [`SqlError`].
-    pub async fn query_as(
+    pub async fn ask(&self, principal: &Principal, question: Question) -> Result<Answer, SqlError> {
+        let Question { text, params, id } = question;
+        let turn = self.inner.queries.begin(id, Door::Http, &principal.name, &text)?;
+        let answered = tokio::select! {
+            answered = self.bounded(principal, text, params) => answered,
+            () = turn.stopped() => Err(SqlError::Cancelled),
+        };
+        let answered = answered.map(|answer| Answer { query: turn.id().to_owned(), ..answer });
+        end(turn, &answered);
+        answered
+    }
+
+    async fn bounded(
         &self,
         principal: &Principal,
         text: String,
         params: Vec<Value>,
     ) -> Result<Answer, SqlError> {
-        let seen = principal.views.clone();
+        let principal = principal.clone();
         let permit = self.inner.limits.turn().await?;
         let service = self.clone();
         let after = self.inner.limits.config.time_max;
@@ -121,7 +150,7 @@ impl SqlService {
         let task = self.inner.runtime.spawn(async move {
             let _permit = permit;
             let answered =
-                tokio::time::timeout(after, service.run(&text, (&params, seen), left)).await;
+                tokio::time::timeout(after, service.run(&text, (&params, &principal), left)).await;
             answered.unwrap_or(Err(SqlError::Timeout { after }))
         });
         let running = StopOnDrop { task, is_left };
@@ -134,12 +163,12 @@ impl SqlService {
     async fn run(
         &self,
         text: &str,
-        (params, seen): (&[Value], Views),
+        (params, principal): (&[Value], &Principal),
         is_left: Arc<AtomicBool>,
     ) -> Result<Answer, SqlError> {
         let statement = allow::parse_reading(text, &self.inner.limits.config)?;
-        let pin = Pin::new(Arc::clone(&self.inner.results));
-        pin.show_only(seen);
+        let pin = self.pin();
+        pin.show_to(principal);
         let opened = self.session(&pin).map_err(|error| SqlError::of_planning(&error))?;
         let Session { context: session, budget } = opened;
         let _running = budget.begin(self.inner.limits.config.time_max, is_left);
@@ -151,7 +180,10 @@ impl SqlService {
         let (schema, batches, truncated) = self.collect(&session, plan).await?;
         metrics::counter!("tidemark_sql_queries_total", "door" => "http").increment(1);
         let epoch = self.inner.results.epoch().to_owned();
-        Ok(Answer { schema, batches, cut: pin.cut().cut, epoch, truncated })
+        let cut = pin.cut();
+        let StreamProgress { as_of, watermark, .. } = cut.overall();
+        let query = String::new();
+        Ok(Answer { schema, batches, cut: cut.cut, epoch, truncated, as_of, watermark, query })
     }
 
     async fn collect(
@@ -207,7 +239,7 @@ impl SqlService {
 
     /// The newest cut, pinned.
     pub(super) fn pin(&self) -> Arc<Pin> {
-        Pin::new(Arc::clone(&self.inner.results))
+        Pin::new(Arc::clone(&self.inner.results), Arc::clone(&self.inner.queries))
     }
 
     /// What queries may use.
@@ -215,11 +247,25 @@ impl SqlService {
         &self.inner.limits
     }
 
+    /// What runs and what ran, whichever door it came through.
+    #[must_use]
+    pub fn queries(&self) -> &Arc<Queries> {
+        &self.inner.queries
+    }
+
     /// Where queries run.
     #[must_use]
     pub fn runtime(&self) -> &Handle {
         &self.inner.runtime
     }
+}
+
+fn end(turn: Turn, answered: &Result<Answer, SqlError>) {
+    let rows = |answer: &Answer| {
+        let rows: usize = answer.batches.iter().map(RecordBatch::num_rows).sum();
+        u64::try_from(rows).ok()
+    };
+    turn.ended(answered.as_ref().map(rows));
 }
 
 /// A session, and what its queries may use.

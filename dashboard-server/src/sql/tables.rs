@@ -26,7 +26,11 @@ use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::{Cut, Filled, Results, StreamProgress, ViewStatus};
 
 use super::ledgers::LedgerTable;
-use crate::auth::Views;
+use super::query_tables::{
+    LOG_TABLE, RUNNING_TABLE, log_batch, log_schema, running_batch, running_schema,
+};
+use super::running::{Queries, Watch};
+use crate::auth::{Principal, Views};
 
 /// Reference tables by name, the same for every query.
 pub(super) type ReferenceTables = Arc<BTreeMap<String, Arc<dyn TableProvider>>>;
@@ -43,16 +47,19 @@ const VIEWS_TABLE: &str = "current_views";
 /// The cut that the queries of one session see.
 pub(super) struct Pin {
     results: Arc<Results>,
+    queries: Arc<Queries>,
     cut: Mutex<Arc<Cut>>,
     /// The views that the session's user sees.
     seen: Mutex<Views>,
+    /// The queries that the session's user sees.
+    watched: Mutex<Watch>,
 }
 
 impl Pin {
-    /// Pins the newest cut.
-    pub(super) fn new(results: Arc<Results>) -> Arc<Self> {
+    /// Pins the newest cut; `queries` are no part of it, and are seen as they are.
+    pub(super) fn new(results: Arc<Results>, queries: Arc<Queries>) -> Arc<Self> {
         let cut = Mutex::new(results.latest());
-        Arc::new(Self { results, cut, seen: Mutex::default() })
+        Arc::new(Self { results, queries, cut, seen: Mutex::default(), watched: Mutex::default() })
     }
 
     /// The pinned cut.
@@ -65,9 +72,11 @@ impl Pin {
         self.cut().space(space)
     }
 
-    /// Shows only these views from now on, and nothing that is about all of them.
-    pub(super) fn show_only(&self, seen: Views) {
-        *self.seen.lock() = seen;
+    /// From now on shows what this one sees: its views, nothing that is about all of them where it does not see
+    /// all, and its own queries where it does not operate the server.
+    pub(super) fn show_to(&self, principal: &Principal) {
+        *self.seen.lock() = principal.views.clone();
+        *self.watched.lock() = Watch::of(principal);
     }
 
     fn shows(&self, view: &str) -> bool {
@@ -122,6 +131,7 @@ impl CutSchema {
 
     fn live(&self, name: &str) -> Option<LiveTable> {
         let cut = self.pin.space(self.space);
+        let live = self.space == Space::Live;
         let (origin, schema) =
             if let Some(view) = cut.views.get(name).filter(|_| self.pin.shows(name)) {
                 (Origin::View(name.to_owned()), Arc::clone(&view.info.schema))
@@ -132,6 +142,8 @@ impl CutSchema {
                     CUT_TABLE => (Origin::Cut, cut_schema()),
                     OFFSETS_TABLE => (Origin::Offsets, offsets_schema()),
                     STREAMS_TABLE => (Origin::Streams, streams_schema()),
+                    RUNNING_TABLE if live => (Origin::Running, running_schema()),
+                    LOG_TABLE if live => (Origin::Log, log_schema()),
                     VIEWS_TABLE if self.pin.shows_all() => (Origin::Views, views_schema()),
                     _ => return None,
                 }
@@ -148,6 +160,9 @@ impl SchemaProvider for CutSchema {
         let mut names: Vec<String> = cut.views.keys().chain(cut.tables.keys()).cloned().collect();
         names.extend(self.reference.keys().cloned());
         names.extend(own);
+        if self.space == Space::Live {
+            names.extend([RUNNING_TABLE, LOG_TABLE].map(str::to_owned));
+        }
         if self.pin.ledgers().is_some() {
             names.extend(LedgerKind::ALL.map(|ledger| ledger.table().to_owned()));
         }
@@ -182,6 +197,8 @@ enum Origin {
     Offsets,
     Streams,
     Views,
+    Running,
+    Log,
 }
 
 /// A table of the pinned cut.
@@ -205,6 +222,10 @@ impl LiveTable {
             Origin::Offsets => Ok(vec![offsets_batch(&cut)?]),
             Origin::Streams => Ok(vec![streams_batch(&cut)?]),
             Origin::Views => Ok(vec![views_batch(&cut)?]),
+            Origin::Running => {
+                Ok(vec![running_batch(&self.pin.queries, &self.pin.watched.lock())?])
+            }
+            Origin::Log => Ok(vec![log_batch(&self.pin.queries, &self.pin.watched.lock())?]),
         }
     }
 }

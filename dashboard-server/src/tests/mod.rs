@@ -13,4 +13,5 @@ mod users;
 mod sessions;
 mod sql;
 mod postgres;
+mod queries;
 mod bounds;

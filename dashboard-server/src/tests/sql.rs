@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::client::{PATIENCE, Reply, post};
 use super::fixture::{Publisher, TestServer, Wishes};
+use crate::clock::Clock;
 use crate::commands::sql::{OutputFormat, SqlArgs, answer};
 use crate::config::{Config, Overrides, RawConfig};
 use crate::sql::{SqlError, SqlService};
@@ -37,7 +38,8 @@ fn publisher() -> Publisher {
 fn service(raw: RawConfig, reference: Vec<(String, Arc<dyn TableProvider>)>) -> SqlService {
     let config = Config::check(raw, Overrides::default()).expect("valid");
     let results = Arc::clone(&publisher().results);
-    SqlService::new(results, reference, config.sql, tokio::runtime::Handle::current())
+    let runtime = tokio::runtime::Handle::current();
+    SqlService::new(results, reference, config.sql, runtime, Clock::system())
 }
 
 #[tokio::test(flavor = "multi_thread")]

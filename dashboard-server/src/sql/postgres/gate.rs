@@ -214,7 +214,7 @@ pub(super) fn pg_error(error: &SqlError) -> PgWireError {
         SqlError::Plan { .. } => "42000",
         SqlError::Params { .. } => "22023",
         SqlError::Busy { .. } => "53300",
-        SqlError::Timeout { .. } => "57014",
+        SqlError::Timeout { .. } | SqlError::Cancelled => "57014",
         SqlError::Memory { .. } => "53200",
         SqlError::Row { .. } => "54000",
         SqlError::Run { .. } => "22000",

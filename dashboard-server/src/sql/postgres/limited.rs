@@ -13,7 +13,7 @@ use datafusion_postgres::pgwire::api::portal::Portal;
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use datafusion_postgres::pgwire::api::results::{QueryResponse, Response};
 use datafusion_postgres::pgwire::api::store::PortalStore;
-use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore};
+use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, METADATA_USER};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::{DfSessionService, QueryHook};
@@ -25,6 +25,7 @@ use crate::config::SqlConfig;
 use crate::sql::SqlService;
 use crate::sql::error::SqlError;
 use crate::sql::growth::Budget;
+use crate::sql::running::Door;
 use crate::sql::session::Session;
 use crate::sql::size::check_text;
 use crate::sql::tables::Pin;
@@ -60,6 +61,23 @@ impl LimitedService {
 
     /// Runs within the time that is left to the strictest of server and client.
     async fn within<T>(
+        &self,
+        asked: &Asked,
+        running: impl Future<Output = PgWireResult<T>> + Send,
+    ) -> PgWireResult<T> {
+        let entered = self.service.queries().begin(None, Door::Postgres, &asked.who, &asked.text);
+        let turn = entered.map_err(|error| pg_error(&error))?;
+        let ended = tokio::select! {
+            ended = self.bounded(asked.after, running) => ended,
+            () = turn.stopped() => Err(pg_error(&SqlError::Cancelled)),
+        };
+        // Rows are on their way to the client by now, and the protocol's own words say how it failed.
+        let failed = SqlError::Run { message: String::new() };
+        turn.ended(if ended.is_ok() { Ok(None) } else { Err(&failed) });
+        ended
+    }
+
+    async fn bounded<T>(
         &self,
         asked: Option<Duration>,
         running: impl Future<Output = PgWireResult<T>> + Send,
@@ -104,6 +122,20 @@ fn too_many_rows(rows_max: usize) -> PgWireError {
     )))
 }
 
+/// What is asked, by whom, and how long they want to wait.
+struct Asked {
+    text: String,
+    who: String,
+    after: Option<Duration>,
+}
+
+impl Asked {
+    fn new(client: &impl ClientInfo, text: &str) -> Self {
+        let who = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
+        Self { text: text.to_owned(), who, after: statement_timeout(client) }
+    }
+}
+
 fn statement_timeout(client: &impl ClientInfo) -> Option<Duration> {
     let text = client.metadata().get(STATEMENT_TIMEOUT)?;
     text.parse().ok().filter(|ms| *ms > 0).map(Duration::from_millis)
@@ -119,7 +151,7 @@ impl SimpleQueryHandler for LimitedService {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         check_text(query, self.config()).map_err(|error| pg_error(&error))?;
-        let asked = statement_timeout(client);
+        let asked = Asked::new(client, query);
         let running = async {
             let responses = SimpleQueryHandler::do_query(&self.library, client, query).await?;
             let mut gathered = Vec::with_capacity(responses.len());
@@ -128,7 +160,7 @@ impl SimpleQueryHandler for LimitedService {
             }
             Ok(gathered)
         };
-        self.within(asked, running).await
+        self.within(&asked, running).await
     }
 }
 
@@ -153,12 +185,12 @@ impl ExtendedQueryHandler for LimitedService {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let asked = statement_timeout(client);
+        let asked = Asked::new(client, &portal.statement.statement.0);
         let running = async {
             let response =
                 ExtendedQueryHandler::do_query(&self.library, client, portal, max_rows).await?;
             self.gathered(response).await
         };
-        self.within(asked, running).await
+        self.within(&asked, running).await
     }
 }

@@ -81,7 +81,7 @@ impl Startup {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        self.pin.show_only(admitted.principal.views.clone());
+        self.pin.show_to(&admitted.principal);
         self.admitted.send_replace(Some(admitted));
         let (pid, key) = self.keys.generate(client);
         client.set_pid_and_secret_key(pid, key);
