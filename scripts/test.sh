@@ -98,6 +98,7 @@ if includes conformance; then
     suite "conformance" 600 count_plain python3 tests/conformance.py
 fi
 if includes kafka; then
+    suite "analysts' questions" 300 count_plain python3 tests/examples.py
     suite "end to end" 1800 count_plain python3 tests/end_to_end.py
 fi
 if includes crashes; then

@@ -13,6 +13,7 @@ import { realRows } from './feed.mjs';
 import { tests as feedTests } from './feed_tests.mjs';
 import { tests as liveTests } from './live_tests.mjs';
 import { tests as ownTests } from './own_tests.mjs';
+import { tests as sqlTests } from './sql_tests.mjs';
 import { start } from './server.mjs';
 
 /** Time for one test; the hour of ticks takes half a minute, and more where others compile. */
@@ -33,7 +34,7 @@ const demo =
 const browser = await launch();
 const context = { browser, url: args.url ?? demo.url, shots: args.shots, rows: undefined };
 let [passed, failed] = [0, 0];
-for (const [name, run] of [...liveTests, ...feedTests, ...ownTests, ...doorTests]) {
+for (const [name, run] of [...liveTests, ...feedTests, ...ownTests, ...doorTests, ...sqlTests]) {
   if (!name.includes(args.only)) continue;
   if (feedTests.some(([one]) => one === name)) context.rows ??= await realRows(context.url);
   const began = Date.now();
