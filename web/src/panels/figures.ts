@@ -13,7 +13,7 @@ import type { Bilingual, Language } from '../format/words';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
 import type { Names, Screen, Single, ValueColumn } from '../screen/definition';
-import type { MapPack } from '../screen/map-pack';
+import type { MapPack, Region } from '../screen/map-pack';
 import { byWindow, timeOf, windowRows } from '../state/windows';
 
 const SECOND: readonly [number, Bilingual] = [1000, { zh: '秒', en: ' s' }];
@@ -22,6 +22,9 @@ const SPANS: readonly (readonly [number, Bilingual])[] = [
   [3_600_000, { zh: '小时', en: ' h' }],
   [60_000, { zh: '分', en: ' min' }],
 ];
+
+/** The key of rows whose own key is null: orders that named none. They count and are seen. */
+export const UNNAMED = '—';
 
 /** One named figure of a rank, a share or the map. */
 export interface Entry {
@@ -64,13 +67,29 @@ export function entriesOf(
   );
 }
 
+const NOTHING: Decimal = { units: 0n, scale: 0 };
+
+/** Entries with their regions, and the sum of those whose key is on no map, so that the parts make the whole. */
+export function onMap(
+  entries: readonly Entry[],
+  pack: MapPack | undefined,
+): { readonly placed: readonly (Entry & { readonly region: Region })[]; readonly off: Decimal } {
+  const placed: (Entry & { readonly region: Region })[] = [];
+  let off = NOTHING;
+  for (const entry of entries) {
+    const region = pack?.byName.get(entry.key);
+    if (region === undefined) off = addDecimal(off, entry.value);
+    else placed.push({ ...entry, region });
+  }
+  return { placed, off };
+}
+
 function entryOf(row: Row, key: string, column: string): Entry | undefined {
   const value = parseDecimal(row[column]);
   const name = row[key];
-  // A key that is null is an order that named none: it still counts and must be seen.
   return value === undefined
     ? undefined
-    : { key: name === null || name === undefined ? '—' : String(name), value };
+    : { key: name === null || name === undefined ? UNNAMED : String(name), value };
 }
 
 /** A figure in the size and unit its column asks for. */

@@ -46,3 +46,8 @@ export class Growth {
     return grown.slice(0, most).map(({ row, by }) => ({ row, strength: ratio(by, top) }));
   }
 }
+
+/** When the `nth` of `count` rows that grew within a second is drawn, ms after it: not all in step. */
+export function spread(nth: number, count: number): number {
+  return (((nth * 7) % count) / count) * 1000;
+}

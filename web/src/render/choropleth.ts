@@ -24,6 +24,17 @@ const STAGE_RINGS: readonly (readonly [number, number, readonly number[]])[] = [
   [1, 0.14, [3, 9]],
 ];
 
+/** How far pulses and arcs may reach past the land, design units. */
+const EFFECTS_ROOM = 36;
+
+/** A part of a canvas, in its pixels. */
+export interface PixelBox {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 export interface RegionFill {
   readonly region: Region;
   /** Share of the largest region, 0 to 1. */
@@ -47,6 +58,10 @@ export class Choropleth {
   private readonly paths = new Map<Region, Path2D>();
   private readonly anchors = new Map<Region, readonly [number, number]>();
   private project: (point: Point) => Point = () => [0, 0];
+  /** Where the points of pulses and arcs lie; a pack's points are few and come again. */
+  private known = new WeakMap<Point, Point>();
+  /** Where the effects canvas lies on the base, in device pixels. */
+  private over: PixelBox = { x: 0, y: 0, width: 0, height: 0 };
   private outline = new Path2D();
   private scale = 1;
 
@@ -56,10 +71,20 @@ export class Choropleth {
     private readonly effects: CanvasRenderingContext2D,
   ) {}
 
-  /** Projects everything for a canvas of this many device pixels; `unit` is one design pixel. */
-  resize(width: number, height: number, unit: number): void {
+  /**
+   * Projects everything for a canvas of this many device pixels; `unit` is one design pixel. Returns the
+   * part of it over which pulses and arcs are seen: where the effects canvas belongs, and how large it is.
+   */
+  resize(width: number, height: number, unit: number): PixelBox {
     this.scale = unit;
-    this.project = fitted(this.pack, width, height, unit);
+    this.known = new WeakMap();
+    const { project, land } = fitted(this.pack, width, height, unit);
+    this.project = project;
+    const room = EFFECTS_ROOM * unit;
+    const [left, top] = [land.x - room, land.y - room].map((at) => Math.max(0, Math.floor(at)));
+    const right = Math.min(width, Math.ceil(land.x + land.width + room));
+    const bottom = Math.min(height, Math.ceil(land.y + land.height + room));
+    this.over = { x: left ?? 0, y: top ?? 0, width: right - (left ?? 0), height: bottom - (top ?? 0) };
     this.outline = new Path2D();
     for (const region of this.pack.regions) {
       const path = new Path2D();
@@ -68,6 +93,7 @@ export class Choropleth {
       this.outline.addPath(path);
       this.anchors.set(region, this.project(region.label));
     }
+    return this.over;
   }
 
   drawBase(
@@ -99,8 +125,19 @@ export class Choropleth {
   drawEffects(pulses: readonly Pulse[], arcs: readonly Arc[], now: number): void {
     const { effects, scale } = this;
     effects.clearRect(0, 0, effects.canvas.width, effects.canvas.height);
-    drawPulses(effects, pulses, (at) => this.project(at), scale, now);
-    drawArcs(effects, arcs, (at) => this.project(at), scale, now);
+    drawPulses(effects, pulses, (at) => this.placed(at), scale, now);
+    drawArcs(effects, arcs, (at) => this.placed(at), scale, now);
+  }
+
+  /** A point on the effects canvas. */
+  private placed(at: Point): Point {
+    let found = this.known.get(at);
+    if (found === undefined) {
+      const [x, y] = this.project(at);
+      found = [x - this.over.x, y - this.over.y];
+      this.known.set(at, found);
+    }
+    return found;
   }
 
   /** Rings on the floor under the map; they carry no figure. */
@@ -184,7 +221,7 @@ export class Choropleth {
     base.textAlign = 'center';
     base.textBaseline = 'middle';
     base.lineJoin = 'round';
-    const taken: Box[] = [];
+    const taken: PixelBox[] = [];
     for (const { region, text, strong } of labels) {
       const at = this.anchors.get(region);
       if (at === undefined) continue;
@@ -221,20 +258,13 @@ export class Choropleth {
   }
 }
 
-interface Box {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
-
 /** Above, right, left or below an anchor, whichever is free first. */
 function freePlace(
   [x, y]: readonly [number, number],
   size: { readonly width: number; readonly height: number },
-  taken: readonly Box[],
+  taken: readonly PixelBox[],
   scale: number,
-): Box | undefined {
+): PixelBox | undefined {
   const gap = 7 * scale;
   const places = [
     { x: x - size.width / 2, y: y - size.height - gap * 0.5 },
@@ -247,7 +277,7 @@ function freePlace(
     .find((box) => !taken.some((other) => overlap(box, other)));
 }
 
-function overlap(a: Box, b: Box): boolean {
+function overlap(a: PixelBox, b: PixelBox): boolean {
   return a.x < b.x + b.width && b.x < a.x + a.width && a.y < b.y + b.height && b.y < a.y + a.height;
 }
 
@@ -255,7 +285,7 @@ export const CANVAS_FONT =
   '"Barlow Condensed", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", ' +
   '"Noto Sans SC Variable", sans-serif';
 
-/** An equal-area projection moved and scaled so that every outline lies inside the canvas. */
+/** An equal-area projection moved and scaled so that every outline lies inside the canvas, and where they lie. */
 function fitted(pack: MapPack, width: number, height: number, unit: number) {
   const projection = geoConicEqualArea()
     .parallels([25, 47])
@@ -282,8 +312,15 @@ function fitted(pack: MapPack, width: number, height: number, unit: number) {
   );
   const x0 = (width - (right - left) * scale) / 2 - left * scale;
   const y0 = (height - (bottom - top) * scale) / 2 - top * scale;
-  return (point: readonly [number, number]): readonly [number, number] => {
+  const project = (point: Point): Point => {
     const [x, y] = raw(point);
     return [x0 + x * scale, y0 + y * scale];
   };
+  const land = {
+    x: x0 + left * scale,
+    y: y0 + top * scale,
+    width: (right - left) * scale,
+    height: (bottom - top) * scale,
+  };
+  return { project, land };
 }

@@ -1,6 +1,6 @@
 /**
- * A globe of dots, turning slowly, with arcs that rise from its surface. Own drawing on one canvas:
- * three thousand dots and a hundred arcs take under a millisecond a picture.
+ * A globe of dots, turning slowly, with arcs that rise from its surface. The ball and its glow never
+ * change and are drawn once, on a canvas below; dots, marks and arcs are drawn with each picture.
  */
 import { geoDistance, geoInterpolate } from 'd3-geo';
 import type { Point } from '../screen/map-pack';
@@ -22,10 +22,14 @@ export interface GlobeMark {
 
 export const GLOBE_ARC_MS = 2000;
 const RADIANS = Math.PI / 180;
+/** The ball's radius as a part of the canvas: the rest is for arcs that rise beside it. */
+const RADIUS = 0.415;
 const TAIL = 0.5;
-const STEPS = 22;
+const STEPS = 16;
 /** Height of an arc at its middle, as a part of the radius, for one around half the globe. */
-const RISE = 0.42;
+const RISE = 0.26;
+/** Dots are drawn in so many shades, nearest brightest: a shade is one path, not one dot. */
+const SHADES = 8;
 
 type Vector = readonly [number, number, number];
 
@@ -34,11 +38,15 @@ export class Globe {
   private longitude = 100;
   private readonly latitude = 24;
 
+  /** `under` is drawn on now, `context` with each picture; both square and of one size. */
   constructor(
+    under: CanvasRenderingContext2D,
     private readonly context: CanvasRenderingContext2D,
     dots: readonly Point[],
   ) {
     this.dots = dots.map(vectorOf);
+    const side = under.canvas.width;
+    drawBall(under, [side / 2, side / 2], side * RADIUS);
   }
 
   turnTo(longitude: number): void {
@@ -48,47 +56,29 @@ export class Globe {
   draw(arcs: readonly GlobeArc[], marks: readonly GlobeMark[], look: { now: number; unit: number; font: string }): void {
     const { context } = this;
     const { width, height } = context.canvas;
-    const radius = Math.min(width, height) * 0.44;
+    const radius = Math.min(width, height) * RADIUS;
     const centre = [width / 2, height / 2] as const;
     context.clearRect(0, 0, width, height);
-    this.drawBall(centre, radius);
     this.drawDots(centre, radius, look.unit);
     const labelled: (readonly [number, number])[] = [];
     for (const mark of marks) this.drawMark(mark, centre, radius, look, labelled);
     for (const arc of arcs) this.drawArc(arc, centre, radius, look);
   }
 
-  private drawBall([x, y]: readonly [number, number], radius: number): void {
-    const { context } = this;
-    const glow = context.createRadialGradient(x, y, radius * 0.92, x, y, radius * 1.13);
-    glow.addColorStop(0, 'rgba(57, 160, 255, 0.34)');
-    glow.addColorStop(1, 'rgba(57, 160, 255, 0)');
-    context.fillStyle = glow;
-    context.beginPath();
-    context.arc(x, y, radius * 1.13, 0, Math.PI * 2);
-    context.fill();
-    const ball = context.createRadialGradient(x - radius * 0.35, y - radius * 0.45, radius * 0.1, x, y, radius);
-    ball.addColorStop(0, '#12407f');
-    ball.addColorStop(0.6, '#0a2048');
-    ball.addColorStop(1, '#071430');
-    context.fillStyle = ball;
-    context.beginPath();
-    context.arc(x, y, radius, 0, Math.PI * 2);
-    context.fill();
-    context.strokeStyle = 'rgba(92, 195, 245, 0.55)';
-    context.lineWidth = Math.max(1, radius / 300);
-    context.stroke();
-  }
-
   private drawDots([cx, cy]: readonly [number, number], radius: number, unit: number): void {
     const { context } = this;
+    const shades = Array.from({ length: SHADES }, () => new Path2D());
     for (const dot of this.dots) {
       const [x, y, z] = this.turned(dot);
       if (z <= 0) continue;
-      context.fillStyle = `rgba(120, 205, 250, ${(0.3 + 0.7 * z).toFixed(2)})`;
       const size = (1.3 + 2.1 * z) * unit;
-      context.fillRect(cx + x * radius - size / 2, cy - y * radius - size / 2, size, size);
+      const shade = shades[Math.min(SHADES - 1, Math.floor(z * SHADES))];
+      shade?.rect(cx + x * radius - size / 2, cy - y * radius - size / 2, size, size);
     }
+    shades.forEach((path, i) => {
+      context.fillStyle = `rgba(120, 205, 250, ${(0.3 + (0.7 * (i + 0.5)) / SHADES).toFixed(2)})`;
+      context.fill(path);
+    });
   }
 
   private drawMark(mark: GlobeMark, [cx, cy]: readonly [number, number], radius: number, look: { unit: number; font: string }, labelled: (readonly [number, number])[]): void {
@@ -162,4 +152,25 @@ function vectorOf([longitude, latitude]: Point): Vector {
     ring * Math.sin(longitude * RADIANS),
     Math.sin(latitude * RADIANS),
   ];
+}
+
+function drawBall(context: CanvasRenderingContext2D, [x, y]: readonly [number, number], radius: number): void {
+  const glow = context.createRadialGradient(x, y, radius * 0.92, x, y, radius * 1.13);
+  glow.addColorStop(0, 'rgba(57, 160, 255, 0.34)');
+  glow.addColorStop(1, 'rgba(57, 160, 255, 0)');
+  context.fillStyle = glow;
+  context.beginPath();
+  context.arc(x, y, radius * 1.13, 0, Math.PI * 2);
+  context.fill();
+  const ball = context.createRadialGradient(x - radius * 0.35, y - radius * 0.45, radius * 0.1, x, y, radius);
+  ball.addColorStop(0, '#12407f');
+  ball.addColorStop(0.6, '#0a2048');
+  ball.addColorStop(1, '#071430');
+  context.fillStyle = ball;
+  context.beginPath();
+  context.arc(x, y, radius, 0, Math.PI * 2);
+  context.fill();
+  context.strokeStyle = 'rgba(92, 195, 245, 0.55)';
+  context.lineWidth = Math.max(1, radius / 300);
+  context.stroke();
 }

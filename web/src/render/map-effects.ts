@@ -24,7 +24,7 @@ export const ARCS_MAX = 120;
 /** The tail is this part of the way. */
 const TAIL = 0.42;
 /** Points a tail is drawn with. */
-const TAIL_STEPS = 14;
+const TAIL_STEPS = 8;
 /** How far an arc rises above its chord, as a part of its length. */
 const RISE = 0.26;
 
