@@ -10,9 +10,9 @@ describe('screenNameOf', () => {
 });
 
 describe('decodeCatalogue', () => {
-  it('gives the keys of each view', () => {
-    const catalogue = decodeCatalogue([{ name: 'v', keys: ['a', 'b'], columns: [] }]);
-    expect(catalogue.get('v')).toEqual(['a', 'b']);
+  it('gives keys and stream of each view', () => {
+    const catalogue = decodeCatalogue([{ name: 'v', stream: 'orders', keys: ['a', 'b'], columns: [] }]);
+    expect(catalogue.get('v')).toEqual({ keys: ['a', 'b'], stream: 'orders' });
   });
 
   it('leaves out a view it cannot read and keeps the others', () => {
@@ -22,7 +22,7 @@ describe('decodeCatalogue', () => {
       { name: 'b', keys: [1] },
       { name: 'c', keys: [] },
     ]);
-    expect([...catalogue]).toEqual([['c', []]]);
+    expect([...catalogue]).toEqual([['c', { keys: [], stream: undefined }]]);
   });
 
   it('refuses what is no catalogue', () => {

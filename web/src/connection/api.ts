@@ -1,8 +1,15 @@
 /** What the page asks over HTTP: its screen definition, the catalogue and the map pack. */
 import { isRow } from '../protocol/frames';
 
-/** Key columns of each view. */
-export type Catalogue = ReadonlyMap<string, readonly string[]>;
+/** What the page must know of a view. */
+export interface CatalogueEntry {
+  readonly keys: readonly string[];
+  /** The stream it is made of; `undefined` for one over several, or where the server does not say. */
+  readonly stream: string | undefined;
+}
+
+/** Views by name. */
+export type Catalogue = ReadonlyMap<string, CatalogueEntry>;
 
 export async function fetchJson(path: string): Promise<unknown> {
   const response = await fetch(path, {
@@ -17,14 +24,15 @@ export async function fetchCatalogue(): Promise<Catalogue> {
   return decodeCatalogue(await fetchJson('/api/views'));
 }
 
-/** `[{"name","keys":[…]}]` as a map; a view that does not read so is left out. */
+/** `[{"name","keys":[…],"stream"}]` as a map; a view that does not read so is left out. */
 export function decodeCatalogue(value: unknown): Catalogue {
   if (!Array.isArray(value)) throw new Error('the catalogue is not a list');
   return new Map(
     value.flatMap((entry: unknown) => {
       const name = isRow(entry) ? entry['name'] : undefined;
       const keys = isRow(entry) ? entry['keys'] : undefined;
-      return typeof name === 'string' && isTextList(keys) ? [[name, keys] as const] : [];
+      const stream = isRow(entry) && typeof entry['stream'] === 'string' ? entry['stream'] : undefined;
+      return typeof name === 'string' && isTextList(keys) ? [[name, { keys, stream }] as const] : [];
     }),
   );
 }

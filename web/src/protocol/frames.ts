@@ -53,6 +53,8 @@ export interface StatusFrame {
   readonly problem: string | undefined;
   readonly watermarkMs: number | undefined;
   readonly asOfMs: number | undefined;
+  /** How far each stream is, by name; empty from a server that does not say. */
+  readonly streams: ReadonlyMap<string, Times>;
   /** How far the space of load tests is; `undefined` before its first record. */
   readonly shadow: Times | undefined;
 }
@@ -103,6 +105,7 @@ export function decodeFrame(text: string): ServerFrame | undefined {
         readPerSecond: numberOf(frame['recordsPerSecond']),
         problem: textOf(frame['problem']),
         ...times(frame),
+        streams: timesByName(frame['streams']),
         shadow: isRow(frame['shadow']) ? times(frame['shadow']) : undefined,
       };
     case 'bye':
@@ -162,6 +165,11 @@ function decodeDelta(frame: Row): DeltaFrame | undefined {
 
 function times(frame: Row): Times {
   return { asOfMs: numberOf(frame['asOf']), watermarkMs: numberOf(frame['watermark']) };
+}
+
+function timesByName(value: unknown): ReadonlyMap<string, Times> {
+  if (!isRow(value)) return new Map();
+  return new Map(Object.entries(value).flatMap(([name, one]) => (isRow(one) ? [[name, times(one)]] : [])));
 }
 
 function parseObject(text: string): Row | undefined {

@@ -59,10 +59,10 @@ export class ViewStore {
     return [...this.views];
   }
 
-  /** Names of the views that changed since this was last asked. */
-  takeChanged(): readonly string[] {
-    const names = [...this.changed];
-    this.changed.clear();
+  /** Names of the views, of `among` where that is given, that changed since they were last asked for. */
+  takeChanged(among?: ReadonlySet<string>): readonly string[] {
+    const names = [...this.changed].filter((name) => among === undefined || among.has(name));
+    for (const name of names) this.changed.delete(name);
     return names;
   }
 

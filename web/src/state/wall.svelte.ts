@@ -25,6 +25,7 @@ import {
   type StatusFacts,
 } from './status';
 import { keptUnder, type Space } from './space';
+import { EventClock } from './clock';
 import { ViewStore } from './view-store';
 
 /** A view as panels see it, replaced whole once per picture. */
@@ -34,6 +35,8 @@ class ViewCell {
 
 const SECOND_MS = 1000;
 const STATUS_EVERY_MS = 250;
+/** The big figure moves with every publish; what is beside it no oftener than can be read, ms. */
+const FIGURES_EVERY_MS = 190;
 /** A crash of the page loses at most the figures' age, s. */
 const SAVE_EVERY_S = 30;
 /** Reports come every second; this long after hello one must have come. */
@@ -85,8 +88,10 @@ export class Wall {
   private opened = false;
   private greetedAt = 0;
   /** Event time reached in this epoch, shown with the next picture. */
-  private reachedMs: number | undefined;
-  private completeMs: number | undefined;
+  private readonly clock: EventClock;
+  /** Views of the big figures, which are shown as they come. */
+  private readonly leading: ReadonlySet<string>;
+  private figuresAt = -Infinity;
   private epoch: string | undefined;
   private secondAt = 0;
   private statusAt = 0;
@@ -107,6 +112,8 @@ export class Wall {
   ) {
     this.views = viewsOf(screen);
     this.shapes = new Map();
+    this.leading = new Set(screen.panels.flatMap((panel) => (panel.kind === 'odometer' ? [panel.view] : [])));
+    this.clock = new EventClock([...this.leading, ...this.views][0]);
     this.learn(catalogue);
     this.store = new ViewStore(this.shapes, space);
     for (const view of this.views) this.cells.set(view, new ViewCell());
@@ -190,7 +197,7 @@ export class Wall {
 
   /** Brings everything that changed since the last picture to the panels. */
   paint(now: number): void {
-    if (!this.paused) this.paintFigures();
+    if (!this.paused) this.paintFigures(now);
     if (now - this.statusAt >= STATUS_EVERY_MS) this.paintStatus(now);
     if (this.paused || now - this.secondAt < SECOND_MS) return;
     this.second += 1;
@@ -209,17 +216,21 @@ export class Wall {
     this.states = Object.fromEntries(states);
   }
 
-  private paintFigures(): void {
-    for (const name of this.store.takeChanged()) {
+  private paintFigures(now: number): void {
+    // All together then, so that the parts beside the big figure are of its cut.
+    const everything = now - this.figuresAt >= FIGURES_EVERY_MS;
+    if (everything) this.figuresAt = now;
+    for (const name of this.store.takeChanged(everything ? undefined : this.leading)) {
       const cell = this.cells.get(name);
       const state = this.store.get(name);
       if (cell === undefined || state === undefined) continue;
       cell.state = state;
       this.cut = Math.max(this.cut ?? 0, state.cut);
-      this.reached(state.asOfMs, state.watermarkMs);
+      this.clock.seen(name, state);
     }
-    this.asOfMs = this.reachedMs ?? this.asOfMs;
-    this.watermarkMs = this.completeMs ?? this.watermarkMs;
+    const { asOfMs, watermarkMs } = this.clock.times;
+    this.asOfMs = asOfMs ?? this.asOfMs;
+    this.watermarkMs = watermarkMs ?? this.watermarkMs;
   }
 
   private stateOf(panel: Panel, now: number, stopped: string | undefined): PanelState {
@@ -239,7 +250,7 @@ export class Wall {
   }
 
   private connectionChanged(open: boolean, attempt: number): void {
-    if (this.open && !open) this.note({ zh: '连接中断,正在重连', en: 'Connection lost, reconnecting' });
+    if (this.open && !open) this.note({ zh: '连接中断，正在重连', en: 'Connection lost, reconnecting' });
     this.open = open;
     this.opened ||= open;
     this.attempt = attempt;
@@ -282,10 +293,9 @@ export class Wall {
     // Another life of the server may have other views and other keys.
     if (this.epoch !== undefined && this.epoch !== hello.epoch) {
       this.cut = undefined;
-      this.note({ zh: '服务端已重启,核对后继续', en: 'The server restarted, figures are checked' }, false);
+      this.note({ zh: '服务端已重启，核对后继续', en: 'The server restarted, figures are checked' }, false);
       // Its event time may be an earlier one: the clock keeps what it shows until the first figure.
-      this.reachedMs = undefined;
-      this.completeMs = undefined;
+      this.clock.forget();
       await fetchCatalogue().then(
         (catalogue) => this.learn(catalogue),
         () => undefined,
@@ -318,21 +328,17 @@ export class Wall {
     this.report = { at: now, state, lagMs, readPerSecond, problem };
     if (state !== 'stale') this.freshAt = now;
     if (state !== 'stale' && state !== 'catching_up' && lagMs < SETTLED_LAG_MS) this.settling = false;
-    if (problem !== undefined) this.note({ zh: `服务端:${problem}`, en: `Server: ${problem}` });
-    const times = this.space === 'live' ? frame : frame.shadow;
-    this.reached(times?.asOfMs, times?.watermarkMs);
-  }
-
-  private reached(asOfMs: number | undefined, watermarkMs: number | undefined): void {
-    if (asOfMs !== undefined) this.reachedMs = Math.max(this.reachedMs ?? 0, asOfMs);
-    if (watermarkMs !== undefined) this.completeMs = Math.max(this.completeMs ?? 0, watermarkMs);
+    if (problem !== undefined) this.note({ zh: `服务端：${problem}`, en: `Server: ${problem}` });
+    if (this.space === 'live') this.clock.reported(frame, frame.streams);
+    else this.clock.reported(frame.shadow, new Map());
   }
 
   private learn(catalogue: Catalogue): void {
     for (const view of this.views) {
-      const keys = catalogue.get(view);
+      const keys = catalogue.get(view)?.keys;
       if (keys !== undefined) this.shapes.set(view, { keys, oldest: this.screen.window.start });
     }
+    this.clock.stream = catalogue.get(this.clock.leading ?? '')?.stream;
   }
 
   private reloadSoon(): void {
