@@ -18,3 +18,9 @@ if found=$("$broker" start); then
     kafka=(--bootstrap "$bootstrap")
 fi
 "$TIDEMARK" bench --sql-dir "$root/sql" "${kafka[@]}" "$@"
+
+# What a picture of the wall costs, in a browser that renders in software; left out where there is none.
+case " $* " in
+    *" --only "*) ;;
+    *) node "$root/tests/page/frames.mjs" || [ $? = 77 ] ;;
+esac

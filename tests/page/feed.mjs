@@ -9,6 +9,7 @@ export function install(options) {
     build: 'one',
     epoch: 'epoch-1',
     mode: options.mode ?? 'live',
+    space: options.space ?? 'live',
     /** What a new connection is told of the server's state. */
     state: 'live',
     /** Refuses connections while true. */
@@ -30,7 +31,7 @@ export function install(options) {
     snap(view, rows) {
       feed.rows.set(view, rows);
       feed.cut += 1;
-      feed.say({ type: 'snap', view, cut: feed.cut, asOf: feed.asOf, watermark: feed.asOf - 5000, scope: 'paid@1', space: 'live', rows });
+      feed.say({ type: 'snap', view, cut: feed.cut, asOf: feed.asOf, watermark: feed.asOf - 5000, scope: 'paid@1', space: feed.space, rows });
     },
     drop() {
       for (const socket of [...sockets]) {
@@ -96,11 +97,11 @@ export async function begin(page, rows) {
 }
 
 /**
- * `ticks` publishes in the page, each of every view as at ten a second, as fast as they are painted.
- * Rows grow; windows end and new ones begin; old ones are deleted, as a server does.
+ * `ticks` publishes in the page, each of every view: as fast as they are painted or, with `everyMs`, at
+ * that pace. Rows grow; windows end and new ones begin; old ones are deleted, as a server does.
  */
-export function playTicks(page, ticks) {
-  return page.evaluate(async (count) => {
+export function playTicks(page, ticks, { everyMs = 0 } = {}) {
+  return page.evaluate(async ([count, pause]) => {
     const { __feed: feed } = window;
     const bump = (row, by) => {
       const next = { ...row };
@@ -135,13 +136,14 @@ export function playTicks(page, ticks) {
         feed.base ??= new Map();
         const base = feed.base.get(view) ?? feed.first;
         feed.base.set(view, feed.cut);
-        feed.say({ type: 'delta', view, base, cut: feed.cut, asOf: feed.asOf, watermark: feed.asOf - 5000, upsert, delete: gone });
+        feed.say({ type: 'delta', view, base, cut: feed.cut, asOf: feed.asOf, watermark: feed.asOf - 5000, space: feed.space, upsert, delete: gone });
       }
       if (tick % 10 === 0) feed.status();
       // A frame now and then: more ticks than pictures, as on a slow screen.
-      if (tick % 150 === 0) await new Promise((resolve) => requestAnimationFrame(resolve));
+      if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+      else if (tick % 150 === 0) await new Promise((resolve) => requestAnimationFrame(resolve));
     }
-  }, ticks);
+  }, [ticks, everyMs]);
 }
 
 /** Lets all views begin at one cut, so that deltas have their base. */
@@ -152,7 +154,7 @@ export function level(page) {
     feed.first = feed.cut;
     feed.base = new Map();
     for (const [view, rows] of feed.rows) {
-      feed.say({ type: 'snap', view, cut: feed.cut, asOf: feed.asOf, watermark: feed.asOf - 5000, scope: 'paid@1', space: 'live', rows });
+      feed.say({ type: 'snap', view, cut: feed.cut, asOf: feed.asOf, watermark: feed.asOf - 5000, scope: 'paid@1', space: feed.space, rows });
     }
     feed.status();
   });

@@ -1,6 +1,8 @@
 // The page in a real browser: the production build with its content policy, served by the real binary.
 //
 //   node tests/page/run.mjs [--only TEXT] [--shots FOLDER] [--url http://127.0.0.1:PORT of a running demo]
+//     [--page FOLDER]   a built page to serve instead of the one in the binary, such as web/dist
+//     [--renew]         replaces the golden pictures by what is seen now
 //
 // Prints a line for each test and ends with how many passed; exit 77 where there is no browser.
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,16 +13,25 @@ import { BROWSER, launch } from './browser.mjs';
 import { tests as doorTests } from './door_tests.mjs';
 import { realRows } from './feed.mjs';
 import { tests as feedTests } from './feed_tests.mjs';
+import { front } from './front.mjs';
+import { tests as goldenTests } from './golden_tests.mjs';
 import { tests as liveTests } from './live_tests.mjs';
 import { tests as ownTests } from './own_tests.mjs';
 import { tests as sqlTests } from './sql_tests.mjs';
 import { start } from './server.mjs';
+import { tests as slowTests } from './slow_tests.mjs';
 
 /** Time for one test; the hour of ticks takes half a minute, and more where others compile. */
 const TEST_MS_MAX = 200_000;
 
 const { values: args } = parseArgs({
-  options: { only: { type: 'string', default: '' }, shots: { type: 'string' }, url: { type: 'string' } },
+  options: {
+    only: { type: 'string', default: '' },
+    shots: { type: 'string' },
+    url: { type: 'string' },
+    page: { type: 'string' },
+    renew: { type: 'boolean', default: false },
+  },
 });
 if (!existsSync(BROWSER)) {
   console.log(`skipped: no browser at ${BROWSER}; install with: apt-get install chromium`);
@@ -32,9 +43,18 @@ const folder = mkdtempSync(join(tmpdir(), 'tidemark-page-'));
 const demo =
   args.url === undefined ? await start(['demo'], { dataDir: join(folder, 'demo') }) : undefined;
 const browser = await launch();
-const context = { browser, url: args.url ?? demo.url, shots: args.shots, rows: undefined };
+const server = args.url ?? demo.url;
+const before = args.page === undefined ? undefined : await front(server, args.page);
+const context = {
+  browser,
+  url: before?.url ?? server,
+  shots: args.shots,
+  pictures: { renew: args.renew, seen: args.shots },
+  rows: undefined,
+};
 let [passed, failed] = [0, 0];
-for (const [name, run] of [...liveTests, ...feedTests, ...ownTests, ...doorTests, ...sqlTests]) {
+const every = [...liveTests, ...feedTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
+for (const [name, run] of every) {
   if (!name.includes(args.only)) continue;
   if (feedTests.some(([one]) => one === name)) context.rows ??= await realRows(context.url);
   const began = Date.now();
@@ -48,6 +68,7 @@ for (const [name, run] of [...liveTests, ...feedTests, ...ownTests, ...doorTests
   }
 }
 await browser.close();
+before?.stop();
 await demo?.stop();
 rmSync(folder, { recursive: true, force: true });
 console.log(`${passed} passed, ${failed} failed, 0 skipped`);
