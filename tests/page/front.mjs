@@ -23,13 +23,13 @@ export async function front(server, folder) {
   const behind = new URL(server);
   const listener = createServer((asked, answer) => {
     const { pathname } = new URL(asked.url, server);
-    const isPage = pathname === '/' || pathname.startsWith('/screens/');
+    const page = pageAt(pathname);
     const isPart = pathname === '/boot.js' || pathname.startsWith('/assets/');
-    const file = join(folder, normalize(isPage ? '/index.html' : pathname));
+    const file = join(folder, normalize(page ?? pathname));
     const options = { host: behind.hostname, port: behind.port, path: asked.url, method: asked.method };
     const on = request({ ...options, headers: asked.headers }, (got) => {
       // A map of the SQL folder comes before the page's own, as in the server.
-      if (!(isPage || isPart || got.statusCode === 404) || !existsSync(file)) {
+      if (!(page !== undefined || isPart || got.statusCode === 404) || !existsSync(file)) {
         answer.writeHead(got.statusCode, got.headers);
         got.pipe(answer);
         return;
@@ -51,6 +51,12 @@ export async function front(server, folder) {
     listener.close();
   };
   return { url: `http://127.0.0.1:${port}`, port, stop };
+}
+
+/** The file behind an address that the server answers with a page. */
+function pageAt(pathname) {
+  if (pathname === '/sql') return 'sql.html';
+  return pathname === '/' || pathname === '/devices' || pathname.startsWith('/screens/') ? 'index.html' : undefined;
 }
 
 /** A socket is passed on as it is, byte for byte. */
