@@ -483,6 +483,26 @@ fn views_that_cannot_be_views_over_views_are_refused_with_their_place() {
     let papers =
         refused("views/papers.sql", "CREATE MATERIALIZED VIEW papers AS SELECT * FROM hourly;");
     assert!(papers.contains("every view has a column _mark of its own"), "{papers}");
+    for untold in [
+        "SELECT net FROM hourly",
+        "SELECT net, taken FROM hourly CROSS JOIN lifecycle_accounted LIMIT 2",
+        "SELECT SUM(net) AS net FROM hourly UNION ALL SELECT SUM(net) FROM hourly",
+    ] {
+        let sql = format!("CREATE MATERIALIZED VIEW bare AS {untold};");
+        let told = refused("views/bare.sql", &sql);
+        assert!(told.contains("bare.sql:1:1: nothing tells the rows"), "{untold}: {told}");
+    }
+    for told_apart in [
+        "SELECT SUM(net) AS net FROM hourly",
+        "SELECT net FROM hourly ORDER BY net DESC LIMIT 1",
+        "SELECT shop, net FROM hourly",
+        "SELECT a.net, b.net AS other FROM (SELECT SUM(net) AS net FROM hourly) a CROSS JOIN (SELECT MAX(net) AS net FROM hourly) b",
+    ] {
+        let dir = figures();
+        let sql = format!("CREATE MATERIALIZED VIEW fine AS {told_apart};");
+        write(dir.path(), &[("views/fine.sql", &sql)]);
+        assert!(load(dir.path()).is_ok(), "{told_apart}");
+    }
     let circle = refused(
         "views/round.sql",
         "CREATE MATERIALIZED VIEW a AS SELECT * FROM b; CREATE MATERIALIZED VIEW b AS SELECT * FROM a;",

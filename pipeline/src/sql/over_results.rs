@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Result, plan_err};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::logical_expr::{FetchType, LogicalPlan, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 
@@ -48,6 +48,27 @@ pub fn reads_results(plan: &LogicalPlan) -> bool {
     found
 }
 
+/// Whether a query has one row at the most, whatever it reads.
+fn has_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(_) => true,
+        LogicalPlan::Values(values) => values.values.len() <= 1,
+        LogicalPlan::Limit(limit) => {
+            let most = limit.get_fetch_type();
+            matches!(most, Ok(FetchType::Literal(Some(0 | 1)))) || has_one_row(&limit.input)
+        }
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Distinct(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Join(_) => plan.inputs().into_iter().all(has_one_row),
+        _ => false,
+    }
+}
+
 fn result_of(scan: &TableScan) -> Option<String> {
     let provider = source_as_provider(&scan.source).ok()?;
     provider.downcast_ref::<ResultTable>().map(|table| table.name.clone())
@@ -57,7 +78,8 @@ impl OverResults {
     /// Plans an analyzed query; `level_of` is the level of a view by its name.
     ///
     /// # Errors
-    /// When it reads a stream besides, or shows the columns that every view has anyway.
+    /// When it reads a stream besides, shows the columns that every view has anyway, or has rows that no column
+    /// tells apart.
     pub fn new(
         state: &SessionState,
         plan: &LogicalPlan,
@@ -97,6 +119,12 @@ impl OverResults {
             })?
             .data;
         let keys = key_columns(&replaced);
+        if keys.is_empty() && !has_one_row(&replaced) {
+            return plan_err!(
+                "nothing tells the rows of this view apart, so that one would be shown over the other: show a window or \
+                 text column, or group by what tells them apart and show that"
+            );
+        }
         let ordered = super::ties::make_deterministic(replaced, None)?;
         let rows = slots.iter().map(|(_, rows)| Arc::clone(rows)).collect();
         let plan = slot::physical_of(state, &ordered, rows)?;
