@@ -44,9 +44,9 @@ export async function start(command, { dataDir, sqlDir, config, port = 0 }) {
   return { url, port: Number(new URL(url).port), stop, ended, said: () => said };
 }
 
-/** Runs a command of the binary to its end; what it printed. */
-export function tidemark(args, env = {}) {
-  const { status, stdout, stderr } = spawnSync(BINARY, args, { cwd: ROOT, encoding: 'utf8', env: { ...process.env, ...env } });
+/** Runs a command of the binary to its end, with a text on its stdin; what it printed. */
+export function tidemark(args, env = {}, input = undefined) {
+  const { status, stdout, stderr } = spawnSync(BINARY, args, { cwd: ROOT, encoding: 'utf8', input, env: { ...process.env, ...env } });
   if (status !== 0) throw new Error(`tidemark ${args.slice(0, 2).join(' ')} ended with ${status}: ${stderr}`);
   return stdout.trim();
 }

@@ -115,6 +115,21 @@ async fn every_door_refuses_every_role_that_it_is_not_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_role_has_a_socket_and_only_those_that_may_ask_in_sql_the_postgres_door() {
+    let server = with_users().await;
+    let (mut sockets, mut connections) = (String::new(), String::new());
+    for role in ROLES {
+        let cookie = session(&server, role).await;
+        let (_, hello) = socket_of(&server, &cookie).await;
+        sockets.push(if hello["views"] == json!([PROVINCE, DAY]) { 'x' } else { '.' });
+        let key = format!("{role}.sesame");
+        let driver = super::postgres::Driver::connect_with(&server, &key).await;
+        connections.push(if driver.is_some() { 'x' } else { '.' });
+    }
+    assert_eq!((sockets.as_str(), connections.as_str()), ("xxxxx", "..xxx"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_key_is_refused_and_after_ten_of_them_the_place_waits() {
     let server = with_users().await;
     let at = server.bound.http;
