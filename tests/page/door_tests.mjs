@@ -7,6 +7,8 @@ import { start, tidemark } from './server.mjs';
 
 /** What a browser says of answers that are part of being asked who one is. */
 const EXPECTED = /the server responded with a status of (401|404|410)/;
+/** For what takes a moment on a machine of its own, and longer where others compile. */
+const PATIENCE_MS = 60_000;
 
 /** A demo with an admin and a viewer; their keys were shown once and are in no file. */
 async function withUsers(work) {
@@ -41,6 +43,7 @@ async function withUsers(work) {
 
 async function page(browser, users, path, options = {}) {
   const opened = await open(browser, users.url, { path, ...options });
+  opened.page.setDefaultTimeout(PATIENCE_MS);
   opened.page.on('request', (request) => users.urls.push(request.url()));
   return opened;
 }
@@ -60,7 +63,7 @@ function codeOn(page, before) {
   return until('the wall shows a code', async () => {
     const code = await page.locator('[data-code]').getAttribute('data-code', { timeout: 200 }).catch(() => null);
     return code !== before && code;
-  });
+  }, PATIENCE_MS);
 }
 
 async function logIn(page, name, key) {
@@ -95,10 +98,10 @@ export const tests = [
       await shot(admin.page, shots, 'login');
       await accessible(admin.page, 'the login');
       await logIn(admin.page, 'admin', 'guess');
-      await until('a wrong key is said', async () => /not known/.test(await admin.page.getByRole('alert').innerText()));
+      await until('a wrong key is said', async () => /not known/.test(await admin.page.getByRole('alert').innerText()), PATIENCE_MS);
       await logIn(admin.page, 'admin', users.keys.admin);
       await admin.page.locator('#code').waitFor();
-      await until('the waiting wall is listed', async () => /127\.0\.0\.1/.test(await admin.page.locator('main').innerText()));
+      await until('the waiting wall is listed', async () => /127\.0\.0\.1/.test(await admin.page.locator('main').innerText()), PATIENCE_MS);
 
       // By keyboard alone: code, name, not all screens, this one, approve.
       await admin.page.locator('#code').focus();
@@ -112,9 +115,9 @@ export const tests = [
       await shot(admin.page, shots, 'approve');
       await admin.page.locator('#name').focus();
       await admin.page.keyboard.press('Enter');
-      await started(wall.page);
+      await started(wall.page, PATIENCE_MS);
       const row = admin.page.locator('[data-device]');
-      await until('it is listed', async () => (await row.count()) === 1 && /大厅 hall/.test(await row.innerText()));
+      await until('it is listed', async () => (await row.count()) === 1 && /大厅 hall/.test(await row.innerText()), PATIENCE_MS);
       check(/wall/.test(await row.innerText()), await row.innerText());
       for (const language of ['zh', 'en']) {
         await accessible(admin.page, `the walls in ${language}`);
@@ -124,10 +127,10 @@ export const tests = [
 
       // Another address leads to the screen it was paired for; a restart of the server asks for nothing.
       await wall.page.goto(`${users.url}/screens/overview`);
-      await until('the paired screen', () => wall.page.url().endsWith('/screens/wall'));
-      await started(wall.page);
+      await until('the paired screen', () => wall.page.url().endsWith('/screens/wall'), PATIENCE_MS);
+      await started(wall.page, PATIENCE_MS);
       await users.again();
-      await started(wall.page);
+      await started(wall.page, PATIENCE_MS);
       equal(await wall.page.locator('[data-code]').count(), 0, 'codes after a restart');
 
       // The restart ended the admin's session; the page says so and is not blank.
@@ -146,7 +149,7 @@ export const tests = [
       // The same by the command line.
       const env = { TIDEMARK_TOKEN: users.keys.admin, TIDEMARK_SERVER: users.url };
       const paired = tidemark(['user', 'pair', second, '--name', 'left', '--screen', 'wall'], env);
-      await started(wall.page);
+      await started(wall.page, PATIENCE_MS);
       const id = /paired (\w+)/.exec(paired)[1];
       check(tidemark(['user', 'devices'], env).includes(id), 'listed');
       const token = (await wall.context.cookies()).find(({ name }) => name === 'tidemark_device');
@@ -172,7 +175,7 @@ export const tests = [
       const viewer = await page(browser, users, '/');
       await viewer.page.locator('#token').waitFor();
       await logIn(viewer.page, 'guest', users.keys.guest);
-      await started(viewer.page);
+      await started(viewer.page, PATIENCE_MS);
       const env = { TIDEMARK_TOKEN: users.keys.admin, TIDEMARK_SERVER: users.url };
       const reloaded = async (args, input, expected) => {
         await viewer.page.evaluate(() => dispatchEvent(new Event('pagehide')));
@@ -180,19 +183,19 @@ export const tests = [
         const told = tidemark(['reload'], env);
         check(told.includes(expected), told);
         const began = Date.now();
-        await viewer.page.locator('#token').waitFor({ timeout: 5000 });
+        await viewer.page.locator('#token').waitFor();
         await gone(viewer.page, `after: ${expected}`);
         return Date.now() - began;
       };
       const changed = await reloaded(['password', 'guest', '--password'], 'correct horse battery\n', 'users changed: guest');
       await logIn(viewer.page, '', users.keys.guest);
-      await until('the old key is no longer good', async () => /not known/.test(await viewer.page.getByRole('alert').innerText()));
+      await until('the old key is no longer good', async () => /not known/.test(await viewer.page.getByRole('alert').innerText()), PATIENCE_MS);
       await logIn(viewer.page, 'guest', 'correct horse battery');
-      await started(viewer.page);
+      await started(viewer.page, PATIENCE_MS);
       const removed = await reloaded(['remove', 'guest'], undefined, 'users removed: guest');
       await shot(viewer.page, shots, 'taken-out');
       await logIn(viewer.page, 'guest', 'correct horse battery');
-      await until('the key is no longer good', async () => /not known/.test(await viewer.page.getByRole('alert').innerText()));
+      await until('the key is no longer good', async () => /not known/.test(await viewer.page.getByRole('alert').innerText()), PATIENCE_MS);
       equal(unexpected(viewer), [], 'complaints');
       await viewer.close();
       return `login in ${changed} and ${removed} ms`;
