@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BINARY = process.env.TIDEMARK ?? `${ROOT}target/release/tidemark`;
-const START_MS_MAX = 60_000;
+const START_MS_MAX = 120_000;
 
 /** Starts it and waits for its address; the error has what it said when it ends before that. */
 export async function start(command, { dataDir, sqlDir, config, port = 0 }) {
