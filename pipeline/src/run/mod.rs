@@ -17,3 +17,5 @@ pub mod live;
 
 #[cfg(test)]
 mod derived_tests;
+#[cfg(test)]
+mod scope_tests;

@@ -16,6 +16,7 @@ use super::cut::reads_stream;
 use super::error::SqlError;
 use super::folder::read_folder;
 use super::lifecycle;
+use super::meaning::{Beneath, meaning_of};
 use super::of_script::ReadTable;
 use super::options::{self, Options, Retention};
 use super::over_results::{OverResults, reads_results};
@@ -324,13 +325,28 @@ impl Catalog {
         Ok(())
     }
 
+    /// Declares a scope.
     pub(super) fn add_scope(
         &mut self,
         statement: &Statement,
         view: &ViewStatement,
     ) -> Result<(), Vec<SqlError>> {
-        let scope = scope_of(statement, view).map_err(|error| vec![error])?;
+        let mut scope = scope_of(statement, view).map_err(|error| vec![error])?;
+        if let Some(table) = scope.follows.iter().find(|table| !self.reference.contains_key(*table))
+        {
+            let message = format!("'-- follows: {table}': no such reference table is declared");
+            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+        }
         self.add_view_table(statement, view)?;
+        let failed = |error: datafusion::common::DataFusionError| {
+            vec![located(statement, &view.query, &error)]
+        };
+        let state = self.context.state();
+        let plan = analyzed(&state, &view.query).map_err(failed)?;
+        let beneath = Beneath { streams: &self.streams, scopes: &self.scopes };
+        let reads = tables_of(&state, &view.query);
+        scope.meaning =
+            meaning_of(&state, &plan, (&reads, &scope.follows), &beneath).map_err(failed)?;
         self.scopes.insert(scope.name.clone(), scope);
         Ok(())
     }

@@ -28,6 +28,7 @@ pub mod ties;
 mod pinned;
 pub mod state_estimate;
 mod scope;
+pub mod meaning;
 mod system_tables;
 mod folder;
 pub mod catalog;

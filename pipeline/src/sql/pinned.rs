@@ -4,6 +4,7 @@
 //! place of the tables. A view's plan hash holds them too: a rate that is added outside of what a scope
 //! pins changes nothing; a changed rate inside is another plan, and the view is computed again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -28,7 +29,50 @@ pub fn pin(hash: &mut Sha256, state: &SessionState, plan: LogicalPlan) -> Result
         return Ok(plan);
     }
     // Optimized, a condition stands at the table it is about, and only the columns in use are read.
-    pin_tables(hash, state, &state.optimize(&plan)?)
+    let mut rows = Vec::new();
+    let pinned = pin_tables(&mut rows, state, &state.optimize(&plan)?)?;
+    rows.iter().try_for_each(|rows| add_rows(hash, &rows.rows))?;
+    Ok(pinned)
+}
+
+/// The rows a plan reads elsewhere than in its slots, by the tables they are of, each part as its SHA-256.
+///
+/// # Errors
+/// DataFusion's own, when the rows cannot be computed.
+pub fn parts(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<BTreeMap<BTreeSet<String>, [u8; 32]>> {
+    let mut rows = Vec::new();
+    if reads_tables(plan) {
+        pin_tables(&mut rows, state, &state.optimize(plan)?)?;
+    }
+    let mut hashes: BTreeMap<BTreeSet<String>, Sha256> = BTreeMap::new();
+    // What stands in the text itself is of no table.
+    for ReadRows { tables, rows } in rows.into_iter().filter(|read| !read.tables.is_empty()) {
+        add_rows(hashes.entry(tables).or_default(), &rows)?;
+    }
+    Ok(hashes.into_iter().map(|(tables, hash)| (tables, hash.finalize().into())).collect())
+}
+
+/// Rows that a plan reads elsewhere than in its slots.
+struct ReadRows {
+    /// The tables they are of.
+    tables: BTreeSet<String>,
+    rows: RecordBatch,
+}
+
+impl ReadRows {
+    fn of(state: &SessionState, plan: &LogicalPlan) -> Result<Self> {
+        let mut tables = BTreeSet::new();
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node {
+                tables.insert(scan.table_name.table().to_owned());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(Self { tables, rows: rows_of(state, plan)? })
+    }
 }
 
 fn reads_tables(plan: &LogicalPlan) -> bool {
@@ -43,11 +87,16 @@ fn reads_tables(plan: &LogicalPlan) -> bool {
         || plan.inputs().into_iter().any(reads_tables)
 }
 
-fn pin_tables(hash: &mut Sha256, state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+fn pin_tables(
+    read: &mut Vec<ReadRows>,
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<LogicalPlan> {
     if !has_slot(plan) {
-        let rows = rows_of(state, plan)?;
-        add_rows(hash, &rows)?;
-        return Ok(RowsNode::plan(Arc::clone(plan.schema()), rows));
+        let found = ReadRows::of(state, plan)?;
+        let leaf = RowsNode::plan(Arc::clone(plan.schema()), found.rows.clone());
+        read.push(found);
+        return Ok(leaf);
     }
     let mut subqueries = Vec::new();
     plan.apply_subqueries(|subquery| {
@@ -55,7 +104,7 @@ fn pin_tables(hash: &mut Sha256, state: &SessionState, plan: &LogicalPlan) -> Re
         Ok(TreeNodeRecursion::Jump)
     })?;
     for subquery in &subqueries {
-        add_rows(hash, &rows_of(state, subquery)?)?;
+        read.push(ReadRows::of(state, subquery)?);
     }
     if plan.inputs().is_empty() {
         return Ok(plan.clone());
@@ -63,7 +112,7 @@ fn pin_tables(hash: &mut Sha256, state: &SessionState, plan: &LogicalPlan) -> Re
     let inputs = plan
         .inputs()
         .into_iter()
-        .map(|input| pin_tables(hash, state, input))
+        .map(|input| pin_tables(read, state, input))
         .collect::<Result<_>>()?;
     plan.with_new_exprs(plan.expressions(), inputs)
 }

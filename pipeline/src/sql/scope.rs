@@ -1,8 +1,11 @@
 //! A scope: what its file says of it, and the head that a statement may have.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 
 use super::error::SqlError;
+use super::meaning::Meaning;
 use super::script::{Statement, ViewStatement};
 use crate::results::snapshot::Bilingual;
 
@@ -17,6 +20,11 @@ pub struct ScopeDefinition {
     pub definition: Bilingual,
     /// SHA-256 of its text, in hex.
     pub hash: String,
+    /// What it means beside its text, by the name of each part.
+    pub meaning: Meaning,
+    /// Reference tables whose rows may change under the version, `-- follows: TABLE, TABLE` in its head: its figures
+    /// then move with them.
+    pub follows: BTreeSet<String>,
     /// Its statement.
     pub text: String,
     /// File, line and column of it.
@@ -30,7 +38,7 @@ pub(super) fn head(statement: &Statement, key: &str) -> Option<String> {
     Some(value.trim().to_owned())
 }
 
-/// The scope that a statement declares.
+/// The scope that a statement declares; what it means beside its text is told when it has been planned.
 ///
 /// # Errors
 /// When its head lacks the version or a definition.
@@ -59,6 +67,12 @@ pub(super) fn scope_of(
                 .to_owned(),
         ));
     }
+    let follows = head(statement, "follows").unwrap_or_default();
+    let follows = follows
+        .split(',')
+        .map(|table| table.trim().to_owned())
+        .filter(|table| !table.is_empty())
+        .collect();
     let hash = hex(&Sha256::digest(statement.text.as_bytes()));
     let place =
         format!("{}:{}:{}", statement.file.display(), statement.place.line, statement.place.column);
@@ -67,6 +81,8 @@ pub(super) fn scope_of(
         version,
         definition,
         hash,
+        meaning: Meaning::new(),
+        follows,
         text: statement.text.clone(),
         place,
     })

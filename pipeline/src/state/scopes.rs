@@ -1,6 +1,6 @@
 //! Every version of every scope there has been: a version that has been used must never mean something else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, StringArray, UInt32Array};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::objects::Objects;
 use super::store::CheckpointError;
 use crate::sql::catalog::ScopeDefinition;
+use crate::sql::meaning::{Meaning, OPTIONAL_PART};
 
 /// One version of one scope.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,13 +24,44 @@ struct KnownScope {
     en: String,
     /// Its statement.
     text: String,
+    /// What it means beside its text; `None` in a register that was written before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    meaning: Option<Meaning>,
 }
 
-/// A version of a scope that has another text than it had.
+impl KnownScope {
+    /// What has changed, in words; nothing where the scope means what it meant.
+    fn changes(&self, scope: &ScopeDefinition) -> Vec<String> {
+        let mut changes = Vec::new();
+        if self.hash != scope.hash {
+            changes.push(format!(
+                "its text is another (SHA-256 then {}, now {})",
+                self.hash, scope.hash
+            ));
+        }
+        let Some(before) = &self.meaning else { return changes };
+        let names: BTreeSet<&String> = before.keys().chain(scope.meaning.keys()).collect();
+        changes.extend(names.into_iter().filter_map(|name| {
+            match (before.get(name), scope.meaning.get(name)) {
+                (Some(then), Some(now)) if then == now => None,
+                (Some(then), Some(now)) => Some(format!("{name}: then {then}, now {now}")),
+                (Some(then), None) => Some(format!("{name}: then {then}, now gone")),
+                (None, Some(_)) if name.starts_with(OPTIONAL_PART) => None,
+                (None, now) => Some(format!("{name}: new, {}", now.map_or("", String::as_str))),
+            }
+        }));
+        changes
+    }
+}
+
+/// A version of a scope that means something else than it did.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{place}: scope {name}@{version} has another text than when it was first used (SHA-256 then {before}, now {now}); \
-     figures have been published under that name, so give the new text a new version"
+    "{place}: scope {name}@{version} means something else than when it was first used - {}; figures have been \
+     published under that name, so take the change back or raise the version (-- scope: {name}@{}); rows of a \
+     reference table may change under a version that says -- follows: TABLE from the first",
+    .changes.join("; "),
+    .version.saturating_add(1)
 )]
 pub struct ScopeConflict {
     /// File, line and column of the scope.
@@ -38,10 +70,8 @@ pub struct ScopeConflict {
     pub name: String,
     /// Its version.
     pub version: u32,
-    /// The hash it had.
-    pub before: String,
-    /// The hash it has.
-    pub now: String,
+    /// Each thing that has changed, with what it was and is.
+    pub changes: Vec<String>,
 }
 
 /// Its name beside the checkpoints.
@@ -75,26 +105,27 @@ impl ScopeRegister {
     /// Compares scopes with what their versions have said before.
     ///
     /// # Errors
-    /// Every scope whose version has another text.
+    /// Every scope whose version means something else.
     pub fn check(
         &self,
         scopes: &BTreeMap<String, ScopeDefinition>,
     ) -> Result<(), Vec<ScopeConflict>> {
         let conflict = |scope: &ScopeDefinition| {
             let before = self.known.get(&scope.name)?.get(&scope.version)?;
-            (before.hash != scope.hash).then(|| ScopeConflict {
+            let changes = before.changes(scope);
+            (!changes.is_empty()).then(|| ScopeConflict {
                 place: scope.place.clone(),
                 name: scope.name.clone(),
                 version: scope.version,
-                before: before.hash.clone(),
-                now: scope.hash.clone(),
+                changes,
             })
         };
         let conflicts: Vec<ScopeConflict> = scopes.values().filter_map(conflict).collect();
         if conflicts.is_empty() { Ok(()) } else { Err(conflicts) }
     }
 
-    /// Remembers scopes that have been checked; when this returns they survive a power cut.
+    /// Remembers scopes that have been checked, and of those it knows by their text only what they mean; when this
+    /// returns they survive a power cut.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -105,11 +136,21 @@ impl ScopeRegister {
         let mut is_new = false;
         for scope in scopes.values() {
             let versions = self.known.entry(scope.name.clone()).or_default();
-            versions.entry(scope.version).or_insert_with(|| {
+            let known = versions.entry(scope.version).or_insert_with(|| {
                 is_new = true;
-                let (zh, en) = (scope.definition.zh.clone(), scope.definition.en.clone());
-                KnownScope { hash: scope.hash.clone(), zh, en, text: scope.text.clone() }
+                KnownScope {
+                    hash: scope.hash.clone(),
+                    zh: scope.definition.zh.clone(),
+                    en: scope.definition.en.clone(),
+                    text: scope.text.clone(),
+                    meaning: None,
+                }
             });
+            // Also columns that have come since: from now on figures may use them.
+            if known.meaning.as_ref() != Some(&scope.meaning) {
+                is_new = true;
+                known.meaning = Some(scope.meaning.clone());
+            }
         }
         if is_new { self.write() } else { Ok(()) }
     }
@@ -182,6 +223,8 @@ mod tests {
             version,
             definition: Bilingual { zh: "已支付".to_owned(), en: "paid".to_owned() },
             hash: format!("hash of {text}"),
+            meaning: Meaning::new(),
+            follows: BTreeSet::new(),
             text: text.to_owned(),
             place: "scopes/paid.sql:4:1".to_owned(),
         };
