@@ -36,6 +36,7 @@ CREATE TABLE orders (
   'dedup.horizon' = '3 h',
   'partition.key' = 'order_id',
   'accounted.by' = 'source',
+  'sequence.column' = 'source_seq',
   'shadow.header' = 'tidemark-shadow',
   'max-future-skew' = '5 min'
 );

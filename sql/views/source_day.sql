@@ -2,9 +2,8 @@
 -- title.en: What came from each source, by day
 -- unit: records
 --
--- missing are the numbers of the source's own sequence between the first and the last of the day that have not
--- come, or came only in records that were rejected: it does not depend on the order in which they came. Copies
--- are told by event_id and are not counted twice.
+-- Copies are told by event_id and are not counted twice. Gaps in the source's own sequence are no matter of a day,
+-- nor of one result space: source_quality has them, from sequences_accounted.
 CREATE MATERIALIZED VIEW source_day
 WITH ('result.retention' = '31 d', 'state.groups' = '400') AS
 SELECT
@@ -17,7 +16,6 @@ SELECT
   CAST(AVG(lag_ms) AS BIGINT) AS lag_ms_mean,
   MAX(lag_ms) AS lag_ms_max,
   MIN(source_seq) AS first_seq,
-  MAX(source_seq) AS last_seq,
-  MAX(source_seq) - MIN(source_seq) + 1 - COUNT(source_seq) AS missing
+  MAX(source_seq) AS last_seq
 FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(event_time), INTERVAL '1' DAY))
 GROUP BY window_start, window_end, source;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::sequence::FreshNumbers;
+
 /// What became of the records of one value.
 ///
 /// `read = accepted + duplicate + rejected`, always; `late` are accepted ones that were left out of at
@@ -39,6 +41,8 @@ pub struct ByValue {
     counts: Vec<(Value, ValueCounts)>,
     /// Where in `counts` each value stands that is not NULL.
     places: HashMap<Arc<str>, usize>,
+    /// Numbers of each value's own sequence since they were last taken.
+    numbers: Vec<Vec<i64>>,
     /// Where NULL does.
     null_at: Option<usize>,
     values_max: usize,
@@ -54,15 +58,39 @@ impl ByValue {
 
     /// The counts of a value, to be added to.
     pub fn of(&mut self, value: Option<&str>) -> &mut ValueCounts {
+        let at = self.place(value);
+        &mut self.counts[at].1
+    }
+
+    /// Takes note of a number of a value's own sequence. Those of values that are counted together make no sequence.
+    pub fn note_number(&mut self, value: Option<&str>, number: i64) {
+        let at = self.place(value);
+        if self.counts[at].0.as_deref() == Some(OTHER) {
+            return;
+        }
+        if self.numbers.len() <= at {
+            self.numbers.resize_with(self.counts.len(), Vec::new);
+        }
+        self.numbers[at].push(number);
+    }
+
+    /// The numbers since the last call.
+    pub fn take_numbers(&mut self) -> FreshNumbers {
+        let values = self.counts.iter().zip(&mut self.numbers);
+        let fresh = values.filter(|(_, numbers)| !numbers.is_empty());
+        fresh.map(|((value, _), numbers)| (value.clone(), std::mem::take(numbers))).collect()
+    }
+
+    /// Where a value stands in `counts`.
+    fn place(&mut self, value: Option<&str>) -> usize {
         let known = match value {
             None => self.null_at,
             Some(text) => self.places.get(text).copied(),
         };
-        let at = match known {
+        match known {
             Some(at) => at,
             None => self.place_of_new(value),
-        };
-        &mut self.counts[at].1
+        }
     }
 
     fn place_of_new(&mut self, value: Option<&str>) -> usize {

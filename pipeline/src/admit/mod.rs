@@ -3,6 +3,7 @@
 pub mod bounds;
 pub mod by_value;
 pub mod duplicate;
+pub mod sequence;
 
 pub use bounds::Bounds;
 pub use by_value::{ByValue, CountsByValue, ValueCounts};

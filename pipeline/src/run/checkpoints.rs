@@ -327,8 +327,9 @@ mod tests {
         let at =
             SavedPartition { next_offset: Some(i64::from(offset)), ..SavedPartition::default() };
         let partitions = BTreeMap::from([(0, at)]);
-        let state =
-            encode(&[StreamToSave { name: "orders", hash: "h", partitions: &partitions }], &[]);
+        let stream =
+            StreamToSave { name: "orders", hash: "h", partitions: &partitions, sequences: None };
+        let state = encode(&[stream], &[]);
         let mut fresh = Fresh::default();
         let at = Sighting { event_time: 5, offset: i64::from(offset) };
         let key = KeyEntry { key: u128::from(offset), at };

@@ -183,6 +183,9 @@ impl Saving {
                 continue;
             };
             check_partitions(stream, &saved, &objects.place())?;
+            if space == Space::Live {
+                publishers.sequences.restore(base, saved.sequences);
+            }
             if is_other_store {
                 keys.clear(&stream.name)?;
             }
@@ -404,7 +407,9 @@ impl Saving {
                 let at =
                     stream.partitions.iter().map(|(number, at)| (*number, at.watermark)).collect();
                 watermarks.insert(saved.clone(), at);
-                streams.push(StreamToSave { name: saved, hash, partitions: &stream.partitions });
+                let sequences = publishers.sequences.stream(name).filter(|_| space == Space::Live);
+                let partitions = &stream.partitions;
+                streams.push(StreamToSave { name: saved, hash, partitions, sequences });
             }
             // What has failed or is not shown yet lacks records; it is filled again after a restart.
             for view in publisher.views.iter().filter(|view| view.is_shown && view.failed.is_none())

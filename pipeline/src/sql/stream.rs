@@ -36,8 +36,8 @@ pub const STREAM_OPTIONS: [&str; 24] = [
     "on-partition-added",
     "retention",
     "retention.bytes",
-    "source.column",
     "sequence.column",
+    "sequence.ranges-max",
     "accounted.by",
     "accounted.values-max",
 ];
@@ -46,6 +46,9 @@ pub const STREAM_OPTIONS: [&str; 24] = [
 const RECORD_BYTES_MAX: usize = 1_048_576;
 /// Default of `accounted.values-max`: the shop systems of a large house; each takes 100 bytes a partition.
 const ACCOUNTED_VALUES_MAX: usize = 1_000;
+/// Default of `sequence.ranges-max`: partitions that are read apart leave gaps in one another's numbers for a while;
+/// a range takes about 30 bytes.
+const SEQUENCE_RANGES_MAX: usize = 1_000_000;
 /// Default of `event-time.min`: 2000-01-01T00:00:00Z.
 const EVENT_TIME_MIN_MS: i64 = 946_684_800_000;
 
@@ -112,6 +115,10 @@ pub struct StreamDefinition {
     pub accounted_by: Option<usize>,
     /// Values of that column that are counted by name.
     pub accounted_values_max: usize,
+    /// The column with the number that the source of a record gave it, among its own; `None` for none.
+    pub sequence: Option<usize>,
+    /// Runs of a source's numbers that are kept apart, with gaps between them; past it nothing is told of the source.
+    pub sequence_ranges_max: usize,
     /// Header that marks shadow records.
     pub shadow_header: String,
     /// Boolean column that marks shadow records.
@@ -242,6 +249,7 @@ impl Reader<'_> {
         };
         let partition_key = named("partition.key");
         let accounted_by = named("accounted.by");
+        let sequence = named("sequence.column");
         let shadow_column = named("shadow.column");
         let dedup_key: Vec<usize> = options
             .get("dedup.key")
@@ -265,6 +273,20 @@ impl Reader<'_> {
                 (found, Some((expression.clone(), *at)))
             }
         };
+        if let Some(column) = sequence.and_then(|at| columns.get(at)) {
+            let name = column.field.name();
+            if !column.field.data_type().is_integer() {
+                wrong.push(format!(
+                    "'sequence.column' = '{name}': it is {}, and numbers of a sequence are a BIGINT or INT",
+                    column.declared
+                ));
+            }
+            if accounted_by.is_none() {
+                wrong.push(format!(
+                    "'sequence.column' = '{name}': say whose sequence it is, as 'accounted.by' = 'source'"
+                ));
+            }
+        }
         for message in wrong {
             self.wrong(place, message);
         }
@@ -293,6 +315,16 @@ impl Reader<'_> {
                 |text| match text.parse() {
                     Ok(count @ 1..=100_000) => Ok(count),
                     _ => Err(format!("'{text}' is not a number from 1 to 100000")),
+                },
+            ),
+            sequence,
+            sequence_ranges_max: self.option(
+                &options,
+                "sequence.ranges-max",
+                SEQUENCE_RANGES_MAX,
+                |text| match text.parse() {
+                    Ok(count @ 1..=100_000_000) => Ok(count),
+                    _ => Err(format!("'{text}' is not a number from 1 to 100000000")),
                 },
             ),
             shadow_header: options

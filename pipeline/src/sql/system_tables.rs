@@ -7,6 +7,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use crate::lifecycle::Counts;
 use crate::model::space::{PROOF_COUNTS, PROOF_TABLE};
 
+/// What `sequences_accounted` counts; NULL where it is not known.
+const SEQUENCE_COUNTS: [&str; 5] = ["first", "last", "received", "missing", "repeated"];
+
 /// The engine's own tables, as views and analysts see them.
 #[must_use]
 pub fn system_tables() -> Vec<(&'static str, SchemaRef)> {
@@ -29,6 +32,8 @@ pub fn system_tables() -> Vec<(&'static str, SchemaRef)> {
         Field::new("value", DataType::Utf8, true),
     ];
     sources_fields.extend(sources);
+    let mut sequence_fields = vec![text("stream"), Field::new("value", DataType::Utf8, true)];
+    sequence_fields.extend(SEQUENCE_COUNTS.map(|name| Field::new(name, DataType::Int64, true)));
     let mut proof_fields = vec![text("view"), text("stream")];
     proof_fields.extend(PROOF_COUNTS.map(count));
     vec![
@@ -36,6 +41,7 @@ pub fn system_tables() -> Vec<(&'static str, SchemaRef)> {
         ("views_accounted", Arc::new(Schema::new(views_fields))),
         ("lifecycle_accounted", Arc::new(Schema::new(orders_fields))),
         ("sources_accounted", Arc::new(Schema::new(sources_fields))),
+        ("sequences_accounted", Arc::new(Schema::new(sequence_fields))),
         (PROOF_TABLE, Arc::new(Schema::new(proof_fields))),
     ]
 }

@@ -8,6 +8,7 @@ use super::bytes::{Decoder, Encoder};
 use super::dedup_files::{KeyFile, KeyFiles};
 use super::journal::{JournalAt, JournalsAt};
 use super::log_files::{LogAt, Segment};
+use crate::admit::sequence::{Sequence, Sequences};
 use crate::admit::{CountsByValue, RecordCounts, ValueCounts};
 use crate::lifecycle::Counts;
 use crate::model::{Offset, PartitionId};
@@ -88,6 +89,8 @@ pub struct SavedStream {
     pub hash: String,
     /// Its partitions.
     pub partitions: BTreeMap<PartitionId, SavedPartition>,
+    /// Numbers of its sources' own sequences, of both spaces; empty in the shadow space.
+    pub sequences: Sequences,
     /// Its dedup files.
     pub dedup: KeyFiles,
     /// The journals of its life cycles.
@@ -132,6 +135,8 @@ pub struct StreamToSave<'a> {
     pub hash: &'a str,
     /// Its partitions.
     pub partitions: &'a BTreeMap<PartitionId, SavedPartition>,
+    /// Numbers of its sources' own sequences; `None` for a stream without, and in the shadow space.
+    pub sequences: Option<&'a Sequences>,
 }
 
 /// The logs of a stream beside a checkpoint.
@@ -231,6 +236,8 @@ pub fn decode(version: u32, bytes: &[u8]) -> Result<Checkpoint, String> {
 /// The format since which there is a shadow space. Before it, shadow records were only counted; those that
 /// were read by then are in no shadow view.
 const SPACES_SINCE: u32 = 6;
+/// The format since which the numbers of the sources' own sequences are kept. Before it none were counted.
+const SEQUENCES_SINCE: u32 = 7;
 
 fn write_log(out: &mut Encoder, log: &LogAt) {
     out.count(log.0.len());
@@ -305,6 +312,38 @@ fn write_stream(out: &mut Encoder, stream: &StreamToSave<'_>) {
         out.u64(u64::from(*number));
         write_partition(out, partition);
     }
+    let none = Sequences::new();
+    write_sequences(out, stream.sequences.unwrap_or(&none));
+}
+
+fn write_sequences(out: &mut Encoder, all: &Sequences) {
+    out.count(all.len());
+    for (value, sequence) in all {
+        let (ranges, repeated, has_overflown) = sequence.parts();
+        out.u64(u64::from(value.is_some()));
+        out.bytes(value.as_deref().unwrap_or("").as_bytes());
+        out.u64(repeated);
+        out.u64(u64::from(has_overflown));
+        out.count(ranges.len());
+        for (first, last) in ranges {
+            out.i64(*first);
+            out.i64(*last);
+        }
+    }
+}
+
+fn read_sequences(from: &mut Decoder<'_>) -> Result<Sequences, String> {
+    let mut all = Sequences::new();
+    for _ in 0..from.count()? {
+        let is_known = from.u64()? == 1;
+        let text = from.text()?;
+        let (repeated, has_overflown) = (from.u64()?, from.u64()? == 1);
+        let ranges = (0..from.count()?).map(|_| Ok((from.i64()?, from.i64()?)));
+        let ranges = ranges.collect::<Result<_, String>>()?;
+        let sequence = Sequence::from_parts(ranges, repeated, has_overflown);
+        all.insert(is_known.then(|| text.into()), sequence);
+    }
+    Ok(all)
 }
 
 fn read_stream(from: &mut Decoder<'_>, version: u32) -> Result<SavedStream, String> {
@@ -312,6 +351,9 @@ fn read_stream(from: &mut Decoder<'_>, version: u32) -> Result<SavedStream, Stri
     for _ in 0..from.count()? {
         let number = partition_id(from)?;
         stream.partitions.insert(number, read_partition(from, version)?);
+    }
+    if version >= SEQUENCES_SINCE {
+        stream.sequences = read_sequences(from)?;
     }
     Ok(stream)
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, BooleanArray, RecordBatch, StringArray, UInt32Array,
+    Array as _, ArrayRef, AsArray as _, BooleanArray, Int64Array, RecordBatch, StringArray,
+    UInt32Array,
 };
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Int64Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{DataFusionError, Result};
 use xxhash_rust::xxh3::xxh3_128;
@@ -61,6 +62,8 @@ struct Said<'a> {
     checks: Vec<(BooleanArray, &'a str)>,
     /// Values of the column by which records are accounted for, as text.
     values: Option<StringArray>,
+    /// Numbers of the source's own sequence.
+    numbers: Option<Int64Array>,
     /// Dedup keys; `None` for a row without one.
     keys: Vec<Option<u128>>,
 }
@@ -246,7 +249,13 @@ impl Admission {
                 let counts = self.by_value.of(value_at(values, row));
                 counts.read += 1;
                 match judged {
-                    Judged::Accepted => counts.accepted += 1,
+                    Judged::Accepted => {
+                        counts.accepted += 1;
+                        let numbers = said.numbers.as_ref().filter(|numbers| !numbers.is_null(row));
+                        if let Some(numbers) = numbers {
+                            self.by_value.note_number(value_at(values, row), numbers.value(row));
+                        }
+                    }
                     Judged::Duplicate => counts.duplicate += 1,
                     Judged::Rejected(_) => counts.rejected += 1,
                 }
@@ -294,6 +303,13 @@ impl Admission {
             refused,
             values: match self.plan.definition.accounted_by {
                 Some(at) => Some(text_of(rows.column(at))?),
+                None => None,
+            },
+            numbers: match self.plan.definition.sequence {
+                Some(at) => {
+                    let numbers = cast(rows.column(at), &DataType::Int64)?;
+                    Some(numbers.as_primitive::<Int64Type>().clone())
+                }
                 None => None,
             },
             keys: self.dedup_keys(rows)?,

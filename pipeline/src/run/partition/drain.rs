@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::admit::sequence::FreshNumbers;
 use crate::admit::{CountsByValue, DedupDrain, RecordCounts};
 use crate::lifecycle::Notice;
 use crate::lifecycle::operator::OperatorDrain;
@@ -38,6 +39,8 @@ pub struct Drains {
     pub live: PartitionDrain,
     /// In the shadow space; `None` before the first shadow record.
     pub shadow: Option<PartitionDrain>,
+    /// Numbers of the sources' own sequences, of both spaces: a load test takes its numbers from the same sequence.
+    pub numbers: FreshNumbers,
 }
 
 /// What one result space of a partition has done since its last drain, all at one offset.

@@ -274,8 +274,13 @@ impl PartitionRun {
     /// When an accumulator cannot give its state.
     pub fn drain(&mut self) -> Result<Drains> {
         let live = self.live.drain(&self.place, self.next_offset)?;
-        let shadow = self.shadow.as_mut().map(|shadow| shadow.drain(&self.place, self.next_offset));
-        Ok(Drains { live, shadow: shadow.transpose()? })
+        let shadow_drain =
+            self.shadow.as_mut().map(|shadow| shadow.drain(&self.place, self.next_offset));
+        let mut numbers = self.live.admission.by_value.take_numbers();
+        if let Some(shadow) = &mut self.shadow {
+            numbers.extend(shadow.admission.by_value.take_numbers());
+        }
+        Ok(Drains { live, shadow: shadow_drain.transpose()?, numbers })
     }
 }
 

@@ -5,6 +5,7 @@ mod streams;
 mod view;
 mod over_results;
 mod spaces;
+pub mod sequences;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +23,6 @@ use super::accounting::Accounts;
 use super::ledgers;
 use super::partition::PartitionDrain;
 use crate::ledger::LedgerWriter;
-use crate::model::space::PROOF_TABLE;
 use crate::model::{PartitionId, Space};
 use crate::results::{Cut, Filled, Snapshot, StreamProgress, ViewInfo, ViewState, ViewStatus};
 use crate::sql::Catalog;
@@ -161,11 +161,11 @@ impl Publisher {
         stream_at.partitions.insert(told.partition, at);
     }
 
-    /// Puts the windows together and makes the cut; views may read the tables of `proof` too.
+    /// Puts the windows together and makes the cut; views may read the tables of `both`, which are of both spaces, too.
     ///
     /// # Errors
     /// When the accounting cannot be shown; a failing view only stops itself.
-    fn publish(&mut self, moment: &Moment, proof: Option<RecordBatch>) -> Result<Cut> {
+    fn publish(&mut self, moment: &Moment, both: Vec<(String, RecordBatch)>) -> Result<Cut> {
         self.cut += 1;
         let cut = self.cut;
         // Before the cut is shown, so that whoever sees it finds its entries.
@@ -187,7 +187,7 @@ impl Publisher {
         }
         let mut tables = self.accounts().tables()?;
         tables.extend(self.scopes.clone().map(|scopes| ("scopes".to_owned(), scopes)));
-        tables.extend(proof.map(|proof| (PROOF_TABLE.to_owned(), proof)));
+        tables.extend(both);
         let mut views = self.snapshots();
         let mut statuses = self.statuses();
         for view in &mut self.over_results {

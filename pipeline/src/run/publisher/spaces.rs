@@ -13,8 +13,10 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 
+use super::sequences::{SEQUENCES_TABLE, SequencesByStream};
 use super::{Moment, Publisher, PublisherLimits, Quiet, ViewRuntime};
 use crate::ledger::{Gauge, LedgerError, LedgerStore, LedgerWriter, Limits};
+use crate::model::space::PROOF_TABLE;
 use crate::model::{BySpace, Offset, PartitionId, Space};
 use crate::results::{Cut, Filled, ViewInfo};
 use crate::run::checkpoints::Offsets;
@@ -30,6 +32,8 @@ pub struct Publishers {
     /// That of shadow records; `None` before the first of them.
     pub shadow: Option<Publisher>,
     shadow_ledgers: LedgersToBe,
+    /// Numbers of the sources' own sequences, by stream: they run over both spaces.
+    pub sequences: SequencesByStream,
     /// Where the last cut's spaces did not keep apart.
     mixed: Vec<String>,
 }
@@ -58,6 +62,7 @@ impl Publishers {
             live: Publisher::new(catalog, limits, ledgers)?,
             shadow: None,
             shadow_ledgers: LedgersToBe { store, limits: ledger_limits, gauge },
+            sequences: SequencesByStream::of(catalog),
             mixed: Vec::new(),
         })
     }
@@ -131,6 +136,7 @@ impl Publishers {
             self.begin_shadow()?.absorb(stream, drain);
         }
         self.live.absorb(stream, drains.live);
+        self.sequences.add(stream, drains.numbers);
         Ok(())
     }
 
@@ -200,10 +206,12 @@ impl Publishers {
     /// When the accounting cannot be shown; a failing view only stops itself.
     pub fn publish(&mut self, moment: &Moment, quiet: Quiet) -> Result<Cut> {
         let proof = proof::table(&self.live, self.shadow.as_ref())?;
+        let sequences = (SEQUENCES_TABLE.to_owned(), self.sequences.table()?);
         self.check();
-        let mut cut = self.live.publish(moment, Some(proof))?;
+        let proof = (PROOF_TABLE.to_owned(), proof);
+        let mut cut = self.live.publish(moment, vec![proof, sequences.clone()])?;
         if let Some(shadow) = &mut self.shadow {
-            let mut at = shadow.publish(&Moment { quiet, ..moment.clone() }, None)?;
+            let mut at = shadow.publish(&Moment { quiet, ..moment.clone() }, vec![sequences])?;
             // A partition without a shadow record has been read as far as the others.
             at.offsets.clone_from(&cut.offsets);
             cut.shadow = Some(Arc::new(at));
