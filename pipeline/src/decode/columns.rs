@@ -131,7 +131,7 @@ impl Builder {
                 reason = "the decoder has checked the range"
             )]
             Self::Float32(builder) => match value {
-                Value::Float(value) => builder.append_value(*value as f32),
+                Value::Float(value) => builder.append_value(*value as f32 + 0.0),
                 _ => builder.append_null(),
             },
             Self::Float64(builder) => match value {

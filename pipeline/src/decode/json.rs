@@ -13,7 +13,9 @@ use crate::model::RejectReason;
 /// Characters of a bad value that are kept for the message.
 const SHOWN_MAX: usize = 200;
 
-/// Reads `payload` into `row`; the last undeclared field, if there is one, is the answer.
+/// Reads `payload` into `row`. Of a declared field that stands there more than once the last value counts, as it
+/// does in Flink and in most readers of JSON; the stream may refuse such a record. A value that is not of its field's
+/// type rejects the record, also where another follows.
 ///
 /// # Errors
 /// When it is not one JSON object or a value is not of its field's type.
@@ -22,17 +24,26 @@ pub fn read<'a>(
     fields: &[FieldSpec],
     row: &mut [Value<'a>],
     unknown: &mut dyn FnMut(&str),
-) -> Result<Option<String>, RejectReason> {
+) -> Result<Strange, RejectReason> {
     let mut bad = None;
-    let mut foreign = None;
+    let mut strange = Strange::default();
     let mut deserializer = serde_json::Deserializer::from_slice(payload);
-    let object = Object { fields, row, unknown, bad: &mut bad, foreign: &mut foreign };
+    let object = Object { fields, row, unknown, bad: &mut bad, strange: &mut strange };
     let read = deserializer.deserialize_map(object).and_then(|()| deserializer.end());
     read.map_err(|error| RejectReason::Malformed { format: "json", detail: error.to_string() })?;
     match bad {
         Some(reason) => Err(reason),
-        None => Ok(foreign),
+        None => Ok(strange),
     }
+}
+
+/// What a record has that a stream of strict records refuses.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Strange {
+    /// The last field that is not declared.
+    pub undeclared: Option<String>,
+    /// The last declared field that stands there more than once.
+    pub repeated: Option<String>,
 }
 
 struct Object<'a, 'de> {
@@ -40,7 +51,7 @@ struct Object<'a, 'de> {
     row: &'a mut [Value<'de>],
     unknown: &'a mut dyn FnMut(&str),
     bad: &'a mut Option<RejectReason>,
-    foreign: &'a mut Option<String>,
+    strange: &'a mut Strange,
 }
 
 impl<'de> Visitor<'de> for Object<'_, 'de> {
@@ -53,6 +64,7 @@ impl<'de> Visitor<'de> for Object<'_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         // Producers write fields in one order, so the next field is nearly always the expected one.
         let mut expected = 0;
+        let mut seen = vec![false; self.fields.len()];
         while let Some(name) = map.next_key_seed(Name)? {
             let found = match self.fields.get(expected) {
                 Some(field) if field.is_field(&name) => Some(expected),
@@ -61,10 +73,13 @@ impl<'de> Visitor<'de> for Object<'_, 'de> {
             let Some(at) = found else {
                 map.next_value::<IgnoredAny>()?;
                 (self.unknown)(&name);
-                *self.foreign = Some(name.into_owned());
+                self.strange.undeclared = Some(name.into_owned());
                 continue;
             };
             expected = at + 1;
+            if std::mem::replace(&mut seen[at], true) {
+                self.strange.repeated = Some(name.into_owned());
+            }
             let raw: &RawValue = map.next_value()?;
             match value(raw.get(), &self.fields[at]) {
                 Ok(value) => self.row[at] = value,

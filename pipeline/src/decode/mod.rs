@@ -222,17 +222,25 @@ impl Decoder {
         row: &mut [Value<'a>],
     ) -> Result<(), RejectReason> {
         let mut unknown = |name: &str| count_unknown(&mut self.unknown, name);
-        let foreign = match &self.format {
+        let strange = match &self.format {
             Format::Json => json::read(record.payload, &self.fields, row, &mut unknown)?,
             Format::Csv { header, delimiter } => {
-                csv::read(record.payload, (header, *delimiter), &self.fields, row, &mut unknown)?
+                let layout = (header.as_slice(), *delimiter);
+                let undeclared =
+                    csv::read(record.payload, layout, &self.fields, row, &mut unknown)?;
+                json::Strange { undeclared, repeated: None }
             }
         };
-        match foreign {
-            Some(name) if self.reject_unknown => {
-                Err(RejectReason::Refused { detail: format!("field `{name}` is not declared") })
+        let refused = |detail: String| Err(RejectReason::Refused { detail });
+        match strange {
+            _ if !self.reject_unknown => Ok(()),
+            json::Strange { undeclared: Some(name), .. } => {
+                refused(format!("field `{name}` is not declared"))
             }
-            _ => Ok(()),
+            json::Strange { repeated: Some(name), .. } => {
+                refused(format!("field `{name}` stands there twice"))
+            }
+            json::Strange { .. } => Ok(()),
         }
     }
 }

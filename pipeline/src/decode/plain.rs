@@ -1,7 +1,7 @@
 //! JSON objects as producers write them, without the general reader: declared fields, flat, no escapes.
 //!
 //! It accepts a strict part of JSON and gives up on everything else: an escape, a nested value, a field
-//! that is not declared, a value that is not of its type, bytes that are not UTF-8. [`super::json`] then
+//! that is not declared or stands there twice, a value that is not of its type, bytes that are not UTF-8. [`super::json`] then
 //! reads the record from its beginning, says what is wrong and counts what is unknown. So there is one
 //! reading of every record, and this one is only quicker.
 
@@ -14,6 +14,7 @@ pub fn read<'a>(payload: &'a [u8], fields: &[FieldSpec], row: &mut [Value<'a>]) 
     from.expect(b'{')?;
     // Producers write fields in one order, so the next field is nearly always the expected one.
     let mut expected = 0;
+    let mut seen = 0_u128;
     loop {
         from.expect(b'"')?;
         let name = from.string()?;
@@ -22,6 +23,12 @@ pub fn read<'a>(payload: &'a [u8], fields: &[FieldSpec], row: &mut [Value<'a>]) 
             Some(field) if field.is_field(name) => expected,
             _ => fields.iter().position(|field| field.is_field(name))?,
         };
+        // Of a stream with more fields than this has bits each record goes to the general reader.
+        let bit = 1_u128.checked_shl(u32::try_from(at).ok()?)?;
+        if seen & bit != 0 {
+            return None;
+        }
+        seen |= bit;
         *row.get_mut(at)? = from.value(fields.get(at)?.field_type)?;
         expected = at + 1;
         match from.next()? {
@@ -212,6 +219,8 @@ mod tests {
             plain(ORDER.as_bytes()).map(|row| row[1].clone()),
             Some(Value::Text("杭州".into()))
         );
+        // Which of two values counts is for the general reader to say.
+        assert_eq!(plain(br#"{"n":5,"id":"a","n":6}"#), None);
         let spaced = br#" { "n" : 5 , "id" : null } "#;
         assert_eq!(plain(spaced), Some(general(spaced).expect("an order")));
     }

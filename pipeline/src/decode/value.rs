@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use arrow::compute::kernels::cast_utils::string_to_datetime;
-use chrono::{NaiveDate, Utc};
+use chrono::{NaiveDate, Timelike as _, Utc};
 
 use super::decimal;
 use crate::model::Zone;
@@ -96,7 +96,8 @@ fn integer(text: &str, bits: u8) -> Option<i64> {
 fn float(text: &str, bits: u8) -> Option<f64> {
     let value: f64 = text.parse().ok()?;
     let fits = bits == 64 || value.abs() <= f64::from(f32::MAX);
-    (value.is_finite() && fits).then_some(value)
+    // Added to zero, -0.0 is 0.0: one number, one value.
+    (value.is_finite() && fits).then_some(value + 0.0)
 }
 
 /// Epoch milliseconds of a number, or of a stamp as ISO 8601 writes it.
@@ -110,7 +111,13 @@ fn timestamp(text: &str, zone: Zone) -> Option<i64> {
         return text.parse().ok();
     }
     // The general reader; without a zone of its own the stamp comes back as if it were UTC.
-    let read = string_to_datetime(&Utc, text).ok()?.timestamp_millis();
+    let read = string_to_datetime(&Utc, text).ok()?;
+    // A second 60 would be the first of the next minute, and at midnight of the next day. No clock that counts
+    // milliseconds since 1970 has it, Flink refuses it, and the log's own time does not say which was meant.
+    if read.nanosecond() >= 1_000_000_000 {
+        return None;
+    }
+    let read = read.timestamp_millis();
     Some(if has_zone(text) { read } else { zone.utc_ms(read) })
 }
 
@@ -207,6 +214,30 @@ mod tests {
         assert_eq!(stamp("2021-02-29 00:00:00", "UTC"), None);
         assert_eq!(stamp("2020-13-01 00:00:00", "UTC"), None);
         assert_eq!(stamp("soon", "UTC"), None);
+    }
+
+    #[test]
+    fn a_second_sixty_is_refused_rather_than_counted_on_the_next_day() {
+        for text in [
+            "2016-12-31T23:59:60Z",
+            "2016-12-31 23:59:60",
+            "2016-12-31 23:59:60.500",
+            "2017-01-01T07:59:60+08:00",
+            "2020-11-11 12:30:60",
+        ] {
+            assert_eq!(stamp(text, "Asia/Shanghai"), None, "{text}");
+            assert_eq!(stamp(text, "UTC"), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn minus_zero_is_zero() {
+        for text in ["-0.0", "-0", "-0e5"] {
+            let Some(Value::Float(zero)) = FieldType::Float(64).read(text) else {
+                panic!("{text}")
+            };
+            assert!(zero.is_sign_positive(), "{text}");
+        }
     }
 
     #[test]
