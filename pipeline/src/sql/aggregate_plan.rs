@@ -4,18 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Column, DFSchema, Result, plan_err};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable as _, LogicalPlan, LogicalPlanBuilder, SortExpr,
+};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 
 use super::aggregates::allowed::{Surroundings, allowed};
 use super::cut::{self, ARRIVAL_COLUMN, ROW_COLUMN, window_column};
-use super::refusal::refuse;
+use super::refusal::{refuse, refuse_call};
+use super::session::message_of;
 
 /// One aggregate function over columns of the below plan's output.
 #[derive(Debug, Clone)]
@@ -117,7 +120,7 @@ pub(super) fn aggregate_plan(
         outputs.push(match window {
             Some(nth) => Output::Window(*nth),
             None => {
-                exprs.push(group.clone().alias(format!("__k{keys}")));
+                exprs.push(one_zero(group, &aggregate.input)?.alias(format!("__k{keys}")));
                 keys += 1;
                 Output::Key(keys - 1)
             }
@@ -133,7 +136,13 @@ pub(super) fn aggregate_plan(
     let mut calls = Vec::new();
     for (nth, expr) in aggregate.aggr_expr.iter().enumerate() {
         let (call, name) = call_of(expr)?;
-        calls.push((inputs.call(&allowed(call, place)?), name));
+        let mut call = allowed(call, place)?;
+        if call.params.distinct || call.func.name() == "approx_distinct" {
+            for argument in &mut call.params.args {
+                *argument = one_zero(argument, &aggregate.input)?;
+            }
+        }
+        calls.push((inputs.call(&call), name));
         outputs.push(Output::Aggregate(nth));
     }
     let needs_arrival = calls
@@ -141,10 +150,12 @@ pub(super) fn aggregate_plan(
         .any(|(call, _)| call.params.order_by.iter().any(|sort| sort.expr == arrival()));
     let projection = LogicalPlanBuilder::from(below.clone()).project(inputs.exprs)?.build()?;
     let schema = &cut::with_column(projection.schema(), None, ARRIVAL_COLUMN, DataType::UInt64)?;
-    let lowered = calls
-        .into_iter()
-        .map(|(call, name)| lower(state, call, &name, schema))
-        .collect::<Result<Vec<_>>>()?;
+    let mut lowered = Vec::with_capacity(calls.len());
+    for ((call, name), written) in calls.into_iter().zip(&aggregate.aggr_expr) {
+        let call = lower(state, call, &name, schema)?;
+        check_types(&call, call_of(written)?.0, &aggregate.input)?;
+        lowered.push(call);
+    }
     let key_fields = schema.fields().iter().skip(1).take(keys).cloned().collect();
     let plan = AggregatePlan {
         keys: key_fields,
@@ -222,6 +233,47 @@ fn lower(
     .with_name(name)
     .build()?;
     Ok(AggregateCall { function: lowered.aggregate, filter: lowered.filter })
+}
+
+/// Refuses a function that has no accumulator for its types; otherwise the first record would tell.
+fn check_types(
+    lowered: &AggregateCall,
+    written: &AggregateFunction,
+    input: &LogicalPlan,
+) -> Result<()> {
+    let function = &lowered.function;
+    let made = match function.groups_accumulator_supported() {
+        true => function.create_groups_accumulator().map(drop),
+        false => function.create_accumulator().map(drop),
+    };
+    let Err(error) = made else { return Ok(()) };
+    let types: Vec<String> = written
+        .params
+        .args
+        .iter()
+        .filter_map(|argument| Some(argument.get_type(input.schema()).ok()?.to_string()))
+        .collect();
+    let instead = match written.func.name() {
+        "approx_distinct" => "use COUNT(DISTINCT x), or CAST it to STRING",
+        _ => "CAST it to a type that it takes",
+    };
+    let message = format!(
+        "{} cannot take {}; {instead} ({})",
+        written.func.name().to_uppercase(),
+        types.join(", "),
+        message_of(&error)
+    );
+    refuse_call(written, message)
+}
+
+/// The expression without -0.0, which would be another key than 0.0: added to zero it is 0.0.
+fn one_zero(expr: &Expr, input: &LogicalPlan) -> Result<Expr> {
+    let zero = match expr.get_type(input.schema())? {
+        DataType::Float64 => ScalarValue::Float64(Some(0.0)),
+        DataType::Float32 => ScalarValue::Float32(Some(0.0)),
+        _ => return Ok(expr.clone()),
+    };
+    Ok(expr.clone().unalias() + Expr::Literal(zero, None))
 }
 
 /// The sets as NULL masks over the keys, numbered as DataFusion numbers them.

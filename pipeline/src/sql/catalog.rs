@@ -332,8 +332,10 @@ impl Catalog {
         view: &ViewStatement,
     ) -> Result<(), Vec<SqlError>> {
         let mut scope = scope_of(statement, view).map_err(|error| vec![error])?;
-        if let Some(table) = scope.follows.iter().find(|table| !self.reference.contains_key(*table))
-        {
+        // A script reads a table only when something joins it.
+        let is_known =
+            |table: &&String| self.reference.contains_key(*table) || self.read_joined.is_some();
+        if let Some(table) = scope.follows.iter().find(|table| !is_known(table)) {
             let message = format!("'-- follows: {table}': no such reference table is declared");
             return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
         }
@@ -432,6 +434,10 @@ impl Catalog {
                                told; give the stream's WATERMARK a longer delay, or use a TUMBLE, HOP or CUMULATE";
                 return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
             }
+            let bounds = StateBounds {
+                partitions: self.declared_partitions(&plan.stream).unwrap_or(bounds.partitions),
+                ..bounds
+            };
             let estimate = StateEstimate::of(plan, allowed_lateness, retention, bounds)
                 .map_err(|error| vec![located(statement, &view.query, &error)])?;
             if let Some(message) = estimate.refusal(bounds) {
@@ -459,6 +465,13 @@ impl Catalog {
             hash,
         });
         Ok(())
+    }
+
+    /// How many partitions the stream of the log is declared to have that a stream's rows come from; `None` where
+    /// only its log knows.
+    fn declared_partitions(&self, stream: &str) -> Option<u64> {
+        let base = self.streams.get(self.streams.get(stream)?.definition.base())?;
+        base.definition.options.get("partitions")?.trim().parse().ok().filter(|count| *count > 0)
     }
 
     /// How many views stand between a view and the streams; 0 for one over a stream or for no view.

@@ -375,10 +375,7 @@ impl Rebuild {
                     .collect::<Result<_>>()?;
                 plan.with_new_exprs(plan.expressions(), inputs)
             }
-            other => plan_err!(
-                "{} cannot run below a windowed aggregate; only filters, projections and joins with reference tables can",
-                other.display()
-            ),
+            other => refuse_below(other),
         }
     }
 
@@ -406,6 +403,40 @@ impl Rebuild {
             None => Ok(input),
         }
     }
+/// Refuses what would need more of the stream than the row at hand.
+fn refuse_below<T>(plan: &LogicalPlan) -> Result<T> {
+    let (name, instead) = match plan {
+        LogicalPlan::Distinct(_) => (
+            "DISTINCT",
+            "which rows are new depends on all before; count with COUNT(DISTINCT …), or declare 'dedup.key' at the stream",
+        ),
+        LogicalPlan::Limit(_) => (
+            "LIMIT",
+            "which rows come first depends on arrival; rank after GROUP BY, with ORDER BY … LIMIT or ROW_NUMBER()",
+        ),
+        LogicalPlan::Sort(_) => ("ORDER BY", "order the rows after GROUP BY"),
+        LogicalPlan::Window(_) => ("a function OVER (…)", "use it after GROUP BY"),
+        LogicalPlan::Aggregate(_) => ("GROUP BY", "aggregate once, over the window function"),
+        LogicalPlan::Union(_) => ("UNION", "read each stream by a view of its own"),
+        LogicalPlan::Unnest(_) => ("UNNEST", "a record is one row"),
+        _ => ("this", "only WHERE, expressions and joins with reference tables can stand there"),
+    };
+    let message =
+        format!("{name} cannot stand below the aggregate of a continuous query: {instead}");
+    match first_placed(plan) {
+        Some(expr) => refuse(&expr, message),
+        None => plan_err!("{message}"),
+    }
+}
+
+/// The first expression at or under a node that knows where it stands.
+fn first_placed(plan: &LogicalPlan) -> Option<Expr> {
+    let has_place =
+        |expr: &&Expr| expr.column_refs().into_iter().any(|column| column.spans.first().is_some());
+    let own = plan.expressions().iter().find(has_place).cloned();
+    own.or_else(|| plan.inputs().into_iter().find_map(first_placed))
+}
+
 }
 
 /// The row-number column of a rebuilt plan, under whatever qualifier it has there.

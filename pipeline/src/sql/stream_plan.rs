@@ -9,7 +9,8 @@ use arrow::array::{
 };
 use arrow::compute::{cast, concat};
 use arrow::datatypes::{
-    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMillisecondType,
+    DataType, Field, Float32Type, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
+    TimestampMillisecondType,
 };
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::execution::SessionState;
@@ -251,7 +252,9 @@ fn evaluated(
 ) -> Result<ArrayRef> {
     let of = |rows: &RecordBatch| -> Result<ArrayRef> {
         let column = expr.evaluate(rows)?.into_array(rows.num_rows())?;
-        Ok(if column.data_type() == data_type { column } else { cast(&column, data_type)? })
+        let column =
+            if column.data_type() == data_type { column } else { cast(&column, data_type)? };
+        Ok(one_zero(column))
     };
     if let Ok(column) = of(rows) {
         return Ok(column);
@@ -270,6 +273,19 @@ fn evaluated(
     }
     let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
     if parts.is_empty() { Ok(new_null_array(data_type, 0)) } else { Ok(concat(&parts)?) }
+}
+
+/// A column without -0.0, which would be a group of its own beside 0.0.
+fn one_zero(column: ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => {
+            Arc::new(column.as_primitive::<Float64Type>().unary::<_, Float64Type>(|x| x + 0.0))
+        }
+        DataType::Float32 => {
+            Arc::new(column.as_primitive::<Float32Type>().unary::<_, Float32Type>(|x| x + 0.0))
+        }
+        _ => column,
+    }
 }
 
 fn milliseconds(column: &arrow::array::ArrayRef) -> Result<Vec<Option<i64>>> {
