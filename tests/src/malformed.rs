@@ -129,7 +129,7 @@ fn made(kind: &'static str, fate: Fate, bytes: Vec<u8>) -> Made {
 }
 
 fn bad_json(dice: &mut ChaCha8Rng, mut bytes: Vec<u8>) -> Made {
-    use Fate::{Accepted, Either, Rejected};
+    use Fate::{Either, Rejected};
     let insert = |bytes: &[u8], text: &[u8]| [&b"{"[..], text, &bytes[1..]].concat();
     match dice.random_range(0..20) {
         0 => {
@@ -181,9 +181,13 @@ fn bad_json(dice: &mut ChaCha8Rng, mut bytes: Vec<u8>) -> Made {
         18 => {
             let spaces = RECORD_BYTES_MAX - bytes.len() + 1 + dice.random_range(0..1_000);
             // Large records are few, or they would be all the time the test takes.
-            let spaces = if dice.random_bool(0.02) { spaces } else { 0 };
-            bytes.extend(b" ".repeat(spaces));
-            made("padded", if spaces == 0 { Accepted } else { Rejected }, bytes)
+            if dice.random_bool(0.02) {
+                bytes.extend(b" ".repeat(spaces));
+                return made("too large by spaces", Rejected, bytes);
+            }
+            bytes.extend(b" ".repeat(dice.random_range(0..1_000)));
+            bytes.push(b'7');
+            made("something behind spaces", Rejected, bytes)
         }
         _ => made("other names", Rejected, replaced(&bytes, b"\"amount\"", b"\"Amount\"")),
     }

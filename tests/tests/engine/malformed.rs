@@ -1,6 +1,9 @@
-//! Malformed records of every kind among good ones: nothing panics, each is accounted for, each rejected one
-//! is a dead letter with its place and reason, and the good ones count to the cent. `TIDEMARK_MALFORMED=n`
-//! makes that many.
+//! Malformed records of every kind, and a good one after every ninth of them: nothing panics, each is accounted for,
+//! each rejected one is a dead letter with its place and reason, and the good ones count to the cent.
+//! `TIDEMARK_MALFORMED=n` makes that many malformed ones; the good ones come besides.
+//!
+//! Some of what was made wrong is a record after all - a flipped bit in a text, a field twice, deep nesting in a field
+//! that is not declared. How many those were is told by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,8 +24,8 @@ use tidemark_tests::system::System;
 const RECORDS: u64 = 100_000;
 /// Records between two publishes.
 const BATCH: u64 = 1_000;
-/// One record in so many is a good one.
-const GOOD_EVERY: u32 = 10;
+/// After so many malformed records comes a good one.
+const MALFORMED_PER_GOOD: u64 = 9;
 const SEED: u64 = 20_201_111;
 /// A record of this size is tried once a format.
 const LARGE_BYTES: usize = 10_000_000;
@@ -54,6 +57,9 @@ fn system(format: &str) -> Result<System> {
 #[derive(Default)]
 struct Known {
     read: i64,
+    malformed: u64,
+    /// Malformed ones that were accepted.
+    after_all: u64,
     good: (i64, i128),
     accepted: i64,
     rejected: i64,
@@ -67,6 +73,9 @@ impl Known {
         self.rejected += i64::from(is_rejected);
         if made.kind == "good" {
             self.good = (self.good.0 + 1, self.good.1 + i128::from(number));
+        } else {
+            self.malformed += 1;
+            self.after_all += u64::from(!is_rejected);
         }
         *self
             .kinds
@@ -130,11 +139,13 @@ fn every_record_is_accounted_for(format: &'static str, count: u64) -> Result<()>
     let mut known = Known::default();
     let mut number = 0;
     while number < count {
-        let made = (number..(number + BATCH).min(count)).map(|number| {
-            let is_good = dice.random_ratio(1, GOOD_EVERY);
-            (number, if is_good { good(format, number) } else { record(&mut dice, format, number) })
-        });
-        let made: Vec<(u64, Made)> = made.collect();
+        let mut made = Vec::new();
+        for number in number..(number + BATCH).min(count) {
+            made.push((number, record(&mut dice, format, number)));
+            if (number + 1) % MALFORMED_PER_GOOD == 0 {
+                made.push((number, good(format, number)));
+            }
+        }
         batch(&mut system, &made, &mut known)
             .with_context(|| format!("seed {SEED}, {format}, from record {number}"))?;
         number += BATCH;
@@ -142,9 +153,24 @@ fn every_record_is_accounted_for(format: &'static str, count: u64) -> Result<()>
     let large =
         Made { bytes: vec![b'7'; LARGE_BYTES], fate: Fate::Rejected, kind: "ten megabytes" };
     batch(&mut system, &[(0, large)], &mut known)?;
+    ensure!(
+        known.malformed == count + 1,
+        "{} were malformed, not {count} and the large one",
+        known.malformed
+    );
+    ensure!(
+        u64::try_from(known.good.0)? == count / MALFORMED_PER_GOOD,
+        "{} good ones",
+        known.good.0
+    );
+    ensure!(
+        known.after_all * 10 < known.malformed,
+        "{} of them were records after all",
+        known.after_all
+    );
     println!(
-        "{format}: {} read = {} accepted + {} rejected; {} good ones worth {}",
-        known.read, known.accepted, known.rejected, known.good.0, known.good.1
+        "{format}: {} read = {} malformed ({} rejected, {} records after all) + {} good ones worth {}",
+        known.read, known.malformed, known.rejected, known.after_all, known.good.0, known.good.1
     );
     for ((kind, outcome), count) in &known.kinds {
         println!("  {count:>8} {outcome} {kind}");
