@@ -25,7 +25,7 @@ use super::refusal::located;
 pub use super::scope::ScopeDefinition;
 use super::scope::{head, hex, scope_of};
 use super::script::{Statement, StatementKind, TableStatement, ViewStatement};
-use super::session::{ResultTable, StreamTable, analyzed, message_of, new_session, tables_of};
+use super::session::{DeclaredTable, RowsOf, analyzed, message_of, new_session, tables_of};
 use super::state_estimate::{GROUPS_OPTION, StateBounds, StateEstimate, VALUES_OPTION};
 use super::stream::StreamDefinition;
 use super::stream_plan::StreamPlan;
@@ -127,7 +127,7 @@ impl Catalog {
     pub fn empty() -> Self {
         let context = new_session();
         for (name, schema) in system_tables() {
-            register_result(&context, name, schema);
+            register(&context, name, schema, RowsOf::Results);
         }
         Self {
             context,
@@ -297,7 +297,7 @@ impl Catalog {
         let plan = Arc::new(StreamPlan::new(&self.context.state(), definition)?);
         let columns: Vec<Field> =
             plan.definition.columns.iter().map(|column| column.field.clone()).collect();
-        register(&self.context, &table.name, Arc::new(Schema::new(columns)));
+        register(&self.context, &table.name, Arc::new(Schema::new(columns)), RowsOf::Stream);
         self.streams.insert(table.name.clone(), Arc::clone(&plan));
         Ok(plan)
     }
@@ -447,7 +447,7 @@ impl Catalog {
         let scope = self.scope_of(&logical).cloned();
         let hash = self.view_hash(statement, &logical, scope.as_ref(), &query);
         let shown = schema_with_papers(&query.schema());
-        register_result(&self.context, &view.name, shown);
+        register(&self.context, &view.name, shown, RowsOf::Results);
         self.views.push(ViewDefinition {
             name: view.name.clone(),
             statement: statement.clone(),
@@ -565,19 +565,11 @@ impl std::fmt::Debug for Catalog {
     }
 }
 
-fn register(context: &SessionContext, name: &str, schema: SchemaRef) {
-    let table = StreamTable { name: name.to_owned(), schema };
+pub(super) fn register(context: &SessionContext, name: &str, schema: SchemaRef, rows_of: RowsOf) {
+    let table = DeclaredTable { name: name.to_owned(), schema, rows_of };
     if let Err(error) = context.register_table(name, Arc::new(table)) {
         // The caller has checked that the name is free.
         tracing::error!(%error, name, "a table could not be registered");
-    }
-}
-
-pub(super) fn register_result(context: &SessionContext, name: &str, schema: SchemaRef) {
-    let table = ResultTable { name: name.to_owned(), schema };
-    if let Err(error) = context.register_table(name, Arc::new(table)) {
-        // The caller has checked that the name is free.
-        tracing::error!(%error, name, "a view could not be registered");
     }
 }
 

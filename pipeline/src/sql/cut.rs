@@ -16,12 +16,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{Column, DFSchema, Result, TableReference, plan_err};
-use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
 
 use super::refusal::refuse;
-use super::session::StreamTable;
+use super::session::{DeclaredTable, RowsOf};
 use super::slot::SlotNode;
 use super::stream::StreamDefinition;
 use super::window_function::{WINDOW_COLUMNS, WindowNode, WindowSpec};
@@ -250,8 +249,7 @@ pub fn reads_stream(plan: &LogicalPlan) -> bool {
 
 /// The stream that a scan reads.
 pub(super) fn stream_of(scan: &datafusion::logical_expr::TableScan) -> Option<String> {
-    let provider = source_as_provider(&scan.source).ok()?;
-    provider.downcast_ref::<StreamTable>().map(|stream| stream.name.clone())
+    DeclaredTable::of(scan).filter(|(_, of)| *of == RowsOf::Stream).map(|(name, _)| name)
 }
 
 /// The window function that a node is.
@@ -403,6 +401,8 @@ impl Rebuild {
             None => Ok(input),
         }
     }
+}
+
 /// Refuses what would need more of the stream than the row at hand.
 fn refuse_below<T>(plan: &LogicalPlan) -> Result<T> {
     let (name, instead) = match plan {
@@ -435,8 +435,6 @@ fn first_placed(plan: &LogicalPlan) -> Option<Expr> {
         |expr: &&Expr| expr.column_refs().into_iter().any(|column| column.spans.first().is_some());
     let own = plan.expressions().iter().find(has_place).cloned();
     own.or_else(|| plan.inputs().into_iter().find_map(first_placed))
-}
-
 }
 
 /// The row-number column of a rebuilt plan, under whatever qualifier it has there.

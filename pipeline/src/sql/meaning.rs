@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
-use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::logical_expr::LogicalPlan;
 use sha2::{Digest as _, Sha256};
 
 use super::pinned;
 use super::scope::{ScopeDefinition, hex};
-use super::session::{ResultTable, StreamTable};
+use super::session::DeclaredTable;
 use super::slot::SlotNode;
 use super::stream::StreamDefinition;
 use super::stream_plan::StreamPlan;
@@ -134,7 +133,7 @@ fn pinned_rows(
 ) -> Result<Vec<(BTreeSet<String>, String)>> {
     let fed = plan.clone().transform_up_with_subqueries(|node| {
         Ok(match &node {
-            LogicalPlan::TableScan(scan) if is_fed(scan) => {
+            LogicalPlan::TableScan(scan) if DeclaredTable::of(scan).is_some() => {
                 Transformed::yes(SlotNode::plan(Arc::clone(&scan.projected_schema), 0))
             }
             _ => Transformed::no(node),
@@ -142,12 +141,4 @@ fn pinned_rows(
     })?;
     let pinned = pinned::parts(state, &fed.data)?;
     Ok(pinned.into_iter().map(|(tables, hash)| (tables, hex(&hash))).collect())
-}
-
-/// Whether a table's rows come with the log.
-fn is_fed(scan: &TableScan) -> bool {
-    source_as_provider(&scan.source).is_ok_and(|provider| {
-        provider.downcast_ref::<StreamTable>().is_some()
-            || provider.downcast_ref::<ResultTable>().is_some()
-    })
 }

@@ -12,14 +12,14 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Query;
 
-use super::catalog::{Catalog, register_result};
+use super::catalog::{Catalog, register};
 use super::cut::stream_of;
 use super::error::SqlError;
 use super::over_results::reads_results;
 use super::refusal::located;
 use super::scope::head;
 use super::script::{Statement, ViewStatement};
-use super::session::analyzed;
+use super::session::{RowsOf, analyzed};
 use super::state_estimate::StateBounds;
 use super::stream_plan::StreamPlan;
 
@@ -37,7 +37,7 @@ impl Catalog {
     ) -> Self {
         let catalog = Self { bounds, read_joined: Some(read_joined), ..Self::empty() };
         for (name, schema) in tables {
-            register_result(&catalog.context, name, schema);
+            register(&catalog.context, name, schema, RowsOf::Results);
         }
         catalog
     }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Result, plan_err};
-use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{FetchType, LogicalPlan, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
@@ -16,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::cut::reads_stream;
 use super::roles::key_columns;
-use super::session::ResultTable;
+use super::session::{DeclaredTable, RowsOf};
 use super::slot::{self, SlotNode, SlotRows};
 use crate::results::snapshot::{MARK_COLUMN, REVISION_COLUMN};
 
@@ -70,8 +69,7 @@ fn has_one_row(plan: &LogicalPlan) -> bool {
 }
 
 fn result_of(scan: &TableScan) -> Option<String> {
-    let provider = source_as_provider(&scan.source).ok()?;
-    provider.downcast_ref::<ResultTable>().map(|table| table.name.clone())
+    DeclaredTable::of(scan).filter(|(_, of)| *of == RowsOf::Results).map(|(name, _)| name)
 }
 
 impl OverResults {

@@ -18,7 +18,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 use sha2::{Digest as _, Sha256};
 
-use super::slot::{self, RowsNode, SlotNode};
+use super::slot::{self, SlotNode};
 
 /// The plan, which has a slot, with the rows it reads elsewhere in it; they are added to `hash`.
 ///
@@ -94,7 +94,7 @@ fn pin_tables(
 ) -> Result<LogicalPlan> {
     if !has_slot(plan) {
         let found = ReadRows::of(state, plan)?;
-        let leaf = RowsNode::plan(Arc::clone(plan.schema()), found.rows.clone());
+        let leaf = SlotNode::with_rows(Arc::clone(plan.schema()), found.rows.clone());
         read.push(found);
         return Ok(leaf);
     }

@@ -6,9 +6,10 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::datasource::source_as_provider;
 use datafusion::execution::SessionState;
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as DfStatement;
@@ -18,51 +19,45 @@ use super::error::Place;
 use super::pure;
 use super::window_function::WindowFunctionPlanner;
 
-/// A stream as the planner sees it: a schema. It is never scanned; the cut takes it out.
-#[derive(Debug)]
-pub struct StreamTable {
-    /// Name of the stream.
-    pub name: String,
-    /// Its declared columns.
-    pub schema: SchemaRef,
+/// Where the rows of a [`DeclaredTable`] come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowsOf {
+    /// The log: the cut takes the table out of the plan.
+    Stream,
+    /// A view or one of the engine's own tables: the rows of the cut are put in the table's place.
+    Results,
 }
 
-#[async_trait]
-impl TableProvider for StreamTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        _: Option<&Vec<usize>>,
-        _: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan_err!("stream {} can only be read by a continuous query", self.name)
-    }
-}
-
-/// The rows of a view or of one of the engine's own tables, as the planner sees them. Never scanned: the
-/// rows of the cut are put in their place.
+/// A table as the planner sees it, a name with columns. It is never scanned.
 #[derive(Debug)]
-pub struct ResultTable {
-    /// Name of the view or table.
+pub struct DeclaredTable {
+    /// Its name.
     pub name: String,
     /// Its columns.
     pub schema: SchemaRef,
+    /// Where its rows come from.
+    pub rows_of: RowsOf,
+}
+
+impl DeclaredTable {
+    /// The table that a scan reads; `None` for one that has its rows, as a reference table.
+    #[must_use]
+    pub fn of(scan: &TableScan) -> Option<(String, RowsOf)> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        provider.downcast_ref::<Self>().map(|table| (table.name.clone(), table.rows_of))
+    }
 }
 
 #[async_trait]
-impl TableProvider for ResultTable {
+impl TableProvider for DeclaredTable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
     fn table_type(&self) -> TableType {
-        TableType::View
+        match self.rows_of {
+            RowsOf::Stream => TableType::Base,
+            RowsOf::Results => TableType::View,
+        }
     }
     async fn scan(
         &self,
@@ -71,7 +66,12 @@ impl TableProvider for ResultTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan_err!("{} can only be read by a query over results", self.name)
+        match self.rows_of {
+            RowsOf::Stream => {
+                plan_err!("stream {} can only be read by a continuous query", self.name)
+            }
+            RowsOf::Results => plan_err!("{} can only be read by a query over results", self.name),
+        }
     }
 }
 

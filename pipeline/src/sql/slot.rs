@@ -29,44 +29,78 @@ use parking_lot::Mutex;
 /// The rows of the next execution; shared by a slot and whoever fills it.
 pub type SlotRows = Arc<Mutex<Vec<RecordBatch>>>;
 
-/// The logical leaf: a schema, and the number by which its physical twin is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SlotNode {
-    schema: DFSchemaRef,
-    /// Which slot of the plan this is.
-    number: usize,
+/// What a logical leaf will give.
+#[derive(Debug, Clone)]
+enum Feed {
+    /// The rows of a slot, by the number under which its physical twin is found.
+    Slot(usize),
+    /// Rows that never change.
+    Rows(Arc<RecordBatch>),
 }
 
-impl SlotNode {
-    /// A leaf with this schema.
-    #[must_use]
-    pub fn plan(schema: DFSchemaRef, number: usize) -> LogicalPlan {
-        LogicalPlan::Extension(Extension { node: Arc::new(Self { schema, number }) })
-    }
-
-    /// The slot that a node is, by its number, with its columns.
-    #[must_use]
-    pub fn of(plan: &LogicalPlan) -> Option<(usize, &DFSchemaRef)> {
-        match plan {
-            LogicalPlan::Extension(extension) => extension
-                .node
-                .as_any()
-                .downcast_ref::<Self>()
-                .map(|slot| (slot.number, &slot.schema)),
-            _ => None,
+impl Feed {
+    /// Two leaves are the same when they are one slot or hold the very same rows.
+    fn identity(&self) -> (usize, *const RecordBatch) {
+        match self {
+            Self::Slot(number) => (*number, std::ptr::null()),
+            Self::Rows(rows) => (0, Arc::as_ptr(rows)),
         }
     }
 }
 
+/// The logical leaf: a schema, and what it will give.
+#[derive(Debug, Clone)]
+pub struct SlotNode {
+    schema: DFSchemaRef,
+    feed: Feed,
+}
+
+impl SlotNode {
+    /// A leaf with this schema that is fed before each execution.
+    #[must_use]
+    pub fn plan(schema: DFSchemaRef, number: usize) -> LogicalPlan {
+        Self::leaf(schema, Feed::Slot(number))
+    }
+
+    /// A leaf with these rows.
+    #[must_use]
+    pub fn with_rows(schema: DFSchemaRef, rows: RecordBatch) -> LogicalPlan {
+        Self::leaf(schema, Feed::Rows(Arc::new(rows)))
+    }
+
+    fn leaf(schema: DFSchemaRef, feed: Feed) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(Self { schema, feed }) })
+    }
+
+    /// The slot that a node is, by its number, with its columns; `None` also for a leaf with rows of its own.
+    #[must_use]
+    pub fn of(plan: &LogicalPlan) -> Option<(usize, &DFSchemaRef)> {
+        let LogicalPlan::Extension(extension) = plan else { return None };
+        let leaf = extension.node.as_any().downcast_ref::<Self>()?;
+        match leaf.feed {
+            Feed::Slot(number) => Some((number, &leaf.schema)),
+            Feed::Rows(_) => None,
+        }
+    }
+}
+
+impl PartialEq for SlotNode {
+    fn eq(&self, other: &Self) -> bool {
+        self.feed.identity() == other.feed.identity() && self.schema == other.schema
+    }
+}
+
+impl Eq for SlotNode {}
+
 impl Hash for SlotNode {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.number.hash(state);
+        self.feed.identity().hash(state);
     }
 }
 
 impl PartialOrd for SlotNode {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        self.number.partial_cmp(&other.number)
+        (self == other).then_some(std::cmp::Ordering::Equal)
     }
 }
 
@@ -84,64 +118,10 @@ impl UserDefinedLogicalNodeCore for SlotNode {
         Vec::new()
     }
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Slot {}", self.number)
-    }
-    fn with_exprs_and_inputs(&self, _: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
-        Ok(self.clone())
-    }
-}
-
-/// A leaf with rows that never change.
-#[derive(Debug, Clone)]
-pub struct RowsNode {
-    schema: DFSchemaRef,
-    rows: Arc<RecordBatch>,
-}
-
-impl RowsNode {
-    /// A leaf with these rows.
-    #[must_use]
-    pub fn plan(schema: DFSchemaRef, rows: RecordBatch) -> LogicalPlan {
-        LogicalPlan::Extension(Extension { node: Arc::new(Self { schema, rows: Arc::new(rows) }) })
-    }
-}
-
-/// Two leaves are the same when they hold the very same rows.
-impl PartialEq for RowsNode {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.rows, &other.rows) && self.schema == other.schema
-    }
-}
-
-impl Eq for RowsNode {}
-
-impl Hash for RowsNode {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.rows).hash(state);
-    }
-}
-
-impl PartialOrd for RowsNode {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        (self == other).then_some(std::cmp::Ordering::Equal)
-    }
-}
-
-impl UserDefinedLogicalNodeCore for RowsNode {
-    fn name(&self) -> &'static str {
-        "Rows"
-    }
-    fn inputs(&self) -> Vec<&LogicalPlan> {
-        Vec::new()
-    }
-    fn schema(&self) -> &DFSchemaRef {
-        &self.schema
-    }
-    fn expressions(&self) -> Vec<Expr> {
-        Vec::new()
-    }
-    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Rows: {}", self.rows.num_rows())
+        match &self.feed {
+            Feed::Slot(number) => write!(f, "Slot {number}"),
+            Feed::Rows(rows) => write!(f, "Rows: {}", rows.num_rows()),
+        }
     }
     fn with_exprs_and_inputs(&self, _: Vec<Expr>, _: Vec<LogicalPlan>) -> Result<Self> {
         Ok(self.clone())
@@ -229,15 +209,17 @@ impl ExtensionPlanner for SlotPlanner {
         _: &dyn Session,
         _: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        if let Some(fixed) = node.as_any().downcast_ref::<RowsNode>() {
-            let rows = fixed.rows.as_ref().clone();
-            let schema = rows.schema();
-            return Ok(Some(MemorySourceConfig::try_new_exec(&[vec![rows]], schema, None)?));
-        }
-        let Some(slot) = node.as_any().downcast_ref::<SlotNode>() else { return Ok(None) };
-        let schema = Arc::clone(slot.schema.inner());
+        let Some(leaf) = node.as_any().downcast_ref::<SlotNode>() else { return Ok(None) };
+        let number = match &leaf.feed {
+            Feed::Slot(number) => *number,
+            Feed::Rows(rows) => {
+                let (rows, schema) = (rows.as_ref().clone(), rows.schema());
+                return Ok(Some(MemorySourceConfig::try_new_exec(&[vec![rows]], schema, None)?));
+            }
+        };
+        let schema = Arc::clone(leaf.schema.inner());
         // A plan with one slot may give it any number.
-        let Some(rows) = self.rows.get(slot.number).or(self.rows.last()) else { return Ok(None) };
+        let Some(rows) = self.rows.get(number).or(self.rows.last()) else { return Ok(None) };
         Ok(Some(Arc::new(SlotExec::new(schema, Arc::clone(rows)))))
     }
 }
