@@ -257,10 +257,9 @@ fn read_logs(from: &mut Decoder<'_>, checkpoint: &mut Checkpoint) -> Result<(), 
     checkpoint.keys_id = Some(from.text()?);
     for _ in 0..from.count()? {
         let name = from.text()?;
-        // A space that has not begun has no stream here, and its logs are empty.
-        let mut absent = SavedStream::default();
-        let is_absent = !checkpoint.streams.contains_key(&name);
-        let stream = checkpoint.streams.get_mut(&name).unwrap_or(&mut absent);
+        let Some(stream) = checkpoint.streams.get_mut(&name) else {
+            return Err(format!("logs of no stream {name}"));
+        };
         for _ in 0..from.count()? {
             let key = (partition_id(from)?, from.i64()?);
             let spilled = from.u64()?;
@@ -270,9 +269,6 @@ fn read_logs(from: &mut Decoder<'_>, checkpoint: &mut Checkpoint) -> Result<(), 
             let key = (from.text()?, partition_id(from)?);
             let generation = from.u64()?;
             stream.journals.insert(key, JournalAt { generation, log: read_log(from)? });
-        }
-        if is_absent && !(absent.dedup.is_empty() && absent.journals.is_empty()) {
-            return Err(format!("logs of no stream {name}"));
         }
     }
     Ok(())
