@@ -1,5 +1,6 @@
 //! Runs the part of a query below its aggregate over one batch.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _};
@@ -9,12 +10,15 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 
+use super::fold::Accepted;
+use super::placed::Span;
 use crate::sql::plan::SlotPlan;
 use crate::sql::slot::SlotExec;
 
@@ -40,6 +44,28 @@ impl Runner {
         let mut steps = Vec::new();
         let plain = plain_steps(&slot.plan, &mut steps);
         Self { slot, steps: plain.then_some(steps), context: Arc::default() }
+    }
+
+    /// The columns of its rows that the plan looks at, by number; `None` where it may be all of them.
+    #[must_use]
+    pub fn columns(&self) -> Option<BTreeSet<usize>> {
+        let mut columns = BTreeSet::new();
+        for step in self.steps.as_ref()? {
+            let exprs = match step {
+                Step::Filter { predicate, .. } => std::slice::from_ref(predicate),
+                Step::Project { exprs, .. } => exprs.as_slice(),
+            };
+            columns.extend(exprs.iter().flat_map(collect_columns).map(|column| column.index()));
+            match step {
+                Step::Filter { keep: None, .. } => {}
+                Step::Filter { keep: Some(keep), .. } => {
+                    columns.extend(keep);
+                    return Some(columns);
+                }
+                Step::Project { .. } => return Some(columns),
+            }
+        }
+        None
     }
 
     /// The result of the plan over `rows`.
@@ -100,6 +126,8 @@ impl Runner {
 #[derive(Default)]
 pub struct Shared {
     filters: Vec<SharedFilter>,
+    /// Of the rows' times; `None` before anyone has asked.
+    span: Option<Option<Span>>,
 }
 
 struct SharedFilter {
@@ -117,6 +145,11 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Shared {
+    /// The times of the rows.
+    pub(super) fn span(&mut self, rows: Accepted<'_>) -> Option<Span> {
+        *self.span.get_or_insert_with(|| Span::of(rows.times, rows.watermarks))
+    }
+
     fn filtered(
         &mut self,
         rows: &RecordBatch,

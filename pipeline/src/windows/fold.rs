@@ -3,7 +3,7 @@
 //! Between publishes rows go into short-lived accumulators, one hash table over slice and group; a
 //! drain takes their states out, at a cost that follows the groups touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _, RecordBatch, UInt32Array, UInt64Array, new_null_array};
@@ -11,16 +11,15 @@ use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{DataFusionError, Result, internal_err, plan_err};
-use datafusion::logical_expr::EmitTo;
-use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
-use datafusion::physical_plan::aggregates::order::GroupOrdering;
-use hashbrown::HashMap;
 
-use super::aggregate::{Accumulators, CallInputs};
 use super::assign::{Placement, SliceKey, Window, Windows};
 use super::below::{Runner, Shared};
+use super::groups::Groups;
+use super::placed::{
+    Placed, SliceNumbers, Span, distinct_ascending, late_row, missed_of, place_cached,
+};
 use super::session::{SessionList, Sessions};
-use crate::sql::plan::{AggregatePlan, Shape, ViewPlan};
+use crate::sql::plan::{Shape, ViewPlan};
 use crate::sql::window_function::WindowKind;
 
 /// What became of the records of one partition in one view.
@@ -97,19 +96,6 @@ pub struct ViewFold {
     counts: ViewCounts,
 }
 
-struct Groups {
-    plan: AggregatePlan,
-    values: Box<dyn GroupValues>,
-    accumulators: Accumulators,
-    numbers: Vec<usize>,
-}
-
-impl std::fmt::Debug for Groups {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Groups").field("groups", &self.values.len()).finish_non_exhaustive()
-    }
-}
-
 #[derive(Debug)]
 struct SessionFold {
     sessions: Sessions,
@@ -119,31 +105,6 @@ struct SessionFold {
     gap: i64,
     /// Whether sessions of its keys may go on in other partitions.
     is_spread: bool,
-}
-
-/// The slices since the last drain, numbered in the order they came.
-#[derive(Debug, Default)]
-struct SliceNumbers {
-    keys: Vec<SliceKey>,
-    numbers: HashMap<SliceKey, u32>,
-    last: Option<(SliceKey, u32)>,
-}
-
-impl SliceNumbers {
-    fn number(&mut self, key: SliceKey) -> u32 {
-        if let Some((last, number)) = self.last
-            && last == key
-        {
-            return number;
-        }
-        let keys = &mut self.keys;
-        let number = *self.numbers.entry(key).or_insert_with(|| {
-            keys.push(key);
-            u32::try_from(keys.len() - 1).unwrap_or(u32::MAX)
-        });
-        self.last = Some((key, number));
-        number
-    }
 }
 
 impl ViewFold {
@@ -236,7 +197,12 @@ impl ViewFold {
         let rows = in_row_order(self.below.run_shared(accepted.batch, shared)?)?;
         let numbers = rows.column(0).as_primitive::<UInt32Type>().clone();
         let distinct = distinct_ascending(numbers.values());
-        let placed = self.place(&rows, numbers.values(), accepted, late)?;
+        // Without a row there is no slice to speak of.
+        let span = if distinct > 0 { shared.span(accepted) } else { None };
+        let placed = match self.slice_of_all(span) {
+            Some(slice) => Placed::all_in(self.slices.number(slice), (numbers.len(), distinct)),
+            None => self.place(&rows, numbers.values(), accepted, late)?,
+        };
         let late_or_nowhere = distinct - placed.entered_whole;
         self.counts.accepted += wide(offered);
         self.counts.filtered += wide(offered - distinct) + placed.nowhere;
@@ -258,6 +224,15 @@ impl ViewFold {
         }
     }
 
+    /// The slice of every row, where it can be told at once.
+    fn slice_of_all(&self, span: Option<Span>) -> Option<SliceKey> {
+        match &self.windows {
+            None => Some(SliceKey::on_time(0)),
+            Some(_) if self.sessions.is_some() => None,
+            Some(windows) => span?.slice(windows),
+        }
+    }
+
     /// Decides the slice of every row that came through.
     fn place(
         &mut self,
@@ -267,12 +242,7 @@ impl ViewFold {
         late: &mut dyn FnMut(LateRow),
     ) -> Result<Placed> {
         let mut placed = Placed::with_capacity(numbers.len());
-        let Some(windows) = self.windows.clone() else {
-            let number = self.slices.number(SliceKey::on_time(0));
-            placed.slices = vec![number; numbers.len()];
-            placed.entered_whole = distinct_ascending(numbers);
-            return Ok(placed);
-        };
+        let Some(windows) = self.windows.clone() else { return Ok(placed) };
         let session_keys = match &self.sessions {
             Some(fold) => Some(fold.keys(rows)?),
             None => None,
@@ -337,6 +307,12 @@ impl ViewFold {
         Ok(drained)
     }
 
+    /// The columns of accepted rows that it looks at, by number; `None` where it may be all of them.
+    #[must_use]
+    pub fn columns(&self) -> Option<BTreeSet<usize>> {
+        self.below.columns()
+    }
+
     /// The plan it folds for.
     #[must_use]
     pub fn plan(&self) -> &Arc<ViewPlan> {
@@ -374,101 +350,6 @@ fn with_arrivals(
     let mut columns = columns.to_vec();
     columns.push(Arc::new(arrivals));
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
-}
-
-/// The slices of a batch's rows, and what became of the records.
-struct Placed {
-    /// Slice numbers of the rows that entered, in order.
-    slices: Vec<u32>,
-    /// The rows that entered, when not all did.
-    kept: Option<Vec<u32>>,
-    /// Records that entered every window.
-    entered_whole: usize,
-    /// Records that lie in no window.
-    nowhere: u64,
-}
-
-impl Placed {
-    fn with_capacity(rows: usize) -> Self {
-        Self { slices: Vec::with_capacity(rows), kept: None, entered_whole: 0, nowhere: 0 }
-    }
-
-    fn note(
-        &mut self,
-        at: usize,
-        placement: Placement,
-        is_repeat: bool,
-        number: impl FnOnce(SliceKey) -> u32,
-    ) {
-        let at = u32::try_from(at).unwrap_or(u32::MAX);
-        let first_left_out = |kept: &mut Option<Vec<u32>>| {
-            kept.get_or_insert_with(|| (0..at).collect());
-        };
-        match placement {
-            Placement::In { slice, missed } => {
-                self.slices.push(number(slice));
-                if let Some(kept) = &mut self.kept {
-                    kept.push(at);
-                }
-                self.entered_whole += usize::from(missed.is_none() && !is_repeat);
-            }
-            Placement::Late { .. } => first_left_out(&mut self.kept),
-            Placement::Nowhere => {
-                first_left_out(&mut self.kept);
-                self.nowhere += u64::from(!is_repeat);
-            }
-        }
-    }
-}
-
-/// The slice a placement was last asked for.
-#[derive(Debug, Clone, Copy)]
-struct Cached {
-    start: i64,
-    /// The first end at which it could be late.
-    first_end: i64,
-    /// The instants that lie in it for sure, first and after the last.
-    instants: (i64, i64),
-}
-
-fn place_cached(
-    windows: &Windows,
-    time: i64,
-    watermark: i64,
-    cache: &mut Option<Cached>,
-) -> Placement {
-    let of_cached = |cached: &Cached| {
-        let is_in = (cached.instants.0..cached.instants.1).contains(&time)
-            || windows.slice_start(time) == cached.start;
-        is_in && cached.first_end - 1 > watermark
-    };
-    if let Some(cached) = cache.filter(of_cached) {
-        return Placement::In { slice: SliceKey::on_time(cached.start), missed: None };
-    }
-    let placement = windows.place(time, watermark);
-    if !matches!(placement, Placement::Nowhere) {
-        let start = windows.slice_start(time);
-        let instants = windows.instants_of(start).unwrap_or((0, 0));
-        *cache = Some(Cached { start, first_end: windows.first_end(start), instants });
-    }
-    placement
-}
-
-fn missed_of(placement: Placement) -> Option<(u32, Window)> {
-    match placement {
-        Placement::In { missed, .. } => missed,
-        Placement::Late { missed, last } => Some((missed, last)),
-        Placement::Nowhere => None,
-    }
-}
-
-fn late_row(windows: &Windows, row: u32, missed: u32, window: Window) -> LateRow {
-    LateRow {
-        row,
-        missed,
-        window_start: windows.instant(window.start),
-        window_end: windows.instant(window.end),
-    }
 }
 
 impl SessionFold {
@@ -535,71 +416,6 @@ fn session_column(plan: &ViewPlan, name: &str, schema: &Schema) -> Result<usize>
     match found {
         Some(at) => Ok(at),
         None => plan_err!("SESSION … PARTITION BY {name}: GROUP BY must hold {name} too"),
-    }
-}
-
-impl Groups {
-    fn new(plan: &AggregatePlan) -> Result<Self> {
-        Ok(Self {
-            plan: plan.clone(),
-            values: group_values(plan)?,
-            accumulators: Accumulators::new(&plan.calls)?,
-            numbers: Vec::new(),
-        })
-    }
-
-    fn add(&mut self, rows: &RecordBatch, slices: &[u32]) -> Result<()> {
-        let inputs = CallInputs::of(&self.plan.calls, rows)?;
-        let slices: ArrayRef = Arc::new(UInt32Array::from(slices.to_vec()));
-        let keys = rows.columns().get(1..=self.plan.keys.len()).unwrap_or(&[]);
-        for (absent, id) in &self.plan.grouping_sets {
-            let mut columns = vec![Arc::clone(&slices)];
-            for (key, absent) in keys.iter().zip(absent) {
-                columns.push(match absent {
-                    true => new_null_array(key.data_type(), key.len()),
-                    false => Arc::clone(key),
-                });
-            }
-            if self.plan.grouping_id_type.is_some() {
-                columns.push(Arc::new(UInt64Array::from(vec![*id; rows.num_rows()])));
-            }
-            self.numbers.clear();
-            self.values.intern(&columns, &mut self.numbers)?;
-            self.accumulators.update(&inputs, &self.numbers, self.values.len())?;
-        }
-        Ok(())
-    }
-
-    fn drain(&mut self, drained: &mut Drained) -> Result<()> {
-        if self.values.is_empty() {
-            return Ok(());
-        }
-        let mut keys = self.values.emit(EmitTo::All)?;
-        let slices = keys.remove(0);
-        drained.slice_of = slices.as_primitive::<UInt32Type>().values().to_vec();
-        drained.keys = keys;
-        drained.states = self.accumulators.state()?;
-        self.values = group_values(&self.plan)?;
-        self.accumulators = Accumulators::new(&self.plan.calls)?;
-        Ok(())
-    }
-}
-
-/// A hash table over the slice number, the keys and, with grouping sets, the grouping id.
-fn group_values(plan: &AggregatePlan) -> Result<Box<dyn GroupValues>> {
-    let mut fields = vec![Arc::new(Field::new("slice", DataType::UInt32, false))];
-    fields.extend(plan.keys.iter().map(|key| Arc::new(key.as_ref().clone().with_nullable(true))));
-    if plan.grouping_id_type.is_some() {
-        fields.push(Arc::new(Field::new("grouping_id", DataType::UInt64, false)));
-    }
-    new_group_values(Arc::new(Schema::new(fields)), &GroupOrdering::None)
-}
-
-/// How many different numbers there are; equal ones stand together.
-fn distinct_ascending(numbers: &[u32]) -> usize {
-    match numbers {
-        [] => 0,
-        all => 1 + all.windows(2).filter(|pair| pair[0] != pair[1]).count(),
     }
 }
 

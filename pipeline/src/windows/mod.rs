@@ -7,6 +7,8 @@ pub mod assign;
 pub mod aggregate;
 pub mod below;
 pub mod session;
+mod placed;
+mod groups;
 pub mod fold;
 pub mod slice;
 pub mod table;

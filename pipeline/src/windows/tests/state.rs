@@ -116,3 +116,17 @@ fn resident_bytes() -> usize {
     pages.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0)
         * 4_096
 }
+
+#[test]
+fn a_record_that_a_view_leaves_out_opens_no_window() {
+    let view = "AS SELECT window_start, window_end, COUNT(DISTINCT k) AS n\n\
+        FROM TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '1' HOUR)) WHERE i > 5\n\
+        GROUP BY window_start, window_end";
+    let mut live = Live::new(view, 1);
+    live.take(0, &[(1_000, "a", 1), (2_000, "b", 2)]);
+    live.publish();
+    assert!(live.shown.is_empty(), "{:?}", live.shown);
+    live.take(0, &[(3_000, "c", 9)]);
+    live.publish();
+    assert_eq!(live.shown.len(), 1);
+}
