@@ -99,10 +99,8 @@ fn take(row: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
     Some((whole, whole.get(head..), rest))
 }
 
-/// The first row with its NULLs filled in from the second; an empty row is one of NULLs.
-#[must_use]
-pub fn merged(first: &[u8], second: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(first.len().max(second.len()));
+/// Appends the first row with its NULLs filled in from the second; an empty row is one of NULLs.
+pub fn merge(first: &[u8], second: &[u8], out: &mut Vec<u8>) {
     let (mut first, mut second) = (first, second);
     loop {
         match (take(first), take(second)) {
@@ -123,7 +121,7 @@ pub fn merged(first: &[u8], second: &[u8]) -> Vec<u8> {
                 out.extend_from_slice(whole);
                 second = rest;
             }
-            (None, None) => return out,
+            (None, None) => return,
         }
     }
 }
@@ -274,6 +272,12 @@ mod tests {
             rows(&columns).iter().for_each(|row| reader.append(row));
             assert_eq!(reader.finish().expect("columns"), columns);
         }
+    }
+
+    fn merged(first: &[u8], second: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        merge(first, second, &mut out);
+        out
     }
 
     #[test]

@@ -14,7 +14,10 @@
 pub mod rules;
 pub mod attributes;
 pub mod order;
+pub mod packed;
 pub mod settle;
+pub mod counts;
+pub mod ages;
 pub mod orders;
 pub mod operator;
 pub mod saved;
@@ -24,6 +27,6 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use counts::{Counts, Notice, Standing};
 pub use operator::{Columns, Measure, Operator, Taken};
-pub use orders::{Counts, Notice, Standing};
 pub use rules::{Action, Kind, Rules};

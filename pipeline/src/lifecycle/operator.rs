@@ -1,18 +1,22 @@
 //! The operator of one partition: accepted records in, signed measures out, both as Arrow batches.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, Decimal128Array, Int32Array, Int64Array, RecordBatch,
-    RecordBatchOptions, StringArray, TimestampMillisecondArray, UInt32Array,
+    Array as _, ArrayData, ArrayRef, AsArray as _, Decimal128Array, Int32Array, Int64Array,
+    RecordBatch, RecordBatchOptions, StringBuilder, TimestampMillisecondArray, UInt32Array,
+    make_array,
 };
+use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Decimal128Type, SchemaRef};
 use arrow::error::ArrowError;
 
 use super::attributes::{Reader, Writer, text_of};
-use super::order::Event;
-use super::orders::{Arrival, Counts, Notice, Orders};
+use super::counts::{Counts, Notice};
+use super::order::{ByteRows, Event};
+use super::orders::{Arrival, Orders};
 use super::rules::Rules;
 use super::saved;
 use super::settle::{Effect, Measures};
@@ -132,6 +136,8 @@ pub struct Operator {
     columns: Arc<Columns>,
     rules: Arc<Rules>,
     orders: Orders,
+    /// Which columns of the derived table anyone reads; the others are left blank.
+    wants: Vec<bool>,
     /// Bytes handed to the checkpoint since the last time that all orders were.
     handed: u64,
 }
@@ -142,36 +148,115 @@ const JOURNAL_TIMES_MAX: u64 = 4;
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
 /// Rows on their way out.
-#[derive(Default)]
 struct Rows {
     effect_times: Vec<i64>,
     order_times: Vec<i64>,
     paid_times: Vec<i64>,
     kinds: Vec<u16>,
-    signs: Vec<i8>,
-    measures: Vec<Measures>,
+    signs: Vec<i32>,
+    /// What the rows hold of each measure that is wanted, signed, by the column of the derived table.
+    measures: Vec<(usize, Measured)>,
     /// Where the carried columns of each row stand: in `own` (true), or in its row of the batch.
     is_own: Vec<bool>,
     /// Attributes that are not those of the event that brought the row about.
-    own: Vec<Vec<u8>>,
+    own: ByteRows,
     due_to: Vec<u32>,
 }
 
+/// One measure of all rows.
+enum Measured {
+    Money(fn(&Measures) -> i128, Vec<i128>),
+    Orders(fn(&Measures) -> i64, Vec<i64>),
+}
+
+impl Measured {
+    fn new(measure: Measure, rows: usize) -> Self {
+        let orders = |of: fn(&Measures) -> i64| Self::Orders(of, Vec::with_capacity(rows));
+        let of: fn(&Measures) -> i128 = match measure {
+            Measure::PlacedOrders => return orders(|all| all.placed_orders),
+            Measure::CancelledOrders => return orders(|all| all.cancelled_orders),
+            Measure::PaidOrders => return orders(|all| all.paid_orders),
+            Measure::RefundedOrders => return orders(|all| all.refunded_orders),
+            Measure::Placed => |all| all.placed,
+            Measure::Cancelled => |all| all.cancelled,
+            Measure::Paid => |all| all.paid,
+            Measure::Refunded => |all| all.refunded,
+            Measure::Net => |all| all.paid - all.refunded,
+            Measure::Excess => |all| all.excess,
+        };
+        Self::Money(of, Vec::with_capacity(rows))
+    }
+
+    fn push(&mut self, sign: i8, all: &Measures) {
+        match self {
+            Self::Money(of, values) => values.push(i128::from(sign) * of(all)),
+            Self::Orders(of, values) => values.push(i64::from(sign) * of(all)),
+        }
+    }
+
+    fn column(self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+        match (self, data_type) {
+            (Self::Orders(_, values), _) => Ok(Arc::new(Int64Array::from(values))),
+            (Self::Money(_, values), DataType::Decimal128(precision, scale)) => {
+                let column = Decimal128Array::from(values);
+                Ok(Arc::new(column.with_precision_and_scale(*precision, *scale)?))
+            }
+            _ => Err(no("measure", "a decimal")),
+        }
+    }
+}
+
 impl Rows {
-    /// Adds an effect due to an event with these attributes.
-    fn push(&mut self, sign: i8, effect: &Effect<'_>, (due_to, attributes): (u32, &[u8])) {
+    fn new(columns: &Columns, wants: &[bool], rows: usize) -> Self {
+        let wanted =
+            columns.outputs.iter().zip(wants).enumerate().filter(|(_, (_, wants))| **wants);
+        let measures = wanted.filter_map(|(at, (output, _))| match output {
+            Output::Measure(measure) => Some((at, Measured::new(*measure, rows))),
+            _ => None,
+        });
+        Self {
+            effect_times: Vec::with_capacity(rows),
+            order_times: Vec::with_capacity(rows),
+            paid_times: Vec::with_capacity(rows),
+            kinds: Vec::with_capacity(rows),
+            signs: Vec::with_capacity(rows),
+            measures: measures.collect(),
+            is_own: Vec::with_capacity(rows),
+            own: ByteRows::default(),
+            due_to: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Adds an effect with its attributes, due to an event with these attributes.
+    fn push(&mut self, sign: i8, effect: &Effect, of: &[u8], (due_to, attributes): (u32, &[u8])) {
         self.effect_times.push(effect.time);
         self.order_times.push(effect.order_time);
         self.paid_times.push(effect.paid_time);
         self.kinds.push(effect.kind);
-        self.signs.push(sign);
-        self.measures.push(effect.measures);
-        let is_own = *effect.attributes != *attributes;
+        self.signs.push(i32::from(sign));
+        self.measures.iter_mut().for_each(|(_, measure)| measure.push(sign, &effect.measures));
+        let is_own = of != attributes;
         if is_own {
-            self.own.push(effect.attributes.to_vec());
+            self.own.push(of);
         }
         self.is_own.push(is_own);
         self.due_to.push(due_to);
+    }
+
+    /// Where in the batch and among `own` each row's carried columns are.
+    fn places(&self) -> Vec<(usize, usize)> {
+        let mut next_own = 0..;
+        let place = |(is_own, due_to): (&bool, &u32)| match is_own {
+            true => (1, next_own.next().unwrap_or(usize::MAX)),
+            false => (0, usize::try_from(*due_to).unwrap_or(usize::MAX)),
+        };
+        self.is_own.iter().zip(&self.due_to).map(place).collect()
+    }
+
+    /// Whether every row of the batch brought about one row.
+    fn is_one_each(&self, batch_rows: usize) -> bool {
+        let count = u32::try_from(batch_rows).unwrap_or(u32::MAX);
+        self.due_to.len() == batch_rows && self.due_to.iter().copied().eq(0..count)
     }
 }
 
@@ -179,7 +264,15 @@ impl Operator {
     /// An operator that has taken nothing in.
     #[must_use]
     pub fn new(columns: Arc<Columns>, rules: Arc<Rules>) -> Self {
-        Self { columns, orders: Orders::new(Arc::clone(&rules)), rules, handed: 0 }
+        let wants = vec![true; columns.outputs.len()];
+        Self { columns, orders: Orders::new(Arc::clone(&rules)), rules, wants, handed: 0 }
+    }
+
+    /// Makes only these columns of the derived table from now on, by number; `None` for all of them. The
+    /// others are there and hold nothing.
+    pub fn make_only(&mut self, wanted: Option<&BTreeSet<usize>>) {
+        let wants = |at: usize| wanted.is_none_or(|wanted| wanted.contains(&at));
+        self.wants = (0..self.columns.outputs.len()).map(wants).collect();
     }
 
     /// An operator of the same rules that has taken nothing in.
@@ -208,7 +301,7 @@ impl Operator {
             }
             None => None,
         };
-        let mut rows = Rows::default();
+        let mut rows = Rows::new(&columns, &self.wants, batch.num_rows());
         let (mut key, mut attributes) = (Vec::new(), Vec::new());
         for row in 0..batch.num_rows() {
             let kind = if kinds.is_null(row) { None } else { self.rules.kind(kinds.value(row)) };
@@ -233,8 +326,8 @@ impl Operator {
             let due_to = u32::try_from(row).unwrap_or(u32::MAX);
             let raw = raw.get(row).copied().unwrap_or(&[]);
             let arrival = Arrival { key: &key, event, attributes: &attributes, raw };
-            self.orders.take(arrival, watermark, &mut |sign, effect| {
-                rows.push(sign, effect, (due_to, &attributes));
+            self.orders.take(arrival, watermark, &mut |sign, effect, of_effect| {
+                rows.push(sign, effect, of_effect, (due_to, &attributes));
             });
         }
         self.hand_on(rows, batch.column(columns.key), &carried_columns)
@@ -261,8 +354,7 @@ impl Operator {
     /// What was done since the last drain; with all orders where `whole` is asked for.
     pub fn drain_as(&mut self, whole: bool) -> OperatorDrain {
         let mut out = Encoder::default();
-        let mut each =
-            |key: &[u8], order: Option<&super::order::Order>| saved::write(&mut out, key, order);
+        let mut each = |key: &[u8], packed: Option<&[u8]>| saved::write(&mut out, key, packed);
         match whole {
             true => self.orders.take_all(&mut each),
             false => self.orders.take_changed(&mut each),
@@ -296,7 +388,7 @@ impl Operator {
         self.orders.restore_counts(counts);
         self.handed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
         let into = &mut self.orders;
-        saved::read(orders, &mut |key, order| into.restore(key.into(), order))
+        saved::read(orders, &mut |key, order| into.restore(key, order))
     }
 
     /// The notice with its order and its kind in words.
@@ -312,108 +404,119 @@ impl Operator {
     /// The rows as a batch; `keys` and `carried` are columns of the batch they are due to.
     fn hand_on(
         &self,
-        rows: Rows,
+        mut rows: Rows,
         keys: &ArrayRef,
         carried: &[ArrayRef],
     ) -> Result<Taken, ArrowError> {
-        let carried = self.carried(&rows, carried)?;
-        let key = take(keys, &UInt32Array::from(rows.due_to.clone()), None)?;
+        let count = rows.due_to.len();
         let schema = &self.columns.schema;
-        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-        for (output, field) in self.columns.outputs.iter().zip(schema.fields()) {
-            columns.push(match output {
-                Output::Key => Arc::clone(&key),
-                Output::Carried(nth) => {
-                    Arc::clone(carried.get(*nth).ok_or_else(|| no("column", "there"))?)
-                }
-                other => self.column(*other, field.data_type(), &rows)?,
-            });
+        let mut columns: Vec<ArrayRef> = schema
+            .fields()
+            .iter()
+            .map(|field| blank(field.data_type(), count))
+            .collect::<Result<_, _>>()?;
+        for (at, measure) in std::mem::take(&mut rows.measures) {
+            if let Some(column) = columns.get_mut(at) {
+                *column = measure.column(column.data_type())?;
+            }
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.due_to.len()));
+        let carried = Carried::new(&rows, (keys, carried), &self.columns.carried_types)?;
+        let wanted = columns.iter_mut().zip(&self.columns.outputs).zip(&self.wants);
+        for ((column, output), _) in wanted.filter(|(_, wants)| **wants) {
+            *column = match output {
+                Output::EffectTime => times(&rows.effect_times, column.data_type()),
+                Output::OrderTime => times(&rows.order_times, column.data_type()),
+                Output::PaidTime => times(&rows.paid_times, column.data_type()),
+                Output::Sign => Arc::new(Int32Array::from(rows.signs.clone())),
+                Output::Kind => self.kinds(&rows.kinds),
+                Output::Key => carried.key()?,
+                Output::Carried(nth) => carried.column(*nth)?,
+                Output::Measure(_) => continue,
+            };
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
         let Rows { effect_times, order_times, paid_times, due_to, .. } = rows;
         Ok(Taken { batch, effect_times, order_times, paid_times, due_to })
     }
 
-    /// The carried columns of the rows: mostly those of the events they are due to, which are at hand.
-    fn carried(&self, rows: &Rows, columns: &[ArrayRef]) -> Result<Vec<ArrayRef>, ArrowError> {
-        if rows.own.is_empty() {
-            let at = UInt32Array::from(rows.due_to.clone());
-            return columns.iter().map(|column| take(column, &at, None)).collect();
+    fn kinds(&self, kinds: &[u16]) -> ArrayRef {
+        let mut names = StringBuilder::with_capacity(kinds.len(), kinds.len() * 8);
+        for kind in kinds {
+            let kind = self.rules.kinds.get(usize::from(*kind));
+            names.append_option(kind.map(|kind| kind.name.as_str()));
         }
-        let own = columns_of(&self.columns.carried_types, &rows.own)?;
-        let mut next_own = 0..;
-        let place = |(is_own, due_to): (&bool, &u32)| match is_own {
-            true => (1, next_own.next().unwrap_or(usize::MAX)),
-            false => (0, usize::try_from(*due_to).unwrap_or(usize::MAX)),
-        };
-        let places: Vec<(usize, usize)> = rows.is_own.iter().zip(&rows.due_to).map(place).collect();
-        columns
-            .iter()
-            .zip(&own)
-            .map(|(column, own)| interleave(&[column.as_ref(), own.as_ref()], &places))
-            .collect()
+        Arc::new(names.finish())
     }
+}
 
-    fn column(
-        &self,
-        output: Output,
-        data_type: &DataType,
+/// Columns of the batch, as the rows have them: mostly those of the events they are due to.
+struct Carried<'a> {
+    keys: &'a ArrayRef,
+    columns: &'a [ArrayRef],
+    /// The row of the batch that each row is due to; `None` where it is the same.
+    due_to: Option<UInt32Array>,
+    /// Columns of their own, and which rows have those.
+    own: Option<(Vec<ArrayRef>, Vec<(usize, usize)>)>,
+}
+
+impl<'a> Carried<'a> {
+    fn new(
         rows: &Rows,
-    ) -> Result<ArrayRef, ArrowError> {
-        let times = |values: &[i64]| -> ArrayRef {
-            let zone = match data_type {
-                DataType::Timestamp(_, zone) => zone.clone(),
-                _ => None,
-            };
-            Arc::new(TimestampMillisecondArray::from(values.to_vec()).with_timezone_opt(zone))
+        (keys, columns): (&'a ArrayRef, &'a [ArrayRef]),
+        types: &[DataType],
+    ) -> Result<Self, ArrowError> {
+        let same = rows.is_one_each(keys.len());
+        let own = match rows.own.is_empty() {
+            true => None,
+            false => Some((columns_of(types, &rows.own)?, rows.places())),
         };
-        Ok(match output {
-            Output::EffectTime => times(&rows.effect_times),
-            Output::OrderTime => times(&rows.order_times),
-            Output::PaidTime => times(&rows.paid_times),
-            Output::Sign => Arc::new(
-                rows.signs.iter().map(|sign| Some(i32::from(*sign))).collect::<Int32Array>(),
-            ),
-            Output::Measure(measure) => return column_of(measure, data_type, rows),
-            Output::Kind | Output::Key | Output::Carried(_) => {
-                let name = |kind: &u16| {
-                    self.rules.kinds.get(usize::from(*kind)).map(|kind| kind.name.as_str())
-                };
-                Arc::new(rows.kinds.iter().map(name).collect::<StringArray>())
+        let due_to = (!same).then(|| UInt32Array::from(rows.due_to.clone()));
+        Ok(Self { keys, columns, due_to, own })
+    }
+
+    fn key(&self) -> Result<ArrayRef, ArrowError> {
+        match &self.due_to {
+            None => Ok(Arc::clone(self.keys)),
+            Some(due_to) => take(self.keys, due_to, None),
+        }
+    }
+
+    fn column(&self, nth: usize) -> Result<ArrayRef, ArrowError> {
+        let column = self.columns.get(nth).ok_or_else(|| no("carried", "there"))?;
+        match (&self.own, &self.due_to) {
+            (Some((own, places)), _) => {
+                let own = own.get(nth).ok_or_else(|| no("carried", "there"))?;
+                interleave(&[column.as_ref(), own.as_ref()], places)
             }
-        })
+            (None, Some(due_to)) => take(column, due_to, None),
+            (None, None) => Ok(Arc::clone(column)),
+        }
     }
 }
 
-fn column_of(measure: Measure, data_type: &DataType, rows: &Rows) -> Result<ArrayRef, ArrowError> {
-    let signed = || rows.signs.iter().zip(&rows.measures);
-    let orders = |of: fn(&Measures) -> i64| -> ArrayRef {
-        Arc::new(
-            signed().map(|(sign, all)| Some(i64::from(*sign) * of(all))).collect::<Int64Array>(),
-        )
+fn times(values: &[i64], data_type: &DataType) -> ArrayRef {
+    let zone = match data_type {
+        DataType::Timestamp(_, zone) => zone.clone(),
+        _ => None,
     };
-    let of: fn(&Measures) -> i128 = match measure {
-        Measure::PlacedOrders => return Ok(orders(|all| all.placed_orders)),
-        Measure::CancelledOrders => return Ok(orders(|all| all.cancelled_orders)),
-        Measure::PaidOrders => return Ok(orders(|all| all.paid_orders)),
-        Measure::RefundedOrders => return Ok(orders(|all| all.refunded_orders)),
-        Measure::Placed => |all| all.placed,
-        Measure::Cancelled => |all| all.cancelled,
-        Measure::Paid => |all| all.paid,
-        Measure::Refunded => |all| all.refunded,
-        Measure::Net => |all| all.paid - all.refunded,
-        Measure::Excess => |all| all.excess,
-    };
-    let DataType::Decimal128(precision, scale) = data_type else {
-        return Err(no("measure", "a decimal"));
-    };
-    let values =
-        signed().map(|(sign, all)| Some(i128::from(*sign) * of(all))).collect::<Decimal128Array>();
-    Ok(Arc::new(values.with_precision_and_scale(*precision, *scale)?))
+    Arc::new(TimestampMillisecondArray::from(values.to_vec()).with_timezone_opt(zone))
 }
 
-fn columns_of(types: &[DataType], rows: &[Vec<u8>]) -> Result<Vec<ArrayRef>, ArrowError> {
+/// A column that nobody reads: of its type and length, and without a NULL where none may be.
+fn blank(data_type: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
+    let data = ArrayData::builder(data_type.clone()).len(rows);
+    let zeros = |bytes: usize| Buffer::from(MutableBuffer::from_len_zeroed(bytes));
+    let data = match (data_type, data_type.primitive_width()) {
+        (DataType::Utf8, _) => data.add_buffer(zeros((rows + 1) * 4)).add_buffer(zeros(0)),
+        (DataType::Boolean, _) => data.add_buffer(zeros(rows.div_ceil(8))),
+        (_, Some(width)) => data.add_buffer(zeros(rows * width)),
+        _ => return Err(no("blank", "of a type a stream can declare")),
+    };
+    Ok(make_array(data.build()?))
+}
+
+fn columns_of(types: &[DataType], rows: &ByteRows) -> Result<Vec<ArrayRef>, ArrowError> {
     let mut reader = Reader::new(types)?;
     rows.iter().for_each(|row| reader.append(row));
     reader.finish()

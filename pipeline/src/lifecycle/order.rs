@@ -1,7 +1,9 @@
 //! One order: the events of it that matter, and nothing else.
+//!
+//! This is how an order is worked on, one at a time and always in the same memory; how millions of them
+//! are kept is in [`super::packed`].
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
 use super::rules::Rules;
 
@@ -33,14 +35,71 @@ pub enum Kept {
     Full,
 }
 
-/// One order's events.
+/// Byte strings one after another in one piece of memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByteRows {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl ByteRows {
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The one at this place; empty where there is none.
+    #[must_use]
+    pub fn get(&self, at: usize) -> &[u8] {
+        let from = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let to = self.ends.get(at).copied().unwrap_or(from);
+        self.bytes.get(from..to).unwrap_or(&[])
+    }
+
+    /// Each in its order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|at| self.get(at))
+    }
+
+    /// Appends one.
+    pub fn push(&mut self, row: &[u8]) {
+        self.bytes.extend_from_slice(row);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Takes all out; their memory stays.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn remove(&mut self, at: usize) {
+        let length = self.get(at).len();
+        let end = self.ends.remove(at);
+        self.bytes.drain(end - length..end);
+        self.ends.iter_mut().skip(at).for_each(|end| *end -= length);
+    }
+
+    fn copy(&mut self, from: &Self) {
+        self.bytes.clone_from(&from.bytes);
+        self.ends.clone_from(&from.ends);
+    }
+}
+
+/// One order's events.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Order {
     /// The events that are kept, in the order of [`Order::compare`].
     pub events: Vec<Event>,
     /// The different attribute rows of its events, as [`super::attributes`] writes them.
-    /// Shared, because an order is copied whenever an event of it comes.
-    pub attributes: Vec<Arc<[u8]>>,
+    pub attributes: ByteRows,
     /// The largest event time it has had, that of repeats too; epoch milliseconds.
     pub newest: i64,
     /// The raw records of its events by offset, kept only while it waits to be opened: whoever asks for
@@ -49,16 +108,26 @@ pub struct Order {
 }
 
 impl Order {
-    /// An order that has had no event.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { events: Vec::new(), attributes: Vec::new(), newest: i64::MIN, raw: Vec::new() }
+    /// Becomes an order that has had no event.
+    pub fn clear(&mut self) {
+        self.events.clear();
+        self.attributes.clear();
+        self.newest = i64::MIN;
+        self.raw.clear();
+    }
+
+    /// Becomes what another one is.
+    pub fn copy(&mut self, from: &Self) {
+        self.events.clone_from(&from.events);
+        self.attributes.copy(&from.attributes);
+        self.newest = from.newest;
+        self.raw.clone_from(&from.raw);
     }
 
     /// Attribute row of an event.
     #[must_use]
     pub fn attributes_of(&self, event: &Event) -> &[u8] {
-        self.attributes.get(usize::from(event.attributes)).map_or(&[], |row| row)
+        self.attributes.get(usize::from(event.attributes))
     }
 
     /// The raw record of an event that waits; empty for one that does not.
@@ -70,7 +139,7 @@ impl Order {
     /// Keeps the raw records of the events that wait, and of no others.
     pub fn keep_raw(&mut self, event: &Event, raw: &[u8], rules: &Rules) {
         if self.events.iter().any(|event| rules.action(event.kind).opens) {
-            self.raw = Vec::new();
+            self.raw.clear();
             return;
         }
         self.raw.push((event.offset, raw.into()));
@@ -101,8 +170,6 @@ impl Order {
         };
         let before = |earlier: &Event| self.compare(earlier, &event) != Ordering::Greater;
         let at = self.events.partition_point(before);
-        // Most orders have two events, and there are millions of them.
-        self.events.reserve_exact(1);
         self.events.insert(at, event);
         if let Some(replaced) = replaced {
             self.drop_unused();
@@ -128,12 +195,11 @@ impl Order {
     }
 
     fn number_of(&mut self, attributes: &[u8]) -> u16 {
-        let found =
-            self.attributes.iter().position(|row| **row == *attributes).unwrap_or_else(|| {
-                self.attributes.reserve_exact(1);
-                self.attributes.push(attributes.into());
-                self.attributes.len() - 1
-            });
+        let found = self.attributes.iter().position(|row| *row == *attributes);
+        let found = found.unwrap_or_else(|| {
+            self.attributes.push(attributes);
+            self.attributes.len() - 1
+        });
         u16::try_from(found).unwrap_or(u16::MAX)
     }
 

@@ -2,224 +2,21 @@
 //!
 //! Every decision is made record by record against the watermark before the record, so that neither
 //! batches nor restarts change one.
+//!
+//! An order is one piece of memory, its key and what [`super::packed`] makes of it, and is unpacked into
+//! always the same place when an event of it comes.
 
-use std::collections::BTreeSet;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::ages::{Ages, Place};
+use super::counts::{Counts, Notice, Standing};
 use super::order::{Event, Kept, Order};
+use super::packed::{pack, unpack};
 use super::rules::Rules;
-use super::saved::size;
-use super::settle::{Effect, Settled, Stand, settle, settle_events};
-
-/// An order's key as bytes.
-pub type Key = Arc<[u8]>;
-
-/// What became of the events of one partition.
-///
-/// `taken = applied + capped + repeated + waiting + expired + refused + ignored`, always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Events taken in.
-    pub taken: u64,
-    /// Events that count in full.
-    pub applied: u64,
-    /// Refunds of which a part is above what was paid.
-    pub capped: u64,
-    /// Events that another one of their order has done before.
-    pub repeated: u64,
-    /// Events whose order has not come yet.
-    pub waiting: u64,
-    /// Events whose order did not come within the horizon, or that came after it themselves.
-    pub expired: u64,
-    /// Events that cannot be what they say.
-    pub refused: u64,
-    /// Events of kinds that are not declared.
-    pub ignored: u64,
-    /// Rows handed on, those that take something back too.
-    pub rows: u64,
-    /// Orders kept now.
-    pub orders: u64,
-    /// Orders forgotten before the horizon because there were too many.
-    pub forgotten_early: u64,
-}
-
-impl Counts {
-    /// Whether no event has disappeared.
-    #[must_use]
-    pub fn balances(&self) -> bool {
-        let fates = [
-            self.applied,
-            self.capped,
-            self.repeated,
-            self.waiting,
-            self.expired,
-            self.refused,
-            self.ignored,
-        ];
-        self.taken == fates.iter().sum::<u64>()
-    }
-
-    /// The names of [`Counts::to_numbers`], in its order.
-    pub const NAMES: [&'static str; 11] = [
-        "taken",
-        "applied",
-        "capped",
-        "repeated",
-        "waiting",
-        "expired",
-        "refused",
-        "ignored",
-        "rows",
-        "orders",
-        "forgotten_early",
-    ];
-
-    /// All of them, in the order of [`Counts::NAMES`].
-    #[must_use]
-    pub fn to_numbers(self) -> [u64; 11] {
-        [
-            self.taken,
-            self.applied,
-            self.capped,
-            self.repeated,
-            self.waiting,
-            self.expired,
-            self.refused,
-            self.ignored,
-            self.rows,
-            self.orders,
-            self.forgotten_early,
-        ]
-    }
-
-    /// The sum of two partitions' counts.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        let mut sum = self.to_numbers();
-        sum.iter_mut().zip(other.to_numbers()).for_each(|(sum, count)| *sum += count);
-        Self::from_numbers(sum)
-    }
-
-    /// The counts with these numbers.
-    #[must_use]
-    pub fn from_numbers(numbers: [u64; 11]) -> Self {
-        let [
-            taken,
-            applied,
-            capped,
-            repeated,
-            waiting,
-            expired,
-            refused,
-            ignored,
-            rows,
-            orders,
-            forgotten_early,
-        ] = numbers;
-        Self {
-            taken,
-            applied,
-            capped,
-            repeated,
-            waiting,
-            expired,
-            refused,
-            ignored,
-            rows,
-            orders,
-            forgotten_early,
-        }
-    }
-
-    fn of(&mut self, stand: Stand) -> &mut u64 {
-        match stand {
-            Stand::Applied => &mut self.applied,
-            Stand::Capped => &mut self.capped,
-            Stand::Repeated => &mut self.repeated,
-            Stand::Waiting => &mut self.waiting,
-        }
-    }
-}
-
-/// How an event stands that does not count, or no longer stands so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Its order has not come yet.
-    Waiting,
-    /// It asks for more than was paid.
-    Capped,
-    /// Its order did not come within the horizon.
-    Expired,
-    /// It came when its order could already have been forgotten.
-    TooOld,
-    /// Its order was forgotten early, for there were too many.
-    Crowded,
-    /// Its amount is below zero.
-    Negative,
-    /// It needs an amount and has none.
-    NoAmount,
-    /// Its order has as many events as one may have.
-    TooMany,
-    /// It counts after all, or repeats another.
-    Settled,
-}
-
-impl Standing {
-    /// The word that groups it: `waiting`, `capped`, `expired`, `refused` or `settled`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Capped => "capped",
-            Self::Expired | Self::TooOld | Self::Crowded => "expired",
-            Self::Negative | Self::NoAmount | Self::TooMany => "refused",
-            Self::Settled => "settled",
-        }
-    }
-
-    /// The reason in a sentence.
-    #[must_use]
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Waiting => "its order has not come yet",
-            Self::Capped => "it gives back more than was paid",
-            Self::Expired => "its order did not come within the horizon",
-            Self::TooOld => "it is older than the horizon",
-            Self::Crowded => "it was given up at the bound orders.max, its order had not come",
-            Self::Negative => "its amount is below zero",
-            Self::NoAmount => "it has no amount",
-            Self::TooMany => "its order has reached the bound events.max",
-            Self::Settled => "it counts",
-        }
-    }
-}
-
-/// Tells how one event stands from now on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    /// Its offset.
-    pub offset: i64,
-    /// Offset of the record that brought it about: its own, or one that was read later.
-    pub due_to: i64,
-    /// Its event time, epoch milliseconds.
-    pub time: i64,
-    /// Its order.
-    pub key: Key,
-    /// The same as text; the operator knows its type.
-    pub order_key: String,
-    /// Number of its kind.
-    pub kind: u16,
-    /// The same by name.
-    pub event_type: String,
-    /// How it stood before; [`Standing::Settled`] for one that is new or counted.
-    pub was: Standing,
-    /// How it stands.
-    pub standing: Standing,
-    /// The raw record, where it is at hand: while the event is new, or waits.
-    pub raw: Box<[u8]>,
-}
+use super::settle::{Effect, Settled, Stand};
 
 /// An event on its way to its order.
 #[derive(Debug, Clone, Copy)]
@@ -234,33 +31,78 @@ pub struct Arrival<'a> {
     pub raw: &'a [u8],
 }
 
-/// An effect that begins (`sign` 1) or is taken back (`sign` -1).
-pub type OnEffect<'a> = &'a mut dyn FnMut(i8, &Effect<'_>);
+/// An effect that begins (`sign` 1) or is taken back (`sign` -1), with its attributes.
+pub type OnEffect<'a> = &'a mut dyn FnMut(i8, &Effect, &[u8]);
 
 /// The orders of one partition.
 #[derive(Debug)]
 pub struct Orders {
     rules: Arc<Rules>,
-    orders: HashMap<Key, Entry>,
-    /// Every order once, at or before the time at which it is forgotten; brought up to date when its turn comes.
-    by_age: BTreeSet<(i64, Key)>,
+    hasher: DefaultHashBuilder,
+    /// Where each order is, by its key.
+    slots: HashTable<Slot>,
+    entries: Vec<Entry>,
+    /// Entries without an order.
+    free: Vec<u32>,
+    ages: Ages,
     counts: Counts,
     notices: Vec<Notice>,
-    changed: Vec<Key>,
-    /// Room for the events of one order but one.
-    others: Vec<Event>,
-    /// About how many bytes all orders take in a checkpoint.
+    /// Orders that are not as they were; some may have gone since, and others come to their places.
+    changed: Vec<u32>,
+    /// Keys of orders that have been forgotten.
+    gone: Vec<Box<[u8]>>,
+    /// How many bytes all orders take in a checkpoint.
     bytes: u64,
+    work: Box<Work>,
 }
 
-#[derive(Debug)]
+/// An order's hash, so that a growing table need not look at the orders, and where it is.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u64,
+    at: u32,
+}
+
+#[derive(Debug, Default)]
 struct Entry {
-    /// The key it is found by.
-    key: Key,
-    order: Order,
-    /// Whether its key is in `changed`.
+    /// The key and the packed order behind it; empty without an order.
+    bytes: Box<[u8]>,
+    key_length: u32,
+    /// How many orders have been here before this one.
+    generation: u32,
+    /// See [`Order::newest`].
+    newest: i64,
+    /// Whether it is in `changed`.
     is_changed: bool,
 }
+
+impl Entry {
+    fn key(&self) -> &[u8] {
+        self.bytes.get(..self.key_bytes()).unwrap_or(&[])
+    }
+
+    fn packed(&self) -> &[u8] {
+        self.bytes.get(self.key_bytes()..).unwrap_or(&[])
+    }
+
+    fn key_bytes(&self) -> usize {
+        usize::try_from(self.key_length).unwrap_or(usize::MAX)
+    }
+}
+
+/// Room for one event.
+#[derive(Debug, Default)]
+struct Work {
+    order: Order,
+    /// The order before the event, where the event may take something out of it.
+    before: Order,
+    was: Settled,
+    is: Settled,
+    bytes: Vec<u8>,
+}
+
+/// Bytes an order takes in a checkpoint beside its key and itself.
+pub const HEAD_BYTES: u64 = 12;
 
 impl Orders {
     /// No orders yet.
@@ -268,20 +110,24 @@ impl Orders {
     pub fn new(rules: Arc<Rules>) -> Self {
         Self {
             rules,
-            orders: HashMap::new(),
-            by_age: BTreeSet::new(),
+            hasher: DefaultHashBuilder::default(),
+            slots: HashTable::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            ages: Ages::default(),
             counts: Counts::default(),
             notices: Vec::new(),
             changed: Vec::new(),
-            others: Vec::new(),
+            gone: Vec::new(),
             bytes: 0,
+            work: Box::default(),
         }
     }
 
     /// What became of the events.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts { orders: u64::try_from(self.orders.len()).unwrap_or(u64::MAX), ..self.counts }
+        Counts { orders: u64::try_from(self.slots.len()).unwrap_or(u64::MAX), ..self.counts }
     }
 
     /// How many events stand otherwise than before the last call of [`Orders::take_notices`].
@@ -295,30 +141,29 @@ impl Orders {
         std::mem::take(&mut self.notices)
     }
 
-    /// Orders that are not as they were at the last call; `None` for those that are forgotten.
-    pub fn take_changed(&mut self, mut each: impl FnMut(&[u8], Option<&Order>)) {
-        for key in std::mem::take(&mut self.changed) {
-            let entry = self.orders.get_mut(&key);
-            each(
-                &key,
-                entry.map(|entry| {
-                    entry.is_changed = false;
-                    &entry.order
-                }),
-            );
+    /// Orders that are not as they were at the last call, packed; `None` for those that are forgotten, which
+    /// come first.
+    pub fn take_changed(&mut self, mut each: impl FnMut(&[u8], Option<&[u8]>)) {
+        self.gone.drain(..).for_each(|key| each(&key, None));
+        for at in self.changed.drain(..) {
+            let Some(entry) = entry_mut(&mut self.entries, at) else { continue };
+            if std::mem::take(&mut entry.is_changed) {
+                each(entry.key(), Some(entry.packed()));
+            }
         }
     }
 
     /// All orders, as [`Orders::take_changed`] gives the changed ones; afterwards none is changed.
-    pub fn take_all(&mut self, mut each: impl FnMut(&[u8], Option<&Order>)) {
+    pub fn take_all(&mut self, mut each: impl FnMut(&[u8], Option<&[u8]>)) {
         self.changed.clear();
-        for (key, entry) in &mut self.orders {
+        self.gone.clear();
+        for entry in self.entries.iter_mut().filter(|entry| !entry.bytes.is_empty()) {
             entry.is_changed = false;
-            each(key, Some(&entry.order));
+            each(entry.key(), Some(entry.packed()));
         }
     }
 
-    /// About how many bytes all orders take in a checkpoint.
+    /// How many bytes all orders take in a checkpoint.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -329,18 +174,23 @@ impl Orders {
         self.counts = counts;
     }
 
-    /// Takes up one order of a checkpoint; `None` if it had been forgotten.
-    pub fn restore(&mut self, key: Key, order: Option<Order>) {
-        if let Some(before) = self.orders.remove(&key) {
-            // Just taken up itself, so its place is the one it was given.
-            self.by_age.remove(&(self.forgotten_at(before.order.newest), Arc::clone(&key)));
-            self.bytes -= size(&key, &before.order);
-        }
-        if let Some(order) = order {
-            self.bytes += size(&key, &order);
-            self.by_age.insert((self.forgotten_at(order.newest), Arc::clone(&key)));
-            let entry = Entry { key: Arc::clone(&key), order, is_changed: false };
-            self.orders.insert(key, entry);
+    /// Takes up one order of a checkpoint, packed, with its newest time; `None` if it had been forgotten.
+    pub fn restore(&mut self, key: &[u8], order: Option<(&[u8], i64)>) {
+        let hash = self.hasher.hash_one(key);
+        let known = self.find(hash, key);
+        let Some((packed, newest)) = order else {
+            if let Some(at) = known {
+                self.remove(hash, at);
+            }
+            return;
+        };
+        let at = known.unwrap_or_else(|| self.begin(hash, key));
+        let is_elder = entry(&self.entries, at).is_some_and(|entry| newest < entry.newest);
+        self.work.bytes.clear();
+        self.work.bytes.extend_from_slice(packed);
+        self.store(at, newest);
+        if known.is_none() || is_elder {
+            self.queue(at);
         }
     }
 
@@ -352,7 +202,7 @@ impl Orders {
 
     /// Takes one event in; `watermark` is the partition's before it.
     pub fn take(&mut self, arrival: Arrival<'_>, watermark: i64, effect: OnEffect<'_>) {
-        let Arrival { key, event, attributes, raw } = arrival;
+        let Arrival { key, event, raw, .. } = arrival;
         self.counts.taken += 1;
         if self.forgotten_at(event.time) <= watermark {
             self.counts.expired += 1;
@@ -362,54 +212,92 @@ impl Orders {
             self.counts.refused += 1;
             return self.tell(key, &event, standing, raw);
         }
-        if !self.has_or_begins(key, watermark, event.offset) {
-            return;
+        let hash = self.hasher.hash_one(key);
+        let known = self.known(hash, key, watermark, event.offset);
+        if known.is_none() {
+            self.make_room(watermark, event.offset);
         }
-        let forgotten_at = self.forgotten_at(event.time);
-        let Some(Entry { key, order, is_changed }) = self.orders.get_mut(key) else { return };
-        let size_before = size(key, order);
-        let is_new = order.events.is_empty();
-        let before = order.may_repeat(&event, &self.rules).then(|| order.clone());
-        let kept = order.offer(event, attributes, &self.rules);
-        order.keep_raw(&event, raw, &self.rules);
-        self.bytes = self.bytes - size_before + size(key, order);
-        if !std::mem::replace(is_changed, true) {
-            self.changed.push(Arc::clone(key));
+        let Some(kept) = self.offer(known, &arrival) else { return };
+        let at = known.unwrap_or_else(|| self.begin(hash, key));
+        let Work { order, bytes, .. } = &mut *self.work;
+        bytes.clear();
+        pack(order, bytes);
+        let newest = order.newest;
+        self.store(at, newest);
+        self.note_changed(at);
+        if known.is_none() {
+            self.queue(at);
         }
-        if is_new {
-            self.by_age.insert((forgotten_at, Arc::clone(key)));
-        }
-        self.others.clear();
         match kept {
             Kept::Full => {
                 self.counts.refused += 1;
-                let key = Arc::clone(key);
-                return self.tell(&key, &event, Standing::TooMany, raw);
+                self.tell(key, &event, Standing::TooMany, raw);
             }
-            Kept::Repeats => {
+            Kept::Repeats => self.counts.repeated += 1,
+            Kept::InPlaceOf(_) => {
                 self.counts.repeated += 1;
-                return;
+                self.settle(&arrival, None, effect);
             }
-            Kept::InPlaceOf(_) => self.counts.repeated += 1,
-            Kept::Added(at) => {
-                let others = order.events.iter().enumerate().filter(|(place, _)| *place != at);
-                self.others.extend(others.map(|(_, event)| *event));
-            }
+            Kept::Added(place) => self.settle(&arrival, Some(place), effect),
         }
-        let (before, events) = match &before {
-            Some(before) => (before, before.events.as_slice()),
-            // What was added is all that is new, so the others are what was.
-            None => (&*order, self.others.as_slice()),
-        };
-        let was = settle_events(before, events, &self.rules);
-        let change = Change { key, before: events, was, order, by: &event, raw };
-        change.settle(&self.rules, (&mut self.counts, &mut self.notices), effect);
+    }
+
+    /// Unpacks an order, or a new one, and offers it the event. `None` if its own bytes cannot be read, which
+    /// cannot be: the event is then in no count, and the accounting says so.
+    fn offer(&mut self, known: Option<u32>, arrival: &Arrival<'_>) -> Option<Kept> {
+        let Work { order, before, was, .. } = &mut *self.work;
+        match known.and_then(|at| entry(&self.entries, at)) {
+            Some(entry) => unpack(entry.packed(), order)?,
+            None => order.clear(),
+        }
+        if order.may_repeat(&arrival.event, &self.rules) {
+            before.copy(order);
+        }
+        was.settle(order, &self.rules);
+        let kept = order.offer(arrival.event, arrival.attributes, &self.rules);
+        order.keep_raw(&arrival.event, arrival.raw, &self.rules);
+        Some(kept)
+    }
+
+    /// Hands on what the event changes. `added` is its place where it was added to what there was.
+    fn settle(&mut self, by: &Arrival<'_>, added: Option<usize>, effect: OnEffect<'_>) {
+        let Work { order, before, was, is, .. } = &mut *self.work;
+        is.settle(order, &self.rules);
+        // What was added is all that is new, so the rows of attributes of before still are where they were.
+        let attributes_before = if added.is_some() { &*order } else { &*before };
+        let rows = hand_on((was, attributes_before), (is, order), effect);
+        self.counts.rows += u64::try_from(rows).unwrap_or(u64::MAX);
+        was.stands.iter().for_each(|stand| *self.counts.of(*stand) -= 1);
+        is.stands.iter().for_each(|stand| *self.counts.of(*stand) += 1);
+        let counts = |stand: &Stand| Standing::from(*stand) == Standing::Settled;
+        if was.stands.iter().chain(&is.stands).all(counts) {
+            return;
+        }
+        if let Some(place) = added {
+            before.copy(order);
+            before.events.remove(place);
+        }
+        let changed = changes(&before.events, &was.stands, order, &is.stands);
+        let key: Arc<[u8]> = by.key.into();
+        let (due_to, new) = (by.event.offset, by.raw);
+        self.notices.extend(changed.into_iter().map(|(event, was, standing)| Notice {
+            offset: event.offset,
+            due_to,
+            time: event.time,
+            key: Arc::clone(&key),
+            order_key: String::new(),
+            kind: event.kind,
+            event_type: String::new(),
+            was,
+            standing,
+            raw: if event.offset == due_to { new.into() } else { order.raw_of(&event).into() },
+        }));
     }
 
     /// Forgets the orders that the watermark has passed by the horizon; `due_to` is the last record read.
     pub fn forget(&mut self, watermark: i64, due_to: i64) {
-        while let Some(key) = self.oldest(|at| at <= watermark) {
-            self.give_up(&key, Standing::Expired, due_to);
+        while let Some(at) = self.oldest(|time| time <= watermark) {
+            self.give_up(at, Standing::Expired, due_to);
         }
     }
 
@@ -425,72 +313,141 @@ impl Orders {
         }
     }
 
-    /// Whether there is an event's order, which is made if there is none; room is made for it first.
-    fn has_or_begins(&mut self, key: &[u8], watermark: i64, due_to: i64) -> bool {
-        if let Some(entry) = self.orders.get(key) {
-            if self.forgotten_at(entry.order.newest) > watermark {
-                return true;
-            }
-            let known = Arc::clone(&entry.key);
-            self.give_up(&known, Standing::Expired, due_to);
-        }
-        if self.orders.len() >= self.rules.orders_max {
-            // First those whose time has come, or the batch would decide who is crowded out.
-            self.forget(watermark, due_to);
-            while self.orders.len() >= self.rules.orders_max {
-                let Some(oldest) = self.oldest(|_| true) else { return false };
-                self.counts.forgotten_early += 1;
-                self.give_up(&oldest, Standing::Crowded, due_to);
-            }
-        }
-        let key: Key = key.into();
-        let order = Order::new();
-        self.bytes += size(&key, &order);
-        self.orders.insert(Arc::clone(&key), Entry { key, order, is_changed: false });
-        true
+    fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        let is_it = |slot: &Slot| {
+            slot.hash == hash && entry(&self.entries, slot.at).is_some_and(|it| it.key() == key)
+        };
+        self.slots.find(hash, is_it).map(|slot| slot.at)
     }
 
-    /// The order that is forgotten next, if `wanted` says so of its time; it is taken out of `by_age`.
-    fn oldest(&mut self, wanted: impl Fn(i64) -> bool) -> Option<Key> {
+    /// Where the order of a key is; one whose time has come is given up first.
+    fn known(&mut self, hash: u64, key: &[u8], watermark: i64, due_to: i64) -> Option<u32> {
+        let at = self.find(hash, key)?;
+        if self.forgotten_at(entry(&self.entries, at)?.newest) > watermark {
+            return Some(at);
+        }
+        self.give_up(at, Standing::Expired, due_to);
+        None
+    }
+
+    /// Makes room for one more order.
+    fn make_room(&mut self, watermark: i64, due_to: i64) {
+        if self.slots.len() < self.rules.orders_max {
+            return;
+        }
+        // First those whose time has come, or the batch would decide who is crowded out.
+        self.forget(watermark, due_to);
+        while self.slots.len() >= self.rules.orders_max {
+            let Some(oldest) = self.oldest(|_| true) else { return };
+            self.counts.forgotten_early += 1;
+            self.give_up(oldest, Standing::Crowded, due_to);
+        }
+    }
+
+    /// A place for a new order of this key; what it is has to be stored, and it has to be queued.
+    fn begin(&mut self, hash: u64, key: &[u8]) -> u32 {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry::default());
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(entry) = entry_mut(&mut self.entries, at) {
+            entry.key_length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+            entry.bytes = key.into();
+            self.bytes += HEAD_BYTES + wide(entry.bytes.len());
+        }
+        self.slots.insert_unique(hash, Slot { hash, at }, |slot| slot.hash);
+        at
+    }
+
+    /// Keeps what has been packed.
+    fn store(&mut self, at: u32, newest: i64) {
+        let Some(entry) = entry_mut(&mut self.entries, at) else { return };
+        let packed = self.work.bytes.as_slice();
+        entry.newest = newest;
+        self.bytes -= wide(entry.bytes.len());
+        let key_bytes = entry.key_bytes();
+        match entry.bytes.get_mut(key_bytes..) {
+            Some(room) if room.len() == packed.len() => room.copy_from_slice(packed),
+            _ => {
+                let mut bytes = Vec::with_capacity(key_bytes + packed.len());
+                bytes.extend_from_slice(entry.key());
+                bytes.extend_from_slice(packed);
+                entry.bytes = bytes.into_boxed_slice();
+            }
+        }
+        self.bytes += wide(entry.bytes.len());
+    }
+
+    fn note_changed(&mut self, at: u32) {
+        let Some(entry) = entry_mut(&mut self.entries, at) else { return };
+        if !std::mem::replace(&mut entry.is_changed, true) {
+            self.changed.push(at);
+        }
+    }
+
+    /// Takes the order out of its place.
+    fn remove(&mut self, hash: u64, at: u32) -> Option<Entry> {
+        let found = self.slots.find_entry(hash, |slot| slot.at == at).ok()?;
+        found.remove();
+        let entry = entry_mut(&mut self.entries, at)?;
+        let next = Entry { generation: entry.generation.wrapping_add(1), ..Entry::default() };
+        let gone = std::mem::replace(entry, next);
+        self.bytes -= HEAD_BYTES + wide(gone.bytes.len());
+        self.free.push(at);
+        Some(gone)
+    }
+
+    /// Puts an order to its time.
+    fn queue(&mut self, at: u32) {
+        let Some(found) = entry(&self.entries, at) else { return };
+        let place =
+            Place { at: self.forgotten_at(found.newest), slot: at, generation: found.generation };
+        let entries = &self.entries;
+        self.ages.add(place, |left, right| is_before(entries, left, right));
+    }
+
+    /// The order that is forgotten next, if `wanted` says so of its time; it is taken out of the queue.
+    fn oldest(&mut self, wanted: impl Fn(i64) -> bool) -> Option<u32> {
         loop {
-            let (noted, _) = self.by_age.first()?;
-            if !wanted(*noted) {
-                return None;
+            let entries = &self.entries;
+            let place = self.ages.pop(&wanted, |left, right| is_before(entries, left, right))?;
+            let entry = entry(&self.entries, place.slot)
+                .filter(|entry| entry.generation == place.generation && !entry.bytes.is_empty());
+            let Some(entry) = entry else { continue };
+            if self.forgotten_at(entry.newest) == place.at {
+                return Some(place.slot);
             }
-            let (noted, key) = self.by_age.pop_first()?;
-            let Some(entry) = self.orders.get(&key) else { continue };
-            let at = self.forgotten_at(entry.order.newest);
-            if at == noted {
-                return Some(key);
-            }
-            self.by_age.insert((at, key));
+            self.queue(place.slot);
         }
     }
 
-    fn give_up(&mut self, key: &Key, standing: Standing, due_to: i64) {
-        let Some(Entry { order, is_changed, .. }) = self.orders.remove(key) else { return };
-        self.by_age.remove(&(self.forgotten_at(order.newest), Arc::clone(key)));
-        self.bytes -= size(key, &order);
-        if !is_changed {
-            self.changed.push(Arc::clone(key));
+    fn give_up(&mut self, at: u32, standing: Standing, due_to: i64) {
+        let Some(hash) = entry(&self.entries, at).map(|entry| self.hasher.hash_one(entry.key()))
+        else {
+            return;
+        };
+        let Some(entry) = self.remove(hash, at) else { return };
+        self.gone.push(entry.key().into());
+        let Work { before, was, .. } = &mut *self.work;
+        if unpack(entry.packed(), before).is_none() {
+            return;
         }
-        let stands = settle(&order, &self.rules).stands;
-        for (event, _) in
-            order.events.iter().zip(stands).filter(|(_, stand)| *stand == Stand::Waiting)
-        {
+        was.settle(before, &self.rules);
+        let stands = before.events.iter().zip(&was.stands);
+        for (event, _) in stands.filter(|(_, stand)| **stand == Stand::Waiting) {
             self.counts.waiting -= 1;
             self.counts.expired += 1;
             self.notices.push(Notice {
                 offset: event.offset,
                 due_to,
                 time: event.time,
-                key: Arc::clone(key),
+                key: entry.key().into(),
                 order_key: String::new(),
                 kind: event.kind,
                 event_type: String::new(),
                 was: Standing::Waiting,
                 standing,
-                raw: order.raw_of(event).into(),
+                raw: before.raw_of(event).into(),
             });
         }
     }
@@ -511,75 +468,50 @@ impl Orders {
     }
 }
 
-/// What one event changes in its order.
-struct Change<'a> {
-    key: &'a Key,
-    /// Its events before, and what they amounted to.
-    before: &'a [Event],
-    was: Settled<'a>,
-    order: &'a Order,
-    by: &'a Event,
-    raw: &'a [u8],
+fn entry(entries: &[Entry], at: u32) -> Option<&Entry> {
+    entries.get(usize::try_from(at).ok()?)
 }
 
-impl Change<'_> {
-    /// Hands on the difference between what an order was and what it is.
-    fn settle(
-        self,
-        rules: &Rules,
-        (counts, notices): (&mut Counts, &mut Vec<Notice>),
-        effect: OnEffect<'_>,
-    ) {
-        let Self { key, before, was, order, by, raw } = self;
-        let is = settle(order, rules);
-        let rows = hand_on(&was.effects, &is.effects, effect);
-        counts.rows += u64::try_from(rows).unwrap_or(u64::MAX);
-        was.stands.iter().for_each(|stand| *counts.of(*stand) -= 1);
-        is.stands.iter().for_each(|stand| *counts.of(*stand) += 1);
-        let changed = changes(before, &was.stands, order, &is.stands);
-        notices.extend(changed.into_iter().map(|(event, was, standing)| Notice {
-            offset: event.offset,
-            due_to: by.offset,
-            time: event.time,
-            key: Arc::clone(key),
-            order_key: String::new(),
-            kind: event.kind,
-            event_type: String::new(),
-            was,
-            standing,
-            raw: if event.offset == by.offset { raw.into() } else { order.raw_of(&event).into() },
-        }));
-    }
+fn entry_mut(entries: &mut [Entry], at: u32) -> Option<&mut Entry> {
+    entries.get_mut(usize::try_from(at).ok()?)
+}
+
+/// Of two orders whose time is the same the one with the smaller key goes first.
+fn is_before(entries: &[Entry], left: &Place, right: &Place) -> bool {
+    let key = |place: &Place| entry(entries, place.slot).map(Entry::key);
+    key(left) < key(right)
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
 /// Hands on the effects that are gone, then those that are new; how many.
-fn hand_on<'e>(was: &[Effect<'e>], is: &[Effect<'e>], effect: OnEffect<'_>) -> usize {
-    // Nearly always an event adds to what was.
-    if let Some(new) = is.strip_prefix(was) {
-        new.iter().for_each(|new| effect(1, new));
-        return new.len();
-    }
-    // One by one, for two events of an order may have equal effects.
-    let mut gone: Vec<&Effect<'_>> = was.iter().collect();
-    let mut new: Vec<&Effect<'_>> = Vec::new();
-    for effect in is {
-        match gone.iter().position(|before| *before == effect) {
+fn hand_on(
+    (was, before): (&Settled, &Order),
+    (is, order): (&Settled, &Order),
+    effect: OnEffect<'_>,
+) -> usize {
+    let is_same = |gone: &Effect, new: &Effect| {
+        let same = Effect { attributes: new.attributes, ..*gone } == *new;
+        same && was.attributes(before, gone) == is.attributes(order, new)
+    };
+    let stays = was.effects.iter().zip(&is.effects).take_while(|(gone, new)| is_same(gone, new));
+    let stays = stays.count();
+    // Nearly always an event adds to what was, and nothing is gone.
+    let mut gone: Vec<&Effect> = was.effects.iter().skip(stays).collect();
+    let mut new: Vec<&Effect> = Vec::new();
+    for effect in is.effects.iter().skip(stays) {
+        // One by one, for two events of an order may have equal effects.
+        match gone.iter().position(|before| is_same(before, effect)) {
             Some(at) => drop(gone.swap_remove(at)),
             None => new.push(effect),
         }
     }
     let rows = gone.len() + new.len();
-    gone.into_iter().for_each(|gone| effect(-1, gone));
-    new.into_iter().for_each(|new| effect(1, new));
+    gone.into_iter().for_each(|gone| effect(-1, gone, was.attributes(before, gone)));
+    new.into_iter().for_each(|new| effect(1, new, is.attributes(order, new)));
     rows
-}
-
-fn standing(stand: Stand) -> Standing {
-    match stand {
-        Stand::Waiting => Standing::Waiting,
-        Stand::Capped => Standing::Capped,
-        Stand::Applied | Stand::Repeated => Standing::Settled,
-    }
 }
 
 /// The events that stand otherwise now; a new one that counts is nothing to tell.
@@ -591,13 +523,13 @@ fn changes(
 ) -> Vec<(Event, Standing, Standing)> {
     let stood = |offset: i64| {
         let found = before.iter().zip(was).find(|(event, _)| event.offset == offset);
-        found.map_or(Standing::Settled, |(_, stand)| standing(*stand))
+        found.map_or(Standing::Settled, |(_, stand)| Standing::from(*stand))
     };
     let mut all: Vec<(Event, Standing, Standing)> = after
         .events
         .iter()
         .zip(is)
-        .map(|(event, stand)| (*event, stood(event.offset), standing(*stand)))
+        .map(|(event, stand)| (*event, stood(event.offset), Standing::from(*stand)))
         .filter(|(_, was, standing)| was != standing)
         .collect();
     let replaced =

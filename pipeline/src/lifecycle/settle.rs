@@ -8,9 +8,7 @@
 //!   against the k-th unit paid, at the later of their times. So at no point of event time has an order
 //!   given back more than it took, and what is above everything paid is its excess.
 
-use std::borrow::Cow;
-
-use super::attributes::merged;
+use super::attributes::merge;
 use super::order::{Event, Order};
 use super::rules::Rules;
 
@@ -38,8 +36,8 @@ pub struct Measures {
 }
 
 /// One effect of one event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Effect<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effect {
     /// When it takes effect, epoch milliseconds.
     pub time: i64,
     /// The order's own time: of its earliest opening event.
@@ -49,9 +47,18 @@ pub struct Effect<'a> {
     /// Number of the event's kind.
     pub kind: u16,
     /// The event's own attributes, the order's where it has none.
-    pub attributes: Cow<'a, [u8]>,
+    pub attributes: AttributesAt,
     /// What it changes.
     pub measures: Measures,
+}
+
+/// Where the attributes of an effect are; see [`Settled::attributes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttributesAt {
+    /// A row of the order's.
+    Row(u16),
+    /// Made for it, from here to there.
+    Made(usize, usize),
 }
 
 /// How a kept event stands.
@@ -67,82 +74,107 @@ pub enum Stand {
     Waiting,
 }
 
-/// What an order's events amount to.
+/// What an order's events amount to. One is used again and again, so that settling takes no memory.
 #[derive(Debug, Default)]
-pub struct Settled<'a> {
+pub struct Settled {
     /// The effects, those of one event together.
-    pub effects: Vec<Effect<'a>>,
+    pub effects: Vec<Effect>,
     /// How each of the order's events stands, in their order.
     pub stands: Vec<Stand>,
+    /// Attributes that no single event carries.
+    made: Vec<u8>,
+    /// The order's attributes, where its events carry different ones; and room for the next of them.
+    of_order: [Vec<u8>; 2],
+    refunds: Vec<Pending>,
 }
 
 /// A refund for which nothing, or not enough, has been paid yet.
+#[derive(Debug, Clone, Copy)]
 struct Pending {
     event: usize,
     /// What is left to give back; `None` for all there is.
     left: Option<i128>,
 }
 
-/// Settles an order.
-#[must_use]
-pub fn settle<'a>(order: &'a Order, rules: &Rules) -> Settled<'a> {
-    settle_events(order, &order.events, rules)
-}
-
-/// Settles some events of an order, which carry its attributes and stand in its order.
-#[must_use]
-pub fn settle_events<'a>(order: &'a Order, events: &[Event], rules: &Rules) -> Settled<'a> {
-    let opener = events.iter().position(|event| rules.action(event.kind).opens);
-    let Some(opener) = opener else {
-        return Settled { effects: Vec::new(), stands: vec![Stand::Waiting; events.len()] };
-    };
-    let attributes = match order.attributes.as_slice() {
-        [_] => None,
-        _ => Some(
-            events.iter().fold(Vec::new(), |all, event| merged(&all, order.attributes_of(event))),
-        ),
-    };
-    let mut run = Run {
-        order,
-        events,
-        rules,
-        attributes,
-        opener,
-        canceller: events.iter().position(|event| rules.action(event.kind).cancels),
-        first_payment: events
-            .iter()
-            .find(|event| rules.action(event.kind).pays)
-            .map(|event| event.time),
-        left: 0,
-        is_refunded: false,
-        settled: Settled::default(),
-        refunds: Vec::new(),
-    };
-    for at in 0..events.len() {
-        run.event(at);
+impl Settled {
+    /// Becomes what an order without events amounts to.
+    pub fn clear(&mut self) {
+        self.effects.clear();
+        self.stands.clear();
+        self.made.clear();
+        self.refunds.clear();
     }
-    run.close()
+
+    /// Becomes what an order amounts to.
+    pub fn settle(&mut self, order: &Order, rules: &Rules) {
+        self.clear();
+        let events = order.events.as_slice();
+        let opener = events.iter().position(|event| rules.action(event.kind).opens);
+        let Some(opener) = opener else {
+            self.stands.resize(events.len(), Stand::Waiting);
+            return;
+        };
+        let is_mixed = order.attributes.len() != 1;
+        if is_mixed {
+            self.gather_attributes(order);
+        }
+        let mut run = Run {
+            order,
+            rules,
+            is_mixed,
+            opener,
+            order_time: events.get(opener).map_or(i64::MIN, |event| event.time),
+            canceller: events.iter().position(|event| rules.action(event.kind).cancels),
+            first_payment: events.iter().position(|event| rules.action(event.kind).pays),
+            left: 0,
+            is_refunded: false,
+            settled: self,
+        };
+        for (at, event) in events.iter().enumerate() {
+            run.event(at, event);
+        }
+        run.close();
+    }
+
+    /// The attributes of one of the effects of this order.
+    #[must_use]
+    pub fn attributes<'a>(&'a self, order: &'a Order, effect: &Effect) -> &'a [u8] {
+        match effect.attributes {
+            AttributesAt::Row(row) => order.attributes.get(usize::from(row)),
+            AttributesAt::Made(from, to) => self.made.get(from..to).unwrap_or(&[]),
+        }
+    }
+
+    /// The order's attributes: of each column what the earliest event has that has any.
+    fn gather_attributes(&mut self, order: &Order) {
+        let [all, next] = &mut self.of_order;
+        all.clear();
+        for event in &order.events {
+            next.clear();
+            merge(all, order.attributes_of(event), next);
+            std::mem::swap(all, next);
+        }
+    }
 }
 
-struct Run<'a, 'r> {
+struct Run<'a> {
     order: &'a Order,
-    events: &'r [Event],
-    rules: &'r Rules,
-    /// The order's attributes; `None` where all its events carry the same.
-    attributes: Option<Vec<u8>>,
+    rules: &'a Rules,
+    /// Whether its events carry different attributes.
+    is_mixed: bool,
     opener: usize,
+    /// The order's own time.
+    order_time: i64,
     canceller: Option<usize>,
-    first_payment: Option<i64>,
+    first_payment: Option<usize>,
     /// Paid and not given back.
     left: i128,
     is_refunded: bool,
-    settled: Settled<'a>,
-    refunds: Vec<Pending>,
+    settled: &'a mut Settled,
 }
 
-impl<'a> Run<'a, '_> {
-    fn event(&mut self, at: usize) {
-        let Some(event) = self.events.get(at).copied() else { return };
+impl Run<'_> {
+    fn event(&mut self, at: usize, event: &Event) {
         let action = self.rules.action(event.kind);
         let amount = event.amount.unwrap_or(0);
         let mut measures = Measures::default();
@@ -155,42 +187,35 @@ impl<'a> Run<'a, '_> {
         }
         if action.pays {
             measures.paid = amount;
-            measures.paid_orders = i64::from(self.is_first_payment(at));
+            measures.paid_orders = i64::from(self.first_payment == Some(at));
             self.left = self.left.saturating_add(amount);
             stand = Stand::Applied;
         }
         if self.canceller == Some(at) {
-            let opened = self.events.get(self.opener);
+            let opened = self.order.events.get(self.opener);
             measures.cancelled = opened.and_then(|opened| opened.amount).unwrap_or(0);
             measures.cancelled_orders = 1;
-            time = time.max(self.order_time());
+            time = time.max(self.order_time);
             stand = Stand::Applied;
         }
         if action.refunds && (!action.cancels || self.canceller == Some(at)) {
-            self.refunds.push(Pending { event: at, left: event.amount });
+            self.settled.refunds.push(Pending { event: at, left: event.amount });
             stand = Stand::Applied;
         }
         if measures != Measures::default() {
-            self.effect(&event, time, measures);
+            self.effect(event, time, measures);
         }
         self.settled.stands.push(stand);
         self.give_back(event.time);
     }
 
-    fn is_first_payment(&self, at: usize) -> bool {
-        !self.events.iter().take(at).any(|event| self.rules.action(event.kind).pays)
-    }
-
-    fn order_time(&self) -> i64 {
-        self.events.get(self.opener).map_or(i64::MIN, |event| event.time)
-    }
-
     /// Gives back what is asked for, first come first served by event time, as far as there is money.
     fn give_back(&mut self, time: i64) {
-        let mut pending = std::mem::take(&mut self.refunds);
-        for refund in &mut pending {
+        let order = self.order;
+        for nth in 0..self.settled.refunds.len() {
+            let Some(refund) = self.settled.refunds.get_mut(nth) else { continue };
             let given = refund.left.unwrap_or(i128::MAX).min(self.left);
-            let Some(event) = self.events.get(refund.event).copied().filter(|_| given > 0) else {
+            let Some(event) = order.events.get(refund.event).filter(|_| given > 0) else {
                 continue;
             };
             self.left -= given;
@@ -201,44 +226,48 @@ impl<'a> Run<'a, '_> {
                 refunded_orders: i64::from(first),
                 ..Measures::default()
             };
-            self.effect(&event, time, measures);
+            self.effect(event, time, measures);
         }
-        pending.retain(|refund| refund.left != Some(0));
-        self.refunds = pending;
+        self.settled.refunds.retain(|refund| refund.left != Some(0));
     }
 
     fn effect(&mut self, event: &Event, time: i64, measures: Measures) {
-        let own = self.order.attributes_of(event);
-        let attributes = match &self.attributes {
-            None => Cow::Borrowed(own),
-            Some(of_order) => Cow::Owned(merged(own, of_order)),
-        };
-        let order_time = self.order_time();
         let action = self.rules.action(event.kind);
+        let pays = self.first_payment.filter(|_| action.pays || action.refunds);
+        let paid_time = pays.and_then(|at| self.order.events.get(at)).map(|event| event.time);
+        let attributes = match self.is_mixed {
+            false => AttributesAt::Row(event.attributes),
+            true => self.made(event),
+        };
         self.settled.effects.push(Effect {
             time,
-            order_time,
-            paid_time: self
-                .first_payment
-                .filter(|_| action.pays || action.refunds)
-                .unwrap_or(order_time),
+            order_time: self.order_time,
+            paid_time: paid_time.unwrap_or(self.order_time),
             kind: event.kind,
             attributes,
             measures,
         });
     }
 
-    fn close(mut self) -> Settled<'a> {
-        for refund in std::mem::take(&mut self.refunds) {
-            let (Some(excess), Some(event)) = (refund.left, self.events.get(refund.event).copied())
-            else {
+    /// The event's attributes with what it lacks from the order's.
+    fn made(&mut self, event: &Event) -> AttributesAt {
+        let Settled { made, of_order: [of_order, _], .. } = &mut *self.settled;
+        let from = made.len();
+        merge(self.order.attributes_of(event), of_order, made);
+        AttributesAt::Made(from, made.len())
+    }
+
+    fn close(mut self) {
+        let order = self.order;
+        for nth in 0..self.settled.refunds.len() {
+            let Some(refund) = self.settled.refunds.get(nth).copied() else { continue };
+            let (Some(excess), Some(event)) = (refund.left, order.events.get(refund.event)) else {
                 continue;
             };
-            self.effect(&event, event.time, Measures { excess, ..Measures::default() });
+            self.effect(event, event.time, Measures { excess, ..Measures::default() });
             if let Some(stand) = self.settled.stands.get_mut(refund.event) {
                 *stand = Stand::Capped;
             }
         }
-        self.settled
     }
 }

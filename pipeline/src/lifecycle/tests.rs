@@ -14,8 +14,8 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::counts::{Counts, Standing};
 use super::operator::{Columns, Measure, Operator, Output, Papers};
-use super::orders::{Counts, Standing};
 use super::reference::{Expected, Fact, Place, Sums, expected};
 use super::rules::{Action, Kind, Rules};
 

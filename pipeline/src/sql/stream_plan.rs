@@ -1,6 +1,6 @@
 //! A stream, ready to run: fields to decode, computed columns, watermark and checks as expressions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -157,6 +157,17 @@ impl StreamPlan {
         columns.push(Arc::new(UInt32Array::from_iter_values((0..).take(count))));
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+
+    /// The decoded columns behind these columns of the stream; `None` where a computed one may need any.
+    #[must_use]
+    pub fn decoded_behind(&self, columns: &BTreeSet<usize>) -> Option<BTreeSet<usize>> {
+        let decoded = |(at, source): (usize, &ColumnSource)| match source {
+            ColumnSource::Decoded(decoded) if columns.contains(&at) => Some(Some(*decoded)),
+            ColumnSource::Decoded(_) => None,
+            ColumnSource::Computed(..) => Some(None),
+        };
+        self.columns.iter().enumerate().filter_map(decoded).collect()
     }
 
     /// Event time of every row in epoch milliseconds, `None` where it is NULL; nothing without a watermark.

@@ -74,7 +74,11 @@ impl<'a> Decoder<'a> {
         Self { rest: bytes }
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+    /// The next bytes, as many as these.
+    ///
+    /// # Errors
+    /// When there are fewer.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
         match self.rest.split_at_checked(count) {
             Some((front, rest)) => {
                 self.rest = rest;
@@ -82,6 +86,16 @@ impl<'a> Decoder<'a> {
             }
             None => Err(format!("ends {} bytes early", count - self.rest.len())),
         }
+    }
+
+    /// The next number of 32 bits.
+    ///
+    /// # Errors
+    /// At the end.
+    pub fn u32(&mut self) -> Result<u32, String> {
+        let mut raw = [0; 4];
+        raw.copy_from_slice(self.take(4)?);
+        Ok(u32::from_le_bytes(raw))
     }
 
     /// The next number.

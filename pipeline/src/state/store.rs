@@ -13,8 +13,9 @@
 //! | 5 | logs in segments, behind the state; which store has the dedup keys that are not in memory |
 //! | 6 | the shadow space: its streams, under names of their own (`orders@shadow`), and its views |
 //! | 7 | which numbers of the sources' own sequences have come |
+//! | 8 | the orders of life cycles packed; what is appended to an older journal stands behind its entries |
 //!
-//! Formats 4 to 6 are read, 1 to 3 were never released and are refused. All are of Arrow's row format as of
+//! Formats 4 to 7 are read, 1 to 3 were never released and are refused. All are of Arrow's row format as of
 //! Arrow 59. A file of each format that is read is kept in `tests/data/checkpoints`.
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::fail_points;
 
 const MAGIC: &[u8; 8] = b"TIDEMARK";
 /// Version of the format that is written.
-const VERSION: u32 = 7;
+const VERSION: u32 = 8;
 /// The oldest format that is read.
 const OLDEST: u32 = 4;
 const HEADER_BYTES: usize = 28;

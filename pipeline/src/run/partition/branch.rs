@@ -8,6 +8,7 @@
 //! numbers of its own and names the row of the batch it came from. It is judged late against the same
 //! partition's watermark before the record.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -142,6 +143,16 @@ impl Branch {
     #[must_use]
     pub fn stream(&self) -> &str {
         &self.stream
+    }
+
+    /// The columns of the stream that its views look at, by number; `None` where it may be all of them.
+    #[must_use]
+    pub fn columns(&self) -> Option<BTreeSet<usize>> {
+        let folds = self.views.iter().filter_map(|view| view.fold.as_ref());
+        folds.map(ViewFold::columns).try_fold(BTreeSet::new(), |mut all, columns| {
+            all.extend(columns?);
+            Some(all)
+        })
     }
 
     /// Late rows since the last drain.

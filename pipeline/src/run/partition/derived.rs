@@ -6,6 +6,7 @@
 //! ```
 //! Tables that are LIKE one another share one operator; each has its own event time, and so its own branch.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::{DataFusionError, Result, plan_err};
@@ -44,7 +45,19 @@ impl DerivedRun {
     /// An operator before its first record.
     #[must_use]
     pub fn new(name: Arc<str>, operator: Operator, readings: Vec<Reading>) -> Self {
-        Self { space: Space::Live, name, operator, readings }
+        let mut run = Self { space: Space::Live, name, operator, readings };
+        run.make_only_what_is_read();
+        run
+    }
+
+    /// Spares the operator the columns that no view looks at.
+    fn make_only_what_is_read(&mut self) {
+        let columns = |reading: &Reading| reading.plan.decoded_behind(&reading.branch.columns()?);
+        let all = self.readings.iter().map(columns).try_fold(BTreeSet::new(), |mut all, own| {
+            all.extend(own?);
+            Some(all)
+        });
+        self.operator.make_only(all.as_ref());
     }
 
     /// The same life cycle in another space, before its first record.
@@ -60,7 +73,10 @@ impl DerivedRun {
             })
         };
         let readings = self.readings.iter().map(reading).collect::<Result<_>>()?;
-        Ok(Self { space, name: Arc::clone(&self.name), operator: self.operator.alike(), readings })
+        let mut alike =
+            Self { space, name: Arc::clone(&self.name), operator: self.operator.alike(), readings };
+        alike.make_only_what_is_read();
+        Ok(alike)
     }
 
     /// Its name: that of the table that declares it.
@@ -77,6 +93,7 @@ impl DerivedRun {
                 own.branch.join(&mut reading.branch);
             }
         }
+        self.make_only_what_is_read();
     }
 
     /// Takes views out.
