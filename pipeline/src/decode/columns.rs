@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
-    Int8Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder,
+    Array as _, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
+    Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder,
     TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
-use super::Value;
+use super::{Plain, Value};
 
 /// Columns that grow row by row and are taken out as a batch.
 #[derive(Debug)]
@@ -70,6 +70,22 @@ impl Columns {
         self.rows += 1;
     }
 
+    /// As [`Columns::append`], with texts that are parts of `text`.
+    pub fn append_plain(&mut self, row: &[Plain], text: &str) {
+        for (builder, value) in self.builders.iter_mut().zip(row) {
+            match (builder, *value) {
+                (Builder::Text(builder), Plain::Text(from, to)) => {
+                    builder.append_value(text.get(from..to).unwrap_or_default());
+                }
+                (Builder::Int64(builder), Plain::Integer(value)) => builder.append_value(value),
+                (Builder::Timestamp(builder), Plain::Integer(value)) => builder.append_value(value),
+                (Builder::Decimal(builder), Plain::Decimal(value)) => builder.append_value(value),
+                (builder, value) => builder.append(&value.value(text)),
+            }
+        }
+        self.rows += 1;
+    }
+
     /// The rows as a batch; the columns are empty afterwards.
     ///
     /// # Errors
@@ -113,6 +129,15 @@ macro_rules! narrow {
     };
 }
 
+/// Takes a column out, and leaves room for another as long.
+macro_rules! finished {
+    ($builder:expr, $with_capacity:expr) => {{
+        let column = $builder.finish();
+        *$builder = $with_capacity(column.len());
+        Arc::new(column)
+    }};
+}
+
 impl Builder {
     fn append(&mut self, value: &Value<'_>) {
         match self {
@@ -149,19 +174,34 @@ impl Builder {
         }
     }
 
+    /// The column. The next one has room for as much, for batches are mostly of one size.
     fn finish(&mut self) -> ArrayRef {
         match self {
-            Self::Boolean(builder) => Arc::new(builder.finish()),
-            Self::Int8(builder) => Arc::new(builder.finish()),
-            Self::Int16(builder) => Arc::new(builder.finish()),
-            Self::Int32(builder) => Arc::new(builder.finish()),
-            Self::Int64(builder) => Arc::new(builder.finish()),
-            Self::Float32(builder) => Arc::new(builder.finish()),
-            Self::Float64(builder) => Arc::new(builder.finish()),
-            Self::Decimal(builder) => Arc::new(builder.finish()),
-            Self::Text(builder) => Arc::new(builder.finish()),
-            Self::Date(builder) => Arc::new(builder.finish()),
-            Self::Timestamp(builder) => Arc::new(builder.finish()),
+            Self::Boolean(builder) => finished!(builder, BooleanBuilder::with_capacity),
+            Self::Int8(builder) => finished!(builder, Int8Builder::with_capacity),
+            Self::Int16(builder) => finished!(builder, Int16Builder::with_capacity),
+            Self::Int32(builder) => finished!(builder, Int32Builder::with_capacity),
+            Self::Int64(builder) => finished!(builder, Int64Builder::with_capacity),
+            Self::Float32(builder) => finished!(builder, Float32Builder::with_capacity),
+            Self::Float64(builder) => finished!(builder, Float64Builder::with_capacity),
+            Self::Date(builder) => finished!(builder, Date32Builder::with_capacity),
+            Self::Decimal(builder) => {
+                let column = builder.finish();
+                let next = Decimal128Builder::with_capacity(column.len());
+                *builder = next.with_data_type(column.data_type().clone());
+                Arc::new(column)
+            }
+            Self::Timestamp(builder) => {
+                let column = builder.finish();
+                let next = TimestampMillisecondBuilder::with_capacity(column.len());
+                *builder = next.with_data_type(column.data_type().clone());
+                Arc::new(column)
+            }
+            Self::Text(builder) => {
+                let column = builder.finish();
+                *builder = StringBuilder::with_capacity(column.len(), column.values().len());
+                Arc::new(column)
+            }
         }
     }
 }

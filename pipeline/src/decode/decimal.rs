@@ -1,5 +1,20 @@
 //! Decimals from text, digit by digit; no float is ever between.
 
+/// The powers of ten that fit into 128 bits.
+const POWERS: [i128; 39] = {
+    let mut powers = [1; 39];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+fn power(exponent: u32) -> Option<i128> {
+    POWERS.get(usize::try_from(exponent).ok()?).copied()
+}
+
 /// The value of `text` as an integer of `10^-scale`, or `None` when it is no number, has more
 /// fractional digits than the scale (other than zeros), or more digits than `precision`.
 #[must_use]
@@ -11,7 +26,7 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
         _ => (false, bytes),
     };
     if let Some(value) = short(digits, scale) {
-        let limit = 10_i128.checked_pow(u32::from(precision))?;
+        let limit = power(u32::from(precision))?;
         return (value < limit).then_some(if negative { -value } else { value });
     }
     let mut value: i128 = 0;
@@ -38,7 +53,7 @@ pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
     }
     let shift = i32::from(scale).checked_sub(fraction)?.checked_add(exponent)?;
     let scaled = shifted(value, shift)?;
-    let limit = 10_i128.checked_pow(u32::from(precision))?;
+    let limit = power(u32::from(precision))?;
     (scaled < limit).then_some(if negative { -scaled } else { scaled })
 }
 
@@ -62,7 +77,7 @@ fn short(digits: &[u8], scale: i8) -> Option<i128> {
     }
     let fraction = point.map_or(0, |at| digits.len() - at - 1);
     let shift = usize::try_from(scale).ok()?.checked_sub(fraction).filter(|_| any)?;
-    i128::from(value).checked_mul(10_i128.checked_pow(u32::try_from(shift).ok()?)?)
+    i128::from(value).checked_mul(power(u32::try_from(shift).ok()?)?)
 }
 
 /// `value * 10^shift`, exact or nothing.
@@ -70,7 +85,7 @@ fn shifted(value: i128, shift: i32) -> Option<i128> {
     if value == 0 {
         return Some(0);
     }
-    let power = 10_i128.checked_pow(shift.unsigned_abs())?;
+    let power = power(shift.unsigned_abs())?;
     if shift >= 0 {
         value.checked_mul(power)
     } else {

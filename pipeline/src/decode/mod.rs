@@ -11,6 +11,7 @@ pub mod plain;
 pub mod value;
 
 pub use columns::Columns;
+pub use plain::Plain;
 pub use value::{FieldType, Value};
 
 use std::collections::BTreeMap;
@@ -100,8 +101,10 @@ pub struct Decoder {
     fields: Vec<FieldSpec>,
     format: Format,
     reject_unknown: bool,
-    /// Room for one row; empty between two records.
-    row: Vec<Value<'static>>,
+    /// See [`plain::names_of`].
+    names: Vec<Option<Box<[u8]>>>,
+    /// Room for one row.
+    row: Vec<Plain>,
     /// What could be read of the record decoded last, if it was refused.
     refused: Vec<Value<'static>>,
     /// The column that holds the record's own offset, where one is declared.
@@ -122,6 +125,7 @@ impl Decoder {
     #[must_use]
     pub fn new(fields: Vec<FieldSpec>, format: Format, reject_unknown: bool) -> Self {
         let row = Vec::with_capacity(fields.len());
+        let names = plain::names_of(&fields);
         let offset_column = fields.iter().position(|field| field.name == OFFSET_COLUMN);
         let metadata = fields
             .iter()
@@ -131,6 +135,7 @@ impl Decoder {
         let refused = Vec::new();
         Self {
             fields,
+            names,
             format,
             reject_unknown,
             row,
@@ -178,28 +183,45 @@ impl Decoder {
         record: &Record<'_>,
         columns: &mut Columns,
     ) -> Result<(), RejectReason> {
-        let mut row = emptied(std::mem::take(&mut self.row));
-        let outcome = self.read(record, &mut row);
         self.refused.clear();
+        if self.append_plain(record, columns).is_some() {
+            return Ok(());
+        }
+        let mut row = vec![Value::Null; self.fields.len()];
+        let outcome = self.read(record, &mut row);
         match outcome {
             Ok(()) => columns.append(&row),
-            Err(_) => self.refused.extend(row.drain(..).map(Value::into_owned)),
+            Err(_) => self.refused.extend(row.into_iter().map(Value::into_owned)),
         }
-        self.row = emptied(row);
         outcome
     }
 
-    fn read<'a>(
-        &mut self,
-        record: &Record<'a>,
-        row: &mut Vec<Value<'a>>,
-    ) -> Result<(), RejectReason> {
-        row.resize(self.fields.len(), Value::Null);
-        let is_json = self.format == Format::Json;
-        if !is_json || plain::read(record.payload, &self.fields, row).is_none() {
-            row.fill(Value::Null);
-            self.read_generally(record, row)?;
+    /// Appends a record as producers mostly write it; gives up on every other, which is then to be read
+    /// generally.
+    fn append_plain(&mut self, record: &Record<'_>, columns: &mut Columns) -> Option<()> {
+        if self.format != Format::Json || self.offset_column.is_some() {
+            return None;
         }
+        self.row.clear();
+        self.row.resize(self.fields.len(), Plain::Null);
+        let fields = (self.fields.as_slice(), self.names.as_slice());
+        let text = plain::read(record.payload, fields, &mut self.row)?;
+        for (at, metadata) in &self.metadata {
+            *self.row.get_mut(*at)? = match metadata.of(record) {
+                Value::Integer(value) => Plain::Integer(value),
+                _ => Plain::Null,
+            };
+        }
+        let mut fields = self.fields.iter().zip(&self.row);
+        if fields.any(|(field, value)| field.required && *value == Plain::Null) {
+            return None;
+        }
+        columns.append_plain(&self.row, text);
+        Some(())
+    }
+
+    fn read<'a>(&mut self, record: &Record<'a>, row: &mut [Value<'a>]) -> Result<(), RejectReason> {
+        self.read_generally(record, row)?;
         if let Some(value) = self.offset_column.and_then(|at| row.get_mut(at)) {
             *value = Value::Integer(record.offset);
         }
@@ -243,13 +265,6 @@ impl Decoder {
             json::Strange { .. } => Ok(()),
         }
     }
-}
-
-/// The same memory without its values, for those of another record: an empty vector has no lifetime to
-/// keep, and collecting a vector into one of the same layout keeps the allocation.
-fn emptied<'b>(mut row: Vec<Value<'_>>) -> Vec<Value<'b>> {
-    row.clear();
-    row.into_iter().map(|_| Value::Null).collect()
 }
 
 fn count_unknown(unknown: &mut BTreeMap<String, u64>, name: &str) {
