@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use arrow::array::RecordBatch;
 use tempfile::TempDir;
+use tidemark_pipeline::admit::KeyRoom;
 use tidemark_pipeline::ledger::{Entry, LedgerKind, LedgerStore, Limits, table};
 use tidemark_pipeline::model::{Offset, PartitionId, Record, Space};
 use tidemark_pipeline::results::Cut;
@@ -290,7 +291,7 @@ fn start(
 ) -> Result<(Publishers, Saving, BTreeMap<PartitionName, PartitionRun>)> {
     let limits = Limits { bytes_max: 1 << 40, checkpoints_kept: 2, partitions: 1 };
     let mut publisher = Publishers::new(catalog, LIMITS, (Arc::clone(&disk.ledgers), limits))?;
-    let keys = (Arc::clone(&disk.keys), KEYS_MAX);
+    let keys = (Arc::clone(&disk.keys), KeyRoom::for_keys(KEYS_MAX, 2));
     let place: Arc<dyn Objects> = Arc::new(objects::Disk::open(folder)?);
     let (saving, mut resumed) =
         Saving::open((&place, 2), keys, streams, &mut publisher, Backlog::new(u64::MAX))?;

@@ -11,10 +11,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 
-use crate::model::Offset;
+use crate::model::{Offset, Space};
 
 /// What the keys say of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,19 +95,53 @@ pub struct SpillError {
 pub struct Overflow {
     /// The disk.
     pub store: Arc<dyn SpilledKeys>,
-    /// Keys in memory at which the older half of them goes to disk.
-    pub keys_max: usize,
+    /// The memory, with all that share it.
+    pub room: Arc<KeyRoom>,
 }
 
 /// Bytes a key takes in memory at the least dense filling of the table: 33 bytes of table at half its
 /// load, and its place in the list of its hour. Measured: see `measure_dedup_keys`.
 pub const KEY_BYTES: usize = 96;
 
-impl Overflow {
-    /// Keys that fit into `bytes` of memory; at least 1,024, so that a tiny bound still makes progress.
+/// The memory for dedup keys of all partitions and spaces: one whose log is busy may have what the others
+/// do not use. Who keeps how much decides what is looked up on disk and nothing else.
+#[derive(Debug)]
+pub struct KeyRoom {
+    keys_max: usize,
+    /// Keys that each may keep when all is full.
+    part: usize,
+    /// Keys of all, each as of its last batch.
+    keys: AtomicUsize,
+}
+
+impl KeyRoom {
+    /// Room for as many keys as fit into `bytes`, in equal parts when it is full; at least 1,024, so that a
+    /// tiny bound still makes progress.
     #[must_use]
-    pub fn keys_within(bytes: usize) -> usize {
-        (bytes / KEY_BYTES).max(1_024)
+    pub fn within(bytes: usize, partitions: usize) -> Arc<Self> {
+        Self::for_keys((bytes / KEY_BYTES).max(1_024), partitions * Space::ALL.len())
+    }
+
+    /// Room for this many keys of this many parts.
+    #[must_use]
+    pub fn for_keys(keys_max: usize, parts: usize) -> Arc<Self> {
+        Arc::new(Self { keys_max, part: keys_max / parts.max(1), keys: AtomicUsize::new(0) })
+    }
+
+    /// Takes note that one has this many keys where it had that many; how many all have.
+    fn note(&self, had: usize, has: usize) -> usize {
+        let before = self.keys.fetch_add(has, Ordering::Relaxed);
+        self.keys.fetch_sub(had, Ordering::Relaxed);
+        (before + has).saturating_sub(had)
+    }
+
+    /// How many keys one that has `own` moves to disk when all have `all`: none before it is full, then its
+    /// share of the older half.
+    fn too_many(&self, own: usize, all: usize) -> usize {
+        match all > self.keys_max && own > self.part {
+            true => (all - self.keys_max / 2).min(own - self.part / 2),
+            false => 0,
+        }
     }
 }
 
@@ -124,6 +159,8 @@ pub struct Duplicates {
     earlier: HashMap<Key, Vec<Sighting>>,
     fresh: Vec<KeyEntry>,
     overflow: Option<Overflow>,
+    /// Keys in memory as the others know of it.
+    noted: usize,
     is_disk_used: bool,
     spilled: BTreeMap<i64, u64>,
 }
@@ -141,6 +178,7 @@ impl Duplicates {
     pub fn new(horizon_ms: i64) -> Self {
         Self {
             is_disk_used: false,
+            noted: 0,
             horizon_ms,
             keys: HashMap::new(),
             by_hour: BTreeMap::new(),
@@ -210,16 +248,20 @@ impl Duplicates {
         }
     }
 
-    /// Moves the older half of the keys to disk when there are more in memory than there may be.
+    /// Moves the oldest keys to disk when there are more in memory than there may be.
     ///
     /// # Errors
     /// When the disk refuses; the keys are then still in memory.
     pub fn spill(&mut self) -> Result<(), SpillError> {
         let Some(overflow) = self.overflow.clone() else { return Ok(()) };
-        if self.keys.len() <= overflow.keys_max {
+        let all = overflow
+            .room
+            .note(std::mem::replace(&mut self.noted, self.keys.len()), self.keys.len());
+        let moved = overflow.room.too_many(self.keys.len(), all);
+        if moved == 0 {
             return Ok(());
         }
-        let plan = self.oldest(self.keys.len() - overflow.keys_max / 2);
+        let plan = self.oldest(moved);
         let moving = self.with_all_sightings(&plan, overflow.store.as_ref())?;
         overflow.store.write(&moving)?;
         self.is_disk_used = true;
@@ -235,6 +277,7 @@ impl Duplicates {
             *self.spilled.entry(hour).or_default() += wide(count);
         }
         self.by_hour.retain(|_, keys| !keys.is_empty());
+        overflow.room.note(std::mem::replace(&mut self.noted, self.keys.len()), self.keys.len());
         metrics::counter!("tidemark_dedup_keys_spilled_total").increment(wide(moving.len()));
         Ok(())
     }
@@ -307,6 +350,7 @@ impl Duplicates {
     /// Takes up a checkpoint: the keys in memory, in order of arrival within each hour, and how many
     /// before them are on disk.
     pub fn restore(&mut self, keys: &[KeyEntry], spilled: BTreeMap<i64, u64>) {
+        self.keys.reserve(keys.len());
         keys.iter().for_each(|entry| self.remember(*entry));
         self.spilled = spilled;
     }
@@ -321,6 +365,14 @@ impl Duplicates {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+}
+
+impl Drop for Duplicates {
+    fn drop(&mut self) {
+        if let Some(overflow) = &self.overflow {
+            overflow.room.note(self.noted, 0);
+        }
     }
 }
 

@@ -35,7 +35,8 @@ fn in_memory(horizon_ms: i64) -> Duplicates {
 
 fn with_disk(horizon_ms: i64, store: Arc<dyn SpilledKeys>, keys_max: usize) -> Duplicates {
     let mut keys = Duplicates::new(horizon_ms);
-    keys.overflow_to(Overflow { store, keys_max }).expect("the disk answers");
+    let room = KeyRoom::for_keys(keys_max, 1);
+    keys.overflow_to(Overflow { store, room }).expect("the disk answers");
     keys
 }
 
@@ -220,4 +221,35 @@ fn measure_dedup_keys_in_memory() {
             seconds / f64::from(millions)
         );
     }
+}
+
+#[test]
+fn a_busy_partition_has_the_memory_that_the_others_leave_and_the_sum_stays_bounded() {
+    let (room, disk) = (KeyRoom::for_keys(100, 4), Arc::new(Disk::default()));
+    let partition = |_| {
+        let mut keys = Duplicates::new(10 * HOUR_MS);
+        let store = Arc::clone(&disk) as Arc<dyn SpilledKeys>;
+        keys.overflow_to(Overflow { store, room: Arc::clone(&room) }).expect("the disk answers");
+        keys
+    };
+    let mut all: Vec<Duplicates> = (0..4).map(partition).collect();
+    let mut next = 0_i64;
+    let mut take = |keys: &mut Duplicates, count: i64| {
+        for _ in 0..count {
+            next += 1;
+            see(keys, u128::from(next.cast_unsigned()), next, next, i64::MIN);
+        }
+        keys.spill().expect("the disk answers");
+    };
+    take(&mut all[0], 90);
+    take(&mut all[1], 9);
+    assert_eq!((all[0].len(), all[1].len()), (90, 9), "four times its part, and all fits");
+    // Who has less than its part keeps it although all is full; the busy one makes room.
+    take(&mut all[1], 10);
+    assert_eq!((all[0].len(), all[1].len()), (90, 19));
+    take(&mut all[0], 1);
+    assert_eq!((all[0].len(), all[1].len()), (31, 19), "half of all is free again");
+    drop(all.remove(0));
+    take(&mut all[2], 81);
+    assert_eq!(all[2].len(), 81, "what is gone takes no room");
 }

@@ -7,7 +7,7 @@ pub mod sequence;
 
 pub use bounds::Bounds;
 pub use by_value::{ByValue, CountsByValue, ValueCounts};
-pub use duplicate::{DedupDrain, Duplicates, Overflow, Seen};
+pub use duplicate::{DedupDrain, Duplicates, KeyRoom, Overflow, Seen};
 
 /// What became of the records of a stream.
 ///

@@ -10,6 +10,7 @@ use super::checkpoints::Backlog;
 use super::partition::{PartitionRun, Place};
 use super::publisher::{Moment, PublisherLimits, Publishers, views_to_run};
 use super::saving::{Saving, StreamToRead};
+use crate::admit::KeyRoom;
 use crate::ledger::{Entry, LedgerKind, LedgerStore, Limits};
 use crate::model::Record;
 use crate::model::record::WATERMARK_HEADER;
@@ -73,7 +74,7 @@ impl Bench {
             Arc::new(Disk::open(&dir.join("checkpoints")).expect("opens"));
         let (saving, mut resumed) = Saving::open(
             (&place, 3),
-            (DedupStore::new(&dir.join("dedup"), 1 << 20), 1_024),
+            (DedupStore::new(&dir.join("dedup"), 1 << 20), KeyRoom::for_keys(1_024, 1)),
             &[to_read],
             &mut publisher,
             Backlog::new(u64::MAX),

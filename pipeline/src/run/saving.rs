@@ -10,8 +10,8 @@ use super::checkpoints::{Background, Backlog, CheckpointFiles, Fresh, Job, Strea
 use super::partition::Drains;
 use super::partition::PartitionStart;
 use super::publisher::{Publisher, Publishers, ViewRuntime};
-use crate::admit::Overflow;
 use crate::admit::duplicate::SpillError;
+use crate::admit::{KeyRoom, Overflow};
 use crate::ledger::LedgerError;
 use crate::model::{BySpace, PartitionId, Space};
 use crate::results::published::NewWindow;
@@ -34,7 +34,7 @@ pub struct Saving {
     /// What has come since the last job, by stream.
     fresh: BTreeMap<String, Fresh>,
     keys: Arc<DedupStore>,
-    keys_max: usize,
+    key_room: Arc<KeyRoom>,
     backlog: Arc<Backlog>,
     /// `None` only while it goes to the background.
     writer: Option<Writer>,
@@ -135,7 +135,7 @@ impl Saving {
     /// number of partitions has changed.
     pub fn open(
         (objects, kept): (&Arc<dyn Objects>, usize),
-        (keys, keys_max): (Arc<DedupStore>, usize),
+        (keys, key_room): (Arc<DedupStore>, Arc<KeyRoom>),
         streams: &[StreamToRead],
         publishers: &mut Publishers,
         backlog: Arc<Backlog>,
@@ -230,7 +230,7 @@ impl Saving {
                 .collect(),
             fresh: BTreeMap::new(),
             keys,
-            keys_max,
+            key_room,
             backlog,
             writer: Some(Writer::Here(Box::new(files))),
             health,
@@ -260,7 +260,7 @@ impl Saving {
     pub fn overflow(&self, stream: &str, partition: PartitionId) -> BySpace<Overflow> {
         let of = |space: Space| Overflow {
             store: self.keys.partition(&space.saved_name(stream), partition),
-            keys_max: self.keys_max,
+            room: Arc::clone(&self.key_room),
         };
         BySpace { live: of(Space::Live), shadow: of(Space::Shadow) }
     }

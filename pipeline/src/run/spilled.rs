@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::partition::PartitionRun;
-use crate::admit::Overflow;
 use crate::admit::duplicate::SpillError;
+use crate::admit::{KeyRoom, Overflow};
 use crate::model::{BySpace, Space};
 use crate::state::dedup_store::DedupStore;
 
@@ -14,7 +14,7 @@ use crate::state::dedup_store::DedupStore;
 #[derive(Debug)]
 pub struct SpilledOfJob {
     store: Arc<DedupStore>,
-    keys_max: usize,
+    key_room: Arc<KeyRoom>,
     /// Removed last.
     _folder: TempDir,
 }
@@ -34,8 +34,8 @@ impl SpilledOfJob {
         let cache_bytes = u64::try_from(bytes_max / 4).unwrap_or(u64::MAX);
         // It is not touched before the first key goes there.
         let store = DedupStore::new(&folder.path().join("dedup"), cache_bytes);
-        let keys_max = Overflow::keys_within(bytes_max / 4 * 3 / partitions.max(1));
-        Ok(Self { store, keys_max, _folder: folder })
+        let key_room = KeyRoom::within(bytes_max / 4 * 3, partitions);
+        Ok(Self { store, key_room, _folder: folder })
     }
 
     /// Lets the keys of a partition of `stream` go to disk.
@@ -45,7 +45,7 @@ impl SpilledOfJob {
     pub fn take(&self, stream: &str, run: &mut PartitionRun) -> Result<(), SpillError> {
         let of = |space: Space| Overflow {
             store: self.store.partition(&space.saved_name(stream), run.partition()),
-            keys_max: self.keys_max,
+            room: Arc::clone(&self.key_room),
         };
         let overflow = BySpace { live: of(Space::Live), shadow: of(Space::Shadow) };
         run.overflow_to(overflow)

@@ -32,7 +32,7 @@ use super::checkpoints::Backlog;
 use super::partition::Place;
 use super::publisher::{PublisherLimits, Publishers, view_info, views_to_run};
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
-use crate::admit::Overflow;
+use crate::admit::KeyRoom;
 use crate::config::PipelineConfig;
 use crate::ledger::{LedgerError, LedgerStore, Limits};
 use crate::results::{Mode, Results, ViewInfo};
@@ -160,11 +160,10 @@ pub fn start(
     // A quarter of the memory for dedup keys holds the filters of those on disk.
     let cache_bytes = u64::try_from(config.dedup_memory_bytes_max / 4).unwrap_or(u64::MAX);
     let keys = DedupStore::new(&config.data_dir.join("dedup"), cache_bytes);
-    let keys_max =
-        Overflow::keys_within(config.dedup_memory_bytes_max / 4 * 3 / partition_count.max(1));
+    let key_room = KeyRoom::within(config.dedup_memory_bytes_max / 4 * 3, partition_count);
     let (mut saving, mut resumed) = Saving::open(
         (&objects, config.checkpoints_kept),
-        (keys, keys_max),
+        (keys, key_room),
         &to_read,
         &mut publisher,
         backlog,
