@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use datafusion::common::internal_err;
 
 use self::fold::{Folds, Owned};
 use self::freshness::Freshness;
@@ -29,7 +30,7 @@ use self::publish::{Event, PublishLoop};
 pub use self::reload::{ReloadError, Reloaded};
 use super::build::{ViewToRun, partition_run};
 use super::checkpoints::Backlog;
-use super::partition::Place;
+use super::partition::{PartitionRun, PartitionStart, Place};
 use super::publisher::{PublisherLimits, Publishers, view_info, views_to_run};
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
 use crate::admit::KeyRoom;
@@ -296,7 +297,7 @@ fn owned(
         views_to_run(catalog, stream).into_iter().filter(is_filled).collect();
     let derived = catalog.derived_from(stream);
     let is_known = publisher.live.streams.get(stream).is_some_and(|at| !at.partitions.is_empty());
-    let mut all = Vec::new();
+    let mut runs = Vec::new();
     for partition in &to_read.partitions {
         let place = Place {
             origin: source.origin().to_owned(),
@@ -307,18 +308,19 @@ fn owned(
         };
         let mut run = partition_run(plan, &derived, place, None, &views).map_err(views_error)?;
         run.overflow_to(saving.overflow(stream, *partition)).map_err(SavingError::from)?;
-        let mut from = None;
-        match resumed.partitions.remove(&(stream.clone(), *partition)) {
-            Some(start) => {
-                run.restore(start).map_err(views_error)?;
-                from = run.next_offset();
-                if let Some(shadow) = resumed.shadow.remove(&(stream.clone(), *partition)) {
-                    run.restore_shadow(shadow).map_err(views_error)?;
-                }
-            }
-            None if is_known => publisher.add_partition(stream, *partition, now_ms()),
-            None => publisher.expect_partition(stream, *partition),
+        let name = (stream.clone(), *partition);
+        let start = resumed.partitions.remove(&name);
+        runs.push(Restored { run, start, shadow: resumed.shadow.remove(&name), is_resumed: false });
+    }
+    restore(&mut runs).map_err(views_error)?;
+    let mut all = Vec::new();
+    for (partition, Restored { mut run, is_resumed, .. }) in to_read.partitions.iter().zip(runs) {
+        match is_resumed {
+            true => {}
+            false if is_known => publisher.add_partition(stream, *partition, now_ms()),
+            false => publisher.expect_partition(stream, *partition),
         }
+        let from = run.next_offset();
         if from.is_none()
             && let Some(bounds) = source.bounds(*partition).map_err(failed)?
             && bounds.first > 0
@@ -338,6 +340,36 @@ fn owned(
     }
     publisher.set_topic(stream, source.origin());
     Ok(all)
+}
+
+/// A partition with what it goes on from, until it has taken that up.
+struct Restored {
+    run: PartitionRun,
+    start: Option<PartitionStart>,
+    shadow: Option<PartitionStart>,
+    is_resumed: bool,
+}
+
+/// Lets all partitions take up their keys and orders, which are most of a checkpoint, at the same time.
+fn restore(runs: &mut [Restored]) -> datafusion::common::Result<()> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let share = runs.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let one = |restored: &mut Restored| {
+            let Some(start) = restored.start.take() else { return Ok(()) };
+            restored.is_resumed = true;
+            restored.run.restore(start)?;
+            restored.shadow.take().map_or(Ok(()), |shadow| restored.run.restore_shadow(shadow))
+        };
+        let spawned: Vec<_> = runs
+            .chunks_mut(share)
+            .map(|share| scope.spawn(move || share.iter_mut().try_for_each(one)))
+            .collect();
+        spawned.into_iter().try_for_each(|thread| match thread.join() {
+            Ok(outcome) => outcome,
+            Err(_) => internal_err!("a partition cannot be taken up: its thread panicked"),
+        })
+    })
 }
 
 fn views_error(error: datafusion::common::DataFusionError) -> StartError {
