@@ -24,11 +24,11 @@ pub struct Expected {
 }
 
 /// An accepted order with what stood before it.
-struct Accepted<'a> {
-    partition: u32,
-    offset: i64,
-    order: &'a Order,
-    watermark: i64,
+pub(crate) struct Accepted<'a> {
+    pub(crate) partition: u32,
+    pub(crate) offset: i64,
+    pub(crate) order: &'a Order,
+    pub(crate) watermark: i64,
 }
 
 impl<'a> Accepted<'a> {
@@ -39,13 +39,13 @@ impl<'a> Accepted<'a> {
 
 /// What became of the records of a log.
 pub struct Judged<'a> {
-    accepted: Vec<Accepted<'a>>,
+    pub(crate) accepted: Vec<Accepted<'a>>,
     /// By partition.
     pub records: Vec<Records>,
     /// Rejected records: partition, offset, and words their reason must hold.
     pub rejected: Vec<(u32, i64, &'static str)>,
     /// Watermark of each partition at the end.
-    watermarks: Vec<i64>,
+    pub(crate) watermarks: Vec<i64>,
 }
 
 impl Judged<'_> {

@@ -326,8 +326,21 @@ pub fn closed(log: &Log) -> Log {
     closed
 }
 
-/// Hands entries to the system as one batch.
+/// Hands entries of a partition of the orders to the system as one batch.
 fn read(system: &mut System, partition: usize, from: usize, entries: &[Entry]) -> Result<()> {
+    read_into(system, "orders", (partition, from), entries)
+}
+
+/// Hands entries of a stream's partition, from an offset on, to the system as one batch.
+///
+/// # Errors
+/// When the engine cannot take them.
+pub fn read_into(
+    system: &mut System,
+    stream: &str,
+    (partition, from): (usize, usize),
+    entries: &[Entry],
+) -> Result<()> {
     let partition = u32::try_from(partition)?;
     let owned: Vec<(Vec<u8>, Option<(&str, String)>)> =
         entries.iter().map(|entry| encoded(&entry.body)).collect();
@@ -344,7 +357,7 @@ fn read(system: &mut System, partition: usize, from: usize, entries: &[Entry]) -
         key: None,
         payload,
     });
-    system.read("orders", partition, records)
+    system.read(stream, partition, records)
 }
 
 /// The bytes of a record, and its header.

@@ -13,7 +13,7 @@ use tidemark_pipeline::model::record::WATERMARK_HEADER;
 use tidemark_pipeline::model::{EventTime, Space};
 use tidemark_pipeline::source::kafka_writer::KafkaWriter;
 use tidemark_pipeline::source::writer::LogWriter as _;
-use tidemark_pipeline::sql::catalog::ViewQuery;
+use tidemark_pipeline::sql::catalog::{ViewDefinition, ViewQuery};
 use tidemark_pipeline::sql::{Catalog, StreamDefinition};
 
 use super::client::{Question, ask};
@@ -151,14 +151,24 @@ fn told(end: i64, definition: &StreamDefinition) -> String {
 }
 
 fn question(catalog: &Catalog, definition: &StreamDefinition, log: &Log<'_>, end: i64) -> String {
-    let views: Vec<&str> = catalog
-        .views
-        .iter()
-        .filter(
-            |view| matches!(&view.query, ViewQuery::Stream(plan) if plan.stream == definition.name),
-        )
-        .map(|view| view.name.as_str())
-        .collect();
+    let streams = |view: &ViewDefinition| match &view.query {
+        ViewQuery::Stream(plan) => plan.streams().map(str::to_owned).collect(),
+        ViewQuery::Results(_) => Vec::new(),
+    };
+    let (mut views, mut joined) = (Vec::new(), Vec::new());
+    for view in &catalog.views {
+        let mut others: Vec<String> = streams(view);
+        let before = others.len();
+        others.retain(|stream| *stream != definition.name);
+        match others.first() {
+            _ if others.len() == before => {}
+            None => views.push(view.name.as_str()),
+            Some(other) => {
+                views.push(view.name.as_str());
+                joined.push(format!("{} (stream {other})", view.name));
+            }
+        }
+    }
     let to = match log {
         Log::Kafka(definition) => {
             let topic = definition.options.get("topic").unwrap_or(&definition.name);
@@ -173,6 +183,13 @@ fn question(catalog: &Catalog, definition: &StreamDefinition, log: &Log<'_>, end
         told(end, definition),
         if views.is_empty() { "none".to_owned() } else { views.join(", ") },
     );
+    if !joined.is_empty() {
+        let _infallible = writeln!(
+            text,
+            "These join another stream, which has to be closed as well: {}.",
+            joined.join(", ")
+        );
+    }
     let open: Vec<String> = catalog
         .views
         .iter()
@@ -273,6 +290,24 @@ mod tests {
             "CREATE MATERIALIZED VIEW day WITH ('allowed-lateness' = '1 min') AS SELECT window_start, SUM(amount) AS n \
              FROM TUMBLE(orders, at, INTERVAL '1' DAY) GROUP BY window_start, window_end;",
         );
+        write(
+            "streams/parcels.sql",
+            "CREATE TABLE parcels (at TIMESTAMP(3) NOT NULL, WATERMARK FOR at AS at) \
+             WITH ('connector' = 'embedded', 'time-zone' = 'Asia/Shanghai');",
+        );
+        let side = |stream: &str| {
+            format!(
+                "(SELECT window_start, window_end, COUNT(*) AS n FROM TUMBLE({stream}, at, INTERVAL '1' DAY) \
+                 GROUP BY window_start, window_end)"
+            )
+        };
+        let both = format!(
+            "CREATE MATERIALIZED VIEW both AS SELECT a.window_start, a.n, b.n AS parcels FROM {} AS a JOIN {} AS b \
+             ON a.window_start = b.window_start AND a.window_end = b.window_end;",
+            side("orders"),
+            side("parcels")
+        );
+        write("views/both.sql", &both);
         tidemark_pipeline::run::reference::catalog(
             folder.path(),
             &BTreeMap::new(),
@@ -316,7 +351,8 @@ mod tests {
             "stream orders",
             "2020-11-12 00:00:00",
             "topic shop-orders",
-            "final: day",
+            "final: both, day",
+            "both (stream parcels)",
             "day (60000 ms)",
         ] {
             assert!(asked.contains(word), "{word} not in: {asked}");

@@ -43,7 +43,7 @@ struct Headline<'a> {
     /// Partitions the log did not have at first, with the time they were taken in (epoch milliseconds).
     partitions_added: &'a BTreeMap<PartitionId, i64>,
     /// By partition, the first offset that was left in the log when the view began.
-    since_offsets: &'a BTreeMap<PartitionId, Offset>,
+    since_offsets: &'a BTreeMap<String, Offset>,
     mark: &'a str,
     revision: u64,
     cut: u64,

@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use tidemark_pipeline::model::{Offset, PartitionId};
+use tidemark_pipeline::model::Offset;
 use tidemark_pipeline::results::json::write_text;
 use tidemark_pipeline::results::snapshot::Bilingual;
 use tidemark_pipeline::results::{Cut, Results, Snapshot, ViewInfo, ViewState, ViewStatus};
@@ -27,8 +27,10 @@ use crate::websocket::viewer::named;
 #[serde(rename_all = "camelCase")]
 pub struct ViewEntry<'a> {
     name: &'a str,
-    /// `null` for a view over the engine's own tables.
+    /// The first of `streams`; `null` for a view over results.
     stream: Option<&'a str>,
+    /// The streams it reads: two for a join of two.
+    streams: &'a [String],
     keys: &'a [String],
     columns: Vec<Column<'a>>,
     scope: Option<&'a str>,
@@ -43,7 +45,7 @@ pub struct ViewEntry<'a> {
     /// How far a view that catches up is; `null` otherwise.
     filled: Option<FilledEntry>,
     /// By partition, the first offset there was in a log that had been cut.
-    since_offsets: &'a BTreeMap<PartitionId, Offset>,
+    since_offsets: &'a BTreeMap<String, Offset>,
     problem: Option<&'a str>,
 }
 
@@ -84,7 +86,8 @@ fn entry<'a>(view: &'a ViewInfo, status: &'a ViewStatus) -> ViewEntry<'a> {
     let columns = view.schema.fields().iter();
     ViewEntry {
         name: &view.name,
-        stream: view.stream.as_deref(),
+        stream: view.streams.first().map(String::as_str),
+        streams: &view.streams,
         keys: &view.keys,
         columns: columns
             .map(|field| Column { name: field.name(), of: sql_type(field.data_type()) })

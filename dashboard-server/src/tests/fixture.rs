@@ -206,7 +206,7 @@ fn info(name: &str) -> ViewInfo {
     }
     ViewInfo {
         name: name.to_owned(),
-        stream: Some("orders".to_owned()),
+        streams: vec!["orders".to_owned()],
         keys,
         schema: schema(name),
         scope: Some("paid@1".to_owned()),

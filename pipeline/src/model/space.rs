@@ -32,6 +32,13 @@ impl Space {
         }
     }
 
+    /// The space whose state is saved under this name.
+    #[must_use]
+    pub fn of_saved_name(name: &str) -> Self {
+        let space = name.split_once('@').and_then(|(_, space)| Self::named(space));
+        space.unwrap_or(Self::Live)
+    }
+
     /// The space of this name; `None` when there is none.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {

@@ -1,6 +1,6 @@
 //! One publish: every view at the same vector of offsets, and the channel that hands it on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use arrow::record_batch::RecordBatch;
@@ -25,6 +25,28 @@ pub struct StreamProgress {
     /// Partitions that the log did not have at first, with the wall-clock time at which they were taken
     /// in: since then the figures are those of another partitioning.
     pub added: BTreeMap<PartitionId, i64>,
+}
+
+impl StreamProgress {
+    /// How far two streams are together: no further than the one that is behind, and as new as the newer.
+    /// A partition is named that is idle in one of them.
+    #[must_use]
+    pub fn weaker(self, other: Self) -> Self {
+        let idle: BTreeSet<PartitionId> = self.idle.into_iter().chain(other.idle).collect();
+        let mut added = self.added;
+        for (partition, at) in other.added {
+            let first = added.entry(partition).or_insert(at);
+            *first = at.min(*first);
+        }
+        Self {
+            as_of: self.as_of.max(other.as_of),
+            // One that has not begun has no watermark, and then both together have none.
+            watermark: self.watermark.min(other.watermark),
+            settled: self.settled.min(other.settled),
+            idle: idle.into_iter().collect(),
+            added,
+        }
+    }
 }
 
 /// Every view and table at one vector of offsets.
@@ -84,13 +106,13 @@ impl Cut {
         }
     }
 
-    /// How far the stream of a view is; for a view over the engine's own tables, all streams together.
+    /// How far the streams of a view are, no further than the one that is behind; for a view over the
+    /// engine's own tables, all streams together.
     #[must_use]
     pub fn progress(&self, view: &ViewInfo) -> StreamProgress {
-        match &view.stream {
-            Some(stream) => self.streams.get(stream).cloned().unwrap_or_default(),
-            None => self.overall(),
-        }
+        let of_view =
+            view.streams.iter().map(|name| self.streams.get(name).cloned().unwrap_or_default());
+        of_view.reduce(StreamProgress::weaker).unwrap_or_else(|| self.overall())
     }
 
     /// All streams together: the newest of their newest records, and the earliest of their watermarks.

@@ -296,7 +296,7 @@ mod tests {
         ]);
         let info = ViewInfo {
             name: "v".into(),
-            stream: None,
+            streams: Vec::new(),
             keys: vec!["end".into()],
             schema: schema_with_papers(&schema),
             scope: None,

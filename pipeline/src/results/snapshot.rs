@@ -39,13 +39,14 @@ impl Mark {
 pub struct ViewInfo {
     /// Name in SQL, JSON and URLs.
     pub name: String,
-    /// The stream its figures come from; `None` for a view over the engine's own tables.
-    pub stream: Option<String>,
+    /// The streams its figures come from: two for a join of two, none for a view over results.
+    pub streams: Vec<String>,
     /// Columns that identify a row, in the order of the schema.
     pub keys: Vec<String>,
     /// Columns of the rows, `_mark` and `_revision` last.
     pub schema: SchemaRef,
-    /// Scope with its version, as `paid@1`; `None` for a view that reads a stream directly.
+    /// Scope with its version, as `paid@1`; both where a join reads two, as `paid@1, visited@1`; `None` for a
+    /// view that reads a stream directly.
     pub scope: Option<String>,
     /// Title in Chinese and English, from the head of the view's file; empty where it has none.
     pub title: Bilingual,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Offset, PartitionId};
+use crate::model::Offset;
 
 /// Whether a view goes on with the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -70,8 +70,9 @@ pub struct ViewStatus {
     /// How far it has come, while it catches up.
     pub filled: Option<Filled>,
     /// Partitions whose log had been cut before the view began, with the offset of its first record:
-    /// windows that may have lost records by that are never final.
-    pub since: BTreeMap<PartitionId, Offset>,
+    /// windows that may have lost records by that are never final. A partition is told by its number, in a
+    /// view over two streams as `stream/number`.
+    pub since: BTreeMap<String, Offset>,
     /// Why it was stopped or does not get on.
     pub problem: Option<String>,
 }

@@ -25,14 +25,14 @@ type ValueRow<'a> = (&'a str, PartitionId, Option<&'a str>, ValueCounts);
 type OrdersRow<'a> = (&'a str, PartitionId, Counts);
 
 /// A view as the accounting knows it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ViewRef<'a> {
     /// Its name.
     pub name: &'a str,
     /// What partitions know it by.
     pub key: &'a str,
-    /// The stream it reads.
-    pub stream: &'a str,
+    /// The streams it reads.
+    pub streams: Vec<&'a str>,
     /// Whether it goes on; one that was stopped has its last counts.
     pub is_running: bool,
 }
@@ -90,7 +90,8 @@ impl<'a> Accounts<'a> {
                 let Some(fold) = at.views.get(view.key) else { continue };
                 let of_view = of_view(&fold.counts);
                 // A view of a derived stream has other rows, and one that began later has fewer.
-                let is_whole = view.is_running && view.stream == stream && fold.since.is_none();
+                let is_whole =
+                    view.is_running && view.streams.contains(&stream) && fold.since.is_none();
                 let of_stream = of_both(&fold.counts, &at.counts).filter(|_| is_whole);
                 found.extend(
                     of_view
@@ -245,8 +246,12 @@ mod tests {
     }
 
     fn accounts(partitions: &BTreeMap<PartitionId, SavedPartition>) -> Accounts<'_> {
-        let view =
-            ViewRef { name: "gmv_day", key: "gmv_day-1f", stream: "orders", is_running: true };
+        let view = ViewRef {
+            name: "gmv_day",
+            key: "gmv_day-1f",
+            streams: vec!["orders"],
+            is_running: true,
+        };
         Accounts { streams: vec![("orders", partitions)], views: vec![view] }
     }
 

@@ -39,6 +39,13 @@ impl ViewToRun {
         Some(Windows::new(window, zone, allowed))
     }
 
+    /// The view as each of its streams folds it: itself, and for a join of two streams its right side too.
+    pub fn sides(&self) -> impl Iterator<Item = Self> {
+        let right = self.plan.right_side();
+        let right = right.map(|plan| Self { plan: Arc::new(plan), ..self.clone() });
+        std::iter::once(self.clone()).chain(right)
+    }
+
     /// The state of the view before its first record.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::error::ArrowError;
 
 use super::accounting::table as table_of;
-use super::publisher::{Publisher, ViewRuntime};
+use super::publisher::{Publisher, ViewInput, ViewRuntime};
 use crate::admit::RecordCounts;
 use crate::model::space::{PROOF_COUNTS, PROOF_TABLE};
 use crate::state::{SavedFold, SavedPartition};
@@ -31,9 +31,8 @@ fn partitions<'a>(
     publisher.streams.get(stream).into_iter().flat_map(|at| at.partitions.values())
 }
 
-fn held(publisher: Option<&Publisher>, view: &ViewRuntime) -> Held {
-    let of_partitions =
-        publisher.into_iter().flat_map(|publisher| partitions(publisher, &view.base));
+fn held(publisher: Option<&Publisher>, view: &ViewRuntime, base: &str) -> Held {
+    let of_partitions = publisher.into_iter().flat_map(|publisher| partitions(publisher, base));
     let folds = of_partitions.filter_map(|at| at.views.get(&*view.key));
     folds.fold(Held::default(), |sum, SavedFold { counts, foreign, .. }| Held {
         accepted: sum.accepted + counts.accepted,
@@ -50,17 +49,20 @@ fn total(publisher: Option<&Publisher>, stream: &str, of: fn(&RecordCounts) -> u
         .sum()
 }
 
-/// `shadow_proof`: a row a view over a stream, with what it holds in each space.
+/// `shadow_proof`: a row a view and stream it reads, with what it holds in each space.
 ///
 /// # Errors
 /// Never, unless the schema and its columns disagree.
 pub fn table(live: &Publisher, shadow: Option<&Publisher>) -> Result<RecordBatch, ArrowError> {
-    let views: Vec<&ViewRuntime> = live.views.iter().filter(|view| view.is_shown).collect();
-    let row = |view: &&ViewRuntime| {
-        let (own, other) = (held(Some(live), view), held(shadow, view));
+    let shown = live.views.iter().filter(|view| view.is_shown);
+    let views: Vec<(&ViewRuntime, &ViewInput)> =
+        shown.flat_map(|view| view.inputs.iter().map(move |input| (view, input))).collect();
+    let row = |(view, input): &(&ViewRuntime, &ViewInput)| {
+        let base = &*input.base;
+        let (own, other) = (held(Some(live), view, base), held(shadow, view, base));
         [
-            total(Some(live), &view.base, |counts| counts.shadow),
-            total(shadow, &view.base, |counts| counts.read),
+            total(Some(live), base, |counts| counts.shadow),
+            total(shadow, base, |counts| counts.read),
             own.accepted,
             own.counted,
             other.accepted,
@@ -71,8 +73,8 @@ pub fn table(live: &Publisher, shadow: Option<&Publisher>) -> Result<RecordBatch
     };
     let rows: Vec<[u64; 8]> = views.iter().map(row).collect();
     let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(views.iter().map(|view| Some(&*view.name)).collect::<StringArray>()),
-        Arc::new(views.iter().map(|view| Some(&*view.stream)).collect::<StringArray>()),
+        Arc::new(views.iter().map(|(view, _)| Some(&*view.name)).collect::<StringArray>()),
+        Arc::new(views.iter().map(|(_, input)| Some(&*input.stream)).collect::<StringArray>()),
     ];
     for nth in 0..PROOF_COUNTS.len() {
         let numbers =

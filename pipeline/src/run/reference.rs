@@ -13,7 +13,6 @@ use super::build::decoder;
 use super::job::open_source;
 use crate::config::StreamOverrides;
 use crate::decode::Columns;
-use crate::sql::catalog::{ViewDefinition, ViewQuery};
 use crate::sql::{Catalog, SqlError, StateBounds, StreamPlan};
 
 /// A table by name.
@@ -31,21 +30,7 @@ pub fn catalog(
     overrides: &StreamOverrides,
     bounds: StateBounds,
 ) -> Result<Catalog, Vec<SqlError>> {
-    let catalog = Catalog::load_with(dir, overrides, bounds, &read)?;
-    let errors: Vec<SqlError> = catalog.views.iter().filter_map(two_streams).collect();
-    if errors.is_empty() { Ok(catalog) } else { Err(errors) }
-}
-
-/// Why a server cannot keep a view, if it reads two streams.
-fn two_streams(view: &ViewDefinition) -> Option<SqlError> {
-    let ViewQuery::Stream(plan) = &view.query else { return None };
-    let message = format!(
-        "a view over two streams ({} and {}) can be run by `tidemark run`, but no server keeps one yet; keep a view of \
-         each stream and join the views in a query",
-        plan.stream,
-        plan.join.as_ref()?.stream
-    );
-    Some(SqlError::at(&view.statement.file, view.statement.place, message))
+    Catalog::load_with(dir, overrides, bounds, &read)
 }
 
 /// The reference tables of a catalogue, for queries.

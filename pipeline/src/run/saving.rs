@@ -159,6 +159,16 @@ impl Saving {
             backlog: Arc::clone(&backlog),
         };
         let mut resumed = Resumed::default();
+        // A view over a stream that begins again begins again with it, and so does a join of it with another.
+        let is_whole = |view: &SavedView| {
+            let known = publishers.live.views.iter().find(|known| is_same(view, known));
+            let space = Space::of_saved_name(&view.stream);
+            known
+                .into_iter()
+                .flat_map(ViewRuntime::bases)
+                .all(|base| logs.contains_key(&space.saved_name(&base)))
+        };
+        checkpoint.views.retain(is_whole);
         for (stream, (base, space)) in saved_streams.iter().zip(spaces_of(streams)) {
             let saved = checkpoint.streams.remove(&stream.name).unwrap_or_default();
             let horizon = stream.dedup_horizon_ms;
@@ -171,7 +181,6 @@ impl Saving {
                         stream.name
                     );
                 }
-                checkpoint.views.retain(|view| view.stream != stream.name);
                 if space == Space::Live || !saved.partitions.is_empty() {
                     keys.clear(&stream.name)?;
                 }
@@ -201,21 +210,24 @@ impl Saving {
                 StreamLogs { dedup, journals, waiting: Fresh::default() },
             );
             let is_saved = |view: &ViewRuntime| {
-                checkpoint
-                    .views
-                    .iter()
-                    .any(|saved| saved.stream == stream.name && is_same(saved, view))
+                let of_space = |saved: &&SavedView| Space::of_saved_name(&saved.stream) == space;
+                checkpoint.views.iter().filter(of_space).any(|saved| is_same(saved, view))
             };
             // One that is missing in one space is filled in both.
-            let of_stream =
-                publishers.live.views.iter().filter(|view| *view.base == *base && !is_saved(view));
+            let of_stream = publishers
+                .live
+                .views
+                .iter()
+                .filter(|view| view.input(base).is_some() && !is_saved(view));
             let unfilled: Vec<Arc<str>> = of_stream.map(|view| Arc::clone(&view.key)).collect();
             let is_new = |key: &Arc<str>| !resumed.unfilled.contains(key);
             let unfilled: Vec<Arc<str>> = unfilled.into_iter().filter(is_new).collect();
             resumed.unfilled.extend(unfilled);
         }
-        let (shadow, live) =
-            checkpoint.views.into_iter().partition(|view| view.stream.contains('@'));
+        let (shadow, live) = checkpoint
+            .views
+            .into_iter()
+            .partition(|view| Space::of_saved_name(&view.stream) == Space::Shadow);
         take_up(&mut publishers.live, live)?;
         if let Some(publisher) = &mut publishers.shadow {
             take_up(publisher, shadow)?;
@@ -414,7 +426,9 @@ impl Saving {
             // What has failed or is not shown yet lacks records; it is filled again after a restart.
             for view in publisher.views.iter().filter(|view| view.is_shown && view.failed.is_none())
             {
-                let Some(stream) = names.get(&(space, &*view.base)) else { continue };
+                // A join of two streams is saved with its left one.
+                let base = view.inputs.first().map_or("", |input| &*input.base);
+                let Some(stream) = names.get(&(space, base)) else { continue };
                 views.push(ViewToSave {
                     name: &view.name,
                     hash: &view.hash,
@@ -601,17 +615,19 @@ fn is_same(saved: &SavedView, view: &ViewRuntime) -> bool {
 
 fn take_up(publisher: &mut Publisher, saved: Vec<SavedView>) -> Result<(), SavingError> {
     for saved in saved {
-        let stream = saved.stream.split('@').next().unwrap_or_default();
-        let watermark = publisher.streams.get(stream).map_or(i64::MIN, |stream| {
-            stream.partitions.values().map(|at| at.watermark).min().unwrap_or(i64::MIN)
-        });
         let Some(view) = publisher.views.iter_mut().find(|view| is_same(&saved, view)) else {
             continue;
         };
-        let partitions = publisher.streams.get(stream).map(|stream| &stream.partitions);
-        for (number, at) in partitions.into_iter().flatten() {
-            let since = at.views.get(&*view.key).and_then(|fold| fold.since);
-            view.since.extend(since.map(|since| (*number, since)));
+        let mut watermark = i64::MAX;
+        for input in &view.inputs {
+            let stream = publisher.streams.get(&*input.base);
+            let partitions = stream.map(|stream| &stream.partitions);
+            let passed = partitions.and_then(|all| all.values().map(|at| at.watermark).min());
+            watermark = watermark.min(passed.unwrap_or(i64::MIN));
+            for (number, at) in partitions.into_iter().flatten() {
+                let since = at.views.get(&*view.key).and_then(|fold| fold.since);
+                view.since.extend(since.map(|since| (input.side.partition(*number), since)));
+            }
         }
         view.state.restore(saved.tables, saved.bases, watermark);
         view.published

@@ -47,6 +47,8 @@ pub struct ViewDefinition {
     pub query: ViewQuery,
     /// The scope it reads, if it reads one.
     pub scope: Option<ScopeDefinition>,
+    /// The other scopes that a join of two streams reads.
+    pub other_scopes: Vec<ScopeDefinition>,
     /// How long a closed window may be revised, in milliseconds.
     pub allowed_lateness: i64,
     /// How much the snapshot holds.
@@ -445,6 +447,9 @@ impl Catalog {
             }
         }
         let scope = self.scope_of(&logical).cloned();
+        let is_join = matches!(&query, ViewQuery::Stream(plan) if plan.join.is_some());
+        let read = self.scopes.values().filter(|scope| is_join && reads(&logical, &scope.name));
+        let other_scopes = read.skip(1).cloned().collect();
         let hash = self.view_hash(statement, &logical, scope.as_ref(), &query);
         let shown = schema_with_papers(&query.schema());
         register(&self.context, &view.name, shown, RowsOf::Results);
@@ -453,6 +458,7 @@ impl Catalog {
             statement: statement.clone(),
             query,
             scope,
+            other_scopes,
             allowed_lateness,
             retention,
             state_bytes_max: bounds.bytes_max,
@@ -509,7 +515,24 @@ impl Catalog {
             let message = "a windowed view must select window_start or window_end, or its rows could not be told apart";
             return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
         }
+        if let Some(message) = self.one_log_joined(&plan) {
+            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+        }
         Ok(ViewQuery::Stream(Arc::new(plan)))
+    }
+
+    /// Why a view cannot join two readings of one log: each of its records would be counted, late and
+    /// accounted for twice under one name.
+    fn one_log_joined(&self, plan: &ViewPlan) -> Option<String> {
+        let right = plan.join.as_ref()?;
+        let base = |name: &str| Some(self.streams.get(name)?.definition.base().to_owned());
+        let (left, right) = (&plan.stream, &right.stream);
+        (base(left) == base(right)).then(|| {
+            format!(
+                "{left} and {right} come from one log, and a view joins two; make a view of each side with GROUP BY \
+                 window_start, window_end, and join those in a third view"
+            )
+        })
     }
 
     /// Plans a query over the catalogue's streams.
@@ -538,16 +561,14 @@ impl Catalog {
         scope: Option<&ScopeDefinition>,
         query: &ViewQuery,
     ) -> String {
-        let stream = match query {
-            ViewQuery::Stream(plan) => self.streams.get(&plan.stream),
-            ViewQuery::Results(_) => None,
-        };
         let mut hash = Sha256::new();
         hash.update(&statement.text);
         hash.update(scope.map_or("", |scope| scope.hash.as_str()));
         hash.update(logical.display_indent_schema().to_string());
-        hash.update(stream.map_or(String::new(), |stream| stream.definition.hash()));
         if let ViewQuery::Stream(plan) = query {
+            for stream in plan.streams().filter_map(|name| self.streams.get(name)) {
+                hash.update(stream.definition.hash());
+            }
             hash.update(plan.reference_hash);
             // It was told already when the plan was made, so there is nothing left to fail.
             hash.update(plan.state_layout().unwrap_or_default());

@@ -16,7 +16,12 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{Column, DFSchema, Result, TableReference, plan_err};
+<<<<<<< HEAD
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+=======
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::utils::{conjunction, grouping_set_to_exprlist, split_conjunction};
+>>>>>>> c24a90e (Serve joins of two streams)
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
 
 use super::refusal::refuse;
@@ -215,7 +220,7 @@ fn chain_to_stream(plan: &LogicalPlan) -> Result<Vec<&LogicalPlan>> {
 
 /// A join with a reference table keeps to the stream's rows: one that also gave the table's rows without
 /// a partner would give them once a batch.
-fn check_reference_join(join: &Join) -> Result<()> {
+pub(super) fn check_reference_join(join: &Join) -> Result<()> {
     let is_left = reads_stream(&join.left);
     let keeps = match join.join_type {
         JoinType::Inner => true,
@@ -307,6 +312,13 @@ pub fn window_column(plan: &LogicalPlan, column: &Column) -> Option<usize> {
             window_column(&alias.input, &Column::from(alias.input.schema().qualified_field(at)))
         }
         LogicalPlan::Filter(filter) => window_column(&filter.input, column),
+        LogicalPlan::Aggregate(aggregate) => {
+            let groups = grouping_set_to_exprlist(&aggregate.group_expr).ok()?;
+            match groups.get(at).map(|group| (*group).clone().unalias()) {
+                Some(Expr::Column(inner)) => window_column(&aggregate.input, &inner),
+                _ => None,
+            }
+        }
         LogicalPlan::Join(join) => [&join.left, &join.right]
             .into_iter()
             .find(|side| side.schema().has_column(column))
@@ -315,9 +327,12 @@ pub fn window_column(plan: &LogicalPlan, column: &Column) -> Option<usize> {
     }
 }
 
-/// What is below a window function, without its filters on window columns and with the row number.
-pub(super) fn below_of(input: &LogicalPlan) -> Result<LogicalPlan> {
-    Rebuild { window_filters: Vec::new() }.plan(input)
+/// What is below an aggregate or a window function, without the window function and with the row number, and
+/// the filters on window columns that stood there.
+pub(super) fn below_of(input: &LogicalPlan) -> Result<(LogicalPlan, Vec<Expr>)> {
+    let mut rebuild = Rebuild { window_filters: Vec::new() };
+    let below = rebuild.plan(input)?;
+    Ok((below, rebuild.window_filters))
 }
 
 /// Rebuilds what is below the aggregate without the window function and with the row number.

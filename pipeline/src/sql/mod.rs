@@ -24,6 +24,7 @@ pub mod plan;
 pub mod cut;
 pub mod over_results;
 pub mod window_join;
+pub mod join_plan;
 pub mod ties;
 mod pinned;
 pub mod state_estimate;

@@ -15,13 +15,15 @@ use sha2::{Digest as _, Sha256};
 use super::aggregate_plan::aggregate_plan;
 pub use super::aggregate_plan::{AggregateCall, AggregatePlan, Output};
 use super::cut::{self, ROW_COLUMN, window_node};
+pub use super::join_plan::JoinedSide;
+use super::join_plan::plan_join;
 use super::pinned;
 use super::roles::{Role, outer_roles, roles, slot_roles};
-use super::slot::{self, Physical, RIGHT_SLOT, SlotNode, SlotRows};
+use super::slot::{self, Physical, SlotNode, SlotRows};
 use super::stream::{StreamDefinition, timestamp_type};
 use super::ties::make_deterministic;
 use super::window_function::{WINDOW_COLUMNS, WindowKind, WindowSpec};
-use super::window_join::{JoinCut, JoinSide, cut_join, key_of, source_column};
+use super::window_join::{cut_join, key_of, source_column};
 
 /// To be raised when states of the same columns come to mean something else.
 const LAYOUT_VERSION: u32 = 2;
@@ -57,19 +59,6 @@ pub enum Shape {
     Pass,
 }
 
-/// The right side of a join of two streams; the left one is the plan's own.
-#[derive(Debug, Clone)]
-pub struct JoinedSide {
-    /// The stream it reads.
-    pub stream: String,
-    /// Its windows, of the same kind as the left side's.
-    pub window: WindowSpec,
-    /// From the stream's columns up to the rows that are kept.
-    pub below: SlotPlan,
-    /// Columns it hands to `above`.
-    pub kept_schema: SchemaRef,
-}
-
 impl ViewPlan {
     /// What the bytes of a saved state mean: a state of another layout is not taken up but computed again.
     ///
@@ -77,7 +66,9 @@ impl ViewPlan {
     /// DataFusion's own, when a function does not tell its state.
     pub fn state_layout(&self) -> Result<String> {
         let mut layout = LAYOUT_VERSION.to_string();
-        if let Shape::Aggregate(aggregate) = &self.shape {
+        let shapes = std::iter::once(&self.shape).chain(self.join.iter().map(|join| &join.shape));
+        for shape in shapes {
+            let Shape::Aggregate(aggregate) = shape else { continue };
             for field in aggregate
                 .calls
                 .iter()
@@ -89,19 +80,6 @@ impl ViewPlan {
             }
         }
         Ok(layout)
-    }
-
-    /// The plan as the right stream's partitions fold it; `None` for a view over one stream.
-    #[must_use]
-    pub fn right_side(&self) -> Option<Self> {
-        let right = self.join.clone()?;
-        Some(Self {
-            stream: right.stream,
-            window: Some(right.window),
-            below: right.below,
-            kept_schema: right.kept_schema,
-            ..self.clone()
-        })
     }
 }
 
@@ -248,74 +226,7 @@ fn sessions_stay(plan: &LogicalPlan, stream: &StreamDefinition) -> bool {
     columns.into_iter().any(|column| source_column(&node.input, &column).as_ref() == Some(&key))
 }
 
-/// Plans a join of two streams, window by window.
-fn plan_join(
-    state: &SessionState,
-    join: JoinCut,
-    streams: &HashMap<String, StreamDefinition>,
-    scope: Option<&str>,
-) -> Result<ViewPlan> {
-    let mut reference = Sha256::new();
-    let mut sides = Vec::new();
-    for JoinSide { stream, window, below } in join.sides {
-        match streams.get(&stream) {
-            Some(definition) => check_window(&window, definition)?,
-            None => return plan_err!("the query reads no stream"),
-        }
-        let below = pinned::pin(&mut reference, state, row_first(&below)?)?;
-        sides.push((stream, window, SlotPlan::new(slot::physical(state, &below)?)));
-    }
-    let above = make_deterministic(join.above, scope)?;
-    let roles = roles(&above, &[]);
-    let kept =
-        |number: usize| slot_schema(&above, number).unwrap_or_else(|| Arc::new(Schema::empty()));
-    let (left_schema, right_schema) = (kept(1), kept(RIGHT_SLOT));
-    let above = SlotPlan::new(slot::physical(state, &pinned::pin(&mut reference, state, above)?)?);
-    let mut sides = sides.into_iter();
-    let (Some(left), Some(right)) = (sides.next(), sides.next()) else {
-        return plan_err!("a join has two sides");
-    };
-    let (right_stream, right_window, right_below) = right;
-    let position = |role: Role| roles.iter().position(|found| *found == Some(role));
-    Ok(ViewPlan {
-        stream: left.0,
-        window: Some(left.1),
-        join: Some(JoinedSide {
-            stream: right_stream,
-            window: right_window,
-            below: right_below,
-            kept_schema: right_schema,
-        }),
-        outer: None,
-        window_filter: None,
-        below: left.2,
-        shape: Shape::Rows,
-        passes_late: false,
-        sessions_stay: false,
-        kept_schema: left_schema,
-        schema: above.plan.schema(),
-        keys: roles
-            .iter()
-            .enumerate()
-            .filter(|(_, role)| role.is_some())
-            .map(|(at, _)| at)
-            .collect(),
-        window_start: position(Role::Window(0)),
-        window_end: position(Role::Window(1)),
-        above,
-        reference_hash: reference.finalize().into(),
-    })
-}
-
-/// The columns of a plan's slot of this number.
-fn slot_schema(plan: &LogicalPlan, number: usize) -> Option<SchemaRef> {
-    match SlotNode::of(plan) {
-        Some((found, schema)) if found == number => Some(Arc::clone(schema.inner())),
-        _ => plan.inputs().into_iter().find_map(|input| slot_schema(input, number)),
-    }
-}
-
-fn check_window(window: &WindowSpec, stream: &StreamDefinition) -> Result<()> {
+pub(super) fn check_window(window: &WindowSpec, stream: &StreamDefinition) -> Result<()> {
     let event_time = stream.event_time.and_then(|at| stream.columns.get(at));
     match event_time {
         None => plan_err!("{} has no WATERMARK; a window needs its event time", stream.name),
@@ -329,7 +240,7 @@ fn check_window(window: &WindowSpec, stream: &StreamDefinition) -> Result<()> {
     }
 }
 
-fn window_filter(
+pub(super) fn window_filter(
     state: &SessionState,
     filters: Vec<Expr>,
     stream: &StreamDefinition,
@@ -361,7 +272,7 @@ pub fn window_schema(stream: &StreamDefinition) -> SchemaRef {
 }
 
 /// The row number in front, for the shapes that keep rows.
-fn row_first(below: &LogicalPlan) -> Result<LogicalPlan> {
+pub(super) fn row_first(below: &LogicalPlan) -> Result<LogicalPlan> {
     let row = cut::row_column(below)?;
     let rest = below.schema().columns().into_iter().filter(|column| *column != row);
     let exprs: Vec<Expr> = std::iter::once(Expr::Column(row.clone()).alias(ROW_COLUMN))

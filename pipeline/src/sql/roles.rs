@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, JoinType, LogicalPlan};
 
 use super::aggregate_plan::window_of;
 use super::plan::{holds_slot, kept_schema};
@@ -20,48 +20,69 @@ pub(super) enum Role {
 /// The roles of a plan's output columns, followed up from the slot's; without any, a slot's window columns
 /// are told by their names.
 pub(super) fn roles(plan: &LogicalPlan, slot: &[Option<Role>]) -> Vec<Option<Role>> {
+    roles_over(plan, &|leaf| match slot {
+        [] => slot_roles(leaf, None),
+        known => known.to_vec(),
+    })
+}
+
+/// The roles of a plan's output columns, followed up from those of its leaves.
+pub(super) fn roles_over(
+    plan: &LogicalPlan,
+    leaf: &dyn Fn(&LogicalPlan) -> Vec<Option<Role>>,
+) -> Vec<Option<Role>> {
     let inputs = plan.inputs();
-    let under =
-        |expr: &Expr, input: &LogicalPlan, found: &[Option<Role>]| match expr.clone().unalias() {
-            Expr::Column(column) => input
-                .schema()
-                .maybe_index_of_column(&column)
-                .and_then(|at| found.get(at).copied().flatten()),
-            _ => None,
-        };
     match (plan, inputs.as_slice()) {
-        (_, []) if slot.is_empty() => slot_roles(plan, None),
-        (_, []) => slot.to_vec(),
+        (_, []) => leaf(plan),
         (LogicalPlan::Projection(projection), [input]) => {
-            let found = roles(input, slot);
-            projection.expr.iter().map(|expr| under(expr, input, &found)).collect()
+            let found = roles_over(input, leaf);
+            projection.expr.iter().map(|expr| role_of(expr, input, &found)).collect()
         }
         (LogicalPlan::Aggregate(second), [input]) => {
-            let found = roles(input, slot);
+            let found = roles_over(input, leaf);
             let groups = grouping_set_to_exprlist(&second.group_expr).unwrap_or_default();
             let mut all: Vec<_> = groups
                 .iter()
-                .map(|group| under(group, input, &found).or(Some(Role::Key)))
+                .map(|group| role_of(group, input, &found).or(Some(Role::Key)))
                 .collect();
             all.resize(plan.schema().fields().len(), None);
             all
         }
-        (LogicalPlan::Join(_), [left, right]) if holds_slot(left) || holds_slot(right) => {
+        (LogicalPlan::Join(join), [left, right]) if holds_slot(left) || holds_slot(right) => {
             let side = |input: &LogicalPlan| match holds_slot(input) {
-                true => roles(input, slot),
+                true => roles_over(input, leaf),
                 false => vec![None; input.schema().fields().len()],
             };
-            let mut found = side(left);
-            found.extend(side(right));
-            // A semi join has the columns of one side only.
+            let mut found = match join.join_type {
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => side(right),
+                JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => side(left),
+                _ => [side(left), side(right)].concat(),
+            };
             found.resize(plan.schema().fields().len(), None);
             found
         }
         (_, [input, ..]) => {
-            let mut found = roles(input, slot);
+            let mut found = roles_over(input, leaf);
             found.resize(plan.schema().fields().len(), None);
             found
         }
+    }
+}
+
+/// The role of an expression over the columns of `input`: that of the column it is, or of the columns of
+/// which it is the first that is not NULL, as after a FULL JOIN.
+fn role_of(expr: &Expr, input: &LogicalPlan, found: &[Option<Role>]) -> Option<Role> {
+    match expr.clone().unalias() {
+        Expr::Column(column) => {
+            let at = input.schema().maybe_index_of_column(&column)?;
+            found.get(at).copied().flatten()
+        }
+        Expr::ScalarFunction(call) if call.name() == "coalesce" => {
+            let mut roles = call.args.iter().map(|arg| role_of(arg, input, found));
+            let first = roles.next().flatten()?;
+            roles.all(|role| role == Some(first)).then_some(first)
+        }
+        _ => None,
     }
 }
 

@@ -72,6 +72,8 @@ pub struct StateEstimate {
     pub partitions: u64,
     /// The largest call and its bytes, where one makes up most of a group.
     largest: Option<(String, u64)>,
+    /// What a join's right side keeps beside the left one, over the same slices.
+    right: Option<Box<StateEstimate>>,
 }
 
 /// Bytes of a slice beyond its groups: its place in the tree and its allocation.
@@ -84,7 +86,7 @@ const FLOAT_SUM_BYTES: u64 = 96;
 const TEXT_BYTES: u64 = 33;
 
 impl StateEstimate {
-    /// The estimate of a view.
+    /// The estimate of a view, with both sides where it joins two streams.
     ///
     /// # Errors
     /// DataFusion's own, when a function does not tell its state.
@@ -94,17 +96,22 @@ impl StateEstimate {
         retention: Retention,
         bounds: StateBounds,
     ) -> Result<Self> {
+        let of_side = |plan: &ViewPlan| Self::of_side(plan, allowed_lateness, retention, bounds);
+        let right = plan.right_side().map(|right| of_side(&right).map(Box::new)).transpose()?;
+        Ok(Self { right, ..of_side(plan)? })
+    }
+
+    fn of_side(
+        plan: &ViewPlan,
+        allowed_lateness: i64,
+        retention: Retention,
+        bounds: StateBounds,
+    ) -> Result<Self> {
         let slices = slices_of(plan, allowed_lateness, retention);
         let StateBounds { values, partitions, .. } = bounds;
         let Shape::Aggregate(aggregate) = &plan.shape else {
-            let right = plan.join.iter().flat_map(|join| join.kept_schema.fields());
-            let value_bytes = plan
-                .kept_schema
-                .fields()
-                .iter()
-                .chain(right)
-                .map(|field| width(field.data_type()))
-                .sum();
+            let fields = plan.kept_schema.fields().iter();
+            let value_bytes = fields.map(|field| width(field.data_type())).sum();
             return Ok(Self {
                 slices,
                 groups: 0,
@@ -113,6 +120,7 @@ impl StateEstimate {
                 value_bytes,
                 partitions,
                 largest: None,
+                right: None,
             });
         };
         let mut group_bytes =
@@ -137,6 +145,7 @@ impl StateEstimate {
             values: if value_bytes > 0 { values.saturating_mul(sets) } else { 0 },
             value_bytes,
             partitions,
+            right: None,
         })
     }
 
@@ -146,7 +155,8 @@ impl StateEstimate {
         let groups = self.groups.saturating_mul(self.group_bytes);
         let values = self.values.saturating_mul(self.value_bytes);
         let slice = groups.saturating_add(values).saturating_add(SLICE_BYTES);
-        self.slices.saturating_mul(self.partitions).saturating_mul(slice)
+        let right = self.right.as_ref().map_or(0, |right| right.bytes());
+        self.slices.saturating_mul(self.partitions).saturating_mul(slice).saturating_add(right)
     }
 
     /// Why a view is refused, in words; `None` when it stays within its bound.
@@ -155,13 +165,8 @@ impl StateEstimate {
         if self.bytes() <= bounds.bytes_max {
             return None;
         }
-        let mut parts = Vec::new();
-        if self.groups > 0 {
-            parts.push(format!("{} groups of {}", self.groups, in_words(self.group_bytes)));
-        }
-        if self.value_bytes > 0 {
-            parts.push(format!("{} values of {}", self.values, in_words(self.value_bytes)));
-        }
+        let parts: Vec<String> =
+            std::iter::once(self).chain(self.right.as_deref()).flat_map(Self::parts).collect();
         let largest = match &self.largest {
             Some((call, bytes)) => format!(" - {} of a group are {call}'s -", in_words(*bytes)),
             None => String::new(),
@@ -177,6 +182,18 @@ impl StateEstimate {
             parts.join(" + "),
             in_words(bounds.bytes_max),
         ))
+    }
+
+    /// What a slice holds, in words.
+    fn parts(&self) -> Vec<String> {
+        let mut parts = Vec::new();
+        if self.groups > 0 {
+            parts.push(format!("{} groups of {}", self.groups, in_words(self.group_bytes)));
+        }
+        if self.value_bytes > 0 {
+            parts.push(format!("{} values of {}", self.values, in_words(self.value_bytes)));
+        }
+        parts
     }
 }
 

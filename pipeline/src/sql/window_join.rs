@@ -3,12 +3,14 @@
 //! ```text
 //! above      the join and all over it                 run over both sides' rows of a window
 //! ── slot 1 ──────────────── slot 2 ──────────────────
-//! window function            window function          rows kept by slice, each side late by itself
+//! aggregate, or the rows     aggregate, or the rows   kept by slice, each side late by itself
+//! window function            window function
 //! below                      below
 //! stream                     stream
 //! ```
-//! Both sides have the same windows, and rows meet only within one: the join is on `window_start`,
-//! `window_end` and the key by which both streams are partitioned.
+//! Both sides have the same windows, and rows meet only within one: the join is on `window_start` and
+//! `window_end`. Where both sides are rows it is also on the key by which both streams are partitioned; groups
+//! are put together from all partitions before they meet, so there it need not be.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,10 +18,11 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, Result, plan_err};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, Join, LogicalPlan, Operator};
 
 use super::cut::{
-    ARRIVAL_COLUMN, below_of, reads_stream, stream_of, window_column, window_node, with_column,
+    ARRIVAL_COLUMN, below_of, check_reference_join, reads_stream, stream_of, window_column,
+    window_node, with_column,
 };
 use super::refusal::refuse;
 use super::slot::SlotNode;
@@ -42,8 +45,12 @@ pub struct JoinSide {
     pub stream: String,
     /// Its windows.
     pub window: WindowSpec,
-    /// From a slot with the stream's columns up to the rows that are kept.
+    /// Filters on window columns alone, which stand between the window function and the aggregate.
+    pub window_filters: Vec<Expr>,
+    /// From a slot with the stream's columns up to the aggregate's input, or the rows that are kept.
     pub below: LogicalPlan,
+    /// What the engine keeps of it; `None` for its rows.
+    pub aggregate: Option<Aggregate>,
 }
 
 /// Cuts a query that joins two streams; `None` when it reads one.
@@ -67,7 +74,17 @@ fn find(plan: &LogicalPlan) -> Result<Option<&Join>> {
         plan.inputs().into_iter().filter(|input| reads_stream(input)).collect();
     match (plan, bearing.as_slice()) {
         (_, []) => Ok(None),
-        (_, [one]) => find(one),
+        (LogicalPlan::Join(join), [one]) => {
+            check_reference_join(join)?;
+            find(one)
+        }
+        (_, [one]) => match find(one)? {
+            Some(_) if window_node(plan).is_some() => plan_err!(
+                "windows cannot stand over a join of two streams; put each side into its windows first, and join on \
+                 window_start and window_end"
+            ),
+            found => Ok(found),
+        },
         (LogicalPlan::Join(join), _) => Ok(Some(join)),
         (other, many) => plan_err!(
             "{} reads {} streams; only a windowed join of two can",
@@ -80,16 +97,17 @@ fn find(plan: &LogicalPlan) -> Result<Option<&Join>> {
 /// A side of the join, down to its stream.
 fn side(plan: &LogicalPlan) -> Result<JoinSide> {
     let mut node = plan;
+    let mut aggregate = None;
     let window = loop {
         if let Some(window) = window_node(node) {
             break window;
         }
-        if let LogicalPlan::Aggregate(aggregate) = node {
-            let message = "a joined side holds rows, not groups; join first, then GROUP BY";
-            return match aggregate.group_expr.first() {
-                Some(expr) => refuse(expr, message),
-                None => plan_err!("{message}"),
-            };
+        if let LogicalPlan::Join(join) = node {
+            check_reference_join(join)?;
+        }
+        if let LogicalPlan::Aggregate(found) = node {
+            // Those above the lowest run at a publish, over its groups.
+            aggregate = Some(found);
         }
         let bearing: Vec<&LogicalPlan> =
             node.inputs().into_iter().filter(|input| reads_stream(input)).collect();
@@ -108,14 +126,26 @@ fn side(plan: &LogicalPlan) -> Result<JoinSide> {
             "sessions of two streams have no bounds in common; join them by TUMBLE, HOP or CUMULATE"
         );
     }
-    if find(&window.input)?.is_some() || has_window(&window.input) {
-        return plan_err!("a joined side is a window function over one stream");
+    if find(&window.input)?.is_some() || has_window(&window.input) || has_aggregate(&window.input) {
+        return plan_err!(
+            "a joined side is one window function over one stream, with or without a GROUP BY over it"
+        );
     }
+    let input = aggregate.map_or(&window.input, |aggregate| &aggregate.input);
+    let (below, window_filters) = below_of(input)?;
     Ok(JoinSide {
         stream: stream_under(&window.input),
         window: window.spec.clone(),
-        below: below_of(&window.input)?,
+        window_filters,
+        below,
+        aggregate: aggregate.cloned(),
     })
+}
+
+fn has_aggregate(plan: &LogicalPlan) -> bool {
+    reads_stream(plan)
+        && (matches!(plan, LogicalPlan::Aggregate(_))
+            || plan.inputs().into_iter().any(has_aggregate))
 }
 
 fn has_window(plan: &LogicalPlan) -> bool {
@@ -150,6 +180,15 @@ fn check(
             left.stream, right.stream
         ));
     }
+    let zones = sides.map(|side| streams.get(&side.stream).map(|stream| stream.zone.name()));
+    if let [Some(left_zone), Some(right_zone)] = zones
+        && left_zone != right_zone
+    {
+        return wrong(format!(
+            "the days of {} are those of {left_zone} and the days of {} those of {right_zone}: give both streams one 'time-zone'",
+            left.stream, right.stream
+        ));
+    }
     let equal = equalities(join);
     for (nth, name) in ["window_start", "window_end"].into_iter().enumerate() {
         let is_window = |(left, right): &(Column, Column)| {
@@ -162,10 +201,15 @@ fn check(
             ));
         }
     }
+    // Groups are of all partitions, wherever their rows were.
+    if sides.iter().any(|side| side.aggregate.is_some()) {
+        return Ok(());
+    }
     let keys = sides.map(|side| streams.get(&side.stream).and_then(key_of));
     let [Some(left_key), Some(right_key)] = &keys else {
         return wrong(format!(
-            "{} and {} can be joined only if both declare 'partition.key'",
+            "rows of {} and {} can be joined only if both declare 'partition.key'; or GROUP BY window_start, window_end in \
+             each side first",
             left.stream, right.stream
         ));
     };
@@ -226,12 +270,19 @@ pub(super) fn source_column(plan: &LogicalPlan, column: &Column) -> Option<Strin
     }
 }
 
-/// The plan with both window functions replaced by slots, the left one first.
+/// The plan with what both sides keep replaced by slots, the left one first.
 fn with_slots(plan: &LogicalPlan, number: &mut usize) -> Result<LogicalPlan> {
     if window_node(plan).is_some() {
         *number += 1;
         let kept = with_column(plan.schema(), None, ARRIVAL_COLUMN, DataType::UInt64)?;
         return Ok(SlotNode::plan(Arc::new(kept), *number));
+    }
+    if let LogicalPlan::Aggregate(aggregate) = plan
+        && streams_under(plan) == 1
+        && !has_aggregate(&aggregate.input)
+    {
+        *number += 1;
+        return Ok(SlotNode::plan(Arc::clone(&aggregate.schema), *number));
     }
     if !reads_stream(plan) {
         return Ok(plan.clone());
@@ -239,4 +290,11 @@ fn with_slots(plan: &LogicalPlan, number: &mut usize) -> Result<LogicalPlan> {
     let inputs =
         plan.inputs().into_iter().map(|input| with_slots(input, number)).collect::<Result<_>>()?;
     plan.with_new_exprs(plan.expressions(), inputs)
+}
+
+fn streams_under(plan: &LogicalPlan) -> usize {
+    match plan {
+        LogicalPlan::TableScan(scan) => usize::from(stream_of(scan).is_some()),
+        other => other.inputs().into_iter().map(streams_under).sum(),
+    }
 }

@@ -8,6 +8,7 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, internal_err};
+use datafusion::physical_expr::PhysicalExpr;
 
 use super::assemble::{assemble, in_arrival_order, window_batch, with_window_columns};
 use super::assign::{EVER, SliceKey, Window, Windows};
@@ -16,6 +17,8 @@ use super::cascade::Cascade;
 pub use super::fire_steps::Base;
 use super::fold::Drained;
 use super::revisions::Revisions;
+use super::sides::Side;
+pub use super::sides::right_partition;
 use super::slice::Slice;
 use super::table::{Codec, Evaluated, PartitionTable};
 use crate::model::PartitionId;
@@ -68,7 +71,10 @@ pub struct Firing {
 pub struct ViewState {
     plan: Arc<ViewPlan>,
     pub(super) windows: Option<Windows>,
+    /// Of the groups, or of the left side's in a join; `None` where rows are kept.
     pub(super) codec: Option<Codec>,
+    /// Of the groups of a join's right side.
+    pub(super) right_codec: Option<Codec>,
     pub(super) above: Runner,
     /// The windows over these windows, if the view has them.
     pub(super) cascade: Option<Cascade>,
@@ -96,10 +102,12 @@ impl ViewState {
         windows: Option<Windows>,
         retention: Retention,
     ) -> Result<Self> {
-        let codec = match &plan.shape {
-            Shape::Aggregate(aggregate) => Some(Codec::new(aggregate)?),
-            Shape::Rows | Shape::Pass => None,
+        let codec = |shape: &Shape| match shape {
+            Shape::Aggregate(aggregate) => Codec::new(aggregate).map(Some),
+            Shape::Rows | Shape::Pass => Ok(None),
         };
+        let right_codec = plan.join.as_ref().map(|join| codec(&join.shape)).transpose()?.flatten();
+        let codec = codec(&plan.shape)?;
         let above = Runner::new(plan.above.clone());
         let cascade = plan
             .outer
@@ -110,6 +118,7 @@ impl ViewState {
             plan,
             windows,
             codec,
+            right_codec,
             above,
             cascade,
             partitions: BTreeMap::new(),
@@ -188,8 +197,12 @@ impl ViewState {
             self.revisions = None;
         }
         self.measured.1 += drained.heap_bytes();
+        let codec = match Side::of(partition) {
+            Side::Left => &self.codec,
+            Side::Right => &self.right_codec,
+        };
         let table = self.partitions.entry(partition).or_default();
-        let touched = match &self.codec {
+        let touched = match codec {
             Some(codec) => codec.absorb(table, drained)?,
             None => absorb_rows(table, drained),
         };
@@ -341,6 +354,9 @@ impl ViewState {
         holds: &dyn Fn(PartitionId, SliceKey) -> bool,
         mark: Mark,
     ) -> Result<Option<Fired>> {
+        if self.plan.join.is_some() {
+            return self.joined(windows, window, holds, mark);
+        }
         let Some(codec) = &self.codec else {
             return self.rows_of_kept(windows, window, holds, mark);
         };
@@ -395,42 +411,25 @@ impl ViewState {
         holds: &dyn Fn(PartitionId, SliceKey) -> bool,
         mark: Mark,
     ) -> Result<Option<Fired>> {
-        let left = self.kept_of(windows, window, holds, &self.plan.kept_schema, |partition| {
-            !is_right(partition)
-        })?;
-        let rows = match (&self.plan.join, left) {
-            (None, None) => return Ok(None),
-            (None, Some(rows)) if self.is_wanted(windows, window)? => self.above.run(rows)?,
-            (None, Some(_)) => return Ok(None),
-            (Some(join), left) => {
-                let right = self.kept_of(windows, window, holds, &join.kept_schema, is_right)?;
-                if left.is_none() && right.is_none() {
-                    return Ok(None);
-                }
-                let or_none = |rows: Option<RecordBatch>, schema: &SchemaRef| {
-                    rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(schema)))
-                };
-                self.above.run_join(
-                    or_none(left, &self.plan.kept_schema),
-                    or_none(right, &join.kept_schema),
-                )?
+        match self.kept_of(windows, window, holds, (Side::Left, &self.plan.kept_schema))? {
+            Some(rows) if self.is_wanted(windows, window)? => {
+                Ok(Some(self.fired(windows, window, self.above.run(rows)?, mark)))
             }
-        };
-        Ok(Some(self.fired(windows, window, rows, mark)))
+            _ => Ok(None),
+        }
     }
 
     /// The kept rows of a window from the partitions of one side, in the order of their arrival.
-    fn kept_of(
+    pub(super) fn kept_of(
         &self,
         windows: Option<&Windows>,
         window: Window,
         holds: &dyn Fn(PartitionId, SliceKey) -> bool,
-        schema: &SchemaRef,
-        of_side: impl Fn(PartitionId) -> bool,
+        (side, schema): (Side, &SchemaRef),
     ) -> Result<Option<RecordBatch>> {
         let mut batches = Vec::new();
         for (partition, table) in
-            self.partitions.iter().filter(|(partition, _)| of_side(**partition))
+            self.partitions.iter().filter(|(partition, _)| Side::of(**partition) == side)
         {
             let held = table
                 .rows
@@ -445,15 +444,10 @@ impl ViewState {
 
     /// Whether the query's conditions on window columns let a window through.
     fn is_wanted(&self, windows: Option<&Windows>, window: Window) -> Result<bool> {
-        let (Some(filter), Some(windows)) = (&self.plan.window_filter, windows) else {
-            return Ok(true);
-        };
-        let bounds = window_batch(windows, window, &self.plan.kept_schema)?;
-        let passes = filter.evaluate(&bounds)?.into_array(1)?;
-        Ok(!passes.is_null(0) && passes.as_boolean().value(0))
+        is_wanted(windows, window, (&self.plan.window_filter, &self.plan.kept_schema))
     }
 
-    fn fired(
+    pub(super) fn fired(
         &self,
         windows: Option<&Windows>,
         window: Window,
@@ -497,17 +491,16 @@ impl ViewState {
     }
 }
 
-/// The partition under which a join's right stream keeps its rows beside the left one's.
-#[must_use]
-pub fn right_partition(partition: PartitionId) -> PartitionId {
-    partition | RIGHT_SIDE
-}
-
-/// The uppermost bit of a partition's number; no log has two thousand million partitions.
-const RIGHT_SIDE: PartitionId = 1 << 31;
-
-fn is_right(partition: PartitionId) -> bool {
-    partition & RIGHT_SIDE != 0
+/// Whether a query's conditions on window columns let a window through; `schema` has their type.
+pub(super) fn is_wanted(
+    windows: Option<&Windows>,
+    window: Window,
+    (filter, schema): (&Option<Arc<dyn PhysicalExpr>>, &SchemaRef),
+) -> Result<bool> {
+    let (Some(filter), Some(windows)) = (filter, windows) else { return Ok(true) };
+    let bounds = window_batch(windows, window, schema)?;
+    let passes = filter.evaluate(&bounds)?.into_array(1)?;
+    Ok(!passes.is_null(0) && passes.as_boolean().value(0))
 }
 
 fn absorb_rows(table: &mut PartitionTable, drained: Drained) -> Vec<SliceKey> {
@@ -524,7 +517,7 @@ fn absorb_rows(table: &mut PartitionTable, drained: Drained) -> Vec<SliceKey> {
 
 /// The slices a window may hold: those that begin in it. A view that catches up puts thousands of windows
 /// together, so each must look at its own slices only. The slices of sessions are numbered, not timed.
-fn reach(windows: Option<&Windows>, window: Window) -> RangeInclusive<SliceKey> {
+pub(super) fn reach(windows: Option<&Windows>, window: Window) -> RangeInclusive<SliceKey> {
     let key = |start, rest| SliceKey { start, open_from: rest, passed: rest };
     match windows.map(Windows::kind) {
         None | Some(WindowKind::Session { .. }) => {

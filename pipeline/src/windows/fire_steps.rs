@@ -15,6 +15,7 @@ use datafusion::common::{Result, internal_err};
 
 use super::assign::{SliceKey, Window, Windows};
 use super::fire::{Fired, Firing, Progress, ViewState, mark_of};
+use super::sides::Side;
 use super::slice::Slice;
 use super::table::Evaluated;
 use crate::model::PartitionId;
@@ -229,7 +230,7 @@ impl ViewState {
         mark: Mark,
         firing: &mut Firing,
     ) -> Result<()> {
-        if self.codec.is_none() {
+        if self.codec.is_none() || self.plan().join.is_some() {
             let holds = |_: PartitionId, slice: SliceKey| {
                 slice.start >= window.start && slice.start < window.end
             };
@@ -246,8 +247,12 @@ impl ViewState {
 
     /// Merges the slices of a base that end at or before `end` into its prefix.
     fn merge_into_prefix(&mut self, start: i64, end: i64) -> Result<()> {
-        let Some(codec) = &self.codec else { return Ok(()) };
-        for table in self.partitions.values_mut() {
+        for (partition, table) in &mut self.partitions {
+            let codec = match Side::of(*partition) {
+                Side::Left => &self.codec,
+                Side::Right => &self.right_codec,
+            };
+            let Some(codec) = codec else { continue };
             let closed: Vec<SliceKey> = table
                 .slices
                 .range(SliceKey { start, open_from: i64::MIN, passed: i64::MIN }..)

@@ -13,6 +13,7 @@ pub mod fold;
 pub mod slice;
 pub mod table;
 pub mod fire;
+pub mod sides;
 mod fire_steps;
 mod fire_sessions;
 mod revisions;

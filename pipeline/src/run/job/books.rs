@@ -74,7 +74,7 @@ pub(super) struct ViewAccount {
 impl ViewAccount {
     fn to_account(&self) -> ViewRef<'_> {
         let Self { name, key, stream } = self;
-        ViewRef { name, key, stream, is_running: true }
+        ViewRef { name, key, streams: vec![&**stream], is_running: true }
     }
 }
 

@@ -337,7 +337,7 @@ fn same_partitioning(partitions: &[Reading], plan: &ViewPlan) -> Result<(), Stri
     let counted =
         |is_right: bool| partitions.iter().filter(|reading| reading.is_right == is_right).count();
     match &plan.join {
-        Some(join) if counted(false) != counted(true) => {
+        Some(join) if plan.joins_rows() && counted(false) != counted(true) => {
             let (left, right) = (counted(false), counted(true));
             Err(format!(
                 "{} has {left} partitions and {} has {right}; only streams of the same partitioning can be joined",

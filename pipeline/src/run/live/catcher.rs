@@ -1,5 +1,6 @@
 //! A second reading of one partition, up to where the first one stands.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fold::RETRY_AFTER;
@@ -10,6 +11,7 @@ use crate::source::PartitionReader;
 /// One partition read again from its earliest record by a judge of its own, so that what it folds is
 /// the same function of the log as if it had been there from the beginning.
 pub(super) struct Catcher {
+    stream: Arc<str>,
     reader: Box<dyn PartitionReader>,
     run: PartitionRun,
     /// The earliest record there was when it began.
@@ -22,9 +24,19 @@ pub(super) struct Catcher {
 }
 
 impl Catcher {
-    /// A reading that begins at `first`, where `reader` stands.
-    pub(super) fn new(reader: Box<dyn PartitionReader>, run: PartitionRun, first: Offset) -> Self {
-        Self { reader, run, first, reached: first, retry_at: None, broken: None }
+    /// A reading of a partition of `stream` that begins at `first`, where `reader` stands.
+    pub(super) fn new(
+        stream: Arc<str>,
+        reader: Box<dyn PartitionReader>,
+        run: PartitionRun,
+        first: Offset,
+    ) -> Self {
+        Self { stream, reader, run, first, reached: first, retry_at: None, broken: None }
+    }
+
+    /// The stream.
+    pub(super) fn stream(&self) -> &Arc<str> {
+        &self.stream
     }
 
     /// The partition.

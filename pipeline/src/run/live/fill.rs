@@ -5,7 +5,8 @@
 //! main   ──────────────────────────────●───────●──▶          ● publish
 //! fill   first ──▶──▶──▶──▶──▶──▶ near ┤ hand over ├─▶ joined
 //! ```
-//! It never reads past the offsets of the last publish. Once it is a batch away, its readers and folds
+//! A join of two streams is filled from both logs at once. A fill never reads past the offsets of the last
+//! publish. Once it is a batch away, its readers and folds
 //! go to the folding threads, which read on to exactly where each partition stands and take the folds
 //! over between two batches.
 
@@ -27,7 +28,7 @@ use crate::results::{Filled, ViewInfo};
 use crate::run::build::{ViewToRun, partition_run};
 use crate::run::ledgers;
 use crate::run::partition::{PartitionDrain, Place};
-use crate::run::publisher::ViewRuntime;
+use crate::run::publisher::{ViewInput, ViewRuntime};
 use crate::source::SourceError;
 use crate::sql::StreamPlan;
 use crate::windows::fire::Progress;
@@ -39,13 +40,11 @@ const IDLE_WAIT: Duration = Duration::from_millis(5);
 /// Wait before a log that cannot be opened is tried again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
-/// Offsets by partition.
-pub(super) type Offsets = BTreeMap<PartitionId, Offset>;
+/// Offsets by stream and partition.
+pub(super) type Offsets = BTreeMap<String, BTreeMap<PartitionId, Offset>>;
 
-/// What a fill needs from outside.
-pub(super) struct FillTask {
-    /// Tells it apart from other fills.
-    pub(super) number: u64,
+/// A log that is read again.
+pub(super) struct LogToFill {
     /// The stream.
     pub(super) plan: Arc<StreamPlan>,
     /// The tables derived from it that the views read.
@@ -56,8 +55,16 @@ pub(super) struct FillTask {
     pub(super) open: OpenSource,
     /// Its partitions.
     pub(super) partitions: Vec<PartitionId>,
-    /// The views, as they fold.
+    /// The views, as they fold its records.
     pub(super) folds: Vec<ViewToRun>,
+}
+
+/// What a fill needs from outside.
+pub(super) struct FillTask {
+    /// Tells it apart from other fills.
+    pub(super) number: u64,
+    /// The logs of the streams that the views read: all read the same.
+    pub(super) logs: Vec<LogToFill>,
     /// The views, as they show.
     pub(super) views: Vec<ViewRuntime>,
     /// Records read from one partition before the next has its turn.
@@ -68,8 +75,8 @@ pub(super) struct FillTask {
 pub(super) struct Fill {
     /// Tells it apart from other fills.
     pub(super) number: u64,
-    /// The stream.
-    pub(super) stream: String,
+    /// The streams of the logs it reads.
+    pub(super) streams: Vec<String>,
     /// Keys and infos of the views it fills.
     pub(super) views: Vec<(Arc<str>, Arc<ViewInfo>)>,
     shared: Arc<Shared>,
@@ -96,6 +103,35 @@ pub(super) struct Near {
     pub(super) catchers: Vec<Catcher>,
 }
 
+impl LogToFill {
+    /// Its partitions, to be read from their earliest records.
+    fn open(&self) -> Result<Vec<Catcher>, String> {
+        let stream: Arc<str> = self.plan.definition.name.as_str().into();
+        let failed = |error: SourceError| error.to_string();
+        let mut source = (self.open)().map_err(failed)?;
+        let origin = source.origin().to_owned();
+        let mut catchers = Vec::new();
+        for partition in &self.partitions {
+            let first = source.bounds(*partition).map_err(failed)?.map_or(0, |bounds| bounds.first);
+            let reader = source.open(*partition, Some(first)).map_err(failed)?;
+            let place = Place {
+                origin: origin.clone(),
+                is_file: false,
+                partition: *partition,
+                partitions: None,
+                has_others: self.partitions.len() > 1,
+            };
+            let run = partition_run(&self.plan, &self.derived, place, None, &self.folds);
+            let mut run = run.map_err(|error| error.strip_backtrace())?;
+            if first > 0 {
+                run.begins_at(first);
+            }
+            catchers.push(Catcher::new(stream.clone(), reader, run, first));
+        }
+        Ok(catchers)
+    }
+}
+
 impl Fill {
     /// Starts a fill, which tells `events` when it is near.
     ///
@@ -109,7 +145,7 @@ impl Fill {
         let shared = Arc::new(Shared { bounds: Mutex::new(bounds), ..Shared::default() });
         let fill = Self {
             number: task.number,
-            stream: task.plan.definition.name.clone(),
+            streams: task.logs.iter().map(|log| log.plan.definition.name.clone()).collect(),
             views: task
                 .views
                 .iter()
@@ -196,11 +232,7 @@ impl Filling {
             match self.open() {
                 Ok(catchers) => return Some(catchers),
                 Err(error) => {
-                    tracing::warn!(
-                        stream = self.task.plan.definition.name,
-                        error,
-                        "a view cannot be filled: {error}"
-                    );
+                    tracing::warn!(error, "a view cannot be filled: {error}");
                     self.problem(Some(error));
                 }
             }
@@ -210,29 +242,11 @@ impl Filling {
     }
 
     fn open(&self) -> Result<Vec<Catcher>, String> {
-        let failed = |error: SourceError| error.to_string();
-        let mut source = (self.task.open)().map_err(failed)?;
-        let origin = source.origin().to_owned();
-        let mut catchers = Vec::new();
-        for partition in &self.task.partitions {
-            let first = source.bounds(*partition).map_err(failed)?.map_or(0, |bounds| bounds.first);
-            let reader = source.open(*partition, Some(first)).map_err(failed)?;
-            let place = Place {
-                origin: origin.clone(),
-                is_file: false,
-                partition: *partition,
-                partitions: None,
-                has_others: self.task.partitions.len() > 1,
-            };
-            let run =
-                partition_run(&self.task.plan, &self.task.derived, place, None, &self.task.folds);
-            let mut run = run.map_err(|error| error.strip_backtrace())?;
-            if first > 0 {
-                run.begins_at(first);
-            }
-            catchers.push(Catcher::new(reader, run, first));
-        }
-        Ok(catchers)
+        self.task.logs.iter().try_fold(Vec::new(), |mut all, log| {
+            let stream = &log.plan.definition.name;
+            all.extend(log.open().map_err(|error| format!("stream {stream}: {error}"))?);
+            Ok(all)
+        })
     }
 
     fn read(&self, catchers: &mut [Catcher], bounds: &Offsets) -> usize {
@@ -266,17 +280,16 @@ impl Filling {
         let (mut live, mut shadow) = (Vec::new(), Vec::new());
         for catcher in catchers {
             let drains = catcher.run().drain()?;
-            live.push(Some(drains.live));
-            shadow.push(drains.shadow);
+            live.push((Arc::clone(catcher.stream()), Some(drains.live)));
+            shadow.push((Arc::clone(catcher.stream()), drains.shadow));
         }
-        let place = (self.task.plan.definition.name.as_str(), self.task.topic.as_str());
-        absorb(place, &mut self.task.views, live);
-        if shadow.iter().any(Option::is_some) {
+        absorb(&self.task.logs, &mut self.task.views, live);
+        if shadow.iter().any(|(_, drain)| drain.is_some()) {
             if self.shadow.is_empty() {
                 self.shadow =
                     self.task.views.iter().map(ViewRuntime::alike).collect::<Result<_, _>>()?;
             }
-            absorb(place, &mut self.shadow, shadow);
+            absorb(&self.task.logs, &mut self.shadow, shadow);
         }
         Ok(())
     }
@@ -294,13 +307,16 @@ impl Filling {
 /// Merges what the partitions folded in one space, and closes what all of them have passed; a partition
 /// without a record of the space has passed nothing.
 fn absorb(
-    (stream, topic): (&str, &str),
+    logs: &[LogToFill],
     views: &mut [ViewRuntime],
-    drains: Vec<Option<PartitionDrain>>,
+    drains: Vec<(Arc<str>, Option<PartitionDrain>)>,
 ) {
-    let mut partitions = Vec::new();
+    let mut partitions: BTreeMap<Arc<str>, Vec<PartitionProgress>> = BTreeMap::new();
     let mut as_of: BTreeMap<String, i64> = BTreeMap::new();
-    for drain in drains {
+    for (stream, drain) in drains {
+        let log = logs.iter().find(|log| log.plan.definition.name == *stream);
+        let topic = log.map_or("", |log| log.topic.as_str());
+        let partitions = partitions.entry(Arc::clone(&stream)).or_default();
         let Some(drain) = drain else {
             partitions.push(PartitionProgress { watermark: i64::MIN, quiet: Duration::ZERO });
             continue;
@@ -315,20 +331,23 @@ fn absorb(
         for (key, drained, failed) in told.views {
             let Some(view) = views.iter_mut().find(|view| view.key == key) else { continue };
             let Some(fold) = at.views.get(&*key) else { continue };
-            view.absorb((told.partition, offsets), drained, failed, fold);
+            view.absorb((&stream, told.partition, offsets), drained, failed, fold);
         }
         for late in told.late {
             let Some(view) = views.iter_mut().find(|view| view.key == late.view) else { continue };
-            view.late.note(ledgers::late((stream, topic, told.partition), &view.name, late));
+            view.late.note(ledgers::late((&stream, topic, told.partition), &view.name, late));
         }
     }
-    let (watermark, settled) = merged(&partitions, Duration::MAX);
+    let progress = |input: &ViewInput| {
+        let partitions = partitions.get(&input.base).map_or(&[][..], Vec::as_slice);
+        let (watermark, settled) = merged(partitions, Duration::MAX);
+        let as_of = as_of.get(&*input.stream).copied();
+        Progress { watermark, settled, as_of, partitions: partitions.len(), ended: false }
+    };
     for view in views.iter_mut().filter(|view| view.failed.is_none()) {
-        let as_of = as_of.get(&*view.stream).copied();
-        if let Err(reason) = view.fire_and_show(
-            0,
-            Progress { watermark, settled, as_of, partitions: partitions.len(), ended: false },
-        ) {
+        let together = view.inputs.iter().map(progress).reduce(Progress::weaker);
+        let Some(together) = together else { continue };
+        if let Err(reason) = view.fire_and_show(0, together) {
             view.fail(reason);
         }
     }
@@ -336,5 +355,6 @@ fn absorb(
 
 /// Where the rest stands in the partition of a reading; a partition without a record stands at its beginning.
 fn bound_of(bounds: &Offsets, catcher: &Catcher) -> Offset {
-    bounds.get(&catcher.partition()).copied().unwrap_or(catcher.first())
+    let stream = bounds.get(&**catcher.stream());
+    stream.and_then(|all| all.get(&catcher.partition())).copied().unwrap_or(catcher.first())
 }

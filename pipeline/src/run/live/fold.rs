@@ -55,7 +55,7 @@ pub(super) enum Command {
     /// One more partition.
     Own(Box<Owned>),
     /// Views of a partition to be taken over once they stand where it stands.
-    Join(String, Box<Catcher>),
+    Join(Box<Catcher>),
     /// How many partitions the log of a stream has now.
     Partitions(String, u32),
     /// Views that are folded no longer, by key.
@@ -150,9 +150,10 @@ impl Folds {
     }
 
     /// Hands a reading over to the thread that owns its partition.
-    pub(super) fn join(&self, stream: &str, catcher: Catcher) {
-        if let Some(at) = self.owners.get(&(stream.to_owned(), catcher.partition())) {
-            self.send(*at, Command::Join(stream.to_owned(), Box::new(catcher)));
+    pub(super) fn join(&self, catcher: Catcher) {
+        let name = (catcher.stream().to_string(), catcher.partition());
+        if let Some(at) = self.owners.get(&name) {
+            self.send(*at, Command::Join(Box::new(catcher)));
         }
     }
 
@@ -198,9 +199,10 @@ fn fold_loop(mut partitions: Vec<Owned>, inbox: &Receiver<Command>, records_max:
             None => {}
             Some(Command::Stop) => return,
             Some(Command::Own(owned)) => partitions.push(*owned),
-            Some(Command::Join(stream, catcher)) => {
+            Some(Command::Join(catcher)) => {
                 let is_its = |owned: &&mut Owned| {
-                    owned.stream == stream && owned.run.partition() == catcher.partition()
+                    *owned.stream == **catcher.stream()
+                        && owned.run.partition() == catcher.partition()
                 };
                 if let Some(owned) = partitions.iter_mut().find(is_its) {
                     owned.joining.push(*catcher);

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::fill::{Fill, FillTask, Near};
+use super::catcher::Catcher;
+use super::fill::{Fill, FillTask, LogToFill, Near, Offsets};
 use super::fold::Owned;
 use super::logs::Grown;
 use super::publish::PublishLoop;
 use super::{limits, now_ms};
 use crate::run::build::partition_run;
 use crate::run::partition::Place;
-use crate::run::publisher::{PublisherLimits, ViewRuntime, view_key, views_to_run};
+use crate::run::publisher::{PublisherLimits, StreamAt, ViewRuntime, view_key, views_to_run};
 use crate::sql::Catalog;
 use crate::sql::catalog::ViewQuery;
 use crate::state::scopes::ScopeConflict;
@@ -121,56 +122,60 @@ impl PublishLoop {
         }
     }
 
-    /// Begins to fill views from the earliest records in their logs.
+    /// Begins to fill views from the earliest records in their logs, those of the same logs together.
     pub(super) fn fill(&mut self, views: Vec<ViewRuntime>) {
-        let mut by_stream: BTreeMap<Arc<str>, Vec<ViewRuntime>> = BTreeMap::new();
+        let mut by_logs: BTreeMap<Vec<Arc<str>>, Vec<ViewRuntime>> = BTreeMap::new();
         for view in views {
-            by_stream.entry(Arc::clone(&view.base)).or_default().push(view);
+            by_logs.entry(view.bases()).or_default().push(view);
         }
-        for (stream, views) in by_stream {
-            let Some(plan) = self.catalog.streams.get(&*stream) else { continue };
-            let Some(input) = self.inputs.iter().find(|input| *input.stream == *stream) else {
-                continue;
-            };
-            let keys: Vec<&Arc<str>> = views.iter().map(|view| &view.key).collect();
-            let folds = views_to_run(&self.catalog, &stream)
-                .into_iter()
-                .filter(|fold| keys.contains(&&fold.key));
-            // A life cycle is gone through again only where one of the views reads it.
-            let derived = match views.iter().any(|view| view.stream != view.base) {
-                true => self.catalog.derived_from(&stream),
-                false => Vec::new(),
-            };
+        for (streams, views) in by_logs {
+            let logs = streams.iter().map(|stream| self.log_to_fill(stream, &views));
+            let Some(logs) = logs.collect::<Option<Vec<_>>>() else { continue };
             self.fills_begun += 1;
             let task = FillTask {
                 number: self.fills_begun,
-                plan: Arc::clone(plan),
-                derived,
-                topic: self
-                    .publisher
-                    .live
-                    .streams
-                    .get(&*stream)
-                    .map(|at| at.topic.clone())
-                    .unwrap_or_default(),
-                open: Arc::clone(&input.open),
-                partitions: self.publisher.live.partitions(&stream).into_iter().collect(),
-                folds: folds.collect(),
+                logs,
                 views,
                 records_max: self.config.batch_records_max,
             };
-            let bounds = self
-                .publisher
-                .live
-                .streams
-                .get(&*stream)
-                .map(|at| at.offsets())
-                .unwrap_or_default();
-            match Fill::start(task, bounds, self.events.clone()) {
+            let names: Vec<String> = streams.iter().map(ToString::to_string).collect();
+            match Fill::start(task, self.offsets_of(&names), self.events.clone()) {
                 Ok(fill) => self.fills.push(fill),
                 Err(error) => tracing::error!(%error, "a fill cannot be started: {error}"),
             }
         }
+    }
+
+    /// A log that is read again for views; `None` where nobody reads it.
+    fn log_to_fill(&self, stream: &str, views: &[ViewRuntime]) -> Option<LogToFill> {
+        let plan = self.catalog.streams.get(stream)?;
+        let input = self.inputs.iter().find(|input| *input.stream == *stream)?;
+        let folds = views_to_run(&self.catalog, stream).into_iter();
+        // A life cycle is gone through again only where one of the views reads it.
+        let reads_derived =
+            |view: &ViewRuntime| view.input(stream).is_some_and(|input| input.stream != input.base);
+        let derived = match views.iter().any(reads_derived) {
+            true => self.catalog.derived_from(stream),
+            false => Vec::new(),
+        };
+        let at = self.publisher.live.streams.get(stream);
+        Some(LogToFill {
+            plan: Arc::clone(plan),
+            derived,
+            topic: at.map(|at| at.topic.clone()).unwrap_or_default(),
+            open: Arc::clone(&input.open),
+            partitions: self.publisher.live.partitions(stream).into_iter().collect(),
+            folds: folds.filter(|fold| views.iter().any(|view| view.key == fold.key)).collect(),
+        })
+    }
+
+    /// Where these streams stood at the last publish.
+    fn offsets_of(&self, streams: &[String]) -> Offsets {
+        let of = |name: &String| {
+            let at = self.publisher.live.streams.get(name);
+            (name.clone(), at.map(StreamAt::offsets).unwrap_or_default())
+        };
+        streams.iter().map(of).collect()
     }
 
     /// Hands a fill that is a batch away over to the folding threads.
@@ -179,9 +184,12 @@ impl PublishLoop {
             return;
         };
         let fill = self.fills.remove(at);
-        let filled: BTreeSet<_> =
-            near.catchers.iter().map(super::catcher::Catcher::partition).collect();
-        if filled != self.publisher.live.partitions(&fill.stream) {
+        let has_all = |stream: &String| {
+            let of_stream = near.catchers.iter().filter(|one| **one.stream() == **stream);
+            let filled: BTreeSet<_> = of_stream.map(Catcher::partition).collect();
+            filled == self.publisher.live.partitions(stream)
+        };
+        if !fill.streams.iter().all(has_all) {
             // A partition has been taken in since it began.
             let keys: BTreeSet<Arc<str>> =
                 near.views.iter().map(|view| Arc::clone(&view.key)).collect();
@@ -200,7 +208,7 @@ impl PublishLoop {
             }
         }
         for catcher in near.catchers {
-            self.folds.join(&fill.stream, catcher);
+            self.folds.join(catcher);
         }
     }
 
@@ -230,8 +238,9 @@ impl PublishLoop {
     fn take_in(&mut self, grown: Grown) -> Result<(), String> {
         let Some(plan) = self.catalog.streams.get(&grown.stream) else { return Ok(()) };
         // As they fold now: a changed view that is being filled still does by its old definition.
-        let of_stream = self.publisher.live.views.iter().filter(|view| *view.base == *grown.stream);
-        let views: Vec<_> = of_stream.map(|view| view.run.clone()).collect();
+        let of_stream =
+            self.publisher.live.views.iter().filter(|view| view.input(&grown.stream).is_some());
+        let views: Vec<_> = of_stream.flat_map(|view| view.run.sides()).collect();
         let before =
             self.publisher.live.streams.get(&grown.stream).map_or(0, |at| at.partitions.len());
         let partitions = u32::try_from(before + 1).ok();
@@ -268,9 +277,7 @@ impl PublishLoop {
     pub(super) fn tell_fills(&mut self) {
         let mut pending = BTreeMap::new();
         for fill in &self.fills {
-            if let Some(at) = self.publisher.live.streams.get(&fill.stream) {
-                fill.set_bounds(at.offsets());
-            }
+            fill.set_bounds(self.offsets_of(&fill.streams));
             let filled = fill.told();
             for (_, info) in &fill.views {
                 let share = filled.share();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+mod joins;
 mod shadow;
 
 use super::*;
@@ -417,7 +418,7 @@ fn where_the_log_is_cut_a_new_view_says_since_when_and_its_first_windows_are_nev
     let filled =
         |cut: &Cut| is_live(cut, "counts") && cut.streams["orders"].watermark == Some(END_MS);
     let cut = wait(&pipeline, "the new view", filled);
-    assert!(cut.statuses["counts"].since.contains_key(&0), "{:?}", cut.statuses["counts"]);
+    assert!(cut.statuses["counts"].since.contains_key("0"), "{:?}", cut.statuses["counts"]);
     assert!(cut.statuses.get("sums").is_none_or(|status| status.since.is_empty()));
     let counts = &cut.views["counts"].windows;
     let is_final =

@@ -28,9 +28,16 @@ impl Publisher {
         partitions.entry(partition).or_default().added_at = Some(now_ms);
     }
 
-    /// Adds a view that has been filled; it is shown once every partition of its stream has taken it over.
+    /// Adds a view that has been filled; it is shown once every partition of its streams has taken it over.
     pub fn join(&mut self, mut view: ViewRuntime) {
-        view.joining = self.partitions(&view.base);
+        view.joining = view
+            .inputs
+            .iter()
+            .flat_map(|input| {
+                let all = self.partitions(&input.base).into_iter();
+                all.map(|partition| input.side.partition(partition))
+            })
+            .collect();
         view.is_shown = false;
         self.views.push(view);
         self.views.sort_by(|left, right| left.name.cmp(&right.name));

@@ -17,7 +17,7 @@ pub use over_results::rows_over;
 use over_results::{ResultsView, Shown};
 pub use spaces::Publishers;
 pub use streams::{Moment, Quiet, StreamAt};
-pub use view::{ViewRuntime, view_info, view_key, views_to_run};
+pub use view::{ViewInput, ViewRuntime, view_info, view_key, views_to_run};
 
 use super::accounting::Accounts;
 use super::ledgers;
@@ -138,7 +138,7 @@ impl Publisher {
             // A view that has been taken out may still be told once.
             let view = self.views.iter_mut().find(|view| view.key == key);
             if let (Some(view), Some(fold)) = (view, at.views.get(&*key)) {
-                view.absorb((told.partition, offsets), drained, failed, fold);
+                view.absorb((stream, told.partition, offsets), drained, failed, fold);
             }
         }
         let stream_at = self.streams.entry(stream.to_owned()).or_default();
@@ -173,16 +173,16 @@ impl Publisher {
         self.check();
         let streams = &self.streams;
         for view in self.views.iter_mut().filter(|view| view.is_shown && view.failed.is_none()) {
-            let progress = progress(streams, (&view.base, &view.stream), moment);
+            let partitions = |name: &str| streams.get(name).map_or(0, |at| at.partitions.len());
+            if let Some(reason) = view.is_uneven(partitions) {
+                view.fail(reason);
+                continue;
+            }
+            let progress = progress(streams, &view.inputs, moment);
             if let Err(reason) = view.fire_and_show(cut, progress) {
-                let read = streams.get(&*view.base).map(StreamAt::offsets).unwrap_or_default();
-                let read: Vec<String> = read
-                    .iter()
-                    .map(|(partition, next)| {
-                        format!("partition {partition} to offset {}", next - 1)
-                    })
-                    .collect();
-                view.fail(format!("{reason} (stream {}, {})", view.stream, read.join(", ")));
+                let read: Vec<String> =
+                    view.inputs.iter().map(|input| read_of(streams, input)).collect();
+                view.fail(format!("{reason} ({})", read.join("; ")));
             }
         }
         let mut tables = self.accounts().tables()?;
@@ -259,8 +259,7 @@ impl Publisher {
                 status.state = ViewState::CatchingUp;
                 continue;
             }
-            status.since =
-                view.since.iter().map(|(partition, since)| (*partition, since.offset)).collect();
+            status.since = view.since_offsets();
             if let (Some(reason), ViewState::Live) = (&view.failed, status.state) {
                 status.problem = Some(reason.clone());
                 status.state = ViewState::Stopped;
@@ -339,20 +338,32 @@ impl Publisher {
     }
 }
 
-/// How far a stream is, which may be derived from `base`; one that is not read is at its beginning.
+/// How far the streams of a view are together; one that is not read is at its beginning.
 fn progress(
     streams: &BTreeMap<String, StreamAt>,
-    (base, stream): (&str, &str),
+    inputs: &[ViewInput],
     moment: &Moment,
 ) -> Progress {
-    match streams.get(base) {
-        Some(at) => at.progress(base, stream, moment),
-        None => Progress {
-            watermark: i64::MIN,
-            settled: i64::MIN,
-            as_of: None,
-            partitions: 0,
-            ended: false,
-        },
-    }
+    let beginning = Progress {
+        watermark: i64::MIN,
+        settled: i64::MIN,
+        as_of: None,
+        partitions: 0,
+        ended: false,
+    };
+    let of_input = |input: &ViewInput| match streams.get(&*input.base) {
+        Some(at) => at.progress(&input.base, &input.stream, moment),
+        None => beginning,
+    };
+    inputs.iter().map(of_input).reduce(Progress::weaker).unwrap_or(beginning)
+}
+
+/// A stream, and how far it has been read.
+fn read_of(streams: &BTreeMap<String, StreamAt>, input: &ViewInput) -> String {
+    let read = streams.get(&*input.base).map(StreamAt::offsets).unwrap_or_default();
+    let read: Vec<String> = read
+        .iter()
+        .map(|(partition, next)| format!("partition {partition} to offset {}", next - 1))
+        .collect();
+    format!("stream {}, {}", input.stream, read.join(", "))
 }

@@ -9,14 +9,17 @@ use super::PublisherLimits;
 use crate::ledger::Change;
 use crate::model::{Offset, PartitionId, Zone};
 use crate::results::published::{Keep, NewWindow, schema_with_papers};
+use crate::results::snapshot::Bilingual;
 use crate::results::{Mark, PublishedView, ViewInfo};
 use crate::run::accounting::ViewRef;
 use crate::run::build::ViewToRun;
+use crate::sql::ScopeDefinition;
 use crate::sql::catalog::{Catalog, ViewDefinition, ViewQuery};
 use crate::sql::options::Retention;
 use crate::state::{SavedFold, Since};
 use crate::windows::Drained;
 use crate::windows::fire::{Fired, Progress, ViewState};
+use crate::windows::sides::Side;
 
 /// One view over a stream with its state and its published rows.
 #[derive(Debug)]
@@ -25,10 +28,8 @@ pub struct ViewRuntime {
     pub key: Arc<str>,
     /// Its name.
     pub name: Arc<str>,
-    /// The stream it reads.
-    pub stream: Arc<str>,
-    /// The stream of the log that its rows come from: the same, unless it is derived.
-    pub base: Arc<str>,
+    /// The streams it reads: one, or the left and the right one of a join, of two logs.
+    pub inputs: Vec<ViewInput>,
     /// SHA-256 of its definition.
     pub hash: String,
     /// Zone of its stream.
@@ -51,6 +52,25 @@ pub struct ViewRuntime {
     pub joining: BTreeSet<PartitionId>,
     /// Where it began in partitions whose log had been cut.
     pub since: BTreeMap<PartitionId, Since>,
+}
+
+/// A stream that a view reads.
+#[derive(Debug, Clone)]
+pub struct ViewInput {
+    /// The stream.
+    pub stream: Arc<str>,
+    /// The stream of the log that its rows come from: the same, unless it is derived.
+    pub base: Arc<str>,
+    /// The side of the view's state that it feeds.
+    pub side: Side,
+}
+
+impl ViewInput {
+    fn of(catalog: &Catalog, stream: &str, side: Side) -> Self {
+        let known = catalog.streams.get(stream);
+        let base = known.map_or(stream, |known| known.definition.base());
+        Self { stream: stream.into(), base: base.into(), side }
+    }
 }
 
 /// Late records of a view that is not shown yet: they go to the ledger when it is, in place of those of the
@@ -97,13 +117,12 @@ impl ViewRuntime {
         let ViewQuery::Stream(plan) = &view.query else { return Ok(None) };
         let stream = catalog.streams.get(&plan.stream);
         let zone = stream.map_or(Zone::UTC, |stream| stream.definition.zone);
-        let base = stream.map_or(plan.stream.as_str(), |stream| stream.definition.base());
+        let inputs = plan.streams().zip([Side::Left, Side::Right]);
         let Some(run) = view_to_run(view) else { return Ok(None) };
         Ok(Some(Self {
             key: Arc::clone(&run.key),
             name: view.name.as_str().into(),
-            stream: plan.stream.as_str().into(),
-            base: base.into(),
+            inputs: inputs.map(|(name, side)| ViewInput::of(catalog, name, side)).collect(),
             hash: view.hash.clone(),
             state: run.state(zone)?,
             zone,
@@ -126,8 +145,7 @@ impl ViewRuntime {
         Ok(Self {
             key: Arc::clone(&self.key),
             name: Arc::clone(&self.name),
-            stream: Arc::clone(&self.stream),
-            base: Arc::clone(&self.base),
+            inputs: self.inputs.clone(),
             hash: self.hash.clone(),
             state: self.run.state(self.zone)?,
             zone: self.zone,
@@ -142,14 +160,30 @@ impl ViewRuntime {
         })
     }
 
-    /// Adds what one partition folded; `failed` says why it cannot go on there, and `fold` where it began.
+    /// What it reads of a stream of the log; `None` if it reads another.
+    #[must_use]
+    pub fn input(&self, base: &str) -> Option<&ViewInput> {
+        self.inputs.iter().find(|input| *input.base == *base)
+    }
+
+    /// The streams of the log that it reads, in the order of its inputs.
+    #[must_use]
+    pub fn bases(&self) -> Vec<Arc<str>> {
+        self.inputs.iter().map(|input| Arc::clone(&input.base)).collect()
+    }
+
+    /// Adds what one partition of a stream of the log folded; `failed` says why it cannot go on there, and
+    /// `fold` where it began.
     pub fn absorb(
         &mut self,
-        (partition, offsets): (PartitionId, (Offset, Offset)),
+        (base, partition, offsets): (&str, PartitionId, (Offset, Offset)),
         drained: Drained,
         failed: Option<String>,
         fold: &SavedFold,
     ) {
+        let Some(side) = self.input(base).map(|input| input.side) else { return };
+        let told = partition;
+        let partition = side.partition(partition);
         self.joining.remove(&partition);
         if let Some(since) = fold.since {
             self.since.insert(partition, since);
@@ -161,8 +195,7 @@ impl ViewRuntime {
             && let Err(error) = self.state.absorb(partition, drained)
         {
             let (first, last) = offsets;
-            let place =
-                format!("stream {}, partition {partition}, offsets {first} to {last}", self.base);
+            let place = format!("stream {base}, partition {told}, offsets {first} to {last}");
             self.fail(format!("{} ({place})", error.strip_backtrace()));
         }
     }
@@ -217,10 +250,40 @@ impl ViewRuntime {
         }
     }
 
+    /// Offset of the first record it counts, by partition, where the log had been cut before; the partitions
+    /// of a join have the names of their streams before them.
+    #[must_use]
+    pub fn since_offsets(&self) -> BTreeMap<String, Offset> {
+        let is_join = self.inputs.len() > 1;
+        let name = |at: &PartitionId| {
+            let input = self.inputs.iter().find(|input| input.side == Side::of(*at));
+            let number = Side::number(*at);
+            match input.filter(|_| is_join) {
+                Some(input) => format!("{}/{number}", input.base),
+                None => number.to_string(),
+            }
+        };
+        self.since.iter().map(|(at, since)| (name(at), since.offset)).collect()
+    }
+
+    /// Why its streams cannot be joined by rows, given how many partitions each has.
+    pub(super) fn is_uneven(&self, partitions: impl Fn(&str) -> usize) -> Option<String> {
+        let [left, right] = self.inputs.as_slice() else { return None };
+        let (of_left, of_right) = (partitions(&left.base), partitions(&right.base));
+        (self.run.plan.joins_rows() && of_left != of_right).then(|| {
+            format!(
+                "{} has {of_left} partitions and {} has {of_right}, and rows are joined only where both have the same; give \
+                 both the same number and start again, or GROUP BY window_start, window_end in each side first",
+                left.base, right.base
+            )
+        })
+    }
+
     /// What the accounting knows of it.
     pub(super) fn to_account(&self) -> ViewRef<'_> {
         let is_running = self.failed.is_none();
-        ViewRef { name: &self.name, key: &self.key, stream: &self.stream, is_running }
+        let streams = self.inputs.iter().map(|input| &*input.stream).collect();
+        ViewRef { name: &self.name, key: &self.key, streams, is_running }
     }
 
     /// Stops the view: its rows stay, no later ones come, and its name and reason are told.
@@ -238,8 +301,11 @@ impl ViewRuntime {
 pub fn views_to_run(catalog: &Catalog, stream: &str) -> Vec<ViewToRun> {
     let base =
         |name: &str| catalog.streams.get(name).is_some_and(|plan| plan.definition.base() == stream);
-    let of_stream = |view: &&ViewDefinition| matches!(&view.query, ViewQuery::Stream(plan) if base(&plan.stream));
-    catalog.views.iter().filter(of_stream).filter_map(view_to_run).collect()
+    let sides = catalog.views.iter().filter_map(view_to_run).flat_map(|view| {
+        // Without this the iterator would borrow the view.
+        view.sides().collect::<Vec<_>>()
+    });
+    sides.filter(|side| base(&side.plan.stream)).collect()
 }
 
 /// See [`ViewToRun::key`].
@@ -262,27 +328,41 @@ fn view_to_run(view: &ViewDefinition) -> Option<ViewToRun> {
 #[must_use]
 pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
     let (schema, keys) = (view.query.schema(), view.query.keys());
-    let (stream, windows) = match &view.query {
+    let (streams, windows) = match &view.query {
         ViewQuery::Stream(plan) => {
-            (catalog.streams.get(&plan.stream), (plan.window_start, plan.window_end))
+            (plan.streams().map(str::to_owned).collect(), (plan.window_start, plan.window_end))
         }
-        ViewQuery::Results(_) => (None, (None, None)),
+        ViewQuery::Results(_) => (Vec::new(), (None, None)),
     };
+    let scopes: Vec<&ScopeDefinition> = view.scope.iter().chain(&view.other_scopes).collect();
+    let stream = streams.first().and_then(|name| catalog.streams.get(name));
     ViewInfo {
         name: view.name.clone(),
-        stream: stream.map(|stream| stream.definition.name.clone()),
         keys: keys.iter().map(|at| schema.field(*at).name().clone()).collect(),
         schema: schema_with_papers(&schema),
-        scope: view.scope.as_ref().map(|scope| format!("{}@{}", scope.name, scope.version)),
+        scope: (!scopes.is_empty())
+            .then(|| together(&scopes, ", ", |scope| format!("{}@{}", scope.name, scope.version))),
         title: view.title.clone(),
-        definition: view.scope.as_ref().map(|scope| scope.definition.clone()).unwrap_or_default(),
+        definition: Bilingual {
+            zh: together(&scopes, " ", |scope| scope.definition.zh.clone()),
+            en: together(&scopes, " ", |scope| scope.definition.en.clone()),
+        },
         unit: view.unit.clone(),
         time_zone: stream.map_or("UTC", |stream| stream.definition.zone.name()).to_owned(),
         sql: view.statement.text.clone(),
+        streams,
         window_start: windows.0,
         window_end: windows.1,
         result_topic: view.result_topic.clone(),
     }
+}
+
+fn together(
+    scopes: &[&ScopeDefinition],
+    between: &str,
+    words: impl Fn(&ScopeDefinition) -> String,
+) -> String {
+    scopes.iter().map(|scope| words(scope)).collect::<Vec<_>>().join(between)
 }
 
 pub(super) fn published(

@@ -145,7 +145,7 @@ mod tests {
         let field = |name: &str| Field::new(name, DataType::Int64, true);
         let info = ViewInfo {
             name: "v".into(),
-            stream: None,
+            streams: Vec::new(),
             keys: vec!["end".into()],
             schema: schema_with_papers(&Schema::new(vec![field("end"), field("n")])),
             scope: None,

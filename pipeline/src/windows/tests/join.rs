@@ -114,3 +114,74 @@ fn a_join_that_could_meet_rows_of_other_windows_or_partitions_is_refused_with_it
             .contains("declare 'partition.key'")
     );
 }
+
+fn groups(stream: &str, measure: &str) -> String {
+    format!(
+        "(SELECT window_start, window_end, k, {measure} AS n FROM TABLE(TUMBLE(TABLE {stream}, DESCRIPTOR(ts), \
+         INTERVAL '5' SECOND)) GROUP BY window_start, window_end, k)"
+    )
+}
+
+fn full() -> String {
+    format!(
+        "SELECT COALESCE(a.window_start, b.window_start) AS window_start,\n\
+         COALESCE(a.window_end, b.window_end) AS window_end, COALESCE(a.k, b.k) AS k, a.n AS paid, b.n AS sent\n\
+         FROM {} AS a\nFULL JOIN {} AS b\nON {ON}",
+        groups("t", "SUM(i)"),
+        groups("u", "COUNT(*)")
+    )
+}
+
+#[test]
+fn groups_of_both_sides_meet_whatever_partitions_their_rows_were_in() {
+    let catalog = loaded(&full());
+    let view = super::plan(&catalog);
+    let names: Vec<&str> =
+        view.keys.iter().map(|at| view.schema.field(*at).name().as_str()).collect();
+    assert_eq!(names, ["window_start", "window_end", "k"], "what is the first not NULL is a key");
+    let mut live = Live::of(catalog, 2);
+    live.take(0, &[(1_000, "x", 1), (2_000, "y", 2)]);
+    live.take(1, &[(1_000, "x", 4)]);
+    live.take(right_partition(1), &[(1_500, "x", 0), (1_600, "x", 0), (1_700, "z", 0)]);
+    live.publish();
+    let rows = ["x,paid:5,sent:2}", "y,paid:2,sent:null}", "z,paid:null,sent:1}"];
+    assert_eq!(pairs(&live, 5), rows);
+    live.restart();
+    live.publish();
+    assert_eq!(pairs(&live, 5), rows, "both sides' groups are in the state that is saved");
+    live.take(right_partition(0), &[(4_000, "y", 0)]);
+    live.publish();
+    assert_eq!(pairs(&live, 5)[1], "y,paid:2,sent:1}");
+}
+
+#[test]
+fn a_join_keeps_what_both_sides_would_keep_and_the_estimate_says_so() {
+    use crate::sql::options::Retention;
+    use crate::sql::state_estimate::{StateBounds, StateEstimate};
+    let of = |plan: &crate::sql::ViewPlan| {
+        StateEstimate::of(plan, 0, Retention::Rows(10), StateBounds::default()).expect("a number")
+    };
+    for view in [full(), view("", ON)] {
+        let plan = super::plan(&loaded(&view));
+        let right = plan.right_side().expect("a join");
+        let left = crate::sql::ViewPlan { join: None, ..plan.as_ref().clone() };
+        assert_eq!(of(&plan).bytes(), of(&left).bytes() + of(&right).bytes());
+    }
+    let bounds = StateBounds { bytes_max: 1_000, ..StateBounds::default() };
+    let refusal = of(&super::plan(&loaded(&full()))).refusal(bounds).expect("too much");
+    assert_eq!(refusal.matches("10000 groups of").count(), 2, "{refusal}");
+}
+
+#[test]
+fn windows_over_a_join_are_refused_with_what_to_do() {
+    let over = format!(
+        "SELECT window_start, window_end, COUNT(*) AS n FROM TABLE(TUMBLE(\n\
+         (SELECT a.window_time AS at, a.k FROM {} AS a JOIN {} AS b ON {ON}), DESCRIPTOR(at), INTERVAL '1' HOUR))\n\
+         GROUP BY window_start, window_end",
+        windowed("t", 5),
+        windowed("u", 5)
+    );
+    let error = refusal(&[("streams/u.sql", &right())], &over);
+    println!("{error}");
+    assert!(error.message.contains("windows cannot stand over a join"), "{error}");
+}
