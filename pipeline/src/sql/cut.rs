@@ -16,12 +16,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{Column, DFSchema, Result, TableReference, plan_err};
-<<<<<<< HEAD
-use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-=======
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::utils::{conjunction, grouping_set_to_exprlist, split_conjunction};
->>>>>>> c24a90e (Serve joins of two streams)
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
 
 use super::refusal::refuse;
