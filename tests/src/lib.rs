@@ -2,7 +2,7 @@
 //!
 //! [`orders`] makes a log and says what each record is; [`reference`] computes from it what must come
 //! out, by sorting, looping and adding. [`engine`] runs it as `tidemark run` does, [`served`] as `serve`
-//! does, with checkpoints on files; batches, publishes and crashes come wherever the dice put them.
+//! does, with checkpoints on files, [`joined`] two of them with views over both; batches, publishes and crashes come wherever the dice put them.
 //! [`sql_logic`] does the same for a person's small files.
 
 pub mod orders;
@@ -13,6 +13,7 @@ pub mod engine;
 pub mod lives;
 pub mod system;
 pub mod served;
+pub mod joined;
 pub mod shadow;
 pub mod live;
 pub mod conformance;

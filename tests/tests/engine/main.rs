@@ -3,6 +3,7 @@
 mod accounting;
 mod big_sums;
 mod conformance;
+mod joined_logs;
 mod live_logs;
 mod malformed;
 mod random_logs;
