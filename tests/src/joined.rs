@@ -203,6 +203,7 @@ fn random_log(dice: &mut ChaCha8Rng, (shape, partitions): (Shape, usize), span: 
             buyer: None,
             amount: dice.random_bool(0.9).then(|| dice.random_range(-500..100_000)),
             quantity: dice.random_bool(0.9).then(|| dice.random_range(-3..12)),
+            weight: None,
             time: base - dice.random_range(0..jitter),
         };
         let body = match dice.random_range(0..30) {
