@@ -505,6 +505,9 @@ pub(super) fn is_wanted(
 
 fn absorb_rows(table: &mut PartitionTable, drained: Drained) -> Vec<SliceKey> {
     let mut touched = Vec::new();
+    for (slice, count) in drained.revised {
+        *table.revised.entry(slice).or_insert(0) += count;
+    }
     for (slice, rows) in drained.rows {
         table.rows.entry(slice).or_default().push(rows);
         touched.push(slice);
