@@ -2,7 +2,7 @@
 -- title.en: Conversion by hour and channel
 -- unit: orders
 CREATE MATERIALIZED VIEW conversion_by_hour
-WITH ('result.retention' = '7 d') AS
+WITH ('result.retention' = '7 d', 'state.groups' = '100') AS
 SELECT
   COALESCE(visited.window_start, ordered.window_start) AS window_start,
   COALESCE(visited.window_end, ordered.window_end) AS window_end,
