@@ -52,6 +52,20 @@ pub struct RawPipelineConfig {
     pub state_partitions_assumed: u64,
     /// Bytes of memory for dedup keys, all partitions together; the rest of the keys is on disk.
     pub dedup_memory_bytes_max: usize,
+    /// Where histories of streams go, as `checkpoint_store`; empty for the data folder.
+    pub history_store: String,
+    /// Milliseconds between two commits of a history.
+    pub history_commit_every_ms: u64,
+    /// Records of a stream after which its history commits before the time.
+    pub history_commit_records_max: usize,
+    /// Commits of a history after which its small files are put together; 0 for never.
+    pub history_compact_every: u64,
+    /// Hours for which an earlier version of a history stays readable.
+    pub history_keep_hours: u64,
+    /// Bytes of accepted records that may wait for their history; past it partitions wait.
+    pub history_waiting_bytes_max: u64,
+    /// File with the key of the hashes in histories; empty for one in the data folder, which is made.
+    pub history_key_file: String,
     /// `[result-topics]`, a section of its own, every value as text.
     #[serde(skip)]
     pub result_topics: BTreeMap<String, String>,
@@ -84,9 +98,35 @@ impl Default for RawPipelineConfig {
             state_values_assumed: StateBounds::default().values,
             state_partitions_assumed: StateBounds::default().partitions,
             dedup_memory_bytes_max: DEDUP_MEMORY_BYTES_MAX,
+            history_store: String::new(),
+            history_commit_every_ms: 10_000,
+            history_commit_records_max: 500_000,
+            history_compact_every: 30,
+            history_keep_hours: 168,
+            history_waiting_bytes_max: 1_073_741_824,
+            history_key_file: String::new(),
             result_topics: BTreeMap::new(),
         }
     }
+}
+
+/// How histories are written.
+#[derive(Debug, Clone)]
+pub struct HistoryConfig {
+    /// See [`RawPipelineConfig::history_store`]; never empty.
+    pub store: String,
+    /// See [`RawPipelineConfig::history_commit_every_ms`].
+    pub commit_every: Duration,
+    /// See [`RawPipelineConfig::history_commit_records_max`].
+    pub commit_records_max: usize,
+    /// See [`RawPipelineConfig::history_compact_every`].
+    pub compact_every: u64,
+    /// See [`RawPipelineConfig::history_keep_hours`].
+    pub keep: Duration,
+    /// See [`RawPipelineConfig::history_waiting_bytes_max`].
+    pub waiting_bytes_max: u64,
+    /// See [`RawPipelineConfig::history_key_file`]; never empty.
+    pub key_file: PathBuf,
 }
 
 /// `[streams.NAME]` of the config file: what differs here from the stream's SQL `WITH (…)`.
@@ -129,6 +169,8 @@ pub struct PipelineConfig {
     pub state_bounds: StateBounds,
     /// See [`RawPipelineConfig::dedup_memory_bytes_max`].
     pub dedup_memory_bytes_max: usize,
+    /// How histories are written.
+    pub history: HistoryConfig,
     /// Which views go to Kafka topics.
     pub result_topics: ResultTopicsConfig,
     /// Overrides by stream.
@@ -171,6 +213,11 @@ impl PipelineConfig {
         within("state-values-assumed", raw.state_values_assumed, 1, 1_000_000_000);
         within("state-partitions-assumed", raw.state_partitions_assumed, 1, 100_000);
         within("dedup-memory-bytes-max", wide(raw.dedup_memory_bytes_max), 1_048_576, 1 << 40);
+        within("history-commit-every-ms", raw.history_commit_every_ms, 100, 3_600_000);
+        within("history-commit-records-max", wide(raw.history_commit_records_max), 1, 1 << 32);
+        within("history-compact-every", raw.history_compact_every, 0, 1_000_000);
+        within("history-keep-hours", raw.history_keep_hours, 0, 876_000);
+        within("history-waiting-bytes-max", raw.history_waiting_bytes_max, 1 << 20, 1 << 40);
         let result_topics = ResultTopicsConfig::check(&raw.result_topics).unwrap_or_else(|more| {
             mistakes.extend(more);
             ResultTopicsConfig::default()
@@ -209,6 +256,21 @@ impl PipelineConfig {
                 partitions: raw.state_partitions_assumed,
             },
             dedup_memory_bytes_max: raw.dedup_memory_bytes_max,
+            history: HistoryConfig {
+                store: match raw.history_store.as_str() {
+                    "" => data_dir.join("history").display().to_string(),
+                    url => url.to_owned(),
+                },
+                commit_every: Duration::from_millis(raw.history_commit_every_ms),
+                commit_records_max: raw.history_commit_records_max,
+                compact_every: raw.history_compact_every,
+                keep: Duration::from_secs(raw.history_keep_hours * 3_600),
+                waiting_bytes_max: raw.history_waiting_bytes_max,
+                key_file: match raw.history_key_file.as_str() {
+                    "" => data_dir.join("history.key"),
+                    file => PathBuf::from(file),
+                },
+            },
             result_topics,
             streams,
             sql_dir,

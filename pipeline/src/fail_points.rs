@@ -19,12 +19,14 @@
 //! | `checkpoint-forget` | before files that no checkpoint names are removed |
 //! | `transaction-begin` | before a transaction of result topics begins |
 //! | `transaction-commit` | before it is committed |
+//! | `history-commit` | before rows are committed to a history |
+//! | `history-committed` | after that, before anyone has been told |
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// All places, in the order of a record's way.
-pub const PLACES: [&str; 14] = [
+pub const PLACES: [&str; 16] = [
     "source-read",
     "fold",
     "publish",
@@ -39,6 +41,8 @@ pub const PLACES: [&str; 14] = [
     "checkpoint-forget",
     "transaction-begin",
     "transaction-commit",
+    "history-commit",
+    "history-committed",
 ];
 
 /// Names the variable.

@@ -4,7 +4,7 @@
 //! bytes into Arrow columns, [`admit`] decides which records count, [`event_time`] keeps each
 //! partition's watermark, [`lifecycle`] turns an order's events into signed measures, [`windows`] folds
 //! records into slices, [`state`] saves them with their offsets, [`ledger`] keeps the records that do not
-//! count, [`results`] publishes every view at one cut. [`sql`] says what all of them do; [`run`]
+//! count, [`history`] those that do, [`results`] publishes every view at one cut. [`sql`] says what all of them do; [`run`]
 //! is the only module that knows all the others.
 
 pub mod fail_points;
@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod windows;
 pub mod state;
 pub mod ledger;
+pub mod history;
 pub mod results;
 pub mod sinks;
 pub mod generator;

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, Session, TableProvider};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use tidemark_pipeline::ledger::{LedgerKind, LedgerStore};
@@ -117,9 +117,16 @@ pub(super) struct CutSchema {
 }
 
 impl CutSchema {
-    /// Views come before ledgers, ledgers before reference tables, where names are the same.
+    /// Views come before histories, histories before ledgers, ledgers before reference tables, where names
+    /// are the same.
     pub(super) fn new(space: Space, pin: Arc<Pin>, reference: ReferenceTables) -> Self {
         Self { space, pin, reference }
+    }
+
+    fn history(&self, name: &str) -> Option<HistoryTable> {
+        let cut = self.pin.space(self.space);
+        let schema = cut.histories.get(name)?.schema();
+        Some(HistoryTable { name: name.to_owned(), schema, pin: Arc::clone(&self.pin) })
     }
 
     fn ledger(&self, name: &str) -> Option<LedgerTable> {
@@ -157,7 +164,8 @@ impl SchemaProvider for CutSchema {
     fn table_names(&self) -> Vec<String> {
         let cut = self.pin.space(self.space);
         let own = [CUT_TABLE, OFFSETS_TABLE, STREAMS_TABLE, VIEWS_TABLE].map(str::to_owned);
-        let mut names: Vec<String> = cut.views.keys().chain(cut.tables.keys()).cloned().collect();
+        let own_rows = cut.views.keys().chain(cut.tables.keys()).chain(cut.histories.keys());
+        let mut names: Vec<String> = own_rows.cloned().collect();
         names.extend(self.reference.keys().cloned());
         names.extend(own);
         if self.space == Space::Live {
@@ -176,6 +184,9 @@ impl SchemaProvider for CutSchema {
         if let Some(table) = self.live(name) {
             return Ok(Some(Arc::new(table)));
         }
+        if let Some(table) = self.history(name) {
+            return Ok(Some(Arc::new(table)));
+        }
         if let Some(table) = self.ledger(name) {
             return Ok(Some(Arc::new(table)));
         }
@@ -184,6 +195,7 @@ impl SchemaProvider for CutSchema {
 
     fn table_exist(&self, name: &str) -> bool {
         self.live(name).is_some()
+            || self.history(name).is_some()
             || self.ledger(name).is_some()
             || self.reference.contains_key(name)
     }
@@ -261,6 +273,51 @@ impl TableProvider for LiveTable {
             projection.cloned(),
         )?;
         Ok(exec)
+    }
+}
+
+/// The history of a stream at the pinned cut: its table and every row accepted since.
+#[derive(Debug)]
+struct HistoryTable {
+    name: String,
+    schema: SchemaRef,
+    pin: Arc<Pin>,
+}
+
+#[async_trait]
+impl TableProvider for HistoryTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let cut = self.pin.cut();
+        match cut.histories.get(&self.name) {
+            Some(table) if table.schema() == self.schema => {
+                table.scan(state, projection, filters, limit).await
+            }
+            _ => Err(DataFusionError::Execution(format!(
+                "the columns of {} have changed since this statement was prepared; prepare it again",
+                self.name
+            ))),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
 use tokio::sync::watch;
 
 use super::snapshot::{Snapshot, ViewInfo};
@@ -66,6 +67,8 @@ pub struct Cut {
     pub statuses: BTreeMap<String, ViewStatus>,
     /// The accounting by name, as tables analysts can query. The ledgers are in their store.
     pub tables: BTreeMap<String, RecordBatch>,
+    /// The histories of streams at this cut, by name: every record accepted up to its offsets.
+    pub histories: BTreeMap<String, Arc<dyn TableProvider>>,
     /// The result space it shows.
     pub of: Space,
     /// The shadow space at this very cut; `None` before the first shadow record.

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -80,13 +80,20 @@ pub struct Backlog {
     /// With the writer.
     handed: AtomicU64,
     bytes_max: u64,
+    /// Whether more waits for the history than may.
+    is_history_full: AtomicBool,
 }
 
 impl Backlog {
     /// Nothing waits yet.
     #[must_use]
     pub fn new(bytes_max: u64) -> Arc<Self> {
-        Arc::new(Self { noted: AtomicU64::new(0), handed: AtomicU64::new(0), bytes_max })
+        Arc::new(Self {
+            noted: AtomicU64::new(0),
+            handed: AtomicU64::new(0),
+            bytes_max,
+            is_history_full: AtomicBool::new(false),
+        })
     }
 
     /// Bytes that wait.
@@ -95,10 +102,15 @@ impl Backlog {
         self.noted.load(Ordering::Relaxed) + self.handed.load(Ordering::Relaxed)
     }
 
-    /// Whether no partition may be read until a checkpoint has been written.
+    /// Whether no partition may be read until a checkpoint, or the history, has been written.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.bytes() >= self.bytes_max
+        self.bytes() >= self.bytes_max || self.is_history_full.load(Ordering::Relaxed)
+    }
+
+    /// Says how many bytes wait for the history, and how many may.
+    pub fn note_history(&self, bytes: u64, bytes_max: u64) {
+        self.is_history_full.store(bytes >= bytes_max, Ordering::Relaxed);
     }
 
     /// Bytes that may wait.

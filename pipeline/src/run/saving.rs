@@ -12,6 +12,7 @@ use super::partition::PartitionStart;
 use super::publisher::{Publisher, Publishers, ViewRuntime};
 use crate::admit::duplicate::SpillError;
 use crate::admit::{KeyRoom, Overflow};
+use crate::history;
 use crate::ledger::LedgerError;
 use crate::model::{BySpace, PartitionId, Space};
 use crate::results::published::NewWindow;
@@ -296,6 +297,20 @@ impl Saving {
                 let bytes = std::mem::take(&mut told.orders);
                 fresh.note_orders((operator.to_string(), drain.partition), bytes, told.is_whole);
             }
+        }
+    }
+
+    /// Puts rows of a stream's history into the next checkpoint; `is_whole` where the journal begins anew.
+    pub fn note_history(
+        &mut self,
+        stream: &str,
+        partition: PartitionId,
+        bytes: Vec<u8>,
+        is_whole: bool,
+    ) {
+        if is_whole || !bytes.is_empty() {
+            let fresh = self.fresh.entry(stream.to_owned()).or_default();
+            fresh.note_orders((history::JOURNAL.to_owned(), partition), bytes, is_whole);
         }
     }
 

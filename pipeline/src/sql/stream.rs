@@ -15,7 +15,7 @@ use crate::model::Zone;
 use crate::model::record::SHADOW_HEADER;
 
 /// Options a stream may have; others are refused. `properties.*` go to librdkafka as they are.
-pub const STREAM_OPTIONS: [&str; 24] = [
+pub const STREAM_OPTIONS: [&str; 26] = [
     "connector",
     "format",
     "path",
@@ -40,6 +40,8 @@ pub const STREAM_OPTIONS: [&str; 24] = [
     "sequence.ranges-max",
     "accounted.by",
     "accounted.values-max",
+    "history",
+    "history.hashed",
 ];
 
 /// Default of `record.bytes-max`: Kafka's own default for a message.
@@ -119,6 +121,10 @@ pub struct StreamDefinition {
     pub sequence: Option<usize>,
     /// Runs of a source's numbers that are kept apart, with gaps between them; past it nothing is told of the source.
     pub sequence_ranges_max: usize,
+    /// Whether every accepted record goes to a table of its own.
+    pub keeps_history: bool,
+    /// Columns of that table that are hashed with a key.
+    pub history_hashed: Vec<usize>,
     /// Header that marks shadow records.
     pub shadow_header: String,
     /// Boolean column that marks shadow records.
@@ -263,6 +269,20 @@ impl Reader<'_> {
                 found
             })
             .collect();
+        let history_hashed: Vec<usize> = options
+            .get("history.hashed")
+            .map(|names| names.split(',').map(str::trim).map(|name| (name.to_owned(), find(name))))
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, found)| {
+                if found.is_none() {
+                    wrong.push(format!(
+                        "'history.hashed' = '{name}': the stream has no such column"
+                    ));
+                }
+                found
+            })
+            .collect();
         let (event_time, watermark) = match &table.watermark {
             None => (None, None),
             Some((name, expression, at)) => {
@@ -327,6 +347,12 @@ impl Reader<'_> {
                     _ => Err(format!("'{text}' is not a number from 1 to 100000000")),
                 },
             ),
+            keeps_history: self.option(&options, "history", false, |word| match word {
+                "keep" => Ok(true),
+                "none" => Ok(false),
+                other => Err(format!("'{other}' is neither 'keep' nor 'none'")),
+            }),
+            history_hashed,
             shadow_header: options
                 .get("shadow.header")
                 .cloned()

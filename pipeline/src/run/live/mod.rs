@@ -29,12 +29,16 @@ use self::logs::WatchedLog;
 use self::publish::{Event, PublishLoop};
 pub use self::reload::{ReloadError, Reloaded};
 use super::build::{ViewToRun, partition_run};
-use super::checkpoints::Backlog;
+use super::checkpoints::{Backlog, Offsets};
 use super::partition::{PartitionRun, PartitionStart, Place};
 use super::publisher::{PublisherLimits, Publishers, view_info, views_to_run};
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
 use crate::admit::KeyRoom;
 use crate::config::PipelineConfig;
+use crate::history::{
+    Bounds, HashKey, History, HistoryError, HistoryLayout, HistoryPlace, HistoryWriter, JOURNAL,
+    Upkeep,
+};
 use crate::ledger::{LedgerError, LedgerStore, Limits};
 use crate::results::{Mode, Results, ViewInfo};
 use crate::sinks::result_topics::{ResultTopics, ResultTopicsConfig, topics_of};
@@ -75,6 +79,9 @@ pub enum StartError {
     /// The ledgers.
     #[error(transparent)]
     Ledgers(#[from] LedgerError),
+    /// The histories.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// A view.
     #[error("the views cannot be set up: {0}")]
     Views(String),
@@ -172,9 +179,15 @@ pub fn start(
     saving.scopes().check(&catalog.scopes).map_err(StartError::Scopes)?;
     saving.learn_scopes(&catalog.scopes).map_err(SavingError::from)?;
     let unfilled = publisher.remove(&resumed.unfilled);
+    let mut history = open_history(&catalog, config, &to_read)?;
     let mut partitions = Vec::new();
     for one in &mut opened {
-        partitions.extend(owned(&catalog, one, (&mut resumed, &saving), &mut publisher)?);
+        partitions.extend(owned(
+            &catalog,
+            one,
+            (&mut resumed, &saving),
+            (&mut publisher, history.as_mut()),
+        )?);
     }
     let infos: Vec<Arc<ViewInfo>> =
         catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
@@ -201,6 +214,8 @@ pub fn start(
         events: events.clone(),
         topics: topics.transpose().map_err(StartError::Threads)?,
         being_saved: None,
+        saved_at: Offsets::new(),
+        history,
         fence,
     };
     let (watching, unwatched) = bounded(0);
@@ -238,6 +253,40 @@ fn result_topics(
     // A reload may bring a view with a topic where there are brokers for it.
     let may_come = !config.result_topics.properties.is_empty();
     Ok((may_come || !topics.is_empty()).then(|| config.result_topics.clone()))
+}
+
+/// Opens the histories of the streams that keep one; `None` where none does.
+fn open_history(
+    catalog: &Catalog,
+    config: &PipelineConfig,
+    streams: &[StreamToRead],
+) -> Result<Option<History>, HistoryError> {
+    let keeps = |stream: &StreamToRead| {
+        let definition = &catalog.streams.get(&stream.name)?.definition;
+        definition.keeps_history.then_some((definition, stream.partitions.clone()))
+    };
+    let kept: Vec<_> = streams.iter().filter_map(keeps).collect();
+    if kept.is_empty() {
+        return Ok(None);
+    }
+    let key = HashKey::read_or_make(&config.history.key_file)?;
+    let laid_out = kept
+        .into_iter()
+        .map(|(definition, partitions)| {
+            Ok((Arc::new(HistoryLayout::of(definition, key.clone())?), partitions))
+        })
+        .collect::<Result<Vec<_>, HistoryError>>()?;
+    let place =
+        HistoryPlace { url: config.history.store.clone(), s3: config.checkpoint_s3.clone() };
+    let upkeep = Upkeep { compact_every: config.history.compact_every, keep: config.history.keep };
+    let (writer, opened) = HistoryWriter::start(&place, upkeep, &laid_out)?;
+    let bounds = Bounds {
+        commit_every: config.history.commit_every,
+        rows_max: config.history.commit_records_max,
+        bytes_max: config.history.waiting_bytes_max,
+    };
+    let layouts = laid_out.into_iter().map(|(layout, _)| layout).collect();
+    Ok(Some(History::new(writer, layouts, opened, bounds)))
 }
 
 fn limits(config: &PipelineConfig) -> PublisherLimits {
@@ -284,7 +333,7 @@ fn owned(
     catalog: &Catalog,
     opened: &mut Opened,
     (resumed, saving): (&mut Resumed, &Saving),
-    publisher: &mut Publishers,
+    (publisher, mut history): (&mut Publishers, Option<&mut History>),
 ) -> Result<Vec<Owned>, StartError> {
     let Opened { to_read, source } = opened;
     let stream = &to_read.name;
@@ -309,7 +358,15 @@ fn owned(
         let mut run = partition_run(plan, &derived, place, None, &views).map_err(views_error)?;
         run.overflow_to(saving.overflow(stream, *partition)).map_err(SavingError::from)?;
         let name = (stream.clone(), *partition);
-        let start = resumed.partitions.remove(&name);
+        let mut start = resumed.partitions.remove(&name);
+        if let Some(history) = history.as_deref_mut()
+            && let Some(layout) = history.layout(stream)
+        {
+            let rows = start.as_mut().and_then(|start| start.orders.remove(JOURNAL));
+            let end = source.bounds(*partition).map_err(failed)?.map(|bounds| bounds.end);
+            history.resume(stream, *partition, &rows.unwrap_or_default(), end)?;
+            run.keep_history(layout);
+        }
         runs.push(Restored { run, start, shadow: resumed.shadow.remove(&name), is_resumed: false });
     }
     restore(&mut runs).map_err(views_error)?;

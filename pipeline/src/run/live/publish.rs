@@ -14,7 +14,9 @@ use super::reload::{ReloadError, Reloaded};
 use super::{StreamInput, now_ms};
 use crate::config::PipelineConfig;
 use crate::fail_points;
+use crate::history::{History, HistoryError};
 use crate::results::{Cut, Results, State, Status};
+use crate::run::checkpoints::Offsets;
 use crate::run::publisher::{Moment, Publishers};
 use crate::run::saving::Saving;
 use crate::sinks::result_topics::ResultTopics;
@@ -65,6 +67,10 @@ pub(super) struct PublishLoop {
     pub(super) topics: Option<ResultTopics>,
     /// The cut whose checkpoint is being written, for the topics.
     pub(super) being_saved: Option<Arc<Cut>>,
+    /// Offsets of the last checkpoint that was written.
+    pub(super) saved_at: Offsets,
+    /// The histories of streams that have one.
+    pub(super) history: Option<History>,
     /// Whether the checkpoints are still ours.
     pub(super) fence: Arc<Fenced>,
 }
@@ -114,6 +120,9 @@ impl PublishLoop {
         self.saving.stop();
         if let Some(topics) = self.topics.take() {
             topics.stop();
+        }
+        if let Some(history) = self.history.take() {
+            history.stop(&self.saved_at);
         }
     }
 
@@ -166,6 +175,9 @@ impl PublishLoop {
                 return Next::Broken(error);
             }
         }
+        if let Err(error) = self.hear_of_history() {
+            return Next::Broken(error.to_string());
+        }
         self.saving.weigh();
         fail_points::hit("publish");
         let replaced = self.publisher.show_joined();
@@ -177,13 +189,15 @@ impl PublishLoop {
             .publisher
             .publish(&self.moment(), self.freshness.quiet_of_shadow(&self.publisher))
         {
-            Ok(cut) => {
+            Ok(mut cut) => {
+                cut.histories = self.history.as_ref().map(History::tables).unwrap_or_default();
                 metrics::histogram!("tidemark_publish_seconds")
                     .record(begun.elapsed().as_secs_f64());
                 self.results.publish(cut);
                 fail_points::hit("published");
                 waiting.extend(self.saving.alarms());
                 waiting.extend(self.topics.iter().flat_map(ResultTopics::alarms));
+                waiting.extend(self.history.iter().flat_map(History::alarms));
                 let status = self.freshness.status(&self.publisher, problem, waiting);
                 self.results.set_status(status);
                 Next::GoOn
@@ -209,6 +223,13 @@ impl PublishLoop {
         );
         if let Some(shadow) = &drain.shadow {
             self.freshness.hear_shadow(&drained.stream, drained.partition, shadow.counts.read);
+        }
+        if let Some(history) = &mut self.history {
+            let (partition, rows) = (drain.live.partition, std::mem::take(&mut drain.live.history));
+            let bytes = history
+                .note(&drained.stream, partition, rows)
+                .map_err(|error| error.to_string())?;
+            self.saving.note_history(&drained.stream, partition, bytes, false);
         }
         self.saving.note(&drained.stream, &mut drain);
         self.publisher.absorb(&drained.stream, drain).map_err(|error| error.strip_backtrace())
@@ -243,12 +264,26 @@ impl PublishLoop {
     /// Takes note of a checkpoint that has been written.
     fn hear_of_checkpoint(&mut self, patience: Duration) {
         let Some(written) = self.saving.finished(patience) else { return };
+        if let Some(history) = &mut self.history {
+            history.checkpoint_written(&written.offsets);
+        }
         if let (Some(topics), Some(cut)) = (&self.topics, self.being_saved.take()) {
             topics.offer(cut);
         }
         if let Err(error) = self.publisher.checkpoint_written(&written.offsets) {
             tracing::error!(%error, "what ended in the ledgers was not forgotten: {error}");
         }
+        self.saved_at = written.offsets;
+    }
+
+    /// Takes note of what has been committed to histories.
+    fn hear_of_history(&mut self) -> Result<(), HistoryError> {
+        let Some(history) = &mut self.history else { return Ok(()) };
+        for (stream, partition, bytes) in history.hear(Duration::ZERO)? {
+            self.saving.note_history(&stream, partition, bytes, true);
+        }
+        self.saving.backlog().note_history(history.waiting_bytes(), history.bytes_max());
+        Ok(())
     }
 
     /// Writes a checkpoint and waits for it.

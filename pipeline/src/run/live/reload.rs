@@ -256,6 +256,9 @@ impl PublishLoop {
             .map_err(|error| error.strip_backtrace())?;
         let overflow = self.saving.overflow(&grown.stream, grown.partition);
         run.overflow_to(overflow).map_err(|error| error.to_string())?;
+        if let Some(layout) = self.history.as_ref().and_then(|all| all.layout(&grown.stream)) {
+            run.keep_history(layout);
+        }
         if grown.first > 0 {
             run.begins_at(grown.first);
         }

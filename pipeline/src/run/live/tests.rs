@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+mod history;
 mod joins;
 mod shadow;
 
@@ -84,6 +85,8 @@ impl Ground {
             // Small, so that a fill takes many batches.
             batch_records_max: 50,
             fold_threads: 2,
+            history_commit_every_ms: 300,
+            history_compact_every: 4,
             ..RawPipelineConfig::default()
         };
         PipelineConfig::check(&raw, self.sql_dir(), self.dir.path().join(data), BTreeMap::new())

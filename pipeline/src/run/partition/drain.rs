@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+
 use crate::admit::sequence::FreshNumbers;
 use crate::admit::{CountsByValue, DedupDrain, RecordCounts};
 use crate::lifecycle::Notice;
@@ -64,6 +66,8 @@ pub struct PartitionDrain {
     pub dead_letters: Vec<DeadLetter>,
     /// Its dedup keys.
     pub dedup: DedupDrain,
+    /// Accepted rows for the history since the last drain; none where the stream has none.
+    pub history: Vec<RecordBatch>,
 }
 
 /// What one branch has done since its last drain.

@@ -30,6 +30,7 @@ use space::{SpaceRun, Waiting};
 use crate::admit::Overflow;
 use crate::admit::duplicate::SpillError;
 use crate::decode::Decoder;
+use crate::history::{HistoryLayout, HistoryRows};
 use crate::model::{BySpace, Offset, PartitionId, Record, Space};
 use crate::sql::StreamPlan;
 use crate::state::SavedPartition;
@@ -108,6 +109,11 @@ impl PartitionRun {
             next_offset: None,
             place,
         })
+    }
+
+    /// Gives what is accepted from now on to the stream's history, too.
+    pub fn keep_history(&mut self, layout: Arc<HistoryLayout>) {
+        self.live.keep_history(HistoryRows::new(layout, self.place.partition));
     }
 
     /// Only counts shadow records from now on, where nobody looks at their results.

@@ -11,6 +11,7 @@ use super::derived::DerivedRun;
 use super::drain::PartitionDrain;
 use super::intake::Batch;
 use super::{Folds, PartitionStart, Place};
+use crate::history::HistoryRows;
 use crate::ledger::LedgerKind;
 use crate::model::{Offset, Space};
 use crate::sql::StreamPlan;
@@ -59,6 +60,8 @@ pub struct SpaceRun {
     branch: Branch,
     /// Its life cycles with the views over them.
     derived: Vec<DerivedRun>,
+    /// What goes to the history, where the stream has one.
+    history: Option<HistoryRows>,
 }
 
 impl SpaceRun {
@@ -68,7 +71,13 @@ impl SpaceRun {
     /// When the stream's dedup key cannot be encoded.
     pub fn new(plan: Arc<StreamPlan>, place: Place, folds: Folds) -> Result<Self> {
         let admission = Admission::new(Space::Live, plan, place)?;
-        Ok(Self { space: Space::Live, admission, branch: folds.branch, derived: folds.derived })
+        Ok(Self {
+            space: Space::Live,
+            admission,
+            branch: folds.branch,
+            derived: folds.derived,
+            history: None,
+        })
     }
 
     /// Another space of the same partition with the same views, before its first record.
@@ -85,6 +94,8 @@ impl SpaceRun {
                 .iter()
                 .map(|derived| derived.alike(space))
                 .collect::<Result<_>>()?,
+            // No shadow record is in a history.
+            history: None,
         })
     }
 
@@ -114,6 +125,12 @@ impl SpaceRun {
             return Ok(());
         }
         let accepted = self.admission.admit(batch)?;
+        if let Some(history) = &mut self.history {
+            let offsets: Vec<Offset> =
+                accepted.origins.iter().map(|row| batch.read.offset(*row)).collect();
+            let told = (&*offsets, &*accepted.times, &*accepted.watermarks);
+            history.note(&accepted.batch, told)?;
+        }
         let late_before: Vec<usize> = self.branches().map(|branch| branch.late().len()).collect();
         self.branch.fold(&accepted, &batch.read);
         for derived in &mut self.derived {
@@ -139,6 +156,11 @@ impl SpaceRun {
 
     fn branches(&self) -> impl Iterator<Item = &Branch> {
         std::iter::once(&self.branch).chain(self.derived.iter().flat_map(DerivedRun::branches))
+    }
+
+    /// Gives what is accepted from now on to a history, too.
+    pub fn keep_history(&mut self, history: HistoryRows) {
+        self.history = Some(history);
     }
 
     /// Takes over the views of a space that has read the same records.
@@ -186,6 +208,7 @@ impl SpaceRun {
             operators,
             dead_letters: self.admission.take_dead_letters(),
             dedup: self.admission.take_keys(),
+            history: self.history.as_mut().map(HistoryRows::take).unwrap_or_default(),
         })
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use disk::Disk;
 pub use fenced::Fenced;
-pub use remote::Remote;
+pub use remote::{Remote, s3_store};
 
 /// What an object was like when it was read, to write over it only if it still is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -64,27 +64,10 @@ impl Remote {
     pub fn s3(bucket_and_prefix: &str, options: &S3Options) -> Result<Self, ObjectError> {
         let (bucket, prefix) = bucket_and_prefix.split_once('/').unwrap_or((bucket_and_prefix, ""));
         let place = format!("s3://{bucket_and_prefix}");
-        let retry = RetryConfig {
-            max_retries: RETRIES_MAX,
-            retry_timeout: RETRY_MAX,
-            ..RetryConfig::default()
-        };
-        let mut builder = AmazonS3Builder::from_env()
-            .with_bucket_name(bucket)
-            .with_retry(retry)
-            .with_client_options(
-                ClientOptions::new().with_timeout(REQUEST_MAX).with_allow_http(true),
-            );
-        if let Some(endpoint) = &options.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        if let Some(region) = &options.region {
-            builder = builder.with_region(region);
-        }
         let failed =
             |error: Error| ObjectError { step: "open", place: place.clone(), detail: told(&error) };
-        let store = builder.build().map_err(failed)?;
-        Self::new(Arc::new(store), &place, prefix.trim_matches('/'))
+        let store = s3_client(bucket, options).map_err(failed)?;
+        Self::new(store, &place, prefix.trim_matches('/'))
     }
 
     fn path(&self, name: &str) -> Path {
@@ -152,6 +135,38 @@ impl Remote {
             Err(error) => Err(self.failed("read", name, &error)),
         }
     }
+}
+
+/// The client of a bucket.
+///
+/// # Errors
+/// When what the environment says of it makes no sense.
+pub fn s3_store(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectStore>, ObjectError> {
+    let place = format!("s3://{bucket}");
+    s3_client(bucket, options).map_err(|error| ObjectError {
+        step: "open",
+        place,
+        detail: told(&error),
+    })
+}
+
+fn s3_client(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectStore>, Error> {
+    let retry = RetryConfig {
+        max_retries: RETRIES_MAX,
+        retry_timeout: RETRY_MAX,
+        ..RetryConfig::default()
+    };
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(bucket)
+        .with_retry(retry)
+        .with_client_options(ClientOptions::new().with_timeout(REQUEST_MAX).with_allow_http(true));
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(region) = &options.region {
+        builder = builder.with_region(region);
+    }
+    Ok(Arc::new(builder.build()?))
 }
 
 impl Objects for Remote {

@@ -1,0 +1,172 @@
+//! The table and what is not in it yet, as one table of SQL.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::prelude::SessionConfig;
+
+use super::table::HistoryTable;
+
+/// A session whose columns of text are read as they are declared.
+static PLAIN: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
+    let mut config = SessionConfig::new();
+    config.options_mut().execution.parquet.schema_force_view_types = false;
+    Arc::new(SessionStateBuilder::new().with_config(config).build())
+});
+
+/// A history at one cut: a version of its table, and the rows after it. As of an earlier version or time
+/// there is nothing but the table.
+#[derive(Debug, Clone)]
+pub struct HistoryAt {
+    schema: SchemaRef,
+    table: HistoryTable,
+    tail: Vec<RecordBatch>,
+}
+
+impl HistoryAt {
+    /// A table with the rows that it does not hold yet.
+    #[must_use]
+    pub fn new(schema: SchemaRef, table: HistoryTable, tail: Vec<RecordBatch>) -> Self {
+        Self { schema, table, tail }
+    }
+
+    /// The version of the table.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.table.version()
+    }
+
+    /// Rows that the table does not hold yet.
+    #[must_use]
+    pub fn tail_rows(&self) -> usize {
+        self.tail.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// What the table held at a version, without the rows that were to come.
+    ///
+    /// # Errors
+    /// When there is no such version, or not any more.
+    pub async fn at_version(&self, version: u64) -> Result<Self> {
+        let table = self.table.at_version(version).await.map_err(external)?;
+        Ok(Self { schema: Arc::clone(&self.schema), table, tail: Vec::new() })
+    }
+
+    /// What the table held at a time, epoch milliseconds by the wall clock of its commits.
+    ///
+    /// # Errors
+    /// When there was none, or not any more.
+    pub async fn at_time(&self, time_ms: i64) -> Result<Self> {
+        let table = self.table.at_time(time_ms).await.map_err(external)?;
+        Ok(Self { schema: Arc::clone(&self.schema), table, tail: Vec::new() })
+    }
+
+    async fn stored(
+        &self,
+        state: &dyn Session,
+        wanted: &Schema,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let table =
+            self.table.delta().table_provider().with_session(Arc::clone(&PLAIN)).build().await?;
+        let held = table.schema();
+        let projection: Vec<usize> =
+            wanted.fields().iter().filter_map(|field| held.index_of(field.name()).ok()).collect();
+        let asked: Vec<&Expr> = filters.iter().collect();
+        let pushed: Vec<Expr> = table
+            .supports_filters_pushdown(&asked)?
+            .into_iter()
+            .zip(filters)
+            .filter(|(answer, _)| !matches!(answer, TableProviderFilterPushDown::Unsupported))
+            .map(|(_, filter)| filter.clone())
+            .collect();
+        let rows = table.scan(state, Some(&projection), &pushed, limit).await?;
+        as_wanted(rows, wanted)
+    }
+}
+
+/// The rows with the columns that are wanted; one that the files do not have yet is NULL.
+fn as_wanted(rows: Arc<dyn ExecutionPlan>, wanted: &Schema) -> Result<Arc<dyn ExecutionPlan>> {
+    let held = rows.schema();
+    let same = held.fields().len() == wanted.fields().len()
+        && held.fields().iter().zip(wanted.fields()).all(|(held, wanted)| {
+            held.name() == wanted.name() && held.data_type() == wanted.data_type()
+        });
+    if same {
+        return Ok(rows);
+    }
+    let mut columns: Vec<(Arc<dyn PhysicalExpr>, String)> =
+        Vec::with_capacity(wanted.fields().len());
+    for field in wanted.fields() {
+        let column: Arc<dyn PhysicalExpr> = match held.index_of(field.name()) {
+            Ok(at) if held.field(at).data_type() == field.data_type() => {
+                Arc::new(Column::new(field.name(), at))
+            }
+            Ok(at) => {
+                let column = Arc::new(Column::new(field.name(), at));
+                Arc::new(CastExpr::new(column, field.data_type().clone(), None))
+            }
+            Err(_) => Arc::new(Literal::new(ScalarValue::try_from(field.data_type())?)),
+        };
+        columns.push((column, field.name().clone()));
+    }
+    Ok(Arc::new(ProjectionExec::try_new(columns, rows)?))
+}
+
+fn external(error: super::HistoryError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+#[async_trait]
+impl TableProvider for HistoryAt {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Files are passed over by their statistics; what is left is filtered again.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted = match projection {
+            Some(columns) => self.schema.project(columns)?,
+            None => self.schema.as_ref().clone(),
+        };
+        let stored = self.stored(state, &wanted, filters, limit).await?;
+        if self.tail.is_empty() {
+            return Ok(stored);
+        }
+        let tail = MemorySourceConfig::try_new_exec(
+            &[self.tail.clone()],
+            Arc::clone(&self.schema),
+            projection.cloned(),
+        )?;
+        UnionExec::try_new(vec![stored, tail])
+    }
+}

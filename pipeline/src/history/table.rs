@@ -1,0 +1,244 @@
+//! The Delta Lake table of one stream.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
+use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
+use deltalake_core::kernel::transaction::CommitProperties;
+use deltalake_core::kernel::{StructType, Transaction};
+use deltalake_core::logstore::{StorageConfig, default_logstore};
+use deltalake_core::operations::optimize::OptimizeType;
+use deltalake_core::operations::write::SchemaMode;
+use deltalake_core::protocol::SaveMode;
+use deltalake_core::{DeltaTable, DeltaTableError, ensure_table_uri};
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::HistoryError;
+use super::layout::{DATE, OFFSET, PARTITION};
+use crate::model::{Offset, PartitionId};
+use crate::state::objects::{self, S3Options};
+
+/// Where histories are kept.
+#[derive(Debug, Clone)]
+pub struct HistoryPlace {
+    /// A folder, `file:///folder` or `s3://bucket/prefix`; each stream has a folder below.
+    pub url: String,
+    /// How an S3 store is reached.
+    pub s3: S3Options,
+}
+
+/// The table of one stream. Cheap to clone; a clone stays at its version.
+#[derive(Debug, Clone)]
+pub struct HistoryTable {
+    stream: String,
+    place: String,
+    table: DeltaTable,
+}
+
+impl HistoryTable {
+    /// Opens the table of a stream, and makes it where there is none.
+    ///
+    /// # Errors
+    /// When the place refuses, or holds something else.
+    pub async fn open(
+        place: &HistoryPlace,
+        stream: &str,
+        schema: &SchemaRef,
+    ) -> Result<Self, HistoryError> {
+        let url = format!("{}/{stream}", place.url.trim_end_matches('/'));
+        let failed = |detail: String| HistoryError::Table {
+            stream: stream.to_owned(),
+            place: url.clone(),
+            detail,
+        };
+        let location = ensure_table_uri(&url).map_err(|error| failed(error.to_string()))?;
+        let root: Arc<dyn ObjectStore> = match url.strip_prefix("s3://") {
+            Some(rest) => objects::s3_store(rest.split('/').next().unwrap_or(rest), &place.s3)
+                .map_err(|error| failed(error.to_string()))?,
+            None => Arc::new(LocalFileSystem::new()),
+        };
+        let prefix = object_store::path::Path::from_url_path(location.path())
+            .map_err(|error| failed(error.to_string()))?;
+        let prefixed: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&root), prefix));
+        let log = default_logstore(prefixed, root, &location, &StorageConfig::default());
+        let mut table = DeltaTable::new(log);
+        match table.load().await {
+            Ok(()) => {}
+            Err(DeltaTableError::NotATable(_)) => {
+                let columns: StructType =
+                    schema.as_ref().try_into_kernel().map_err(|error| failed(error.to_string()))?;
+                table = table
+                    .create()
+                    .with_table_name(stream)
+                    .with_comment("Every accepted record, once; late ones are marked")
+                    .with_columns(columns.fields().cloned())
+                    .with_partition_columns([DATE])
+                    .await
+                    .map_err(|error| failed(error.to_string()))?;
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        }
+        Ok(Self { stream: stream.to_owned(), place: url, table })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.table.version().unwrap_or(0)
+    }
+
+    /// The table at its version.
+    pub(super) fn delta(&self) -> &DeltaTable {
+        &self.table
+    }
+
+    fn failed(&self, error: &DeltaTableError) -> HistoryError {
+        HistoryError::Table {
+            stream: self.stream.clone(),
+            place: self.place.clone(),
+            detail: error.to_string(),
+        }
+    }
+
+    /// The application that a commit is of, in the words of Delta Lake.
+    fn application(&self, partition: PartitionId) -> String {
+        format!("tidemark/{}/{partition}", self.stream)
+    }
+
+    /// Offset after the last record of a partition that the table holds; `None` for none.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn committed(&self, partition: PartitionId) -> Result<Option<Offset>, HistoryError> {
+        let log = self.table.log_store();
+        let snapshot = self.table.snapshot().map_err(|error| self.failed(&error))?;
+        let version = snapshot.transaction_version(log.as_ref(), self.application(partition)).await;
+        version.map_err(|error| self.failed(&error))
+    }
+
+    /// Adds rows, which reach each partition up to `next`, in one commit. What an attempt before has
+    /// committed without our knowing is left out.
+    ///
+    /// # Errors
+    /// When the place refuses; nothing, or everything, has then been added.
+    pub async fn append(
+        &mut self,
+        rows: Vec<RecordBatch>,
+        next: &BTreeMap<PartitionId, Offset>,
+    ) -> Result<(), HistoryError> {
+        self.table.update_state().await.map_err(|error| self.failed(&error))?;
+        let mut held = BTreeMap::new();
+        for partition in next.keys() {
+            held.insert(*partition, self.committed(*partition).await?.unwrap_or(0));
+        }
+        let fresh: Vec<RecordBatch> = rows
+            .into_iter()
+            .filter_map(|batch| without(&batch, &held))
+            .filter(|batch| batch.num_rows() > 0)
+            .collect();
+        let transactions: Vec<Transaction> = next
+            .iter()
+            .filter(|(partition, next)| held.get(partition).is_none_or(|held| held < next))
+            .map(|(partition, next)| Transaction::new(self.application(*partition), *next))
+            .collect();
+        if fresh.is_empty() || transactions.is_empty() {
+            return Ok(());
+        }
+        crate::fail_points::hit("history-commit");
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .build();
+        let commit = CommitProperties::default().with_application_transactions(transactions);
+        let written = self
+            .table
+            .clone()
+            .write(fresh)
+            .with_save_mode(SaveMode::Append)
+            .with_schema_mode(SchemaMode::Merge)
+            .with_partition_columns([DATE])
+            .with_writer_properties(properties)
+            .with_commit_properties(commit)
+            .await;
+        self.table = written.map_err(|error| self.failed(&error))?;
+        crate::fail_points::hit("history-committed");
+        Ok(())
+    }
+
+    /// Puts small files together; the rows stay what they are. How many files went.
+    ///
+    /// # Errors
+    /// When the place refuses.
+    pub async fn compact(&mut self) -> Result<u64, HistoryError> {
+        let done = self.table.clone().optimize().with_type(OptimizeType::Compact).await;
+        let (table, metrics) = done.map_err(|error| self.failed(&error))?;
+        self.table = table;
+        Ok(metrics.num_files_removed)
+    }
+
+    /// Deletes files that no version of the last `keep` needs. How many went.
+    ///
+    /// # Errors
+    /// When the place refuses.
+    pub async fn forget(&mut self, keep: std::time::Duration) -> Result<usize, HistoryError> {
+        let keep = chrono::Duration::from_std(keep).unwrap_or(chrono::Duration::MAX);
+        let vacuum = self
+            .table
+            .clone()
+            .vacuum()
+            .with_retention_period(keep)
+            .with_enforce_retention_duration(false)
+            .await;
+        let (table, metrics) = vacuum.map_err(|error| self.failed(&error))?;
+        self.table = table;
+        Ok(metrics.files_deleted.len())
+    }
+
+    /// The table as it was at a version.
+    ///
+    /// # Errors
+    /// When there is no such version, or not any more.
+    pub async fn at_version(&self, version: u64) -> Result<Self, HistoryError> {
+        let mut then = self.clone();
+        then.table.load_version(version).await.map_err(|error| self.failed(&error))?;
+        Ok(then)
+    }
+
+    /// The table as it was at a time, epoch milliseconds: the last version committed by then.
+    ///
+    /// # Errors
+    /// When there was none, or not any more.
+    pub async fn at_time(&self, time_ms: i64) -> Result<Self, HistoryError> {
+        let mut then = self.clone();
+        let time = chrono::DateTime::from_timestamp_millis(time_ms).unwrap_or_default();
+        then.table.load_with_datetime(time).await.map_err(|error| self.failed(&error))?;
+        Ok(then)
+    }
+}
+
+/// The rows that are not `held`: offsets by partition from which on rows are new.
+fn without(batch: &RecordBatch, held: &BTreeMap<PartitionId, Offset>) -> Option<RecordBatch> {
+    let partitions = batch.column_by_name(PARTITION)?.as_primitive_opt::<Int32Type>()?;
+    let offsets = batch.column_by_name(OFFSET)?.as_primitive_opt::<Int64Type>()?;
+    let is_new = |row: usize| {
+        let partition = PartitionId::try_from(partitions.value(row)).unwrap_or_default();
+        held.get(&partition).is_none_or(|held| offsets.value(row) >= *held)
+    };
+    let mask: Vec<bool> = (0..offsets.len()).map(is_new).collect();
+    match mask.iter().all(|is_new| *is_new) {
+        true => Some(batch.clone()),
+        false => filter_record_batch(batch, &BooleanArray::from(mask)).ok(),
+    }
+}
