@@ -12,6 +12,7 @@
 mod journal;
 mod layout;
 mod provider;
+mod sync;
 mod table;
 mod tail;
 mod writer;

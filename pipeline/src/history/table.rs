@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
+use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
@@ -113,6 +113,16 @@ impl HistoryTable {
         }
     }
 
+    /// On a local disk, makes the newest version survive a power cut; a bucket does so by itself.
+    fn sync(&self) -> Result<(), HistoryError> {
+        let Ok(folder) = self.table.table_url().to_file_path() else { return Ok(()) };
+        super::sync::version(&folder, self.version()).map_err(|error| HistoryError::Table {
+            stream: self.stream.clone(),
+            place: self.place.clone(),
+            detail: format!("it cannot be synced: {error}"),
+        })
+    }
+
     /// The application that a commit is of, in the words of Delta Lake.
     fn application(&self, partition: PartitionId) -> String {
         format!("tidemark/{}/{partition}", self.stream)
@@ -173,6 +183,7 @@ impl HistoryTable {
             .with_commit_properties(commit)
             .await;
         self.table = written.map_err(|error| self.failed(&error))?;
+        self.sync()?;
         crate::fail_points::hit("history-committed");
         Ok(())
     }
@@ -185,6 +196,7 @@ impl HistoryTable {
         let done = self.table.clone().optimize().with_type(OptimizeType::Compact).await;
         let (table, metrics) = done.map_err(|error| self.failed(&error))?;
         self.table = table;
+        self.sync()?;
         Ok(metrics.num_files_removed)
     }
 

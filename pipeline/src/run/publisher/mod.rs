@@ -221,6 +221,8 @@ impl Publisher {
             views,
             statuses,
             tables,
+            // They are put in by whoever has them.
+            histories: BTreeMap::new(),
             of: self.space,
             shadow: None,
         })
