@@ -49,7 +49,7 @@ impl Close {
             Self::At(time) => Some(time),
             Self::Day(zone) => {
                 let days = zone.wall_ms(newest_ms).div_euclid(DAY_MS) + 1;
-                Some(EventTime(zone.utc_ms(days * DAY_MS)))
+                Some(EventTime(zone.boundary_ms(days * DAY_MS)))
             }
         }
     }

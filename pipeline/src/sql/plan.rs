@@ -18,11 +18,12 @@ use super::cut::{self, ROW_COLUMN, window_node};
 pub use super::join_plan::JoinedSide;
 use super::join_plan::plan_join;
 use super::pinned;
+use super::refusal::refuse_function;
 use super::roles::{Role, outer_roles, roles, slot_roles};
 use super::slot::{self, Physical, SlotNode, SlotRows};
 use super::stream::{StreamDefinition, timestamp_type};
 use super::ties::make_deterministic;
-use super::window_function::{WINDOW_COLUMNS, WindowKind, WindowSpec};
+use super::window_function::{DAY_MS, WINDOW_COLUMNS, WindowKind, WindowSpec};
 use super::window_join::{cut_join, key_of, source_column};
 
 /// To be raised when states of the same columns come to mean something else.
@@ -236,8 +237,27 @@ pub(super) fn check_window(window: &WindowSpec, stream: &StreamDefinition) -> Re
             stream.name,
             column.field.name()
         ),
-        Some(_) => Ok(()),
+        Some(_) => check_steps(&window.kind, stream),
     }
+}
+
+/// Days follow the zone's days, some of 23 or 25 hours; what divides them could not be hours there.
+fn check_steps(kind: &WindowKind, stream: &StreamDefinition) -> Result<()> {
+    let is_session = matches!(kind, WindowKind::Session { .. });
+    let divides_days = kind.size() % DAY_MS == 0 && kind.slice() % DAY_MS != 0;
+    if is_session || !divides_days || !stream.zone.changes_its_clock() {
+        return Ok(());
+    }
+    let name = if matches!(kind, WindowKind::Hop { .. }) { "hop" } else { "cumulate" };
+    refuse_function(
+        name,
+        format!(
+            "{} divides days of the zone {}, whose clock changes: a step would hold another hour than it says on \
+             that day. Use steps of whole days, a zone with one clock ('time-zone' = 'UTC'), or TUMBLE by the hour",
+            name.to_uppercase(),
+            stream.zone.name()
+        ),
+    )
 }
 
 pub(super) fn window_filter(

@@ -123,10 +123,10 @@ impl Windows {
         self.zone.map_or(utc_ms, |zone| zone.wall_ms(utc_ms))
     }
 
-    /// The instant of wall-clock milliseconds.
+    /// The instant that parts the windows before wall-clock milliseconds from those after.
     #[must_use]
     pub fn instant(&self, wall_ms: i64) -> i64 {
-        self.zone.map_or(wall_ms, |zone| zone.utc_ms(wall_ms))
+        self.zone.map_or(wall_ms, |zone| zone.boundary_ms(wall_ms))
     }
 
     /// Start of the slice that holds an instant.
