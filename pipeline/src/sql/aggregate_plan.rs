@@ -10,7 +10,7 @@ use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable as _, LogicalPlan, LogicalPlanBuilder, SortExpr,
+    Aggregate, Expr, ExprSchemable as _, LogicalPlan, LogicalPlanBuilder, SortExpr, when,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
@@ -80,8 +80,11 @@ impl Inputs {
         Expr::Column(Column::from_name(name.clone()))
     }
 
-    fn call(&mut self, call: &AggregateFunction) -> AggregateFunction {
+    fn call(&mut self, call: &AggregateFunction) -> Result<AggregateFunction> {
         let mut call = call.clone();
+        if let Some(filter) = &call.params.filter {
+            call.params.args.iter_mut().try_for_each(|arg| guard(arg, filter))?;
+        }
         call.params.args = call.params.args.iter().map(|arg| self.column(arg)).collect();
         call.params.filter = call.params.filter.take().map(|filter| Box::new(self.column(&filter)));
         for SortExpr { expr, .. } in
@@ -89,8 +92,16 @@ impl Inputs {
         {
             *expr = self.column(expr);
         }
-        call
+        Ok(call)
     }
+}
+
+/// An argument that is only computed where the call's FILTER holds: `SUM(10 / i) FILTER (WHERE i <> 0)`.
+fn guard(arg: &mut Expr, filter: &Expr) -> Result<()> {
+    if !matches!(arg, Expr::Column(_) | Expr::Literal(..)) {
+        *arg = when(filter.clone(), arg.clone()).end()?;
+    }
+    Ok(())
 }
 
 /// Partition and offset of a row.
@@ -142,7 +153,7 @@ pub(super) fn aggregate_plan(
                 *argument = one_zero(argument, &aggregate.input)?;
             }
         }
-        calls.push((inputs.call(&call), name));
+        calls.push((inputs.call(&call)?, name));
         outputs.push(Output::Aggregate(nth));
     }
     let needs_arrival = calls

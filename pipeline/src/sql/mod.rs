@@ -6,6 +6,7 @@
 //! aggregate; [`catalog`] reads the folder.
 
 pub mod error;
+mod exact;
 pub mod script;
 mod plain_calls;
 pub mod options;

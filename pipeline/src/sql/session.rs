@@ -16,6 +16,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 
 use super::error::Place;
+use super::exact::with_plain_literals;
 use super::pure;
 use super::window_function::WindowFunctionPlanner;
 
@@ -83,6 +84,8 @@ pub fn new_session() -> SessionContext {
         .with_information_schema(false)
         .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
         .set_bool("datafusion.sql_parser.collect_spans", true)
+        // 0.1 is a tenth, not the double next to it.
+        .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
         .set_bool("datafusion.optimizer.enable_round_robin_repartition", false)
         .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
     config.options_mut().sql_parser.default_null_ordering = "nulls_min".to_owned();
@@ -110,6 +113,9 @@ pub fn analyzed(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
     let plan = futures::executor::block_on(state.statement_to_plan(statement))?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     pure::check_plan(&plan)?;
+    // With the literals as they are meant some types are others, which those around them have to follow.
+    let plan = with_plain_literals(plan)?;
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     Ok(plan)
 }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::catalog::memory::MemorySourceConfig;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DFSchemaRef, Result};
+use datafusion::common::{DFSchemaRef, Result, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
@@ -25,6 +25,8 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use parking_lot::Mutex;
+
+use super::exact::checked_plan;
 
 /// The rows of the next execution; shared by a slot and whoever fills it.
 pub type SlotRows = Arc<Mutex<Vec<RecordBatch>>>;
@@ -261,5 +263,19 @@ pub fn physical_of(
     let planner =
         DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SlotPlanner { rows })]);
     let optimized = state.optimize(plan)?;
-    futures::executor::block_on(planner.create_physical_plan(&optimized, state))
+    let made = futures::executor::block_on(planner.create_physical_plan(&optimized, state))?;
+    let made = checked_plan(made)?;
+    // What is above or beside it was planned for these types, and would read other bytes as theirs.
+    let planned = plan.schema().fields().iter().zip(made.schema().fields().iter().cloned());
+    for (planned, made) in planned {
+        if !planned.data_type().equals_datatype(made.data_type()) {
+            return plan_err!(
+                "column {} is planned as {} and would be computed as {}; CAST it to the type it is to have",
+                planned.name(),
+                planned.data_type(),
+                made.data_type()
+            );
+        }
+    }
+    Ok(made)
 }

@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::cut::ROW_COLUMN;
 use super::error::SqlError;
+use super::exact::checked;
 use super::pure;
 use super::refusal::located_in;
 use super::session::message_of;
@@ -326,7 +327,7 @@ fn computed(
     let schema_for_names = DFSchema::try_from(schema.as_ref().clone())?;
     let expr = state.create_logical_expr(&expression.to_string(), &schema_for_names)?;
     pure::check_expr(&expr)?;
-    let expr = state.create_physical_expr(expr, &schema_for_names)?;
+    let expr = checked(state.create_physical_expr(expr, &schema_for_names)?)?;
     let data_type = expr.data_type(schema)?;
     Ok((expr, data_type))
 }

@@ -109,17 +109,16 @@ impl CallInputs {
     /// # Errors
     /// When an argument cannot be computed.
     pub fn of(calls: &[AggregateCall], rows: &RecordBatch) -> Result<Self> {
-        let count = rows.num_rows();
         let one = |call: &AggregateCall| {
             let mut exprs = call.function.expressions();
             exprs.extend(call.function.order_bys().iter().map(|sort| Arc::clone(&sort.expr)));
             let arguments = exprs
                 .iter()
-                .map(|expr| expr.evaluate(rows)?.into_array(count))
+                .map(|expr| row_by_row::evaluate(expr.as_ref(), rows))
                 .collect::<Result<Vec<_>>>()?;
             let filter = match &call.filter {
                 Some(filter) => {
-                    Some(filter.evaluate(rows)?.into_array(count)?.as_boolean().clone())
+                    Some(row_by_row::evaluate(filter.as_ref(), rows)?.as_boolean().clone())
                 }
                 None => None,
             };

@@ -19,6 +19,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 
 use super::fold::Accepted;
 use super::placed::Span;
+use super::row_by_row;
 use crate::sql::plan::SlotPlan;
 use crate::sql::slot::SlotExec;
 
@@ -75,7 +76,7 @@ impl Runner {
     pub fn run(&self, rows: RecordBatch) -> Result<RecordBatch> {
         match &self.steps {
             Some(steps) => steps.iter().try_fold(rows, apply),
-            None => self.execute(rows),
+            None => row_by_row::run(rows, &|rows| self.execute(rows)),
         }
     }
 
@@ -185,7 +186,7 @@ impl Shared {
 
 impl SharedFilter {
     fn new(rows: &RecordBatch, predicate: &Arc<dyn PhysicalExpr>) -> Result<Self> {
-        let mask = predicate.evaluate(rows)?.into_array(rows.num_rows())?;
+        let mask = row_by_row::evaluate(predicate.as_ref(), rows)?;
         let mask = mask.as_boolean();
         let keeps_all = mask.true_count() == rows.num_rows();
         let keeps = (!keeps_all).then(|| FilterBuilder::new(mask).optimize().build());
@@ -239,7 +240,7 @@ fn plain_steps(plan: &Arc<dyn ExecutionPlan>, steps: &mut Vec<Step>) -> bool {
 fn apply(rows: RecordBatch, step: &Step) -> Result<RecordBatch> {
     match step {
         Step::Filter { predicate, keep } => {
-            let mask = predicate.evaluate(&rows)?.into_array(rows.num_rows())?;
+            let mask = row_by_row::evaluate(predicate.as_ref(), &rows)?;
             let rows = match keep {
                 Some(keep) => rows.project(keep)?,
                 None => rows,
@@ -254,7 +255,7 @@ fn apply(rows: RecordBatch, step: &Step) -> Result<RecordBatch> {
             let count = rows.num_rows();
             let columns = exprs
                 .iter()
-                .map(|expr| expr.evaluate(&rows)?.into_array(count))
+                .map(|expr| row_by_row::evaluate(expr.as_ref(), &rows))
                 .collect::<Result<Vec<_>>>()?;
             let options = RecordBatchOptions::new().with_row_count(Some(count));
             Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)

@@ -6,6 +6,7 @@
 pub mod assign;
 pub mod aggregate;
 pub mod below;
+mod row_by_row;
 pub mod session;
 mod placed;
 mod groups;

@@ -1,0 +1,184 @@
+//! Arithmetic that fails where it would say something else than it means.
+//!
+//! DataFusion's sums, differences and products of integers wrap, and those of decimals may have more digits
+//! than their type. Both would be wrong figures, so here they are errors: a record that is refused, or a
+//! view that stops with its place.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::AsArray as _;
+use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Schema};
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, Operator};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::BinaryExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+
+/// The expression with arithmetic that fails where its value does not fit its type.
+///
+/// # Errors
+/// DataFusion's own, when the expression cannot be put together again.
+pub fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
+    let exact = expr.transform_up(|node| {
+        let Some(binary) = node.downcast_ref::<BinaryExpr>() else {
+            return Ok(Transformed::no(node));
+        };
+        if !matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) {
+            return Ok(Transformed::no(node));
+        }
+        let strict =
+            BinaryExpr::new(Arc::clone(binary.left()), *binary.op(), Arc::clone(binary.right()))
+                .with_fail_on_overflow(true);
+        let within: Arc<dyn PhysicalExpr> = Arc::new(WithinDigits { value: Arc::new(strict) });
+        Ok(Transformed::yes(within))
+    })?;
+    Ok(exact.data)
+}
+
+/// The plan with the expressions of its filters and projections checked.
+///
+/// # Errors
+/// As [`checked`].
+pub fn checked_plan(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let exact = plan.transform_up(|node| {
+        if let Some(filter) = node.downcast_ref::<FilterExec>() {
+            let predicate = checked(Arc::clone(filter.predicate()))?;
+            let built = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
+            return Ok(Transformed::yes(Arc::new(built) as Arc<dyn ExecutionPlan>));
+        }
+        let Some(projection) = node.downcast_ref::<ProjectionExec>() else {
+            return Ok(Transformed::no(node));
+        };
+        let exprs = projection
+            .expr()
+            .iter()
+            .map(|one| {
+                Ok(ProjectionExpr {
+                    expr: checked(Arc::clone(&one.expr))?,
+                    alias: one.alias.clone(),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let built = ProjectionExec::try_new(exprs, Arc::clone(projection.input()))?;
+        Ok(Transformed::yes(Arc::new(built) as Arc<dyn ExecutionPlan>))
+    })?;
+    Ok(exact.data)
+}
+
+/// The plan with numbers written as literals in the type a function wants them in. Some functions tell their
+/// type by such a literal, `ROUND` by its digits, and would tell another before it is one.
+///
+/// # Errors
+/// When a literal does not fit the type.
+pub fn with_plain_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plain = plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        let written = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(plain_literal)?.update_data(|expr| name.restore(expr)))
+        })?;
+        match written.transformed {
+            true => Ok(Transformed::yes(written.data.recompute_schema()?)),
+            false => Ok(Transformed::no(written.data)),
+        }
+    })?;
+    Ok(plain.data)
+}
+
+fn plain_literal(expr: Expr) -> Result<Transformed<Expr>> {
+    if let Expr::Cast(cast) = &expr
+        && let Expr::Literal(value, metadata) = cast.expr.as_ref()
+        && is_number(&value.data_type())
+        && is_number(cast.field.data_type())
+    {
+        let value: ScalarValue = value.cast_to(cast.field.data_type())?;
+        return Ok(Transformed::yes(Expr::Literal(value, metadata.clone())));
+    }
+    Ok(Transformed::no(expr))
+}
+
+fn is_number(data_type: &DataType) -> bool {
+    data_type.is_integer()
+}
+
+/// A value whose decimals have at most the digits of their type.
+#[derive(Debug)]
+struct WithinDigits {
+    value: Arc<dyn PhysicalExpr>,
+}
+
+impl PartialEq for WithinDigits {
+    fn eq(&self, other: &Self) -> bool {
+        self.value.eq(&other.value)
+    }
+}
+
+impl Eq for WithinDigits {}
+
+impl Hash for WithinDigits {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value.hash(state);
+    }
+}
+
+impl fmt::Display for WithinDigits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.value, f)
+    }
+}
+
+impl PhysicalExpr for WithinDigits {
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.value.data_type(schema)
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.value.nullable(schema)
+    }
+
+    fn evaluate(&self, rows: &RecordBatch) -> Result<ColumnarValue> {
+        let value = self.value.evaluate(rows)?;
+        match &value {
+            ColumnarValue::Array(array) => {
+                if let (Some(decimals), DataType::Decimal128(digits, _)) =
+                    (array.as_primitive_opt::<Decimal128Type>(), array.data_type())
+                {
+                    decimals.validate_decimal_precision(*digits)?;
+                }
+            }
+            ColumnarValue::Scalar(ScalarValue::Decimal128(Some(_), digits, _)) => {
+                let array = value.to_array(1)?;
+                array.as_primitive::<Decimal128Type>().validate_decimal_precision(*digits)?;
+            }
+            ColumnarValue::Scalar(_) => {}
+        }
+        Ok(value)
+    }
+
+    fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
+        self.value.return_field(schema)
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.value]
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let value = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.value));
+        Ok(Arc::new(Self { value }))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt_sql(f)
+    }
+}
