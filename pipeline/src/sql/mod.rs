@@ -6,6 +6,8 @@
 //! aggregate; [`catalog`] reads the folder.
 
 pub mod error;
+mod across;
+mod statement_size;
 mod exact;
 pub mod script;
 mod plain_calls;

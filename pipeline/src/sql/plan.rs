@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
+use super::across::refuse_across_windows;
 use super::aggregate_plan::aggregate_plan;
 pub use super::aggregate_plan::{AggregateCall, AggregatePlan, Output};
 use super::cut::{self, ROW_COLUMN, window_node};
@@ -164,10 +165,14 @@ pub fn plan_view(
         }
     };
     let above = make_deterministic(cut.above, scope)?;
-    let roles = match &cut.outer {
-        None => roles(&above, &slot_roles(&above, cut.aggregate.as_ref())),
-        Some(outer) => roles(&above, &outer_roles(&above, &outer.middle, cut.aggregate.as_ref())),
+    let of_slot = match &cut.outer {
+        None => slot_roles(&above, cut.aggregate.as_ref()),
+        Some(outer) => outer_roles(&above, &outer.middle, cut.aggregate.as_ref()),
     };
+    if cut.window.is_some() {
+        refuse_across_windows(&above, &of_slot)?;
+    }
+    let roles = roles(&above, &of_slot);
     let session =
         cut.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
     let passes_late = cut.aggregate.is_none() && !session && row_by_row(&above);

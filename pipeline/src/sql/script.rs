@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use super::error::{Place, SqlError};
 use super::options::Options;
 use super::plain_calls::plain_calls;
+use super::statement_size;
 use crate::decode::OFFSET_COLUMN;
 
 /// A statement with its place, its own text and the comment before it.
@@ -188,6 +189,7 @@ fn parse_statement(
     let (Some(first), Some(last)) = (code.first(), code.last()) else { return Ok(None) };
     let place = place_of(first);
     let own_text = slice_of(text, first, last);
+    statement_size::check(file, &code)?;
     let dialect = GenericDialect {};
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(plain_calls(code));
     let kind = parse_kind(&mut parser)

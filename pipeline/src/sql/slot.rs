@@ -266,8 +266,8 @@ pub fn physical_of(
     let made = futures::executor::block_on(planner.create_physical_plan(&optimized, state))?;
     let made = checked_plan(made)?;
     // What is above or beside it was planned for these types, and would read other bytes as theirs.
-    let planned = plan.schema().fields().iter().zip(made.schema().fields().iter().cloned());
-    for (planned, made) in planned {
+    let schema = made.schema();
+    for (planned, made) in plan.schema().fields().iter().zip(schema.fields()) {
         if !planned.data_type().equals_datatype(made.data_type()) {
             return plan_err!(
                 "column {} is planned as {} and would be computed as {}; CAST it to the type it is to have",

@@ -9,6 +9,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::GroupsAccumulatorAdapter;
 
+use super::row_by_row;
 use crate::sql::plan::AggregateCall;
 
 /// One accumulator for each call of a view.
