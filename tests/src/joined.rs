@@ -275,7 +275,8 @@ pub fn serve(
         if dice.random_bool(serving.publish) {
             let cut = publish(&mut system)?;
             if dice.random_bool(serving.compare) {
-                compared.rows += compare(&cut, &until(pair, &next), &system)?;
+                *compared.rows.entry("a join of two streams").or_default() +=
+                    compare(&cut, &until(pair, &next), &system)?;
                 compared.cuts += 1;
             }
             if dice.random_bool(serving.save) {
@@ -293,7 +294,8 @@ pub fn serve(
         }
     }
     let cut = publish(&mut system)?;
-    compared.rows += compare(&cut, pair, &system).context("at the end")?;
+    *compared.rows.entry("a join of two streams").or_default() +=
+        compare(&cut, pair, &system).context("at the end")?;
     let closed = closed(pair);
     for (stream, log) in STREAMS.iter().zip(&closed) {
         for (partition, entries) in log.partitions.iter().enumerate() {
@@ -302,7 +304,8 @@ pub fn serve(
         }
     }
     let cut = publish(&mut system)?;
-    compared.rows += compare(&cut, &closed, &system).context("after closing")?;
+    *compared.rows.entry("a join of two streams").or_default() +=
+        compare(&cut, &closed, &system).context("after closing")?;
     compared.cuts += 2;
     Ok(compared)
 }

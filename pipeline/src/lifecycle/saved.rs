@@ -4,7 +4,7 @@
 //! entry   bytes of the key u32 │ MARK u32 │ bytes of the order u32 │ key │ packed order, none if forgotten
 //! ```
 //! A later entry of a key stands over an earlier one, so the entries of many checkpoints one after
-//! another are the state as of the last. Checkpoints of format 6 and before have entries in which the
+//! another are the state as of the last. Checkpoints of format 7 and before have entries in which the
 //! order is not packed; they begin with a length of 64 bits, so that their upper half is never `MARK`, and
 //! are read beside the others.
 
@@ -12,7 +12,7 @@ use super::order::{Event, Order};
 use super::packed::{pack, unpack};
 use crate::state::bytes::{Decoder, Encoder};
 
-/// What no length of an entry of format 6 has in its upper half.
+/// What no length of an entry of format 7 has in its upper half.
 const MARK: u32 = 0xA5A5_A5A5;
 
 /// Appends an entry; `None` for an order that is forgotten.
@@ -69,7 +69,7 @@ fn length_of(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// The order of an entry of format 6 and before.
+/// The order of an entry of format 7 and before.
 fn unpacked(from: &mut Decoder<'_>) -> Result<Order, String> {
     let newest = from.i64()?;
     let mut order = Order { newest, ..Order::default() };
@@ -99,7 +99,7 @@ fn unpacked(from: &mut Decoder<'_>) -> Result<Order, String> {
 mod tests {
     use super::*;
 
-    /// As format 6 wrote it.
+    /// As format 7 wrote it.
     fn as_before(key: &[u8], order: &Order) -> Vec<u8> {
         let mut out = Encoder::default();
         out.bytes(key);

@@ -62,7 +62,7 @@ fn served_joins_equal_the_loops_at_every_cut_and_after_crashes() -> Result<()> {
         compared.records,
         compared.crashes,
         compared.cuts,
-        compared.rows,
+        compared.rows.values().sum::<u64>(),
         wrong.len()
     );
     ensure!(wrong.is_empty(), "{}", wrong.join("\n\n"));
