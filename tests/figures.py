@@ -21,15 +21,15 @@ def drained(server, records, seconds=60):
     server.wait(lambda: read_by(server) >= records, seconds, f"{records} records read")
 
 
-def figures(server):
-    """Rows, ledgers and accounting as one text by name; a figure that only time settles is provisional here."""
+def figures(server, histories=()):
+    """Rows, ledgers, accounting and histories as one text by name; a figure that only time settles is provisional here."""
     found = {}
     for name in VIEWS:
         rows = server.view(name)["rows"]
         for row in rows:
             row["_mark"] = {"settled": "provisional"}.get(row["_mark"], row["_mark"])
         found[name] = canonical(rows)
-    for name in TABLES:
+    for name in [*TABLES, *histories]:
         found[name] = canonical(server.sql(f"SELECT * FROM {name}"))
     return found
 
