@@ -91,6 +91,12 @@ impl OverResults {
             }
         }
         let over = Self::of_query(state, plan)?;
+        if over.keys.is_empty() && !has_one_row(plan) {
+            return plan_err!(
+                "nothing tells the rows of this view apart, so that one would be shown over the other: show a window or \
+                 text column, or group by what tells them apart and show that"
+            );
+        }
         let level = over.inputs.iter().map(|name| level_of(name)).max().unwrap_or(0) + 1;
         Ok(Self { level, ..over })
     }
@@ -117,12 +123,6 @@ impl OverResults {
             })?
             .data;
         let keys = key_columns(&replaced);
-        if keys.is_empty() && !has_one_row(&replaced) {
-            return plan_err!(
-                "nothing tells the rows of this view apart, so that one would be shown over the other: show a window or \
-                 text column, or group by what tells them apart and show that"
-            );
-        }
         let ordered = super::ties::make_deterministic(replaced, None)?;
         let rows = slots.iter().map(|(_, rows)| Arc::clone(rows)).collect();
         let plan = slot::physical_of(state, &ordered, rows)?;
