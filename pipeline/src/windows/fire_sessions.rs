@@ -71,10 +71,6 @@ impl ViewState {
             self.partitions.get(partition)?.slices.get(&SliceKey::on_time(*number))
         };
         let slices: Vec<_> = members.iter().filter_map(slice).collect();
-        if slices.is_empty() {
-            // A partition tells a session once more after it has been closed here.
-            return Ok(None);
-        }
         self.rows_of_groups(Some(windows), window, codec.evaluate(slices.into_iter())?, mark)
     }
 
@@ -90,7 +86,16 @@ impl ViewState {
         for (partition, table) in &self.partitions {
             // A misplaced record begins a session of its own.
             let within = stay.then_some(*partition);
+            // A partition tells a session once more after it has been told as final here and forgotten. Without
+            // those it was told with, another one could seem to go on it.
+            let is_kept = |slice: &i64| {
+                let slice = SliceKey::on_time(*slice);
+                table.slices.contains_key(&slice) || table.rows.contains_key(&slice)
+            };
             for (key, session) in &table.sessions {
+                if !session.slices.iter().any(is_kept) {
+                    continue;
+                }
                 by_key.entry((within, &**key)).or_default().push((*partition, session));
             }
         }
