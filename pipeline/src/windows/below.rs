@@ -76,12 +76,12 @@ impl Runner {
     pub fn run(&self, rows: RecordBatch) -> Result<RecordBatch> {
         match &self.steps {
             Some(steps) => steps.iter().try_fold(rows, apply),
-            None => row_by_row::run(rows, &|rows| self.execute(rows)),
+            None => self.execute(rows),
         }
     }
 
     /// The result of the plan over `rows`, which other plans are run over too: what they have in common
-    /// is done once. `shared` is of these rows.
+    /// is done once. `shared` is of these rows, and the plan makes of each row what it makes of it alone.
     ///
     /// # Errors
     /// As [`Runner::run`].
@@ -91,7 +91,8 @@ impl Runner {
                 let first = shared.filtered(rows, predicate, keep.as_deref())?;
                 rest.iter().try_fold(first, apply)
             }
-            _ => self.run(rows.clone()),
+            Some(_) => self.run(rows.clone()),
+            None => row_by_row::run(rows.clone(), &|rows| self.execute(rows)),
         }
     }
 
