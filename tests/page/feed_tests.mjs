@@ -122,6 +122,8 @@ export const tests = [
     const behind = { state: 'catching_up', lagMs: 30_000, recordsPerSecond: 9000 };
     for (const gmv of ['100.00', '4999.99']) {
       await set(gmv, behind);
+      // Until it is connected again it shows the figure as it was.
+      await until('it is held', async () => (await shown(page)).hero.held);
       await page.waitForTimeout(500);
       const { hero } = await shown(page);
       equal([hero.display, hero.held], ['5,000.00', true], `with ${gmv} recomputed`);
@@ -167,7 +169,7 @@ export const tests = [
     for (const [mode, word] of Object.entries(words)) {
       const wall = await fed(context, { mode });
       await status(wall.page, {});
-      check((await chip(wall.page)).startsWith(word), `${mode}: ${await chip(wall.page)}`);
+      await until(`${mode} is called ${word}`, async () => (await chip(wall.page)).startsWith(word));
       await wall.close();
     }
   }],
