@@ -69,6 +69,12 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let (mut config, _) = prepared(&args.config, &args.doors, |_| None)?;
     config.pipeline.data_dir = config.pipeline.data_dir.join("demo");
     begin_anew(&config.pipeline.data_dir)?;
+    // With nothing of an earlier demo anywhere: its log is gone.
+    let own = |name: &str| config.pipeline.data_dir.join(name);
+    let (checkpoints, history, key) = (own("checkpoints"), own("history"), own("history.key"));
+    config.pipeline.checkpoint_store = checkpoints.display().to_string();
+    config.pipeline.history.store = history.display().to_string();
+    config.pipeline.history.key_file = key;
     // The demo needs no Kafka, whatever the stream says.
     set_for_all(&mut config, "connector", "embedded")?;
     give_last_year(&mut config, &options(&args)?)?;
