@@ -217,7 +217,7 @@ export const tests = [
       equal([...table.getChildAt(1)].map(String), ['90000', '499', '1'], 'fen in Arrow');
       equal([...table.getChildAt(0)], SHOPS.map(([shop]) => shop), 'names in Arrow, as they are');
       check(Number(table.schema.metadata.get('cut')) > 0 && table.schema.metadata.has('as_of'), 'the papers in Arrow');
-      const { parquetReadObjects, parquetMetadata } = await import(new URL('../../web/node_modules/hyparquet/src/hyparquet.js', import.meta.url).href);
+      const { parquetReadObjects, parquetMetadata } = await import(new URL('../../web/node_modules/hyparquet/src/index.js', import.meta.url).href);
       const parquet = await downloaded(page, 'parquet');
       const file = new Uint8Array(parquet.bytes).buffer;
       const rows = await parquetReadObjects({ file });
@@ -258,7 +258,7 @@ export const tests = [
       await run(page, 'SELECT shop FROM shops');
       await write(page, 'SELECT shop, price FROM shops WHERE price = CAST(:price AS DECIMAL(18, 2)) OR :none IS NOT NULL');
       await page.locator('.params input').first().fill('4.99');
-      await page.getByRole('button', { name: 'Run' }).click();
+      await page.getByRole('button', { name: '▶ Run' }).click();
       await until('one row', async () => (await page.locator('[data-rows]').innerText()) === '1');
       await page.getByRole('button', { name: 'Copy link' }).click();
       await until('the fragment', async () => page.url().includes('#q='));
@@ -267,7 +267,7 @@ export const tests = [
       await other.waitForSelector('[data-editor] .cm-content');
       equal(await other.locator('.params input').first().inputValue(), '4.99', 'the parameter');
       check((await other.locator('.cm-content').innerText()).includes(':price'), 'the statement');
-      await other.getByRole('button', { name: 'Run' }).click();
+      await other.getByRole('button', { name: '▶ Run' }).click();
       await until('the same row', async () => (await other.locator('[role=gridcell]').allInnerTexts()).includes('4.99'));
       await page.getByRole('button', { name: 'Saved' }).click();
       await page.getByLabel('Name of the query').fill('by price');
