@@ -28,11 +28,15 @@ export function watch(reload: () => void): () => void {
   return () => worker.terminate();
 }
 
+/** Made once a page: a second one of the same name is refused, and a wall may begin again after a login. */
+let policy: ReturnType<Factory['createPolicy']> | undefined;
+
 /** The content policy lets a script be loaded only by a policy it names; ours has one address. */
 function trusted(url: string): string {
   const types: unknown = Reflect.get(window, 'trustedTypes');
   if (!isFactory(types)) return url;
-  return types.createPolicy('tidemark', { createScriptURL: (asked) => asked }).createScriptURL(url);
+  policy ??= types.createPolicy('tidemark', { createScriptURL: (asked) => asked });
+  return policy.createScriptURL(url);
 }
 
 interface Factory {
