@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -26,8 +26,7 @@ static PLAIN: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
     Arc::new(SessionStateBuilder::new().with_config(config).build())
 });
 
-/// A history at one cut: a version of its table, and the rows after it. As of an earlier version or time
-/// there is nothing but the table.
+/// A history at one cut: a version of its table, and the rows after it.
 #[derive(Debug, Clone)]
 pub struct HistoryAt {
     schema: SchemaRef,
@@ -52,24 +51,6 @@ impl HistoryAt {
     #[must_use]
     pub fn tail_rows(&self) -> usize {
         self.tail.iter().map(RecordBatch::num_rows).sum()
-    }
-
-    /// What the table held at a version, without the rows that were to come.
-    ///
-    /// # Errors
-    /// When there is no such version, or not any more.
-    pub async fn at_version(&self, version: u64) -> Result<Self> {
-        let table = self.table.at_version(version).await.map_err(external)?;
-        Ok(Self { schema: Arc::clone(&self.schema), table, tail: Vec::new() })
-    }
-
-    /// What the table held at a time, epoch milliseconds by the wall clock of its commits.
-    ///
-    /// # Errors
-    /// When there was none, or not any more.
-    pub async fn at_time(&self, time_ms: i64) -> Result<Self> {
-        let table = self.table.at_time(time_ms).await.map_err(external)?;
-        Ok(Self { schema: Arc::clone(&self.schema), table, tail: Vec::new() })
     }
 
     async fn stored(
@@ -125,10 +106,6 @@ fn as_wanted(rows: Arc<dyn ExecutionPlan>, wanted: &Schema) -> Result<Arc<dyn Ex
     Ok(Arc::new(ProjectionExec::try_new(columns, rows)?))
 }
 
-fn external(error: super::HistoryError) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
-}
-
 #[async_trait]
 impl TableProvider for HistoryAt {
     fn schema(&self) -> SchemaRef {
@@ -163,7 +140,7 @@ impl TableProvider for HistoryAt {
             return Ok(stored);
         }
         let tail = MemorySourceConfig::try_new_exec(
-            &[self.tail.clone()],
+            std::slice::from_ref(&self.tail),
             Arc::clone(&self.schema),
             projection.cloned(),
         )?;

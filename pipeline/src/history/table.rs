@@ -217,27 +217,6 @@ impl HistoryTable {
         self.table = table;
         Ok(metrics.files_deleted.len())
     }
-
-    /// The table as it was at a version.
-    ///
-    /// # Errors
-    /// When there is no such version, or not any more.
-    pub async fn at_version(&self, version: u64) -> Result<Self, HistoryError> {
-        let mut then = self.clone();
-        then.table.load_version(version).await.map_err(|error| self.failed(&error))?;
-        Ok(then)
-    }
-
-    /// The table as it was at a time, epoch milliseconds: the last version committed by then.
-    ///
-    /// # Errors
-    /// When there was none, or not any more.
-    pub async fn at_time(&self, time_ms: i64) -> Result<Self, HistoryError> {
-        let mut then = self.clone();
-        let time = chrono::DateTime::from_timestamp_millis(time_ms).unwrap_or_default();
-        then.table.load_with_datetime(time).await.map_err(|error| self.failed(&error))?;
-        Ok(then)
-    }
 }
 
 /// The rows that are not `held`: offsets by partition from which on rows are new.

@@ -95,17 +95,13 @@ pub fn with_plain_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn plain_literal(expr: Expr) -> Result<Transformed<Expr>> {
     if let Expr::Cast(cast) = &expr
         && let Expr::Literal(value, metadata) = cast.expr.as_ref()
-        && is_number(&value.data_type())
-        && is_number(cast.field.data_type())
+        && value.data_type().is_integer()
+        && cast.field.data_type().is_integer()
     {
         let value: ScalarValue = value.cast_to(cast.field.data_type())?;
         return Ok(Transformed::yes(Expr::Literal(value, metadata.clone())));
     }
     Ok(Transformed::no(expr))
-}
-
-fn is_number(data_type: &DataType) -> bool {
-    data_type.is_integer()
 }
 
 /// A value whose decimals have at most the digits of their type.

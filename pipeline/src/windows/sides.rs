@@ -3,6 +3,8 @@
 //! Each side is kept as in a view of its own, late by itself, under partitions of its own. They meet when a window
 //! that either of them touched is put together, for no other.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, internal_err};
@@ -101,7 +103,7 @@ impl ViewState {
             return Ok(None);
         }
         let or_none = |rows: Option<RecordBatch>, schema: &SchemaRef| {
-            rows.unwrap_or_else(|| RecordBatch::new_empty(schema.clone()))
+            rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(schema)))
         };
         let (left, right) = (or_none(left_rows, left_schema), or_none(right_rows, right_schema));
         Ok(Some(self.fired(windows, window, self.above.run_join(left, right)?, mark)))

@@ -126,7 +126,7 @@ impl LogToFill {
             if first > 0 {
                 run.begins_at(first);
             }
-            catchers.push(Catcher::new(stream.clone(), reader, run, first));
+            catchers.push(Catcher::new(Arc::clone(&stream), reader, run, first));
         }
         Ok(catchers)
     }
