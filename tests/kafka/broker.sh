@@ -164,7 +164,8 @@ certify() {
 }
 
 format() {
-    id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
+    # A `-` at the head would be read as an option.
+    id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=' | sed 's/^-/A/')
     echo "$id" >"$run/cluster"
     java -Xmx256m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$libs/*" \
         kafka.tools.StorageTool format --standalone -t "$id" -c "$run/server.properties" \
