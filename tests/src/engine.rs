@@ -123,7 +123,7 @@ struct View {
     key: Arc<str>,
     state: ViewState,
     shown: Shown,
-    late: Vec<(u32, i64, u32)>,
+    late: Vec<(u32, i64, Vec<(i64, i64)>)>,
 }
 
 struct Engine<'a> {
@@ -232,7 +232,7 @@ impl<'a> Engine<'a> {
         for late in &told.late {
             let view =
                 self.views.iter_mut().find(|view| view.key == late.view).context("a known view")?;
-            view.late.push((told.partition, late.offset, late.missed.missed));
+            view.late.push((told.partition, late.offset, late.missed.missed.iter().collect()));
         }
         for (key, drained, failed) in told.views {
             ensure!(failed.is_none(), "{key} failed: {failed:?}");

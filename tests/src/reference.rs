@@ -19,8 +19,8 @@ pub struct Expected {
     pub rows: Vec<(String, u64)>,
     /// By partition.
     pub counts: Vec<Views>,
-    /// Late records: partition, offset, windows missed.
-    pub late: Vec<(u32, i64, u32)>,
+    /// Late records: partition, offset, and start and end of each window missed.
+    pub late: Vec<(u32, i64, Vec<(i64, i64)>)>,
 }
 
 /// An accepted order with what stood before it.
@@ -223,12 +223,12 @@ fn of_query<'a>(query: &Query, log: &Log, accepted: &[Accepted<'a>]) -> (Expecte
             continue;
         }
         let missed = match query.kind {
-            Kind::Session { gap }
-                if is_spread && record.order.time + gap - 1 <= record.watermark =>
-            {
-                1
+            Kind::Session { gap } => {
+                let own = (record.order.time, record.order.time + gap);
+                let is_late = is_spread && own.1 - 1 <= record.watermark
+                    || !join_session(&mut sessions, record, gap);
+                if is_late { vec![own] } else { Vec::new() }
             }
-            Kind::Session { gap } => u32::from(!join_session(&mut sessions, record, gap)),
             _ => enter(
                 &mut windows,
                 windows_of(query, log.shape, record.order.time),
@@ -236,7 +236,7 @@ fn of_query<'a>(query: &Query, log: &Log, accepted: &[Accepted<'a>]) -> (Expecte
                 query.allowed_ms,
             ),
         };
-        if missed > 0 {
+        if !missed.is_empty() {
             counts[3] += 1;
             expected.late.push((record.partition, record.offset, missed));
         } else {
@@ -250,23 +250,24 @@ fn of_query<'a>(query: &Query, log: &Log, accepted: &[Accepted<'a>]) -> (Expecte
     (expected, windows)
 }
 
-/// Puts a record into the windows that are open to it; how many were not.
+/// Puts a record into the windows that are open to it; the others, by their ends.
 fn enter<'a>(
     windows: &mut Windows<'a>,
     should: Vec<(i64, i64)>,
     record: &Accepted<'a>,
     allowed_ms: i64,
-) -> u32 {
-    let mut missed = 0;
+) -> Vec<(i64, i64)> {
+    let mut missed = Vec::new();
     for (start, end) in should {
         if end != i64::MAX && end - 1 <= record.watermark.saturating_sub(allowed_ms) {
-            missed += 1;
+            missed.push((start, end));
             continue;
         }
         let held = windows.entry((start, end)).or_default();
         held.orders.push(record.placed());
         held.revision += u64::from(end != i64::MAX && end - 1 <= record.watermark);
     }
+    missed.sort_by_key(|(start, end)| (*end, *start));
     missed
 }
 

@@ -96,6 +96,8 @@ impl Catalogues {
 
 /// A late record of a view: view, partition, offset.
 type LateName = (String, u32, i64);
+/// Start and end of each window it missed, its event time, and the watermark before it.
+type LateSaid = (Vec<(i64, i64)>, i64, i64);
 
 struct Run<'a> {
     log: &'a Log,
@@ -103,7 +105,7 @@ struct Run<'a> {
     system: System,
     next: Vec<usize>,
     /// What the ledger said of late records at all cuts: windows missed, event time, watermark.
-    late: BTreeMap<LateName, (i64, i64, i64)>,
+    late: BTreeMap<LateName, LateSaid>,
     letters: BTreeSet<Letter>,
     compared: Compared,
 }
@@ -234,14 +236,25 @@ impl Run<'_> {
         let (partitions, offsets) = (column32(table, "partition")?, column64(table, "offset")?);
         let missed = column64(table, "windows_missed")?;
         let (times, watermarks) = (instants(table, "event_time")?, instants(table, "watermark")?);
+        let (starts, ends) = (instants(table, "window_start")?, instants(table, "window_end")?);
         let views = table.column_by_name("view").context("no column view")?.as_string::<i32>();
+        let mut told: BTreeMap<LateName, LateSaid> = BTreeMap::new();
         for row in 0..table.num_rows() {
             let name = (views.value(row).to_owned(), u32::try_from(partitions[row])?, offsets[row]);
-            let said = (missed[row], times[row], watermarks[row]);
+            let first = || (Vec::new(), times[row], watermarks[row]);
+            told.entry(name).or_insert_with(first).0.push((starts[row], ends[row]));
+        }
+        for row in 0..table.num_rows() {
+            let name = (views.value(row).to_owned(), u32::try_from(partitions[row])?, offsets[row]);
+            let rows = told[&name].0.len();
+            ensure!(i64::try_from(rows)? == missed[row], "{name:?}: {rows} rows");
+        }
+        for (name, said) in told {
             let before = self.late.insert(name.clone(), said);
             ensure!(
-                before.is_none_or(|before| before == said),
-                "{name:?}: {before:?}, and now {said:?}"
+                before.as_ref().is_none_or(|before| *before == self.late[&name]),
+                "{name:?}: {before:?}, and now {:?}",
+                self.late[&name]
             );
         }
         Ok(())
@@ -265,10 +278,7 @@ impl Run<'_> {
             for (partition, offset, missed) in shown(query, self.log, &judged).1.late {
                 let (time, watermark) =
                     judged.times(partition, offset).context("a late record is accepted")?;
-                want.insert(
-                    (query.name.to_owned(), partition, offset),
-                    (i64::from(missed), time, watermark),
-                );
+                want.insert((query.name.to_owned(), partition, offset), (missed, time, watermark));
             }
         }
         let missing = want.iter().find(|(name, said)| self.late.get(*name) != Some(said));

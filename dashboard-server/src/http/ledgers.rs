@@ -152,11 +152,9 @@ fn line(entry: &Entry) -> Value {
     put("view", json!(entry.id.part));
     put("log_time", json!(entry.log_time));
     put("event_time", json!(entry.event_time));
-    put("window_end", json!(entry.window.map(|window| window.1)));
-    put(
-        "windows_missed",
-        if entry.windows_missed == 0 { Value::Null } else { json!(entry.windows_missed) },
-    );
+    put("window_end", json!(entry.missed.last().map(|window| window.1)));
+    let missed = entry.missed.count();
+    put("windows_missed", if missed == 0 { Value::Null } else { json!(missed) });
     put("order_key", json!(entry.order_key));
     put("kind", json!(entry.kind));
     put("reason", json!(entry.reason));

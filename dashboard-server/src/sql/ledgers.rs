@@ -17,12 +17,13 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use tidemark_pipeline::ledger::{Entry, LedgerError, LedgerKind, LedgerStore, table};
+use tidemark_pipeline::ledger::table::{self, LedgerRow};
+use tidemark_pipeline::ledger::{Entry, LedgerError, LedgerKind, LedgerStore};
 use tidemark_pipeline::model::{Offset, PartitionId};
 
 use super::tables::Pin;
 
-/// Entries of one batch of rows.
+/// Rows of one batch.
 const BATCH_ROWS: usize = 1_024;
 
 /// Offset after the last record read, by stream and partition.
@@ -98,7 +99,8 @@ impl PartitionStream for Entries {
                 Ok(entries) => {
                     let offsets = Arc::clone(&self.offsets);
                     let entries = entries.filter(move |entry| stands(entry, &offsets));
-                    Box::new(Batches { ledger: self.ledger, entries: Box::new(entries) })
+                    let rows = entries.flat_map(rows_or_error);
+                    Box::new(Batches { ledger: self.ledger, rows: Box::new(rows) })
                 }
                 Err(error) => Box::new(std::iter::once(Err(failed(error)))),
             };
@@ -114,21 +116,30 @@ fn stands(entry: &Result<Entry, LedgerError>, offsets: &Offsets) -> bool {
     next.is_some_and(|next| entry.stands_at(*next))
 }
 
-/// Entries gathered into rows.
+type LedgerRows = Box<dyn Iterator<Item = Result<LedgerRow, LedgerError>> + Send>;
+
+fn rows_or_error(entry: Result<Entry, LedgerError>) -> LedgerRows {
+    match entry {
+        Ok(entry) => Box::new(table::rows_of(entry).map(Ok)),
+        Err(error) => Box::new(std::iter::once(Err(error))),
+    }
+}
+
+/// Rows gathered into batches.
 struct Batches {
     ledger: LedgerKind,
-    entries: Box<dyn Iterator<Item = Result<Entry, LedgerError>> + Send>,
+    rows: LedgerRows,
 }
 
 impl Iterator for Batches {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let entries: Result<Vec<Entry>, LedgerError> =
-            self.entries.by_ref().take(BATCH_ROWS).collect();
-        match entries {
-            Ok(entries) if entries.is_empty() => None,
-            Ok(entries) => Some(table::rows(self.ledger, &entries).map_err(DataFusionError::from)),
+        let rows: Result<Vec<LedgerRow>, LedgerError> =
+            self.rows.by_ref().take(BATCH_ROWS).collect();
+        match rows {
+            Ok(rows) if rows.is_empty() => None,
+            Ok(rows) => Some(table::batch(self.ledger, &rows).map_err(DataFusionError::from)),
             Err(error) => Some(Err(failed(error))),
         }
     }

@@ -1,6 +1,6 @@
 //! One entry of a ledger: its key, what it says, and both as bytes.
 
-use crate::model::{Offset, PartitionId};
+use crate::model::{MissedWindows, Offset, PartitionId, WindowRun};
 use crate::state::bytes::{Decoder, Encoder};
 
 /// The ledgers there are.
@@ -67,10 +67,8 @@ pub struct Entry {
     pub event_time: Option<i64>,
     /// The partition's watermark before the record, epoch milliseconds.
     pub watermark: Option<i64>,
-    /// The last window it missed, epoch milliseconds.
-    pub window: Option<(i64, i64)>,
-    /// How many windows it missed.
-    pub windows_missed: u32,
+    /// The windows it missed.
+    pub missed: MissedWindows,
     /// Key of the order it belongs to.
     pub order_key: String,
     /// A word for the reason, the same for all records rejected by one rule.
@@ -111,8 +109,7 @@ impl Entry {
             log_time: None,
             event_time: None,
             watermark: None,
-            window: None,
-            windows_missed: 0,
+            missed: MissedWindows::default(),
             order_key: String::new(),
             kind: String::new(),
             reason: String::new(),
@@ -135,9 +132,13 @@ impl Entry {
         for number in [self.until, self.log_time, self.event_time, self.watermark] {
             out.optional(number);
         }
-        out.optional(self.window.map(|window| window.0));
-        out.optional(self.window.map(|window| window.1));
-        out.u64(u64::from(self.windows_missed));
+        out.u64(u64::try_from(self.missed.runs().len()).unwrap_or(u64::MAX));
+        for run in self.missed.runs() {
+            for number in [run.first.0, run.first.1, run.step.0, run.step.1] {
+                out.i64(number);
+            }
+            out.u64(u64::from(run.count));
+        }
         for text in [&self.order_key, &self.kind, &self.reason] {
             out.bytes(text.as_bytes());
         }
@@ -151,11 +152,11 @@ impl Entry {
     pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Self, String> {
         let id = EntryId::decode(key).ok_or("its key is none of a ledger")?;
         let mut from = Decoder::new(value);
-        match from.u64()? {
-            VERSION => {}
-            other => {
-                return Err(format!("its format version is {other}, this program reads {VERSION}"));
-            }
+        let version = from.u64()?;
+        if !(1..=VERSION).contains(&version) {
+            return Err(format!(
+                "its format version is {version}, this program reads 1 to {VERSION}"
+            ));
         }
         let topic = from.text()?;
         let mut entry = Self::about(id, &topic);
@@ -164,8 +165,10 @@ impl Entry {
         entry.log_time = from.optional()?;
         entry.event_time = from.optional()?;
         entry.watermark = from.optional()?;
-        entry.window = from.optional()?.zip(from.optional()?);
-        entry.windows_missed = u32::try_from(from.u64()?).unwrap_or(u32::MAX);
+        entry.missed = match version {
+            1 => last_missed(&mut from)?,
+            _ => missed(&mut from)?,
+        };
         entry.order_key = from.text()?;
         entry.kind = from.text()?;
         entry.reason = from.text()?;
@@ -175,8 +178,26 @@ impl Entry {
     }
 }
 
-/// Version of an entry's bytes.
-const VERSION: u64 = 1;
+/// Version of an entry's bytes. Version 1 has only the last of the windows that a record missed, and how many
+/// there were: the last one is shown.
+const VERSION: u64 = 2;
+
+fn last_missed(from: &mut Decoder<'_>) -> Result<MissedWindows, String> {
+    let last = from.optional()?.zip(from.optional()?);
+    from.u64()?;
+    Ok(MissedWindows::of_each(last))
+}
+
+fn missed(from: &mut Decoder<'_>) -> Result<MissedWindows, String> {
+    let mut runs = Vec::new();
+    for _ in 0..from.u64()? {
+        let first = (from.i64()?, from.i64()?);
+        let step = (from.i64()?, from.i64()?);
+        let count = u32::try_from(from.u64()?).map_err(|error| error.to_string())?;
+        runs.push(WindowRun { first, step, count });
+    }
+    Ok(MissedWindows::of_runs(runs))
+}
 
 impl EntryId {
     /// ```text
@@ -226,8 +247,7 @@ mod tests {
         let mut entry = Entry::about(id(256, "gmv_day"), "orders-topic");
         entry.until = Some(300);
         entry.event_time = Some(-5);
-        entry.window = Some((1, 2));
-        entry.windows_missed = 7;
+        entry.missed = MissedWindows::of_each([(0, 7), (0, 14), (14, 15)]);
         entry.reason = "过期".to_owned();
         entry.raw = b"{\"a\":\xFF}".to_vec();
         assert_eq!(Entry::decode(&entry.id.encode(), &entry.encode()), Ok(entry));
@@ -238,6 +258,33 @@ mod tests {
             [id(2, "z"), id(256, "a"), id(256, "b")].map(Some)
         );
         assert!(Entry::decode(b"no key", b"").is_err());
+    }
+
+    #[test]
+    fn an_entry_of_the_first_version_shows_the_last_window_it_missed() {
+        let mut old = Encoder::default();
+        old.u64(1);
+        old.bytes(b"topic");
+        old.i64(4);
+        for _ in 0..4 {
+            old.optional(None);
+        }
+        old.optional(Some(60_000));
+        old.optional(Some(120_000));
+        old.u64(9);
+        for text in ["", "late", "came too late", "{}"] {
+            old.bytes(text.as_bytes());
+        }
+        old.u64(2);
+        let id = EntryId {
+            stream: "orders".to_owned(),
+            partition: 0,
+            offset: 4,
+            part: "gmv_day".to_owned(),
+        };
+        let entry = Entry::decode(&id.encode(), &old.bytes).expect("is read");
+        assert_eq!(entry.missed.iter().collect::<Vec<_>>(), [(60_000, 120_000)]);
+        assert_eq!((entry.reason.as_str(), entry.raw_bytes), ("came too late", 2));
     }
 
     #[test]

@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_full_ledger_drops_nothing_raises_an_alarm_and_says_that_it_is_full() {
         let dir = tempfile::tempdir().expect("folder");
-        let mut ledgers = writer(dir.path(), 1_000);
+        let mut ledgers = writer(dir.path(), 900);
         ledgers.note((0..2).map(letter));
         ledgers.write();
         assert!(ledgers.alarms().is_empty(), "{:?}", ledgers.alarms());

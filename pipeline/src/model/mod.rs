@@ -2,12 +2,14 @@
 //!
 //! Stages never import one another; whatever two of them share is here.
 
+pub mod missed;
 pub mod time;
 pub mod position;
 pub mod record;
 pub mod rejected;
 pub mod space;
 
+pub use missed::{MissedWindows, WindowRun};
 pub use position::{Offset, PartitionId, Position};
 pub use record::{Header, Record};
 pub use rejected::{DeadLetter, RejectReason};

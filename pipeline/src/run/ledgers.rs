@@ -38,14 +38,13 @@ pub fn late(
         offset: late.offset,
         part: view.to_owned(),
     };
-    let missed = late.missed.missed;
+    let missed = late.missed.missed.count();
     let windows = if missed == 1 { "window" } else { "windows" };
     let entry = Entry {
         log_time: late.log_time,
         event_time: Some(late.event_time),
         watermark: Some(late.watermark),
-        window: Some((late.missed.window_start, late.missed.window_end)),
-        windows_missed: missed,
+        missed: late.missed.missed,
         kind: "late".to_owned(),
         reason: format!("came after the watermark had closed {missed} {windows} of {view}"),
         raw: late.raw,

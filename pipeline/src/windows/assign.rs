@@ -3,7 +3,7 @@
 //! Windows of whole days follow the zone's days: their arithmetic is done on the wall clock, which is
 //! why starts and ends here are wall-clock milliseconds and are turned into instants at the edge.
 
-use crate::model::Zone;
+use crate::model::{MissedWindows, WindowRun, Zone};
 use crate::sql::window_function::{DAY_MS, WindowKind, WindowSpec};
 
 /// A window's start and end in wall-clock milliseconds; ordered by end, then start.
@@ -206,6 +206,27 @@ impl Windows {
     #[must_use]
     pub fn has_passed(&self, window: Window, watermark: i64) -> bool {
         window.end != i64::MAX && self.instant(window.end) - 1 <= watermark
+    }
+
+    /// The `count` windows up to `last` that a record missed, as instants.
+    #[must_use]
+    pub fn missed(&self, count: u32, last: Window) -> MissedWindows {
+        let (starts, ends) = match self.kind {
+            WindowKind::Cumulate { step, .. } => (0, step),
+            WindowKind::Tumble { size } => (size, size),
+            WindowKind::Hop { slide, .. } => (slide, slide),
+            WindowKind::Session { .. } => (0, 0),
+        };
+        let back = i64::from(count.saturating_sub(1));
+        let first = Window { start: last.start - back * starts, end: last.end - back * ends };
+        let instants = |window: Window| (self.instant(window.start), self.instant(window.end));
+        let first_instants = instants(first);
+        if count < 2 || self.zone.is_none_or(|zone| zone.is_fixed_from(first_instants.0)) {
+            let step = if count < 2 { (0, 0) } else { (starts, ends) };
+            return MissedWindows::of_runs([WindowRun { first: first_instants, step, count }]);
+        }
+        let nth = |at: i64| Window { start: first.start + at * starts, end: first.end + at * ends };
+        MissedWindows::of_each((0..=back).map(|at| instants(nth(at))))
     }
 
     /// Where a record goes whose partition had this watermark before it.

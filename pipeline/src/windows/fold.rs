@@ -19,6 +19,7 @@ use super::placed::{
     Placed, SliceNumbers, Span, distinct_ascending, late_row, missed_of, place_cached,
 };
 use super::session::{SessionList, Sessions};
+use crate::model::MissedWindows;
 use crate::sql::plan::{Shape, ViewPlan};
 use crate::sql::window_function::WindowKind;
 
@@ -38,16 +39,12 @@ pub struct ViewCounts {
 }
 
 /// A record that missed a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LateRow {
     /// Row of the batch it came in.
     pub row: u32,
-    /// How many windows it missed.
-    pub missed: u32,
-    /// Start of the last of them, epoch milliseconds.
-    pub window_start: i64,
-    /// End of the last of them, epoch milliseconds.
-    pub window_end: i64,
+    /// The windows it missed.
+    pub missed: MissedWindows,
 }
 
 /// What a drain takes out.

@@ -158,12 +158,7 @@ pub(super) fn missed_of(placement: Placement) -> Option<(u32, Window)> {
 
 /// What is told of a record that missed windows.
 pub(super) fn late_row(windows: &Windows, row: u32, missed: u32, window: Window) -> LateRow {
-    LateRow {
-        row,
-        missed,
-        window_start: windows.instant(window.start),
-        window_end: windows.instant(window.end),
-    }
+    LateRow { row, missed: windows.missed(missed, window) }
 }
 
 /// How many different numbers there are; equal ones stand together.

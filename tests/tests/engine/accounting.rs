@@ -1,12 +1,12 @@
 //! A day with every kind of record through the shipped SQL, and what became of each: both identities, of
 //! streams and of views, the ledgers by reason. `make accounting` prints it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use arrow::array::{AsArray as _, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int32Type, Int64Type};
 use tidemark_pipeline::generator::{Generator, GeneratorOptions, Records as _, Shares};
 use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::model::record::WATERMARK_HEADER;
@@ -159,8 +159,18 @@ fn print_ledger(system: &System, ledger: LedgerKind) -> Result<i64> {
         text("view").or_else(|| text("kind")).context("view or kind")?,
         text("reason").context("reason")?,
     );
+    let offsets = rows.column_by_name("offset").context("offset")?.as_primitive::<Int64Type>();
+    let partitions =
+        rows.column_by_name("partition").context("partition")?.as_primitive::<Int32Type>();
+    let topics = text("topic").context("topic")?;
     let mut counts: BTreeMap<(String, String), i64> = BTreeMap::new();
+    // A late record has a row for each window it missed.
+    let mut entries = BTreeSet::new();
     for row in 0..rows.num_rows() {
+        let place = (topics.value(row), partitions.value(row), offsets.value(row));
+        if !entries.insert((place, by.value(row), reasons.value(row))) {
+            continue;
+        }
         // A number in a reason is of one record.
         let reason: String = reasons
             .value(row)
@@ -175,7 +185,7 @@ fn print_ledger(system: &System, ledger: LedgerKind) -> Result<i64> {
             .entry((by.value(row).to_owned(), reason.chars().take(90).collect()))
             .or_default() += 1;
     }
-    println!("\n{} ({} entries)", ledger.table(), rows.num_rows());
+    println!("\n{} ({} entries)", ledger.table(), entries.len());
     for ((by, reason), count) in &counts {
         println!("{by:<28}{count:>10}  {reason}");
     }

@@ -264,6 +264,8 @@ impl Ledgers {
             entry.as_ref().map_or(true, |entry| entry.stands_at(i64::MAX))
         };
         let entries = self.store.scan(Space::Live.as_str(), ledger)?.filter(stands);
-        Ok(table::rows(ledger, &entries.collect::<Result<Vec<Entry>, _>>()?)?)
+        let entries = entries.collect::<Result<Vec<Entry>, _>>()?;
+        let rows: Vec<_> = entries.into_iter().flat_map(table::rows_of).collect();
+        Ok(table::batch(ledger, &rows)?)
     }
 }

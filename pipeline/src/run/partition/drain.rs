@@ -24,7 +24,7 @@ pub struct LateRecord {
     pub event_time: i64,
     /// The partition's watermark before it.
     pub watermark: i64,
-    /// How many windows it missed, and the last of them.
+    /// The windows it missed.
     pub missed: LateRow,
     /// The log's timestamp of the record, epoch milliseconds.
     pub log_time: Option<i64>,
