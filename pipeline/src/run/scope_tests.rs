@@ -227,3 +227,44 @@ fn a_register_of_texts_only_is_read_and_learns_what_they_mean() {
     let told = register(kept.path()).check(&folder.catalog().scopes).expect_err("it has learned");
     assert!(told[0].to_string().contains("rows it reads of rates"), "{}", told[0]);
 }
+
+#[test]
+fn an_older_version_that_is_kept_is_read_beside_the_current_one_and_is_the_same_version() {
+    let (folder, kept) = (Folder::new(), tempfile::tempdir().expect("a folder"));
+    register(kept.path()).learn(&folder.catalog().scopes).expect("is written");
+    let next = LARGE.replace("large@1", "large@2").replace("amount > 10", "amount > 20");
+    folder.write("scopes/large.sql", &next);
+    folder.write("scopes/in_yuan.sql", &IN_YUAN.replace("in_yuan@1", "in_yuan@2"));
+    for old in ["\"large@1\"", "`large@1`"] {
+        folder.write("scopes/large_1.sql", &LARGE.replace("VIEW large", &format!("VIEW {old}")));
+        folder.write("views/both.sql", BOTH);
+        let catalog = folder.catalog();
+        register(kept.path()).check(&catalog.scopes).expect("it means what it meant");
+        let scopes: Vec<(&str, String)> = catalog
+            .views
+            .iter()
+            .map(|view| {
+                let scope = view.scope.as_ref().expect("a scope");
+                (view.name.as_str(), format!("{}@{}", scope.name, scope.version))
+            })
+            .collect();
+        let told = scopes.iter().map(|(view, scope)| (*view, scope.as_str())).collect::<Vec<_>>();
+        // Not the scope beneath: `in_yuan` reads `large`.
+        assert_eq!(told, [("a", "large@2"), ("b", "large@1"), ("c", "in_yuan@2")]);
+    }
+    let changed = LARGE.replace("VIEW large", "VIEW \"large@1\"").replace("> 10", "> 11");
+    folder.write("scopes/large_1.sql", &changed);
+    let told = register(kept.path()).check(&folder.catalog().scopes).expect_err("it has changed");
+    assert!(told[0].to_string().contains("scope large@1 means something else"), "{}", told[0]);
+
+    folder.write("scopes/large_1.sql", &LARGE.replace("VIEW large", "VIEW \"large@1\""));
+    folder.write("scopes/large.sql", LARGE);
+    let refused = catalog(folder.dir.path(), &BTreeMap::new(), StateBounds::default());
+    let told = refused.expect_err("both are version 1");
+    assert!(told[0].to_string().contains("large@1 is kept as an older version"), "{}", told[0]);
+}
+
+const BOTH: &str = "
+CREATE MATERIALIZED VIEW a AS SELECT COUNT(*) AS n FROM large;
+CREATE MATERIALIZED VIEW b AS SELECT COUNT(*) AS n FROM \"large@1\";
+CREATE MATERIALIZED VIEW c AS SELECT COUNT(*) AS n, SUM(gmv) AS gmv FROM in_yuan;";

@@ -23,7 +23,7 @@ use super::over_results::{OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
 use super::refusal::located;
 pub use super::scope::ScopeDefinition;
-use super::scope::{head, hex, scope_of};
+use super::scope::{head, hex, read_by, scope_of, without_later};
 use super::script::{Statement, StatementKind, TableStatement, ViewStatement};
 use super::session::{DeclaredTable, RowsOf, analyzed, message_of, new_session, tables_of};
 use super::state_estimate::{GROUPS_OPTION, StateBounds, StateEstimate, VALUES_OPTION};
@@ -102,7 +102,7 @@ pub struct Catalog {
     pub context: SessionContext,
     /// Streams by name.
     pub streams: BTreeMap<String, Arc<StreamPlan>>,
-    /// Scopes by name.
+    /// Scopes by their name in SQL: the current version by its name, an older one that is kept as `NAME@VERSION`.
     pub scopes: BTreeMap<String, ScopeDefinition>,
     /// Views in the order of their names.
     pub views: Vec<ViewDefinition>,
@@ -176,6 +176,7 @@ impl Catalog {
                 }
             }
         }
+        errors.extend(without_later(&catalog.scopes));
         if catalog.streams.is_empty() && errors.is_empty() {
             let message =
                 "no stream is declared; put a CREATE TABLE … WITH ('connector' = …) into streams/";
@@ -351,7 +352,7 @@ impl Catalog {
         let reads = tables_of(&state, &view.query);
         scope.meaning =
             meaning_of(&state, &plan, (&reads, &scope.follows), &beneath).map_err(failed)?;
-        self.scopes.insert(scope.name.clone(), scope);
+        self.scopes.insert(view.name.clone(), scope);
         Ok(())
     }
 
@@ -448,8 +449,8 @@ impl Catalog {
         }
         let scope = self.scope_of(&logical).cloned();
         let is_join = matches!(&query, ViewQuery::Stream(plan) if plan.join.is_some());
-        let read = self.scopes.values().filter(|scope| is_join && reads(&logical, &scope.name));
-        let other_scopes = read.skip(1).cloned().collect();
+        let read = read_by(&self.scopes, |table| is_join && reads(&logical, table));
+        let other_scopes = read.into_iter().skip(1).cloned().collect();
         let hash = self.view_hash(statement, &logical, scope.as_ref(), &query);
         let shown = schema_with_papers(&query.schema());
         register(&self.context, &view.name, shown, RowsOf::Results);
@@ -551,7 +552,7 @@ impl Catalog {
 
     /// The scope a query reads, if it reads one.
     fn scope_of(&self, logical: &LogicalPlan) -> Option<&ScopeDefinition> {
-        self.scopes.values().find(|scope| reads(logical, &scope.name))
+        read_by(&self.scopes, |table| reads(logical, table)).first().copied()
     }
 
     fn view_hash(

@@ -41,6 +41,11 @@ const DECIDING: [&str; 8] = [
     "record.bytes-max",
 ];
 
+/// Name of the part that is the text of a scope beneath.
+pub(super) fn part_of_scope(name: &str) -> String {
+    format!("scope {name}")
+}
+
 /// What a scope may read.
 pub(super) struct Beneath<'a> {
     /// Streams and derived tables.
@@ -67,7 +72,7 @@ pub(super) fn meaning_of(
         }
         if let Some(scope) = beneath.scopes.get(name) {
             let text = hex(&Sha256::digest(scope.text.as_bytes()));
-            meaning.insert(format!("scope {name}"), text);
+            meaning.insert(part_of_scope(name), text);
             let parts = scope.meaning.iter().map(|(name, value)| (name.clone(), value.clone()));
             meaning.extend(parts);
         }
