@@ -36,6 +36,8 @@ describe('compact', () => {
 
   it('does not make a loss look smaller', () => {
     expect(text('-123456789', 'zh')).toBe('-1.24亿');
+    expect(text('-99999999.99', 'zh')).toBe('-1.00亿');
+    expect(text('-999999999.99', 'en')).toBe('-1.00B');
   });
 
   it('never overstates, over many sizes', () => {

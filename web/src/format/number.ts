@@ -38,14 +38,24 @@ export function compact(
   language: Language,
   options: { readonly long?: boolean; readonly plainDecimals?: number } = {},
 ): Compact {
-  const step = STEPS[language].find(({ power }) => reaches(value, power));
+  const steps = STEPS[language];
+  const first = steps.findIndex(({ power }) => reaches(value, power));
+  const step = steps[first];
   if (step === undefined) {
     const decimals = Math.min(value.scale, options.plainDecimals ?? 0);
     return { digits: grouped(atScale(value, decimals)), unit: '' };
   }
-  const hundredths = floorDivide(value.units * 100n, 10n ** BigInt(step.power + value.scale));
-  const unit = options.long === true ? step.longUnit : step.unit;
-  return { digits: decimalText({ units: hundredths, scale: 2 }), unit };
+  const cut = atStep(value, step);
+  // Cutting takes a negative figure away from zero: -99,999,999.99 is -1.00亿 and not -10000.00万.
+  const next = steps[first - 1];
+  const carries = next !== undefined && reaches(cut, next.power - step.power);
+  const [taken, digits] = carries ? [next, atStep(value, next)] : [step, cut];
+  return { digits: decimalText(digits), unit: options.long === true ? taken.longUnit : taken.unit };
+}
+
+/** `value` in the unit of a step, cut to hundredths. */
+function atStep(value: Decimal, step: Step): Decimal {
+  return { units: floorDivide(value.units * 100n, 10n ** BigInt(step.power + value.scale)), scale: 2 };
 }
 
 /** Every digit, the whole part in groups of three. */

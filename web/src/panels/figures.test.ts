@@ -5,7 +5,8 @@ import type { Row } from '../protocol/frames';
 import { decodeScreen } from '../screen/decode';
 import type { ValueColumn } from '../screen/definition';
 import { sampleScreen } from '../screen/sample';
-import { changeFrom, changeOf, entriesOf, figureOf, nameOf, written } from './figures';
+import { emsOf } from '../format/width';
+import { changeFrom, changeOf, entriesOf, figureOf, fittingSize, nameOf, written } from './figures';
 
 const SCREEN = decodeScreen(sampleScreen());
 
@@ -110,5 +111,51 @@ describe('changeOf', () => {
     expect(changeFrom(hundred, { units: 9199n, scale: 2 })?.text).toBe('−8.0%');
     expect(changeFrom(hundred, hundred)?.text).toBe('0.0%');
     expect(changeFrom({ units: 0n, scale: 0 }, hundred)).toBeUndefined();
+  });
+});
+
+describe('fittingSize', () => {
+  const COLUMNS: readonly ValueColumn[] = [
+    MONEY_VALUE,
+    { ...MONEY_VALUE, unit: 'count' },
+    { ...MONEY_VALUE, style: 'plain' },
+    { ...MONEY_VALUE, unit: 'percent' },
+    { ...MONEY_VALUE, unit: 'milliseconds' },
+  ];
+  const VALUES = ['0', '9999.99', '-9999.99', '99999999.99', '-99999999.99', '999999999999.99', '-999999999999.99', '8640000'];
+
+  /** As the tiles are styled: what stands beside a figure has half its size, and at least 16 units. */
+  function width(size: number, value: string, column: ValueColumn, language: 'zh' | 'en'): number {
+    const parsed = parseDecimal(column.unit === 'percent' ? '-9.999' : value);
+    if (parsed === undefined) throw new Error(value);
+    const { digits, unit } = written(parsed, column, language);
+    const beside = emsOf(unit) + (column.unit === 'money' ? emsOf('¥') : 0);
+    return size * emsOf(digits) + Math.max(size / 2, 16) * beside;
+  }
+
+  it('holds every figure of every format, whatever is shown now', () => {
+    for (const language of ['zh', 'en'] as const) {
+      for (const value of COLUMNS) {
+        for (const room of [176, 236, 241, 300]) {
+          const size = fittingSize([{ value, now: undefined }], { width: room, most: 72, symbol: '¥', language });
+          // In full, or as a span of time, a figure of thousands of 亿 is none of this column.
+          const hasUnits = value.style === 'compact' && value.unit !== 'milliseconds';
+          const shown = hasUnits ? VALUES : VALUES.filter((text) => text.length < 11);
+          for (const text of shown) expect(width(size, text, value, language)).toBeLessThanOrEqual(room);
+        }
+      }
+    }
+  });
+
+  it('is as large as asked for where there is room', () => {
+    const column = { value: MONEY_VALUE, now: undefined };
+    expect(fittingSize([column], { width: 1000, most: 42, symbol: '¥', language: 'zh' })).toBe(42);
+  });
+
+  it('gives way to a figure that is longer than any it was meant for', () => {
+    const now = parseDecimal('123456789012.00');
+    const value: ValueColumn = { ...MONEY_VALUE, style: 'plain' };
+    const size = fittingSize([{ value, now }], { width: 176, most: 42, symbol: '¥', language: 'zh' });
+    expect(width(size, '123456789012.00', value, 'zh')).toBeLessThanOrEqual(176);
   });
 });

@@ -9,6 +9,7 @@ import {
   toFloat,
   type Decimal,
 } from '../format/decimal';
+import { emsOf } from '../format/width';
 import type { Bilingual, Language } from '../format/words';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
@@ -100,6 +101,50 @@ export function written(value: Decimal, column: ValueColumn, language: Language)
     return { digits: grouped(column.unit === 'money' ? atScale(value, 2) : value), unit: '' };
   }
   return compact(value, language, { plainDecimals: column.unit === 'money' ? 2 : 0 });
+}
+
+/** Whole digits of the largest value a place is sized for; a longer one has its own width. */
+function digitsMost({ unit, style }: ValueColumn): number {
+  if (unit === 'percent') return 2;
+  if (unit === 'milliseconds') return 11;
+  return style === 'plain' ? 7 : 12;
+}
+
+/** Beside a figure, its unit and currency are set in half the size, but never below the wall's smallest text. */
+const BESIDE = { part: 0.5, units: 16, gapEm: 0.14 } as const;
+
+/**
+ * The size, at most `most`, at which every figure that `columns` can give fits `width`, all in design
+ * units: −8, −88, −888 and so on are tried, up to thousands of 亿 where figures have units, and `now` of each column,
+ * which may be longer still.
+ */
+export function fittingSize(
+  columns: readonly { readonly value: ValueColumn; readonly now: Decimal | undefined }[],
+  { width, most, symbol, language }: { width: number; most: number; symbol: string; language: Language },
+): number {
+  const sizes = columns.flatMap(({ value, now }) =>
+    [...widest(value), ...(now === undefined ? [] : [now])].map((one) => {
+      const { digits, unit } = written(one, value, language);
+      const beside = [unit, value.unit === 'money' ? symbol : ''].filter((text) => text !== '');
+      return sizeIn(width, emsOf(digits), beside.reduce((sum, text) => sum + emsOf(text) + BESIDE.gapEm, 0));
+    }),
+  );
+  return Math.min(most, ...sizes);
+}
+
+/** The size at which a figure of `ems` fits with what stands `besideEms` wide beside it. */
+function sizeIn(width: number, ems: number, besideEms: number): number {
+  const size = width / (ems + BESIDE.part * besideEms);
+  return size * BESIDE.part >= BESIDE.units ? size : (width - BESIDE.units * besideEms) / ems;
+}
+
+/** Negative figures of 1, 2, 3 … digits: all digits are of one width, and an 8 is not rounded to another length. */
+function widest(column: ValueColumn): readonly Decimal[] {
+  const scale = column.unit === 'percent' ? 3 : 2;
+  return Array.from({ length: digitsMost(column) }, (_none, i) => ({
+    units: -BigInt('8'.repeat(i + 1 + scale)),
+    scale,
+  }));
 }
 
 /** A part of 1 in percent with one decimal, cut towards zero. */
