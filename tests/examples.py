@@ -65,7 +65,9 @@ class Day:
                   "channel": dice.choice(["app", "live", "live", "pc"]), "platform": "tmall", "currency": currency,
                   "seller_city": dice.choice(["杭州", "义乌", "深圳"]), "source": f"till-{dice.randrange(3)}",
                   **({"country": dice.choice(["SG", "US"])} if abroad else {})}
-        amount = D(dice.randrange(100, 500_000)) / 100
+        # What is foreign is worth whole fen, so that no order of rounding can be told from another.
+        whole = {"USD": 500, "JPY": 5000, "XXX": 1}.get(currency)
+        amount = D(whole * dice.randrange(1, 60)) if whole else D(dice.randrange(100, 500_000)) / 100
         later = lambda most: at + dice.randrange(1_000, most)
         orders = lambda kind, when, value: self.put("orders", when, order, kind=kind, amount=str(value), **common)
         for _ in range(dice.randrange(1, 4)):
@@ -88,7 +90,7 @@ class Day:
             elif dice.random() < 0.5:
                 orders("cancelled", later(300_000), amount)
         if paid and dice.random() < 0.15:
-            orders("refunded", at + 700_000, (paid / dice.choice([1, 2, 3])).quantize(D("0.01"), decimal.ROUND_DOWN))
+            orders("refunded", at + 700_000, (paid / (1 if whole else dice.choice([1, 2, 3]))).quantize(D("0.01"), decimal.ROUND_DOWN))
         if paid:
             self.after(order, at, common)
 
@@ -145,7 +147,7 @@ class Truth:
         sums = collections.defaultdict(lambda: [D(0), 0])
         for one in records:
             if one.get(name) is not None:
-                sums[one[name]][0] += D(one["amount"])
+                sums[one[name]][0] += worth(one)
                 sums[one[name]][1] += 1
         return sums
 
@@ -153,8 +155,13 @@ class Truth:
         return collections.Counter((one["event_type"], one.get(name)) if name else one["event_type"] for one in self.streams[stream])
 
 
+def worth(one):
+    """In yuan; nothing where there is no rate."""
+    return D(one["amount"]) * D(RATES.get(one.get("currency", "CNY"), "0"))
+
+
 def money(records):
-    return sum((D(one["amount"]) for one in records), D(0))
+    return sum((worth(one) for one in records), D(0))
 
 
 def rows_by(name, truth):
@@ -194,31 +201,31 @@ def live_rooms(truth, rows):
     rest, rest_count = sum(gmv for gmv, _ in others), sum(number for _, number in others)
     [row] = rows
     cents = lambda value: value.quantize(D("0.01"), decimal.ROUND_HALF_UP)
-    return row, {"live_gmv_cny": live, "live_orders": count, "share_percent": percent(live, live + rest),
-                 "live_order_value_cny": cents(live / count), "other_order_value_cny": cents(rest / rest_count)}
+    return row, {"live_gmv_cny": live, "live_payments": count, "share_percent": percent(live, live + rest),
+                 "live_payment_cny": cents(live / count), "other_payment_cny": cents(rest / rest_count)}
 
 
 def shares(name, column="share_percent"):
     def reckon(truth, rows):
         sums = rows_by(name, truth)
         whole = sum(gmv for gmv, _ in sums.values())
-        return index(rows, name), {key: {"gmv_cny": gmv, "orders": count, column: percent(gmv, whole)} for key, (gmv, count) in sums.items()}
+        return index(rows, name), {key: {"gmv_cny": gmv, "payments": count, column: percent(gmv, whole)} for key, (gmv, count) in sums.items()}
     return reckon
 
 
 def cross_border_share(truth, rows):
     abroad = [one for one in truth.paid if one.get("country")]
     [row] = rows
-    return row, {"cross_border_cny": money(abroad), "orders": len(abroad), "countries": len({one["country"] for one in abroad})}
+    return row, {"cross_border_cny": money(abroad), "payments": len(abroad), "countries": len({one["country"] for one in abroad})}
 
 
 def cross_border_countries(truth, rows):
-    return index(rows, "country"), {key: {"gmv_cny": gmv, "orders": count} for key, (gmv, count) in rows_by("country", truth).items()}
+    return index(rows, "country"), {key: {"gmv_cny": gmv, "payments": count} for key, (gmv, count) in rows_by("country", truth).items()}
 
 
 def wave_against_wave(truth, rows):
     return index(rows, "wave"), {1: {"gmv_cny": None, "days": 0},
-                                 2: {"gmv_cny": money(truth.paid), "orders": len(truth.paid), "days": 1, "gmv_a_day_cny": money(truth.paid)}}
+                                 2: {"gmv_cny": money(truth.paid), "payments": len(truth.paid), "days": 1, "gmv_a_day_cny": money(truth.paid)}}
 
 
 def late_by_source(truth, rows):
@@ -282,7 +289,7 @@ def minutes(truth):
     sums = collections.defaultdict(lambda: [D(0), 0])
     for one in truth.paid:
         key = DAY_MS + one["at"] // 60_000 * 60_000
-        sums[key][0] += D(one["amount"])
+        sums[key][0] += worth(one)
         sums[key][1] += 1
     return sums
 
@@ -295,13 +302,13 @@ def gmv_by_hour(truth, rows):
         sums[hour][1] += count
     for hour, (gmv, count) in sorted(sums.items()):
         so_far += gmv
-        want[hour] = {"gmv_cny": gmv, "orders": count, "gmv_so_far_cny": so_far}
+        want[hour] = {"gmv_cny": gmv, "payments": count, "gmv_so_far_cny": so_far}
     return index(rows, "hour"), want
 
 
 def best_minutes(truth, rows):
     best = sorted(minutes(truth).items(), key=lambda one: (-one[1][0], one[0]))[:10]
-    return [(row["minute"], D(row["gmv_cny"]), row["orders"]) for row in rows], [(key, gmv, count) for key, (gmv, count) in best]
+    return [(row["minute"], D(row["gmv_cny"]), row["payments"]) for row in rows], [(key, gmv, count) for key, (gmv, count) in best]
 
 
 def busy_minutes(truth, rows):
@@ -314,7 +321,7 @@ def busy_minutes(truth, rows):
 def cities_of_provinces(truth, rows):
     sums = collections.defaultdict(lambda: collections.defaultdict(D))
     for one in truth.paid:
-        sums[one["province"]][one["city"]] += D(one["amount"])
+        sums[one["province"]][one["city"]] += worth(one)
     want = {}
     for province, cities in sums.items():
         city, gmv = min(cities.items(), key=lambda one: (-one[1], one[0]))
@@ -326,13 +333,13 @@ def routes(truth, rows):
     sums = collections.Counter()
     for one in truth.paid:
         if not one.get("country"):
-            sums[(one["seller_city"], one["province"])] += D(one["amount"])
+            sums[(one["seller_city"], one["province"])] += worth(one)
     return {(row["seller_city"], row["province"]): D(row["gmv_cny"]) for row in rows}, dict(sums)
 
 
 def category_order_value(truth, rows):
     cents = lambda value: value.quantize(D("0.01"), decimal.ROUND_HALF_UP)
-    return index(rows, "category"), {key: {"gmv_cny": gmv, "orders": count, "payment_cny": cents(gmv / count)}
+    return index(rows, "category"), {key: {"gmv_cny": gmv, "payments": count, "payment_cny": cents(gmv / count)}
                                      for key, (gmv, count) in rows_by("category", truth).items()}
 
 
@@ -342,12 +349,12 @@ def net_by_order_day(truth, rows):
 
 
 def currency_mix(truth, rows):
-    cents = lambda value: value.quantize(D("0.01"), decimal.ROUND_HALF_UP)
     want = {}
-    for key, (amount, count) in rows_by("currency", truth).items():
+    for key, (gmv, count) in rows_by("currency", truth).items():
         rate = RATES.get(key)
-        want[key] = {"amount": amount, "gmv_cny": cents(amount * D(rate)) if rate else None, "orders": count,
-                     "orders_without_rate": 0 if rate else count}
+        amount = sum(D(one["amount"]) for one in truth.paid if one["currency"] == key)
+        want[key] = {"amount": amount, "gmv_cny": gmv if rate else None, "payments": count,
+                     "payments_without_gmv": 0 if rate else count}
     return index(rows, "currency"), want
 
 
@@ -369,14 +376,14 @@ def net_of_gross(truth, rows):
 def value_per_buyer(truth, rows):
     placed = truth.of("placed")
     [row] = rows
-    return row, {"average_order_value_cny": (money(placed) / len(placed)).quantize(D("0.01"), decimal.ROUND_HALF_UP)}
+    return row, {"average_order_value_cny": (money(placed) / sum(one["currency"] in RATES for one in placed)).quantize(D("0.01"), decimal.ROUND_HALF_UP)}
 
 
 def gmv_in_yuan(truth, rows):
     [row] = rows
     by_currency = currency_mix(truth, [])[1].values()
-    return row, {"gmv_cny": sum(one["gmv_cny"] or D(0) for one in by_currency), "orders": len(truth.paid),
-                 "orders_without_rate": sum(one["orders_without_rate"] for one in by_currency)}
+    return row, {"gmv_cny": sum(one["gmv_cny"] or D(0) for one in by_currency), "payments": len(truth.paid),
+                 "payments_without_gmv": sum(one["payments_without_gmv"] for one in by_currency)}
 
 
 def milestones_passed(truth, rows):
@@ -384,7 +391,7 @@ def milestones_passed(truth, rows):
     running, want = D(0), {}
     levels = [D(1_000_000), D(10_000_000)]
     for one in sorted(truth.paid, key=lambda one: one["at"]):
-        running += D(one["amount"])
+        running += worth(one)
         step = 1_000 if one["at"] < 1_800_000 else 60_000
         while levels and running >= levels[0]:
             want[f"{levels.pop(0)}.00"] = {"seconds_after_midnight": (one["at"] // step + 1) * step // 1000}

@@ -107,7 +107,7 @@ def adds_up(state, cut):
         found = {}
         for row in state[view].values():
             gmv, orders = found.get(row["window_start"], (0, 0))
-            found[row["window_start"]] = gmv + round(float(row["gmv"]) * 100), orders + row["orders"]
+            found[row["window_start"]] = gmv + round(float(row["gmv"]) * 100), orders + row["payments"]
         return found
 
     got, want = totals("gmv_by_category"), totals("gmv_by_province")
@@ -238,7 +238,7 @@ def a_dead_result_broker(ground):
 
 
 def total(server):
-    return sum(row["orders"] for row in server.view("gmv_by_province")["rows"])
+    return sum(row["payments"] for row in server.view("gmv_by_province")["rows"])
 
 
 def topic_holds(prefix, bootstrap, orders):
@@ -250,7 +250,7 @@ def topic_holds(prefix, bootstrap, orders):
             rows = {}
             for _, key, value, _ in next(iter(found.values())):
                 rows[key] = value
-            if sum(row["orders"] for key, row in rows.items() if key != CONTROL and row) == orders:
+            if sum(row["payments"] for key, row in rows.items() if key != CONTROL and row) == orders:
                 return
     raise AssertionError(f"the topic does not hold {orders} orders")
 

@@ -3,9 +3,9 @@
 -- columns: day, payments, claims, claims_per_10000
 SELECT
   paid.window_start AS day,
-  paid.orders AS payments,
+  paid.payments AS payments,
   claims.opened AS claims,
-  CAST(10000.0 * claims.opened / NULLIF(paid.orders, 0) AS DECIMAL(9, 2)) AS claims_per_10000
+  CAST(10000.0 * claims.opened / NULLIF(paid.payments, 0) AS DECIMAL(9, 2)) AS claims_per_10000
 FROM gmv_by_day AS paid
 JOIN claims_day AS claims ON claims.window_start = paid.window_start
 ORDER BY day;

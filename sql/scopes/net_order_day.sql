@@ -1,7 +1,7 @@
--- scope: net_order_day@1
--- zh: 净支付金额（按订单日）：已支付金额减去退款，支付与退款都计入订单自身的日期，订单日因此会被修订。
--- en: Net payments by order day: payments less refunds, both on the day of the order itself, which they revise.
+-- scope: net_order_day@2
+-- zh: 净支付金额（按订单日，折人民币，同 flow_in_yuan_by_order）：已支付金额减去退款，支付与退款都计入订单自身的日期，订单日因此会被修订。
+-- en: Net payments by order day, in yuan (as flow_in_yuan_by_order): payments less refunds, both on the day of the order itself, which they revise.
 CREATE VIEW net_order_day AS
 SELECT *, net AS gmv
-FROM order_flow_by_order
-WHERE paid <> 0 OR refunded <> 0;
+FROM flow_in_yuan_by_order
+WHERE (paid IS DISTINCT FROM 0) OR (refunded IS DISTINCT FROM 0);

@@ -1,7 +1,7 @@
--- scope: paid@1
--- zh: 支付金额：按支付时间计入全款、预售定金与尾款，不扣退款。
--- en: Payments: full payments, presale deposits and balances, each at the time it is paid; refunds are not taken off.
+-- scope: paid@2
+-- zh: 支付金额，折人民币（同 in_yuan）：按支付时间计入全款、预售定金与尾款，不扣退款。
+-- en: Payments in yuan (as in_yuan): full payments, presale deposits and balances, each at the time it is paid; refunds are not taken off.
 CREATE VIEW paid AS
-SELECT *, amount AS gmv
-FROM orders
+SELECT *, yuan AS gmv
+FROM in_yuan
 WHERE event_type IN ('paid', 'deposit', 'balance');

@@ -1,7 +1,7 @@
--- scope: presale_balances@1
--- zh: 预售尾款：按支付时间计入预售订单的尾款，不含定金。
--- en: Presale balances: the balance of a presale order at the time it is paid, without its deposit.
+-- scope: presale_balances@2
+-- zh: 预售尾款（折人民币，同 flow_in_yuan）：按支付时间计入预售订单的尾款，不含定金。
+-- en: Presale balances, in yuan (as flow_in_yuan): the balance of a presale order at the time it is paid, without its deposit.
 CREATE VIEW presale_balances AS
 SELECT *, paid AS gmv
-FROM order_flow
-WHERE event_type = 'balance' AND paid <> 0;
+FROM flow_in_yuan
+WHERE event_type = 'balance' AND (paid IS DISTINCT FROM 0);

@@ -6,7 +6,7 @@ WITH ('result.retention' = '31 d') AS
 SELECT
   window_start,
   window_end,
-  CAST(SUM(gmv) / COUNT(*) AS DECIMAL(18, 2)) AS average_order_value,
+  CAST(CAST(SUM(gmv) AS DECIMAL(38, 2)) / NULLIF(COUNT(gmv), 0) AS DECIMAL(18, 2)) AS average_order_value,
   COUNT(*) AS orders
 FROM TABLE(TUMBLE(TABLE placed, DESCRIPTOR(event_time), INTERVAL '1' DAY))
 GROUP BY window_start, window_end;

@@ -13,7 +13,7 @@ SELECT
   waves.starts_at,
   waves.ends_at,
   SUM(days.gmv) AS gmv,
-  SUM(days.orders) AS orders,
+  SUM(days.payments) AS payments,
   COUNT(days.window_start) AS days
 FROM campaigns AS waves
 LEFT JOIN gmv_by_day AS days ON days.window_start >= waves.starts_at AND days.window_start < waves.ends_at

@@ -3,14 +3,14 @@
 -- unit: CNY
 CREATE MATERIALIZED VIEW cross_border_day
 WITH ('result.retention' = '31 d') AS
-SELECT window_start, window_end, gmv, orders, countries, CAST(gmv / NULLIF(gmv_all, 0) AS DECIMAL(9, 4)) AS share
+SELECT window_start, window_end, gmv, payments, countries, CAST(gmv / NULLIF(gmv_all, 0) AS DECIMAL(9, 4)) AS share
 FROM (
   SELECT
     window_start,
     window_end,
-    SUM(CASE WHEN country IS NOT NULL THEN gmv END) AS gmv,
-    SUM(gmv) AS gmv_all,
-    COUNT(country) AS orders,
+    CAST(SUM(CASE WHEN country IS NOT NULL THEN gmv END) AS DECIMAL(38, 2)) AS gmv,
+    CAST(SUM(gmv) AS DECIMAL(38, 2)) AS gmv_all,
+    COUNT(country) AS payments,
     COUNT(DISTINCT country) AS countries
   FROM TABLE(TUMBLE(TABLE paid, DESCRIPTOR(event_time), INTERVAL '1' DAY))
   GROUP BY window_start, window_end

@@ -6,11 +6,11 @@
 -- rows that has grown.
 CREATE MATERIALIZED VIEW flows_by_city
 WITH ('result.retention' = '31 d') AS
-SELECT window_start, window_end, seller_city, province, gmv, orders
+SELECT window_start, window_end, seller_city, province, gmv, payments
 FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY gmv DESC) AS nth
   FROM (
-    SELECT window_start, window_end, seller_city, province, SUM(gmv) AS gmv, COUNT(*) AS orders
+    SELECT window_start, window_end, seller_city, province, CAST(SUM(gmv) AS DECIMAL(38, 2)) AS gmv, COUNT(*) AS payments
     FROM TABLE(TUMBLE(TABLE paid, DESCRIPTOR(event_time), INTERVAL '1' DAY))
     WHERE seller_city IS NOT NULL AND country IS NULL
     GROUP BY window_start, window_end, seller_city, province

@@ -3,8 +3,8 @@
 -- unit: CNY
 --
 -- Each currency in itself (amount) and in yuan (gmv). The sum in yuan is exact and rounded once, to the
--- fen. A currency without a pinned rate does not disappear: its gmv is empty, and all its orders are
--- orders_without_rate.
+-- fen. A currency without a pinned rate does not disappear: its gmv is empty, and all its payments
+-- are payments_without_gmv, as are those that tell no amount.
 CREATE MATERIALIZED VIEW gmv_by_currency
 WITH ('result.retention' = '31 d', 'state.groups' = '200') AS
 SELECT
@@ -13,7 +13,7 @@ SELECT
   currency,
   SUM(amount) AS amount,
   CAST(SUM(gmv) AS DECIMAL(38, 2)) AS gmv,
-  COUNT(*) AS orders,
-  COUNT(*) FILTER (WHERE cny_per_unit IS NULL) AS orders_without_rate
-FROM TABLE(TUMBLE(TABLE paid_cny, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+  COUNT(*) AS payments,
+  COUNT(*) FILTER (WHERE gmv IS NULL) AS payments_without_gmv
+FROM TABLE(TUMBLE(TABLE paid, DESCRIPTOR(event_time), INTERVAL '1' DAY))
 GROUP BY window_start, window_end, currency;

@@ -3,6 +3,6 @@
 -- unit: CNY
 CREATE MATERIALIZED VIEW gmv_by_province
 WITH ('result.retention' = '31 d') AS
-SELECT window_start, window_end, province, SUM(gmv) AS gmv, COUNT(*) AS orders
+SELECT window_start, window_end, province, CAST(SUM(gmv) AS DECIMAL(38, 2)) AS gmv, COUNT(*) AS payments
 FROM TABLE(TUMBLE(TABLE paid, DESCRIPTOR(event_time), INTERVAL '1' DAY))
 GROUP BY window_start, window_end, province;

@@ -12,7 +12,7 @@ FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY placed_at) AS nth
   FROM (
     SELECT window_start, window_end, event_time AS placed_at, province, city, category,
-      '***' || RIGHT(buyer_id, 4) AS buyer, SUM(gmv) AS amount
+      '***' || RIGHT(buyer_id, 4) AS buyer, CAST(SUM(gmv) AS DECIMAL(38, 2)) AS amount
     FROM TABLE(TUMBLE(TABLE placed, DESCRIPTOR(event_time), INTERVAL '1' SECOND))
     WHERE order_id LIKE '%00'
     GROUP BY window_start, window_end, event_time, province, city, category, '***' || RIGHT(buyer_id, 4)

@@ -3,6 +3,6 @@
 -- unit: CNY
 CREATE MATERIALIZED VIEW net_gmv_order_day
 WITH ('result.retention' = '62 d', 'allowed-lateness' = '31 d') AS
-SELECT window_start, window_end, SUM(gmv) AS net_gmv
+SELECT window_start, window_end, CAST(SUM(gmv) AS DECIMAL(38, 2)) AS net_gmv
 FROM TABLE(TUMBLE(TABLE net_order_day, DESCRIPTOR(order_time), INTERVAL '1' DAY))
 GROUP BY window_start, window_end;

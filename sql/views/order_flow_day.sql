@@ -6,15 +6,15 @@ WITH ('result.retention' = '31 d') AS
 SELECT
   window_start,
   window_end,
-  SUM(placed) AS placed,
-  SUM(cancelled) AS cancelled,
-  SUM(paid) AS paid,
-  SUM(refunded) AS refunded,
-  SUM(net) AS net,
-  SUM(excess) AS excess,
+  CAST(SUM(placed) AS DECIMAL(38, 2)) AS placed,
+  CAST(SUM(cancelled) AS DECIMAL(38, 2)) AS cancelled,
+  CAST(SUM(paid) AS DECIMAL(38, 2)) AS paid,
+  CAST(SUM(refunded) AS DECIMAL(38, 2)) AS refunded,
+  CAST(SUM(net) AS DECIMAL(38, 2)) AS net,
+  CAST(SUM(excess) AS DECIMAL(38, 2)) AS excess,
   SUM(placed_orders) AS placed_orders,
   SUM(cancelled_orders) AS cancelled_orders,
   SUM(paid_orders) AS paid_orders,
   SUM(refunded_orders) AS refunded_orders
-FROM TABLE(TUMBLE(TABLE order_flow, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+FROM TABLE(TUMBLE(TABLE flow_in_yuan, DESCRIPTOR(event_time), INTERVAL '1' DAY))
 GROUP BY window_start, window_end;

@@ -3,6 +3,6 @@
 -- unit: CNY
 CREATE MATERIALIZED VIEW presale_deposits_day
 WITH ('result.retention' = '31 d') AS
-SELECT window_start, window_end, SUM(gmv) AS gmv, SUM(paid_orders) AS orders
+SELECT window_start, window_end, CAST(SUM(gmv) AS DECIMAL(38, 2)) AS gmv, SUM(paid_orders) AS orders
 FROM TABLE(TUMBLE(TABLE presale_deposits, DESCRIPTOR(event_time), INTERVAL '1' DAY))
 GROUP BY window_start, window_end;

@@ -7,9 +7,9 @@ SELECT
   window_start,
   window_end,
   category,
-  SUM(paid) AS paid,
-  SUM(refunded) AS refunded,
-  CAST(SUM(refunded) / NULLIF(SUM(paid), 0) AS DECIMAL(9, 4)) AS refund_rate,
+  CAST(SUM(paid) AS DECIMAL(38, 2)) AS paid,
+  CAST(SUM(refunded) AS DECIMAL(38, 2)) AS refunded,
+  CAST(CAST(SUM(refunded) AS DECIMAL(38, 2)) / NULLIF(CAST(SUM(paid) AS DECIMAL(38, 2)), 0) AS DECIMAL(9, 4)) AS refund_rate,
   SUM(refunded_orders) AS refunded_orders
-FROM TABLE(TUMBLE(TABLE order_flow, DESCRIPTOR(event_time), INTERVAL '1' DAY))
+FROM TABLE(TUMBLE(TABLE flow_in_yuan, DESCRIPTOR(event_time), INTERVAL '1' DAY))
 GROUP BY window_start, window_end, category;

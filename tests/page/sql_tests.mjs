@@ -296,14 +296,14 @@ export const tests = [
     };
     for (const language of ['zh', 'en']) {
       check((await page.locator('[data-examples] li button').count()) >= 30, 'thirty questions');
-      await run(page, 'SELECT category, gmv, orders FROM gmv_by_category ORDER BY gmv DESC');
+      await run(page, 'SELECT category, gmv, payments FROM gmv_by_category ORDER BY gmv DESC');
       await page.locator('nav .table').first().click();
       await look(`${language} table`);
       await page.locator('nav .table').first().click();
       await page.getByRole('tab').nth(1).click();
       await page.waitForSelector('.u-wrap canvas');
       await look(`${language} chart`);
-      await write(page, 'SELECT a.window_start FROM gmv_by_minute a JOIN gmv_by_minute b ON a.orders = b.orders');
+      await write(page, 'SELECT a.window_start FROM gmv_by_minute a JOIN gmv_by_minute b ON a.payments = b.payments');
       await page.locator('.acts button').nth(2).click();
       await until('a plan', async () => (await page.locator('.words pre').allInnerTexts()).some((text) => /Join/.test(text)));
       await look(`${language} plan`);

@@ -4,69 +4,47 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _};
-use arrow::compute::{FilterBuilder, FilterPredicate, concat_batches, filter_record_batch};
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{FilterBuilder, FilterPredicate, concat_batches};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::collect;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::filter::FilterExec;
-use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::{ExecutionPlan, collect};
 
 use super::fold::Accepted;
 use super::placed::Span;
 use super::row_by_row;
+use super::steps::{Step, apply, columns_of, plain_steps};
 use crate::sql::plan::SlotPlan;
-use crate::sql::slot::SlotExec;
 
 /// A plan over a slot, run many times.
 #[derive(Debug)]
 pub struct Runner {
     slot: SlotPlan,
-    /// The plan as plain steps, where it is nothing but filters and projections.
+    /// The plan as plain steps, where it is nothing else.
     steps: Option<Vec<Step>>,
     context: Arc<TaskContext>,
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Filter { predicate: Arc<dyn PhysicalExpr>, keep: Option<Vec<usize>> },
-    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
 }
 
 impl Runner {
     /// A runner of this plan; runners of the same plan take turns.
     #[must_use]
     pub fn new(slot: SlotPlan) -> Self {
-        let mut steps = Vec::new();
-        let plain = plain_steps(&slot.plan, &mut steps);
-        Self { slot, steps: plain.then_some(steps), context: Arc::default() }
+        let steps = plain_steps(&slot.plan);
+        Self { slot, steps, context: Arc::default() }
     }
 
     /// The columns of its rows that the plan looks at, by number; `None` where it may be all of them.
     #[must_use]
     pub fn columns(&self) -> Option<BTreeSet<usize>> {
-        let mut columns = BTreeSet::new();
-        for step in self.steps.as_ref()? {
-            let exprs = match step {
-                Step::Filter { predicate, .. } => std::slice::from_ref(predicate),
-                Step::Project { exprs, .. } => exprs.as_slice(),
-            };
-            columns.extend(exprs.iter().flat_map(collect_columns).map(|column| column.index()));
-            match step {
-                Step::Filter { keep: None, .. } => {}
-                Step::Filter { keep: Some(keep), .. } => {
-                    columns.extend(keep);
-                    return Some(columns);
-                }
-                Step::Project { .. } => return Some(columns),
-            }
-        }
-        None
+        columns_of(self.steps.as_ref()?)
+    }
+
+    /// Whether the plan is run as plain steps.
+    #[cfg(test)]
+    pub(super) fn is_plain(&self) -> bool {
+        self.steps.is_some()
     }
 
     /// The result of the plan over `rows`.
@@ -208,58 +186,5 @@ impl SharedFilter {
         };
         self.columns[at] = Some(Arc::clone(&column));
         Ok(column)
-    }
-}
-
-/// Pushes the plan's steps from the slot up; false when it has another kind of node.
-fn plain_steps(plan: &Arc<dyn ExecutionPlan>, steps: &mut Vec<Step>) -> bool {
-    if plan.is::<SlotExec>() {
-        return true;
-    }
-    let children = plan.children();
-    let [input] = children.as_slice() else { return false };
-    if !plain_steps(input, steps) {
-        return false;
-    }
-    if plan.is::<CooperativeExec>() {
-        // It only lets other tasks have their turn, and there are none.
-        return true;
-    }
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let keep = filter.projection().as_ref().map(|keep| keep.to_vec());
-        steps.push(Step::Filter { predicate: Arc::clone(filter.predicate()), keep });
-        return filter.fetch().is_none();
-    }
-    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        let exprs = projection.expr().iter().map(|found| Arc::clone(&found.expr)).collect();
-        steps.push(Step::Project { exprs, schema: projection.schema() });
-        return true;
-    }
-    false
-}
-
-fn apply(rows: RecordBatch, step: &Step) -> Result<RecordBatch> {
-    match step {
-        Step::Filter { predicate, keep } => {
-            let mask = row_by_row::evaluate(predicate.as_ref(), &rows)?;
-            let rows = match keep {
-                Some(keep) => rows.project(keep)?,
-                None => rows,
-            };
-            let mask = mask.as_boolean();
-            if mask.true_count() == rows.num_rows() {
-                return Ok(rows);
-            }
-            Ok(filter_record_batch(&rows, mask)?)
-        }
-        Step::Project { exprs, schema } => {
-            let count = rows.num_rows();
-            let columns = exprs
-                .iter()
-                .map(|expr| row_by_row::evaluate(expr.as_ref(), &rows))
-                .collect::<Result<Vec<_>>>()?;
-            let options = RecordBatchOptions::new().with_row_count(Some(count));
-            Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
-        }
     }
 }

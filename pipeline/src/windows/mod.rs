@@ -6,7 +6,9 @@
 pub mod assign;
 pub mod aggregate;
 pub mod below;
+mod lookup;
 mod row_by_row;
+mod steps;
 pub mod session;
 mod placed;
 mod groups;

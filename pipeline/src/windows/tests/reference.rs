@@ -1,7 +1,8 @@
 //! Joins with reference tables: below and above the aggregate, pinned, and what of them is in a plan.
 
 use super::live::Live;
-use super::{load, refusal};
+use super::{load, plan, refusal};
+use crate::windows::below::Runner;
 
 const RATES: &str = "CREATE TABLE rates (currency STRING NOT NULL, day DATE NOT NULL, published DATE NOT NULL, rate DECIMAL(18, 8) NOT NULL, note STRING)
 WITH ('connector' = 'filesystem', 'path' = 'rates.csv', 'format' = 'csv', 'csv.header' = 'true');";
@@ -85,7 +86,7 @@ fn a_table_is_joined_above_the_aggregate_too() {
       GROUP BY window_start, window_end, k) AS g
     JOIN rates AS r ON r.currency = g.k AND r.day = DATE '2020-11-11'";
     let catalog = loaded("", view);
-    assert_eq!(crate::windows::tests::plan(&catalog).keys, [0, 1, 2]);
+    assert_eq!(plan(&catalog).keys, [0, 1, 2]);
     let mut live = Live::of(catalog, 1);
     live.take(0, &[(1_000, "usd", 4), (1_100, "gold", 2), (1_200, "usd", 3)]);
     live.end();
@@ -127,6 +128,26 @@ fn the_shipped_scope_in_yuan_is_planned_over_the_shipped_rates() {
     let view = catalog.views.iter().find(|view| view.name == "gmv_by_currency").expect("the view");
     assert_eq!(
         view.scope.as_ref().map(|scope| (scope.name.as_str(), scope.version)),
-        Some(("paid_cny", 1))
+        Some(("paid", 2))
     );
+}
+
+#[test]
+fn rates_that_never_change_are_looked_up_and_a_key_that_is_there_twice_is_joined() {
+    let is_plain = |view: &str| {
+        let catalog = loaded("", view);
+        Runner::new(plan(&catalog).below.clone()).is_plain()
+    };
+    assert!(is_plain(VIEW));
+    let inner = "SELECT SUM(t.i * pinned.rate) AS total, COUNT(*) AS n FROM t
+      JOIN (SELECT currency, rate FROM rates WHERE day = DATE '2020-11-11') AS pinned ON pinned.currency = t.k";
+    assert!(is_plain(inner));
+    // usd has a rate for each of two days.
+    let twice = "SELECT SUM(t.i * rates.rate) AS total FROM t JOIN rates ON rates.currency = t.k";
+    assert!(!is_plain(twice));
+    let mut live = Live::of(loaded("", inner), 1);
+    live.take(0, &[(1_000, "usd", 4), (1_100, "gold", 2), (1_200, "eur", 3), (1_300, "usd", 1)]);
+    live.end();
+    let total = "{\"total\":\"53.11728390\",\"n\":3}";
+    assert_eq!(live.shown[&(i64::MAX, i64::MIN)].0, [total]);
 }

@@ -1,0 +1,25 @@
+-- scope: flow_in_yuan@1
+-- zh: 订单生命周期的各项金额折人民币：未注明币种的为人民币；外币按 2020-11-10 及以前公布的 2020-11-11 汇率折算，逐单不舍入；之后公布的汇率不影响本口径；没有汇率的币种没有金额，单独计数。
+-- en: What the events of an order amount to, in yuan. What names no currency is in yuan; other currencies at the rate for 2020-11-11 as published by 2020-11-10, nothing rounded by itself. A rate published later does not touch this scope. What is in a currency without a rate has no amount here and is counted by itself.
+CREATE VIEW flow_in_yuan AS
+SELECT
+  order_flow.* EXCEPT (placed, cancelled, paid, refunded, net, excess),
+  order_flow.placed * pinned.cny_per_unit AS placed,
+  order_flow.cancelled * pinned.cny_per_unit AS cancelled,
+  order_flow.paid * pinned.cny_per_unit AS paid,
+  order_flow.refunded * pinned.cny_per_unit AS refunded,
+  order_flow.net * pinned.cny_per_unit AS net,
+  order_flow.excess * pinned.cny_per_unit AS excess
+FROM order_flow
+LEFT JOIN (
+  SELECT currency, cny_per_unit
+  FROM (
+    SELECT
+      currency,
+      cny_per_unit,
+      ROW_NUMBER() OVER (PARTITION BY currency ORDER BY published_on DESC, cny_per_unit DESC) AS newest
+    FROM fx_rates
+    WHERE rate_date = DATE '2020-11-11' AND published_on <= DATE '2020-11-10'
+  )
+  WHERE newest = 1
+) AS pinned ON pinned.currency = COALESCE(order_flow.currency, 'CNY');

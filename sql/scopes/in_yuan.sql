@@ -1,0 +1,20 @@
+-- scope: in_yuan@1
+-- zh: 每条订单事件的金额折人民币（yuan）：未注明币种的为人民币；外币按 2020-11-10 及以前公布的 2020-11-11 汇率折算，逐单不舍入；之后公布的汇率不影响本口径；没有汇率的币种没有金额，单独计数。
+-- en: The amount of each event of an order in yuan. What names no currency is in yuan; other currencies at the rate for 2020-11-11 as published by 2020-11-10, nothing rounded by itself. A rate published later does not touch this scope. What is in a currency without a rate has no amount here and is counted by itself.
+CREATE VIEW in_yuan AS
+SELECT
+  orders.*,
+  orders.amount * pinned.cny_per_unit AS yuan
+FROM orders
+LEFT JOIN (
+  SELECT currency, cny_per_unit
+  FROM (
+    SELECT
+      currency,
+      cny_per_unit,
+      ROW_NUMBER() OVER (PARTITION BY currency ORDER BY published_on DESC, cny_per_unit DESC) AS newest
+    FROM fx_rates
+    WHERE rate_date = DATE '2020-11-11' AND published_on <= DATE '2020-11-10'
+  )
+  WHERE newest = 1
+) AS pinned ON pinned.currency = COALESCE(orders.currency, 'CNY');
