@@ -27,6 +27,12 @@ describe('againstOf', () => {
     expect(againstOf(view({ ...row, growth: '-0.0579' }), AGAINST, WALL)).toMatchObject({ growth: '−5.7', rises: false });
   });
 
+  it('forecasts nothing once the day is over', () => {
+    const row = { window_start: 0, growth: '0.1', forecast: '340.00', low: '310.00', high: '370.00', zh: '去年', en: 'last' };
+    const found = againstOf(view(row), AGAINST, { ...WALL, isOver: true });
+    expect(found).toMatchObject({ growth: '10.0', forecast: undefined, band: undefined });
+  });
+
   it('says why there is no comparison and shows no figure then', () => {
     const row = { window_start: 0, growth: null, forecast: null, low: null, high: null, zh: '无同口径', en: 'no curve' };
     expect(againstOf(view(row), AGAINST, WALL)).toEqual({

@@ -14,6 +14,7 @@ export interface Comparison {
   readonly rises: boolean;
   /** What it is compared with, or why with nothing. */
   readonly label: string;
+  /** `undefined` also once the day is over: what has happened is not forecast. */
   readonly forecast: Compact | undefined;
   /** From and to of the forecast. */
   readonly band: string | undefined;
@@ -22,7 +23,12 @@ export interface Comparison {
 export function againstOf(
   view: ViewState | undefined,
   against: Against,
-  { screen, language }: { readonly screen: Pick<Screen, 'window'>; readonly language: Language },
+  { screen, language, isOver = false }: {
+    readonly screen: Pick<Screen, 'window'>;
+    readonly language: Language;
+    /** Whether the day is. */
+    readonly isOver?: boolean;
+  },
 ): Comparison | undefined {
   const row = view === undefined ? undefined : windowRows(view, screen.window)[0];
   if (row === undefined) return undefined;
@@ -31,12 +37,12 @@ export function againstOf(
     const value = decimalOf(row, column);
     return value === undefined ? undefined : compact(value, language);
   };
-  const [low, high] = [written(against.forecastLow), written(against.forecastHigh)];
+  const [low, high] = isOver ? [] : [written(against.forecastLow), written(against.forecastHigh)];
   return {
     growth: growth === undefined ? undefined : signedPercent(growth),
     rises: growth !== undefined && growth.units >= 0n,
     label: labelOf(row, against, language) ?? '',
-    forecast: written(against.forecast),
+    forecast: isOver ? undefined : written(against.forecast),
     band: low === undefined || high === undefined ? undefined : `${low.digits}${low.unit}–${high.digits}${high.unit}`,
   };
 }
