@@ -10,8 +10,8 @@ use super::sequence::FreshNumbers;
 
 /// What became of the records of one value.
 ///
-/// `read = accepted + duplicate + rejected`, always; `late` are accepted ones that were left out of at
-/// least one window of at least one view.
+/// `read = accepted + duplicate + rejected`, always; `late` are accepted ones that came after the partition's
+/// watermark had passed them, so that it does not depend on which views there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ValueCounts {
     /// Records of this result space, control records apart.
@@ -22,7 +22,7 @@ pub struct ValueCounts {
     pub duplicate: u64,
     /// Records with a dead letter.
     pub rejected: u64,
-    /// Accepted records that missed a window.
+    /// Accepted records at or before the watermark that the partition had before them.
     pub late: u64,
 }
 

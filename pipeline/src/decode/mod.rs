@@ -169,6 +169,17 @@ impl Decoder {
         }
     }
 
+    /// The truth value of a declared field in the record decoded last, where that was refused: as far as it could
+    /// be read. `None` where it could not, or is NULL or no truth value.
+    #[must_use]
+    pub fn last_boolean(&self, field: &str) -> Option<bool> {
+        let at = self.fields.iter().position(|one| one.name == field)?;
+        match self.refused.get(at) {
+            Some(Value::Boolean(value)) => Some(*value),
+            _ => None,
+        }
+    }
+
     /// Forgets the record decoded last.
     pub fn forget_last(&mut self) {
         self.refused.clear();

@@ -53,6 +53,9 @@ const ACCOUNTED_VALUES_MAX: usize = 1_000;
 const SEQUENCE_RANGES_MAX: usize = 1_000_000;
 /// Default of `event-time.min`: 2000-01-01T00:00:00Z.
 const EVENT_TIME_MIN_MS: i64 = 946_684_800_000;
+/// Default of `max-future-skew`: a day. Without it one order of a clock that is years ahead makes all later ones
+/// late; no zone's midnight is further ahead than this.
+const MAX_FUTURE_SKEW_MS: i64 = 86_400_000;
 
 /// One declared column.
 #[derive(Debug, Clone)]
@@ -131,7 +134,8 @@ pub struct StreamDefinition {
     pub shadow_column: Option<usize>,
     /// Earliest accepted event time, epoch milliseconds.
     pub event_time_min_ms: i64,
-    /// How far ahead of the log's timestamp an event time may be, milliseconds; `None` for no bound.
+    /// How far ahead of the log's timestamp an event time may be, milliseconds; `None` where it is `'off'`. Records
+    /// without a timestamp have no such bound.
     pub max_future_skew_ms: Option<i64>,
     /// See [`UnknownFields`].
     pub unknown_fields: UnknownFields,
@@ -359,8 +363,15 @@ impl Reader<'_> {
                 .unwrap_or_else(|| SHADOW_HEADER.to_owned()),
             shadow_column,
             event_time_min_ms: self.option(&options, "event-time.min", EVENT_TIME_MIN_MS, instant),
-            max_future_skew_ms: self
-                .option(&options, "max-future-skew", None, |text| duration(text).map(Some)),
+            max_future_skew_ms: self.option(
+                &options,
+                "max-future-skew",
+                Some(MAX_FUTURE_SKEW_MS),
+                |text| match text {
+                    "off" => Ok(None),
+                    text => duration(text).map(Some),
+                },
+            ),
             unknown_fields: self.option(
                 &options,
                 "unknown-fields",

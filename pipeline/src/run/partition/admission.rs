@@ -205,19 +205,6 @@ impl Admission {
         });
     }
 
-    /// Counts the records at these offsets of a batch as late, by value.
-    pub fn note_late(&mut self, late: &BTreeSet<Offset>, batch: &Batch) {
-        let Some(at) = self.plan.definition.accounted_by.filter(|_| !late.is_empty()) else {
-            return;
-        };
-        let Ok(values) = text_of(batch.rows.column(at)) else { return };
-        for offset in late {
-            if let Ok(row) = batch.read.offsets.binary_search(offset) {
-                self.by_value.of(value_at(&values, row)).late += 1;
-            }
-        }
-    }
-
     /// Judges every row of its space in offset order; the accepted ones come back.
     ///
     /// # Errors
@@ -251,6 +238,8 @@ impl Admission {
                 match judged {
                     Judged::Accepted => {
                         counts.accepted += 1;
+                        let is_late = time.flatten().is_some_and(|time| time <= self.watermark);
+                        counts.late += u64::from(is_late);
                         let numbers = said.numbers.as_ref().filter(|numbers| !numbers.is_null(row));
                         if let Some(numbers) = numbers {
                             self.by_value.note_number(value_at(values, row), numbers.value(row));

@@ -198,7 +198,8 @@ impl Intake {
     }
 
     /// Takes one record in: its space first, then control records, then decoding. What the shadow header
-    /// marks is of the shadow space, control records too; a column is known only once rows are a batch.
+    /// marks is of the shadow space, control records too. The column is known once rows are a batch, and of a record
+    /// that is no row as far as it could be read.
     pub fn take(&mut self, record: Record<'_>) -> (Space, Taken) {
         let is_marked = !record.headers.is_empty()
             && record.header(&self.plan.definition.shadow_header).is_some();
@@ -222,7 +223,23 @@ impl Intake {
             };
             return (space, taken);
         }
-        (space, self.row(space, &record))
+        match self.row(space, &record) {
+            taken @ Taken::Rejected(_) if space == Space::Live && self.is_last_marked() => {
+                if !self.takes_shadow {
+                    return (Space::Shadow, Taken::Left);
+                }
+                self.read.last_offset.shadow = record.offset;
+                (Space::Shadow, taken)
+            }
+            taken => (space, taken),
+        }
+    }
+
+    /// Whether the record that was refused last says in the shadow column that it is of a load test.
+    fn is_last_marked(&self) -> bool {
+        let definition = &self.plan.definition;
+        let column = definition.shadow_column.and_then(|at| definition.columns.get(at));
+        column.and_then(|column| self.decoder.last_boolean(column.field.name())) == Some(true)
     }
 
     fn row(&mut self, space: Space, record: &Record<'_>) -> Taken {

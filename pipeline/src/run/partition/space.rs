@@ -1,6 +1,5 @@
 //! One result space of a partition: its own watermark, dedup keys, accounting and views.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::Result;
@@ -131,17 +130,10 @@ impl SpaceRun {
             let told = (&*offsets, &*accepted.times, &*accepted.watermarks);
             history.note(&accepted.batch, told)?;
         }
-        let late_before: Vec<usize> = self.branches().map(|branch| branch.late().len()).collect();
         self.branch.fold(&accepted, &batch.read);
         for derived in &mut self.derived {
             derived.process(&accepted, &batch.read, self.admission.watermark)?;
         }
-        let late = self
-            .branches()
-            .zip(late_before)
-            .flat_map(|(branch, before)| branch.late().iter().skip(before));
-        let late: BTreeSet<Offset> = late.map(|late| late.offset).collect();
-        self.admission.note_late(&late, batch);
         Ok(())
     }
 
