@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _};
 use arrow::compute::{FilterBuilder, FilterPredicate, concat_batches};
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
@@ -45,6 +46,28 @@ impl Runner {
     #[cfg(test)]
     pub(super) fn is_plain(&self) -> bool {
         self.steps.is_some()
+    }
+
+    /// The columns of its result.
+    #[must_use]
+    pub fn schema(&self) -> SchemaRef {
+        self.slot.plan.schema()
+    }
+
+    /// The first of `rows` on which the plan fails; `None` where it fails on none.
+    #[must_use]
+    pub fn first_failing(&self, rows: &RecordBatch) -> Option<usize> {
+        let fails =
+            |count: usize| self.run_shared(&rows.slice(0, count), &mut Shared::default()).is_err();
+        if !fails(rows.num_rows()) {
+            return None;
+        }
+        let (mut right, mut wrong) = (0, rows.num_rows());
+        while wrong - right > 1 {
+            let middle = right + (wrong - right) / 2;
+            if fails(middle) { wrong = middle } else { right = middle }
+        }
+        Some(wrong - 1)
     }
 
     /// The result of the plan over `rows`.

@@ -127,8 +127,8 @@ impl ViewState {
                     cascade.windows.instant(window.start),
                     cascade.windows.instant(window.end),
                 ));
-                let rows = self.above.run(rows)?;
-                firing.fired.push(Fired { window, instants, rows, mark, revision: 0 });
+                let (rows, problem) = self.or_problem(self.above.run(rows));
+                firing.fired.push(Fired { window, instants, rows, mark, revision: 0, problem });
             }
             match mark {
                 Mark::Final => self.pending.remove(&window),

@@ -55,6 +55,9 @@ pub struct Fired {
     pub mark: Mark,
     /// How many records came after its end.
     pub revision: u64,
+    /// Why it has no rows: an expression above the aggregate fails on what the window holds now. It is tried again
+    /// whenever that changes.
+    pub problem: Option<String>,
 }
 
 /// What a publish changes in a view.
@@ -242,7 +245,7 @@ impl ViewState {
     /// Puts together what changed and closes what the watermark has passed.
     ///
     /// # Errors
-    /// When an expression above the aggregate fails.
+    /// When states cannot be merged or evaluated, as at an overflow.
     pub fn fire(&mut self, progress: Progress) -> Result<Firing> {
         if let (None, Some(windows)) = (&self.revisions, &self.windows) {
             let late = self.partitions.values().flat_map(|table| &table.revised);
@@ -383,7 +386,7 @@ impl ViewState {
         mark: Mark,
     ) -> Result<Option<Fired>> {
         match self.kept_rows(windows, window, evaluated)? {
-            Some(rows) => Ok(Some(self.fired(windows, window, self.above.run(rows)?, mark))),
+            Some(rows) => Ok(Some(self.fired(windows, window, self.above.run(rows), mark))),
             None => Ok(None),
         }
     }
@@ -413,7 +416,7 @@ impl ViewState {
     ) -> Result<Option<Fired>> {
         match self.kept_of(windows, window, holds, (Side::Left, &self.plan.kept_schema))? {
             Some(rows) if self.is_wanted(windows, window)? => {
-                Ok(Some(self.fired(windows, window, self.above.run(rows)?, mark)))
+                Ok(Some(self.fired(windows, window, self.above.run(rows), mark)))
             }
             _ => Ok(None),
         }
@@ -451,12 +454,25 @@ impl ViewState {
         &self,
         windows: Option<&Windows>,
         window: Window,
-        rows: RecordBatch,
+        rows: Result<RecordBatch>,
         mark: Mark,
     ) -> Fired {
+        let (rows, problem) = self.or_problem(rows);
         let instants =
             windows.map(|windows| (windows.instant(window.start), windows.instant(window.end)));
-        Fired { window, instants, rows, mark, revision: self.revision(windows, window) }
+        Fired { window, instants, rows, mark, revision: self.revision(windows, window), problem }
+    }
+
+    /// The rows of a window, or none and why. What fails on a state that is passed through between two records must
+    /// not decide about later ones: how often is published is not in the log.
+    pub(super) fn or_problem(&self, rows: Result<RecordBatch>) -> (RecordBatch, Option<String>) {
+        match rows {
+            Ok(rows) => (rows, None),
+            Err(error) => {
+                let none = RecordBatch::new_empty(self.above.schema());
+                (none, Some(error.strip_backtrace()))
+            }
+        }
     }
 
     fn revision(&self, windows: Option<&Windows>, window: Window) -> u64 {

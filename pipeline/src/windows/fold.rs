@@ -221,6 +221,13 @@ impl ViewFold {
         }
     }
 
+    /// The first row of a batch on which an expression of the view fails; `None` where none does by itself, as at an
+    /// overflow of a sum.
+    #[must_use]
+    pub fn first_failing(&self, batch: &RecordBatch) -> Option<usize> {
+        self.below.first_failing(batch)
+    }
+
     /// The slice of every row, where it can be told at once.
     fn slice_of_all(&self, span: Option<Span>) -> Option<SliceKey> {
         match &self.windows {

@@ -106,7 +106,7 @@ impl ViewState {
             rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(schema)))
         };
         let (left, right) = (or_none(left_rows, left_schema), or_none(right_rows, right_schema));
-        Ok(Some(self.fired(windows, window, self.above.run_join(left, right)?, mark)))
+        Ok(Some(self.fired(windows, window, self.above.run_join(left, right), mark)))
     }
 
     pub(super) fn codec_of(&self, side: Side) -> Option<&Codec> {

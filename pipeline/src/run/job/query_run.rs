@@ -97,6 +97,9 @@ impl Running {
             Self::Query { state, emit, state_bytes_max, .. } => {
                 let firing = state.fire(progress).map_err(|error| message_of(&error))?;
                 for fired in &firing.fired {
+                    if let (Some(problem), Mark::Final) = (&fired.problem, fired.mark) {
+                        return Err(problem.clone());
+                    }
                     if *emit == Emit::Changes || fired.mark == Mark::Final {
                         if let Err(error) = on_event(rows(fired)) {
                             return Ok(Err(error));
@@ -113,16 +116,19 @@ impl Running {
             }
             Self::View { runtime, is_told, cut, finals } => {
                 *cut += 1;
-                let mut told = Ok(());
+                let (mut told, mut problem) = (Ok(()), None);
                 runtime.fire_and_tell(*cut, progress, &mut |fired| {
                     if fired.mark == Mark::Final {
                         *finals += u64::try_from(fired.rows.num_rows()).unwrap_or(u64::MAX);
+                    }
+                    if fired.mark == Mark::Final && problem.is_none() {
+                        problem.clone_from(&fired.problem);
                     }
                     if *is_told && told.is_ok() {
                         told = on_event(rows(fired));
                     }
                 })?;
-                Ok(told)
+                problem.map_or(Ok(told), Err)
             }
         }
     }

@@ -218,11 +218,13 @@ impl Branch {
             view.foreign += read.foreign(self.space, &rows.origins);
             if let Err(error) = outcome {
                 // A wrong figure must not be shown.
-                view.failed = Some(format!(
-                    "{} ({})",
-                    error.strip_backtrace(),
-                    place_of(&self.stream, &rows.arrivals)
-                ));
+                let failing = fold.first_failing(&rows.batch);
+                let arrivals = match failing.and_then(|row| rows.arrivals.get(row)) {
+                    Some(arrival) => std::slice::from_ref(arrival),
+                    None => &rows.arrivals,
+                };
+                let place = place_of(&self.stream, arrivals);
+                view.failed = Some(format!("{} ({place})", error.strip_backtrace()));
                 view.fold = None;
             }
         }
@@ -266,7 +268,10 @@ fn place_of(stream: &str, arrivals: &[u64]) -> String {
     let offset = |arrival: Option<&u64>| arrival.copied().unwrap_or(0) & 0xFFFF_FFFF_FFFF;
     let partition = arrivals.first().copied().unwrap_or(0) >> 48;
     let (first, last) = (offset(arrivals.first()), offset(arrivals.last()));
-    format!("stream {stream}, partition {partition}, offsets {first} to {last}")
+    match first == last {
+        true => format!("stream {stream}, partition {partition}, offset {first}"),
+        false => format!("stream {stream}, partition {partition}, offsets {first} to {last}"),
+    }
 }
 
 fn late_record(view: &Arc<str>, missed: LateRow, rows: &AcceptedRows, read: &Read) -> LateRecord {

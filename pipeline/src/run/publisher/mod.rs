@@ -265,6 +265,8 @@ impl Publisher {
             if let (Some(reason), ViewState::Live) = (&view.failed, status.state) {
                 status.problem = Some(reason.clone());
                 status.state = ViewState::Stopped;
+            } else if status.state == ViewState::Live {
+                status.problem = view.problem();
             }
         }
         for (name, (_, filled)) in &self.pending {
@@ -320,7 +322,10 @@ impl Publisher {
             self.discrepancies.iter().map(|what| format!("the accounting does not add up: {what}"));
         let stopped =
             self.failures().map(|(view, reason)| format!("view {view} is stopped: {reason}"));
-        lost.chain(self.ledgers.alarms()).chain(stopped).collect()
+        let failing = self.views.iter().filter(|view| view.is_shown && view.failed.is_none());
+        let failing =
+            failing.filter_map(|view| Some(format!("view {}: {}", view.name, view.problem()?)));
+        lost.chain(self.ledgers.alarms()).chain(stopped).chain(failing).collect()
     }
 
     /// Views that were stopped, with their reasons.

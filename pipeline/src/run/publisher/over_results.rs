@@ -100,32 +100,38 @@ impl ResultsView {
         self.over.inputs.iter()
     }
 
-    /// Shows the query's rows over what is shown at this cut, if one of its inputs is another than before.
-    /// An expression that fails on a row stops this view and no other.
+    /// Shows the query's rows over what is shown at this cut, if one of its inputs is another than before. Where an
+    /// expression fails on them it has no rows until it does no longer; no other view notices.
     pub(super) fn show(&mut self, cut: u64, shown: &Shown<'_>) {
-        if self.failed.is_some() {
-            return;
-        }
-        if let Err(error) = self.show_changed(cut, shown) {
-            let (name, reason) = (&self.published.info().name, error.strip_backtrace());
-            tracing::error!(view = %name, reason, "view {name} is stopped: {reason}");
-            self.failed = Some(reason);
+        match self.show_changed(cut, shown) {
+            Ok(true) => self.failed = None,
+            Ok(false) => {}
+            Err(error) => {
+                let (name, reason) = (&self.published.info().name, error.strip_backtrace());
+                if self.failed.as_ref() != Some(&reason) {
+                    tracing::error!(view = %name, reason, "view {name} has no rows: {reason}");
+                }
+                self.published.withdraw(cut, (i64::MIN, i64::MAX));
+                self.failed = Some(reason);
+            }
         }
     }
 
-    fn show_changed(&mut self, cut: u64, shown: &Shown<'_>) -> Result<()> {
+    /// Whether it was run: one of its inputs is another than before.
+    fn show_changed(&mut self, cut: u64, shown: &Shown<'_>) -> Result<bool> {
         let inputs: BTreeMap<String, Vec<RecordBatch>> =
             self.over.inputs.iter().map(|name| (name.clone(), shown.rows(name))).collect();
         if self.seen.as_ref().is_some_and(|seen| same(seen, &inputs)) {
-            return Ok(());
+            return Ok(false);
         }
-        let rows = self.run(&inputs)?;
+        let rows = self.run(&inputs);
+        self.seen = Some(inputs);
+        let rows = rows?;
         let window = (i64::MIN, i64::MAX);
         self.published
             .show(cut, NewWindow { window, rows, mark: Mark::Provisional, revision: 0 })?;
         self.published.trim(cut);
-        self.seen = Some(inputs);
-        Ok(())
+        Ok(true)
     }
 
     fn run(&self, inputs: &BTreeMap<String, Vec<RecordBatch>>) -> Result<RecordBatch> {

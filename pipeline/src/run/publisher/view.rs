@@ -7,7 +7,7 @@ use datafusion::common::Result;
 
 use super::PublisherLimits;
 use crate::ledger::Change;
-use crate::model::{Offset, PartitionId, Zone};
+use crate::model::{EventTime, Offset, PartitionId, Zone};
 use crate::results::published::{Keep, NewWindow, schema_with_papers};
 use crate::results::snapshot::Bilingual;
 use crate::results::{Mark, PublishedView, ViewInfo};
@@ -46,6 +46,8 @@ pub struct ViewRuntime {
     pub published: PublishedView,
     /// Why it was stopped, if it was.
     pub failed: Option<String>,
+    /// Windows that have no row because an expression fails on what they hold at this cut, and why.
+    pub problems: BTreeMap<(i64, i64), String>,
     /// Whether it stands at the cut, so that it is part of it.
     pub is_shown: bool,
     /// Partitions that have not taken it over yet; it is shown when there are none.
@@ -84,6 +86,9 @@ pub struct LateOfFill {
 /// Bytes of raw records that wait with a view; later entries are without, and the record is found in the log
 /// by its place.
 const LATE_RAW_BYTES_MAX: usize = 64 << 20;
+
+/// Windows without a row that are told by name; of more the earliest are forgotten.
+const PROBLEMS_MAX: usize = 1_000;
 
 impl LateOfFill {
     /// Takes the entry of a late record.
@@ -131,6 +136,7 @@ impl ViewRuntime {
             late: LateOfFill::default(),
             published: published(catalog, view, limits),
             failed: None,
+            problems: BTreeMap::new(),
             is_shown: true,
             joining: BTreeSet::new(),
             since: BTreeMap::new(),
@@ -154,6 +160,7 @@ impl ViewRuntime {
             run: self.run.clone(),
             published: self.published.alike(),
             failed: self.failed.clone(),
+            problems: BTreeMap::new(),
             is_shown: self.is_shown,
             joining: BTreeSet::new(),
             since: BTreeMap::new(),
@@ -227,10 +234,13 @@ impl ViewRuntime {
         let firing = self.state.fire(progress).map_err(|error| error.strip_backtrace())?;
         for (start, end) in firing.withdrawn {
             self.published.withdraw(cut, (start, end));
+            self.problems.remove(&(start, end));
         }
         for fired in firing.fired {
             tell(&fired);
+            let problem = fired.problem.clone();
             let mut window = new_window(fired);
+            self.note_problem(window.window, problem);
             if window.window.0 < whole_from {
                 window.mark = Mark::Provisional;
             }
@@ -248,6 +258,37 @@ impl ViewRuntime {
                 ))
             }
         }
+    }
+
+    /// Takes note of why a window has no row, or that it has.
+    fn note_problem(&mut self, window: (i64, i64), problem: Option<String>) {
+        let Some(reason) = problem else {
+            self.problems.remove(&window);
+            return;
+        };
+        if self.problems.is_empty() {
+            let name = &self.name;
+            tracing::error!(view = %name, reason, "view {name} has no row for a window: {reason}");
+        }
+        self.problems.insert(window, reason);
+        while self.problems.len() > PROBLEMS_MAX {
+            self.problems.pop_first();
+        }
+    }
+
+    /// What is wrong with windows at this cut, in a sentence; `None` while all have their rows.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let ((start, end), reason) = self.problems.first_key_value()?;
+        let window = match *start {
+            i64::MIN => "it has no row".to_owned(),
+            start => format!("no row for the window {} to {}", EventTime(start), EventTime(*end)),
+        };
+        let more = match self.problems.len() - 1 {
+            0 => String::new(),
+            more => format!("; {more} more windows"),
+        };
+        Some(format!("{window}: {reason}{more}"))
     }
 
     /// Offset of the first record it counts, by partition, where the log had been cut before; the partitions
