@@ -161,21 +161,27 @@ impl System {
         for cut in std::iter::once(&cut).chain(&cut.shadow) {
             balances(cut)?;
         }
-        // Views that are stopped are a test's own affair.
-        let alarms =
-            self.publisher.alarms().into_iter().filter(|alarm| !alarm.contains(" is stopped: "));
-        let alarms: Vec<String> = alarms.collect();
+        // Views that are stopped or lack rows are a test's own affair.
+        let is_own = |alarm: &String| {
+            [" is stopped: ", ": no row for the window ", ": it has no row: "]
+                .iter()
+                .any(|words| alarm.contains(words))
+        };
+        let alarms: Vec<String> =
+            self.publisher.alarms().into_iter().filter(|alarm| !is_own(alarm)).collect();
         ensure!(alarms.is_empty(), "{alarms:?}");
         self.cut = Arc::clone(&cut);
         Ok(cut)
     }
 
-    /// Views that were stopped, with their reasons.
+    /// Views that were stopped or lack rows, with their reasons.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
         let publishers = std::iter::once(&self.publisher.live).chain(&self.publisher.shadow);
-        let failures = publishers.flat_map(|publisher| publisher.failures());
-        failures.map(|(view, reason)| format!("{view}: {reason}")).collect()
+        let stopped = publishers.clone().flat_map(|publisher| publisher.failures());
+        let lacking = publishers.flat_map(|publisher| publisher.problems());
+        let stopped = stopped.map(|(view, reason)| format!("{view}: {reason}"));
+        stopped.chain(lacking.map(|(view, reason)| format!("{view}: {reason}"))).collect()
     }
 
     /// What someone must look at.

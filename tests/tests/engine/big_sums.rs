@@ -89,7 +89,12 @@ fn run(seed: u64, catalog: &Arc<Catalog>) -> Result<bool> {
             "{view}: magnitudes of {magnitudes} and {failure:?}"
         );
         if let Some(failure) = failure {
-            ensure!(failure.contains("overflow") && failure.contains("orders"), "{failure}");
+            ensure!(failure.contains("overflow"), "{failure}");
+            // What cannot be told below stops the view with its place; above it there is no row.
+            match *view {
+                "total" => ensure!(failure.contains("orders"), "{failure}"),
+                _ => ensure!(cut.views[*view].rows(None).next().is_none(), "{failure}"),
+            }
             continue;
         }
         let want: i128 = all.iter().map(|(_, amount, _)| amount).sum();

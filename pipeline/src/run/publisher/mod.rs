@@ -322,10 +322,14 @@ impl Publisher {
             self.discrepancies.iter().map(|what| format!("the accounting does not add up: {what}"));
         let stopped =
             self.failures().map(|(view, reason)| format!("view {view} is stopped: {reason}"));
-        let failing = self.views.iter().filter(|view| view.is_shown && view.failed.is_none());
-        let failing =
-            failing.filter_map(|view| Some(format!("view {}: {}", view.name, view.problem()?)));
+        let failing = self.problems().map(|(view, problem)| format!("view {view}: {problem}"));
         lost.chain(self.ledgers.alarms()).chain(stopped).chain(failing).collect()
+    }
+
+    /// Views that lack rows at this cut because an expression fails on what windows hold, with what is wrong.
+    pub fn problems(&self) -> impl Iterator<Item = (&str, String)> {
+        let running = self.views.iter().filter(|view| view.is_shown && view.failed.is_none());
+        running.filter_map(|view| Some((&*view.name, view.problem()?)))
     }
 
     /// Views that were stopped, with their reasons.
