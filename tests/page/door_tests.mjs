@@ -31,7 +31,7 @@ async function withUsers(work) {
       await server.stop();
       server = await start(['demo'], { ...options, port: server.port });
     },
-    devices: () => readFileSync(join(folder, 'data/devices.json'), 'utf8'),
+    devices: () => readFileSync(join(folder, 'data/demo/devices.json'), 'utf8'),
   };
   try {
     return await work(users);

@@ -182,12 +182,24 @@ fn give_last_year(
     Ok(())
 }
 
-/// Every demo begins with an empty folder of its own.
+/// What a demo keeps of the one before: who is let in, which is of no log. A paired wall stays paired.
+const KEPT: &str = "devices.json";
+
+/// Every demo begins with a folder of its own in which nothing is of an earlier log.
 fn begin_anew(dir: &std::path::Path) -> anyhow::Result<()> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).with_context(|| format!("cannot clear {}", dir.display()))?;
+    let cleared = || format!("cannot clear {}", dir.display());
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    for entry in fs::read_dir(dir).with_context(cleared)? {
+        let entry = entry.with_context(cleared)?;
+        if entry.file_name() == KEPT {
+            continue;
+        }
+        let is_folder = entry.file_type().with_context(cleared)?.is_dir();
+        let path = entry.path();
+        if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) }
+            .with_context(cleared)?;
     }
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))
+    Ok(())
 }
 
 /// Overrides an option of every stream the SQL folder declares.
@@ -276,6 +288,21 @@ mod tests {
         .map_err(serving::together)?;
         let mut generator = Generator::new(GeneratorOptions::default()).expect("valid");
         refuse_another_schema(&mut generator, &catalog, stream)
+    }
+
+    #[test]
+    fn a_demo_begins_with_nothing_of_the_one_before_but_its_paired_walls() {
+        let folder = tempfile::tempdir().expect("folder");
+        let dir = folder.path().join("demo");
+        begin_anew(&dir).expect("made");
+        fs::create_dir(dir.join("checkpoints")).expect("folder");
+        fs::write(dir.join("checkpoints/1"), "old").expect("written");
+        fs::write(dir.join("history.key"), "old").expect("written");
+        fs::write(dir.join("devices.json"), "[]").expect("written");
+        begin_anew(&dir).expect("cleared");
+        let left: Vec<_> =
+            fs::read_dir(&dir).expect("there").flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["devices.json"]);
     }
 
     #[test]

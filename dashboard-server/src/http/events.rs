@@ -10,7 +10,7 @@ use axum::extract::ws::Utf8Bytes;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use serde::Deserialize;
 use tidemark_pipeline::results::Cut;
 use tokio::sync::watch;
@@ -124,6 +124,7 @@ fn events(
         let bytes = events.next().await?;
         Some((Ok(bytes), events))
     })
+    .fuse()
 }
 
 impl Events {

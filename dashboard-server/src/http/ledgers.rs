@@ -9,6 +9,7 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tidemark_pipeline::ledger::{Entry, EntryId, LedgerError, LedgerKind, LedgerStore};
@@ -75,6 +76,8 @@ pub async fn list_entries(
     let pieces = futures::stream::unfold(inbox, |mut inbox| async {
         inbox.recv().await.map(|piece| (piece, inbox))
     });
+    // What compresses a body asks once more after its end.
+    let pieces = pieces.fuse();
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces))
         .into_response())
 }

@@ -197,6 +197,8 @@ async fn written(
         let runtime = runtime.clone();
         async move { following(encoder?, &runtime).await }
     });
+    // What compresses a body asks once more after its end.
+    let rest = rest.fuse();
     let first = futures::stream::iter([Ok(Bytes::from(first))]);
     Ok(Body::from_stream(first.chain(rest)))
 }
