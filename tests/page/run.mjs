@@ -22,8 +22,8 @@ import { start } from './server.mjs';
 import { tests as slowTests } from './slow_tests.mjs';
 import { tests as widestTests } from './widest_tests.mjs';
 
-/** Time for one test; the hour of ticks takes half a minute, and more where others compile. */
-const TEST_MS_MAX = 200_000;
+/** Time for one test; a million rows take half a minute, and three where others compile. */
+const TEST_MS_MAX = 400_000;
 
 const { values: args } = parseArgs({
   options: {
@@ -58,10 +58,8 @@ const every = [...liveTests, ...feedTests, ...widestTests, ...ownTests, ...doorT
 // What has not passed yet on the production build, and why; each runs when it is asked for by --only.
 const NOT_YET = [
   ['golden: ', 'two runs do not give the same pictures yet'],
-  ['sql: a million rows', 'the server does not answer within the time of the test on a busy machine'],
   ['a slow link', 'the page is loaded anew while it is looked at'],
   ['a wall is paired', 'after the restart the paired device is not listed within a minute'],
-  ['a viewer whose key', 'it failed by a second TrustedTypes policy, which is mended; not run again'],
 ];
 const isLeftOut = (name) => (args.only === '' ? NOT_YET.find(([begin]) => name.startsWith(begin)) : undefined);
 for (const [name, run] of every) {
