@@ -67,9 +67,19 @@ enum Writer {
 pub struct FileSink {
     table: String,
     path: PathBuf,
-    aside: PathBuf,
+    aside: Aside,
     schema: SchemaRef,
     writer: Writer,
+}
+
+/// Where a file is written until it is whole; taken away with what is in it where it never is.
+struct Aside(PathBuf);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // After the rename there is none, and one that cannot be removed is told apart by its name.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl FileSink {
@@ -90,6 +100,7 @@ impl FileSink {
         let aside = with_suffix(&path, ".partial");
         let io = |source| SinkError::Io { path: aside.clone(), source };
         let file = File::create(&aside).map_err(io)?;
+        let aside = Aside(aside);
         let schema = definition.schema();
         let writer = match definition.format.as_str() {
             "csv" => {
@@ -142,7 +153,7 @@ impl FileSink {
                     text.push('\n');
                 }
                 file.write_all(text.as_bytes())
-                    .map_err(|source| SinkError::Io { path: self.aside.clone(), source })
+                    .map_err(|source| SinkError::Io { path: self.aside.0.clone(), source })
             }
             Writer::Csv(writer) => writer.write(&rows).map_err(bad),
             Writer::Parquet(writer) => writer
@@ -157,7 +168,7 @@ impl FileSink {
     /// When it cannot be written out or renamed.
     pub fn finish(self) -> Result<(), SinkError> {
         let Self { table, path, aside, writer, .. } = self;
-        let io = |source| SinkError::Io { path: aside.clone(), source };
+        let io = |source| SinkError::Io { path: aside.0.clone(), source };
         let file = match writer {
             Writer::Lines(file) => Some(file),
             Writer::Csv(writer) => Some(writer.into_inner()),
@@ -170,7 +181,7 @@ impl FileSink {
             let file = file.into_inner().map_err(|error| io(error.into_error()))?;
             file.sync_all().map_err(io)?;
         }
-        std::fs::rename(&aside, &path).map_err(io)
+        std::fs::rename(&aside.0, &path).map_err(io)
     }
 }
 

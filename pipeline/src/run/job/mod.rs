@@ -6,6 +6,7 @@
 //! statements may read it as the engine's own tables.
 
 mod books;
+mod own_input;
 mod query_run;
 mod sources;
 
@@ -21,6 +22,7 @@ use datafusion::sql::sqlparser::ast::Query;
 use tokio::runtime::Runtime;
 
 use self::books::{Books, BooksError};
+use self::own_input::ViewQueries;
 use self::query_run::{QueryRun, Running};
 pub use self::sources::open_source;
 use super::publisher::{PublisherLimits, ViewRuntime, rows_over};
@@ -201,6 +203,8 @@ struct Job {
     catalog: Catalog,
     /// Tables by name, for INSERT INTO.
     sinks: BTreeMap<String, StreamDefinition>,
+    /// What its views stand for.
+    views: ViewQueries,
     /// The stream that rows are handed on for.
     target: Option<StreamDefinition>,
     options: JobOptions,
@@ -243,6 +247,7 @@ impl Job {
         Ok(Self {
             catalog,
             sinks: BTreeMap::new(),
+            views: ViewQueries::of(statements),
             target: target.cloned(),
             options: options.clone(),
             summary: JobSummary::default(),
@@ -425,6 +430,10 @@ impl Job {
             let message = format!("INSERT INTO {sink}: no CREATE TABLE {sink} stands before it");
             return Err(mistake(statement, message));
         };
+        let state = self.catalog.context.state();
+        if let Some(message) = self.views.overwritten(&state, (definition, query), &self.sinks) {
+            return Err(mistake(statement, message));
+        }
         let failed = |source: SinkError| JobError::Sink { place: place.clone(), source };
         let mut target = FileSink::create(definition).map_err(failed)?;
         self.query(statement, query, &mut |event| match event {

@@ -40,7 +40,7 @@ pub fn open_source(
 }
 
 /// The declared path; a relative one that does not exist here is looked for beside the script.
-fn resolved_path(definition: &StreamDefinition) -> Result<String, SourceError> {
+pub(super) fn resolved_path(definition: &StreamDefinition) -> Result<String, SourceError> {
     let Some(path) = definition.options.get("path") else {
         return Err(SourceError::BadOption {
             option: "path".to_owned(),

@@ -271,3 +271,55 @@ fn dedup_keys_beyond_the_memory_bound_still_tell_duplicates() {
     assert_eq!(rows, [r#"{"n":20000,"gmv":"20000.00"}"#.to_owned()]);
     assert_eq!((summary.records.accepted, summary.records.duplicate), (20_000, 20_000));
 }
+
+#[test]
+fn no_query_overwrites_the_file_it_reads_whatever_the_tables_are_called() {
+    let script = Script::new().orders(&[("a", 1, "1.00")]);
+    let before = std::fs::read_to_string(script.path("orders.jsonl")).expect("read");
+    let path = script.path("orders.jsonl").display().to_string();
+    let orders = ORDERS.replace("orders.jsonl", &path);
+    let again = script.path(".").join("orders.jsonl").display().to_string();
+    let columns =
+        "id STRING, shop STRING, amount DECIMAL(12, 2), currency STRING, event_time TIMESTAMP(3)";
+    let copy = format!(
+        "CREATE TABLE copy ({columns}) WITH ('connector' = 'filesystem', 'path' = '{again}', 'format' = 'json');\n"
+    );
+    let plain =
+        "CREATE VIEW all_orders AS SELECT id, shop, amount, currency, event_time FROM orders;\n";
+    let kept = format!("CREATE MATERIALIZED VIEW sums AS {SUMS};\n");
+    let sums = "SELECT CAST(n AS STRING), '', gmv, '', window_start FROM sums";
+    for (sink, query) in [
+        ("orders", "SELECT id, shop, amount, currency, event_time FROM orders"),
+        ("copy", "SELECT id, shop, amount, currency, event_time FROM orders"),
+        ("copy", "SELECT * FROM all_orders"),
+        ("copy", sums),
+        (
+            "copy",
+            "SELECT n, '', n, '', w FROM (SELECT COUNT(*) AS n, MAX(event_time) AS w FROM all_orders)",
+        ),
+    ] {
+        let sql = format!("{orders}{copy}{plain}{kept}INSERT INTO {sink} {query};\n");
+        let refused = script.refused(&sql);
+        let line = sql.lines().count();
+        assert!(refused.contains(&format!("job.sql:{line}:1")), "{refused}");
+        assert!(refused.contains("would overwrite it"), "{query}: {refused}");
+        let after = std::fs::read_to_string(script.path("orders.jsonl")).expect("read");
+        assert_eq!(after, before, "{query}");
+    }
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_output_as_it_was_and_no_half_of_another() {
+    let script =
+        Script::new().orders(&[("a", 1, "1.00"), ("b", 99, "7.00")]).file("out.jsonl", "old\n");
+    let path = script.path("out.jsonl").display().to_string();
+    let sql = format!(
+        "{ORDERS}CREATE TABLE out (w TIMESTAMP(3), x BIGINT) WITH ('connector' = 'filesystem', \
+         'path' = '{path}', 'format' = 'json');\nINSERT INTO out SELECT window_start, 10 / (CAST(SUM(amount) AS BIGINT) - 7) \
+         FROM TABLE(TUMBLE(TABLE orders, DESCRIPTOR(event_time), INTERVAL '5' SECOND)) GROUP BY window_start, window_end;\n"
+    );
+    let failed = script.refused(&sql);
+    assert!(failed.to_lowercase().contains("divide by zero"), "{failed}");
+    assert_eq!(std::fs::read_to_string(script.path("out.jsonl")).expect("read"), "old\n");
+    assert!(!script.path("out.jsonl.partial").exists(), "nothing of the failed run is left");
+}
