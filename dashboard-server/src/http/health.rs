@@ -99,6 +99,10 @@ fn unready(state: &AppState) -> Option<String> {
         let problem = status.problem.as_deref().unwrap_or("the log cannot be read");
         return Some(format!("the figures are stale: {problem}"));
     }
+    if status.state == Freshness::Paused {
+        let problem = status.problem.as_deref().unwrap_or("an alarm says which partition waits");
+        return Some(format!("reading is paused: {problem}"));
+    }
     if !cut.views.is_empty() && cut.views.keys().all(|view| stopped(&cut, view).is_some()) {
         return Some("every view is stopped".to_owned());
     }

@@ -156,6 +156,8 @@ pub enum State {
     CatchingUp,
     /// The log is read to its end and nothing has come for a while.
     Quiet,
+    /// A partition is not read until there is room for what its records leave; [`Status::problem`] says where.
+    Paused,
     /// Reading fails; the last figures stay.
     Stale,
 }

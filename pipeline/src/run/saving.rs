@@ -402,15 +402,19 @@ impl Saving {
                 age.as_secs()
             )
         });
-        let full = self.backlog.is_full().then(|| {
+        let skipped =
+            self.health.skipped.iter().map(|error| format!("passed over at start: {error}"));
+        refused.into_iter().chain(self.pauses()).chain(skipped).collect()
+    }
+
+    /// Why no partition is read until a checkpoint has been written; `None` while they are.
+    pub(super) fn pauses(&self) -> Option<String> {
+        self.backlog.is_full().then(|| {
             format!(
                 "partitions wait: {} bytes are not in a checkpoint yet (pipeline.checkpoint-waiting-bytes-max)",
                 self.backlog.bytes()
             )
-        });
-        let skipped =
-            self.health.skipped.iter().map(|error| format!("passed over at start: {error}"));
-        refused.into_iter().chain(full).chain(skipped).collect()
+        })
     }
 
     /// Everything the next checkpoint holds.

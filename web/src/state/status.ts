@@ -54,7 +54,7 @@ export function statusOf(facts: StatusFacts): Status {
   const heardAt = report?.at ?? facts.frameAt;
   const reportAge = heardAt === undefined ? 0 : now - heardAt;
   const ageMs = (report?.lagMs ?? 0) + (reportAge > REPORT_EVERY_MS ? reportAge : 0);
-  if (report?.state === 'stale') return stale(Math.max(ageMs, now - (facts.freshAt ?? now)));
+  if (report?.state === 'stale' || report?.state === 'paused') return stale(Math.max(ageMs, now - (facts.freshAt ?? now)));
   if (report?.state === 'catching_up' && report.readPerSecond !== 0) {
     return { kind: 'catchingUp', level: 'warn', ageMs };
   }

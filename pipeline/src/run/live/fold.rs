@@ -21,6 +21,11 @@ const IDLE_WAIT: Duration = Duration::from_millis(2);
 /// Bytes of raw records on their way to the ledgers at which a partition waits for the next drain, so
 /// that a topic of nothing but broken records does not fill the memory.
 const WAITING_BYTES_MAX: u64 = 8 * 1_024 * 1_024;
+/// Bytes that a record is taken to leave in a ledger, while room is short: more than ordinary records have.
+const LEFT_BYTES_MAX: u64 = 4_096;
+/// Records that a partition reads at once where a ledger is full. What these leave goes past the ledger's bound;
+/// reading them one by one would slow down all partitions that have nothing to write into it.
+const PAST_BOUND_RECORDS: usize = 64;
 /// How long a failing reader is left alone.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -267,6 +272,7 @@ impl Owned {
             return 0;
         }
         fail_points::hit("source-read");
+        let records_max = records_max.min(self.records_with_room());
         let run = &mut self.run;
         let outcome = self.reader.read(records_max, Duration::ZERO, &mut |record| run.take(record));
         if let Err(error) = run.process() {
@@ -304,6 +310,14 @@ impl Owned {
     fn full_one(&self) -> Option<LedgerKind> {
         let (space, ledger) = self.waits_for?;
         self.gauges.of(space).is_full(ledger).then_some(ledger)
+    }
+
+    /// How many records it reads at once: fewer when a ledger has little room for what they may leave in it.
+    fn records_with_room(&self) -> usize {
+        let gauge = self.gauges.of(Space::Live);
+        let room = LedgerKind::ALL.map(|ledger| gauge.share(ledger)).into_iter().min();
+        let records = room.unwrap_or(u64::MAX) / LEFT_BYTES_MAX;
+        usize::try_from(records).unwrap_or(usize::MAX).max(PAST_BOUND_RECORDS)
     }
 
     /// Takes over the views of readings that have come to where this one stands.

@@ -108,8 +108,8 @@ impl Freshness {
     pub(super) fn status(
         &mut self,
         publisher: &Publishers,
-        problem: Option<String>,
-        waiting: Vec<String>,
+        (problem, paused): (Option<String>, Option<String>),
+        alarms: Vec<String>,
     ) -> Status {
         let all = || self.heard.values().flat_map(BTreeMap::values);
         let unread =
@@ -125,10 +125,11 @@ impl Freshness {
             .failures()
             .map(|(view, why)| format!("view {view} is stopped: {why}"))
             .next();
-        let state = match (&problem, lag > BEHIND_AFTER, quiet > QUIET_AFTER) {
+        let state = match (&problem, &paused, lag > BEHIND_AFTER, quiet > QUIET_AFTER) {
             (Some(_), ..) => State::Stale,
-            (_, true, _) => State::CatchingUp,
-            (_, _, true) => State::Quiet,
+            (_, Some(_), ..) => State::Paused,
+            (_, _, true, _) => State::CatchingUp,
+            (_, _, _, true) => State::Quiet,
             _ => State::Live,
         };
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
@@ -138,8 +139,8 @@ impl Freshness {
             lag_records,
             quiet_ms: ms(quiet),
             records_per_second: self.lag.rate,
-            problem: problem.or(failed),
-            alarms: publisher.alarms().into_iter().chain(waiting).collect(),
+            problem: problem.or(paused).or(failed),
+            alarms: publisher.alarms().into_iter().chain(alarms).collect(),
         }
     }
 }

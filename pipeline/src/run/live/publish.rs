@@ -195,10 +195,11 @@ impl PublishLoop {
                     .record(begun.elapsed().as_secs_f64());
                 self.results.publish(cut);
                 fail_points::hit("published");
+                let paused = self.saving.pauses().or_else(|| waiting.first().cloned());
                 waiting.extend(self.saving.alarms());
                 waiting.extend(self.topics.iter().flat_map(ResultTopics::alarms));
                 waiting.extend(self.history.iter().flat_map(History::alarms));
-                let status = self.freshness.status(&self.publisher, problem, waiting);
+                let status = self.freshness.status(&self.publisher, (problem, paused), waiting);
                 self.results.set_status(status);
                 Next::GoOn
             }
