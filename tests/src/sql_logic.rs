@@ -5,7 +5,7 @@
 //! LOAD sql                                  the shipped folder, instead of CREATE statements
 //! REFERENCE rates.csv                       a file beside the reference tables, then its lines
 //! CREATE TABLE … / CREATE VIEW … / CREATE MATERIALIZED VIEW …
-//! PARTITIONS 2                              before the first record; 1 unless said
+//! PARTITIONS 2                              before the first record, 1 unless said; later, from the next RESTART on
 //! APPEND orders PARTITION 0 OFFSET 0        then one record a line, at this offset and the next ones:
 //! {"id":"a","amount":"1.00"}                  a record
 //! [log-time 1605024000000] {"id":"a"}         with the log's own timestamp
@@ -91,7 +91,12 @@ impl Engine {
                 self.shipped = Some(root().join(folder));
                 self.system()?;
             }
-            ["PARTITIONS", count] => self.partitions = count.parse()?,
+            ["PARTITIONS", count] => {
+                self.partitions = count.parse()?;
+                if let Some(system) = &mut self.system {
+                    system.repartition(self.partitions);
+                }
+            }
             ["APPEND", stream, "PARTITION", partition, "OFFSET", offset] => {
                 let lines: Vec<&str> = sql.lines().skip(1).collect();
                 self.append(stream, partition.parse()?, offset.parse()?, &lines)?;

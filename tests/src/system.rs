@@ -221,6 +221,13 @@ impl System {
         self.crash()
     }
 
+    /// From the next restart on, all streams have so many partitions.
+    pub fn repartition(&mut self, partitions: u32) {
+        for stream in &mut self.streams {
+            stream.partitions = (0..partitions).collect();
+        }
+    }
+
     /// What it runs.
     #[must_use]
     pub fn catalog(&self) -> &Arc<Catalog> {
@@ -313,7 +320,7 @@ fn start(
                 origin: stream.name.clone(),
                 is_file: false,
                 partition: *partition,
-                partitions: None,
+                partitions: u32::try_from(stream.partitions.len()).ok(),
                 has_others: stream.partitions.len() > 1,
             };
             let mut run = partition_run(plan, &derived, place, None, &views)?;
