@@ -58,6 +58,27 @@ pub(super) fn refuse_across_windows(plan: &LogicalPlan, slot: &[Option<Role>]) -
     Ok(())
 }
 
+/// Refuses queries in the place of a value, which nothing computes while the rows of a log go by.
+///
+/// # Errors
+/// The refusal.
+pub(super) fn refuse_scalar_subqueries(plan: &LogicalPlan) -> Result<()> {
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            let is_query = expr.exists(|part| Ok(matches!(part, Expr::ScalarSubquery(_))))?;
+            match is_query {
+                true => refuse(
+                    expr,
+                    "(SELECT …) in the place of a value cannot be kept up to date: JOIN a reference table by its key, \
+                     or ask a view over the results of two",
+                ),
+                false => Ok(TreeNodeRecursion::Continue),
+            }
+        })
+    })
+    .map(drop)
+}
+
 fn any_window(exprs: &[Expr], input: &LogicalPlan, found: &[Option<Role>]) -> bool {
     exprs.iter().any(|expr| {
         let Expr::Column(column) = expr.clone().unalias() else { return false };

@@ -18,6 +18,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 use sha2::{Digest as _, Sha256};
 
+use super::across::refuse_scalar_subqueries;
 use super::slot::{self, SlotNode};
 
 /// The plan, which has a slot, with the rows it reads elsewhere in it; they are added to `hash`.
@@ -32,6 +33,8 @@ pub fn pin(hash: &mut Sha256, state: &SessionState, plan: LogicalPlan) -> Result
     let mut rows = Vec::new();
     let pinned = pin_tables(&mut rows, state, &state.optimize(&plan)?)?;
     rows.iter().try_for_each(|rows| add_rows(hash, &rows.rows))?;
+    // Those that could be put in other words have been.
+    refuse_scalar_subqueries(&pinned)?;
     Ok(pinned)
 }
 

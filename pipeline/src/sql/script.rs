@@ -188,12 +188,16 @@ fn parse_statement(
         .collect();
     let (Some(first), Some(last)) = (code.first(), code.last()) else { return Ok(None) };
     let place = place_of(first);
+    let end = Place { line: last.span.end.line, column: last.span.end.column };
     let own_text = slice_of(text, first, last);
     statement_size::check(file, &code)?;
     let dialect = GenericDialect {};
     let mut parser = Parser::new(&dialect).with_tokens_with_locations(plain_calls(code));
-    let kind = parse_kind(&mut parser)
-        .map_err(|message| located(file, &message, place_of(&parser.peek_token())))?;
+    let kind = parse_kind(&mut parser).map_err(|message| {
+        let found = place_of(&parser.peek_token());
+        // What ends too early is wrong where it ends.
+        located(file, &message, if found.line == 0 { end } else { found })
+    })?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         let message = format!("expected the end of the statement, found {}", rest.token);

@@ -32,6 +32,13 @@ pub struct Surroundings<'a> {
 pub fn allowed(call: &AggregateFunction, place: Surroundings<'_>) -> Result<AggregateFunction> {
     let mut call = call.clone();
     match call.func.name() {
+        "count" if call.params.distinct && call.params.args.len() > 1 => {
+            return refuse_call(
+                &call,
+                "COUNT(DISTINCT …) counts the values of one expression: GROUP BY the columns in a view of its own, \
+                 and count its rows; or count one column that tells them apart",
+            );
+        }
         "count" | "approx_distinct" => call.params.order_by.clear(),
         "sum" | "avg" => {
             refuse_distinct(&call, "group by the value in a query of its own first, then add")?;

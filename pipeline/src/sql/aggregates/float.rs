@@ -81,10 +81,10 @@ impl Fold for FloatFold {
 
     fn evaluate(&self, states: &[FloatState]) -> Result<ArrayRef> {
         let value = |state: &FloatState| {
-            let sum = state.sum.clone().filter(|_| state.count > 0)?.rounded();
+            let sum = state.sum.clone().filter(|_| state.count > 0)?;
             Some(match self.0 {
-                Figure::Sum => sum,
-                Figure::Avg => sum / state.count as f64,
+                Figure::Sum => sum.rounded(),
+                Figure::Avg => sum.average(state.count as f64),
             })
         };
         Ok(Arc::new(states.iter().map(value).collect::<Float64Array>()))

@@ -118,6 +118,23 @@ impl ExactSum {
         if is_negative { -magnitude } else { magnitude }
     }
 
+    /// The sum divided by a number of values; it is a double also where the sum is beyond the largest one.
+    pub fn average(self, count: f64) -> f64 {
+        let is_finite = self.infinite == [0; 3];
+        let sum = self.clone().rounded();
+        if sum.is_finite() || !is_finite {
+            return sum / count;
+        }
+        // Two digits down is a factor of 2^64, more than there are values.
+        const DOWN: usize = 2;
+        let mut small = self;
+        small.carry();
+        small.digits.copy_within(DOWN.., 0);
+        small.digits[DIGITS - DOWN..].fill(0);
+        // The sign is in the highest digit only, which moves as it is.
+        small.rounded() / count * 2_f64.powi(64)
+    }
+
     /// The nearest double of digits that are not negative.
     fn nearest(&self) -> f64 {
         let Some(top) = self.digits.iter().rposition(|digit| *digit != 0) else { return 0.0 };
@@ -256,5 +273,21 @@ mod tests {
             assert_eq!(merged.to_bytes(), whole.to_bytes());
             assert_eq!(merged.rounded().to_bits(), whole.rounded().to_bits());
         }
+    }
+
+    #[test]
+    fn an_average_is_told_where_its_sum_is_beyond_the_largest_double() {
+        let average = |values: &[f64]| {
+            let mut sum = ExactSum::default();
+            values.iter().for_each(|value| sum.add(*value));
+            sum.average(values.len() as f64)
+        };
+        assert_eq!(average(&[1.0, 1.0, 1e308, 1e308]), 5e307);
+        let large = -2_f64.powi(1023);
+        assert_eq!(average(&[-1.0, large, large, large]), large * 0.75);
+        assert_eq!(average(&[f64::MAX; 3]), f64::MAX);
+        assert_eq!(average(&[1.0, 2.0]), 1.5);
+        assert_eq!(average(&[f64::INFINITY, 1.0]), f64::INFINITY);
+        assert!(average(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
     }
 }
