@@ -1,9 +1,11 @@
 """Duplicates beyond memory, ledgers and corrected records, through the real binary and through kills."""
 import datetime
 import json
+import re
 import signal
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 from process import BINARY, ROOT, Server
@@ -130,17 +132,33 @@ def corrected_records_count_once(ground):
         wait_for(server, read=8, rejected=3)
 
 
+def readiness(server):
+    """What /readyz answers, also while it is not ready (503)."""
+    try:
+        return server.get("/readyz")
+    except urllib.error.HTTPError as error:
+        with error:
+            return json.load(error)
+
+
 def a_full_ledger_pauses(ground):
     """A full ledger drops nothing: it alarms, the partitions wait, and go on once entries are removed"""
     folder = ground.fresh()
-    file = config(folder, ledger_bytes_max=60_000, batch_records_max=20)
+    file = config(folder, ledger_bytes_max=20_000)
     lines = [order(number, amount="ten") for number in range(1_000)]
     with Server(["serve"], folder, config=file) as server:
         ingest(server, lines)
-        alarms = server.wait(lambda: [alarm for alarm in server.get("/readyz")["alarms"] if "waits for room" in alarm],
+        alarms = server.wait(lambda: [alarm for alarm in readiness(server)["alarms"] if "waits for room" in alarm],
                              30, "an alarm")
-        assert any("dead_letters is full" in alarm for alarm in server.get("/readyz")["alarms"]), alarms
+        ready = readiness(server)
+        assert any("dead_letters is full" in alarm for alarm in ready["alarms"]), alarms
+        assert ready["status"] == "not_ready" and ready["state"] == "paused", ready
+        assert "waits for room in ledger dead_letters" in ready["reason"], ready
         assert metric(server, "tidemark_ledger_full") == 1
+        held, entries = metric(server, "tidemark_ledger_bytes"), metric(server, "tidemark_ledger_rows")
+        partitions = len(server.sql("SELECT partition FROM records_accounted WHERE stream = 'orders'"))
+        # The bound, and what the last batch of each partition left.
+        assert 20_000 <= held <= 20_000 + partitions * 64 * held / entries, (held, entries, partitions)
         seen = counts(server)
         assert 0 < seen["read"] < 1_000 and seen["read"] == seen["rejected"], seen
         removed, ask, exported = 0, ["--server", server.url], folder / "letters.jsonl"
@@ -153,6 +171,19 @@ def a_full_ledger_pauses(ground):
         wait_for(server, read=1_000, rejected=1_000)
         assert removed == 1_000, f"{removed} of 1000 letters were found"
         server.wait(lambda: server.get("/healthz")["alarms"] == [], 10, "no alarm")
+        assert readiness(server)["status"] == "ready", readiness(server)
 
 
-CHECKS = [keys_on_disk_through_kills, corrected_records_count_once, a_full_ledger_pauses]
+def unknown_fields_are_counted_by_name(ground):
+    """A field that the stream does not declare is ignored, and counted by its name"""
+    folder = ground.fresh()
+    with Server(["serve"], folder, config=config(folder)) as server:
+        ingest(server, [order(0, coupon="x"), order(1, coupon="y", gift=True), order(2)])
+        wait_for(server, read=3, accepted=3)
+        with urllib.request.urlopen(server.url + "/metrics", timeout=20) as answer:
+            lines = [line for line in answer.read().decode().splitlines() if line.startswith("tidemark_unknown_fields_total{")]
+        found = {re.search('field="([^"]*)"', line).group(1): float(line.rsplit(" ", 1)[1]) for line in lines}
+        assert found == {"coupon": 2, "gift": 1}, lines
+
+
+CHECKS = [unknown_fields_are_counted_by_name, keys_on_disk_through_kills, corrected_records_count_once, a_full_ledger_pauses]

@@ -1,6 +1,7 @@
 //! Records of one partition as they are read: decoded into columns, their raw bytes kept until their
 //! fate is known.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, AsArray as _, BooleanArray, RecordBatch};
@@ -28,6 +29,9 @@ pub enum Taken {
     Rejected(RejectReason),
 }
 
+/// Letters of an undeclared field's name that are told.
+const FIELD_LETTERS_MAX: usize = 100;
+
 /// The records taken in since the last batch.
 #[derive(Debug)]
 pub struct Intake {
@@ -37,6 +41,8 @@ pub struct Intake {
     read: Read,
     /// Whether shadow records are decoded.
     takes_shadow: bool,
+    /// How often each undeclared field has been told of.
+    told: BTreeMap<String, u64>,
 }
 
 /// Rows that are decoded and not judged yet, with everything known of each beside its columns.
@@ -171,7 +177,14 @@ impl Intake {
     /// When the stream's columns cannot be decoded.
     pub fn new(plan: Arc<StreamPlan>, decoder: Decoder) -> Result<Self> {
         let columns = Columns::new(Arc::clone(&plan.decoded))?;
-        Ok(Self { plan, decoder, columns, read: Read::default(), takes_shadow: true })
+        Ok(Self {
+            plan,
+            decoder,
+            columns,
+            read: Read::default(),
+            takes_shadow: true,
+            told: BTreeMap::new(),
+        })
     }
 
     /// Decodes shadow records no longer: they are only counted.
@@ -272,6 +285,7 @@ impl Intake {
     /// # Errors
     /// When the decoded columns do not make up a batch, which is a fault of the decoder.
     pub fn batch(&mut self) -> Result<Option<Batch>> {
+        self.tell_unknown_fields();
         if self.read.offsets.is_empty() && !self.has_controls() {
             return Ok(None);
         }
@@ -285,6 +299,26 @@ impl Intake {
             read.last_offset.shadow = read.last_offset.shadow.max(read.offset(last));
         }
         Ok(Some(Batch { rows, refused, read }))
+    }
+
+    /// Counts the fields that records had and the stream does not declare by name. The decoder bounds the names.
+    fn tell_unknown_fields(&mut self) {
+        let found = self.decoder.unknown_fields();
+        // Mostly there is none, or none more.
+        if found.values().sum::<u64>() == self.told.values().sum::<u64>() {
+            return;
+        }
+        let stream = &self.plan.definition.name;
+        for (field, count) in found {
+            let told = self.told.get(field).copied();
+            if told == Some(*count) {
+                continue;
+            }
+            let name: String = field.chars().take(FIELD_LETTERS_MAX).collect();
+            metrics::counter!("tidemark_unknown_fields_total", "stream" => stream.clone(), "field" => name)
+                .increment(count - told.unwrap_or(0));
+            self.told.insert(field.clone(), *count);
+        }
     }
 
     fn has_controls(&self) -> bool {
