@@ -28,6 +28,7 @@ import urllib.request
 
 import admission
 import checkpoints
+import doctor
 import kafka_as_it_is
 import life_cycle
 import result_topics
@@ -849,6 +850,7 @@ def a_topic_that_grows(ground):
 CHECKS = [
     *admission.CHECKS,
     *checkpoints.CHECKS,
+    *doctor.CHECKS,
     *result_topics.CHECKS,
     *kafka_as_it_is.CHECKS,
     several_streams,

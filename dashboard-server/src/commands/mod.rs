@@ -4,6 +4,7 @@ pub mod bench;
 pub mod close_day;
 pub mod demo;
 pub mod dead_letters;
+pub mod doctor;
 pub mod load;
 pub mod reload;
 pub mod replay;
@@ -59,6 +60,8 @@ pub enum Command {
     CloseDay(close_day::CloseDayArgs),
     /// Look at rejected records, correct them and send them back
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// What has to be right before the night: config, folders, disk, clock, ports, Kafka
+    Doctor(doctor::DoctorArgs),
     /// Ask a running server one query
     Sql(sql::SqlArgs),
     /// Measure the engine on this machine; `make bench` runs it
@@ -181,6 +184,7 @@ pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Command::Reload(args) => reload::run(args),
         Command::CloseDay(args) => close_day::run(args),
         Command::DeadLetters(args) => dead_letters::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Sql(args) => sql::run(args),
         Command::Bench(args) => bench::run(args),
         Command::User(args) => user::run(args),
