@@ -306,8 +306,12 @@ fn start(
     let mut publisher = Publishers::new(catalog, LIMITS, (Arc::clone(&disk.ledgers), limits))?;
     let keys = (Arc::clone(&disk.keys), KeyRoom::for_keys(KEYS_MAX, 2));
     let place: Arc<dyn Objects> = Arc::new(objects::Disk::open(folder)?);
-    let (saving, mut resumed) =
+    let (mut saving, mut resumed) =
         Saving::open((&place, 2), keys, streams, &mut publisher, Backlog::new(u64::MAX))?;
+    saving.scopes().check(&catalog.scopes).map_err(|conflicts| {
+        anyhow::anyhow!(conflicts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    saving.learn_scopes(&catalog.scopes)?;
     ensure!(resumed.unfilled.is_empty(), "views that the checkpoint lacks: {:?}", resumed.unfilled);
     let mut runs = BTreeMap::new();
     for stream in streams {
