@@ -23,9 +23,10 @@ const IDLE_WAIT: Duration = Duration::from_millis(2);
 const WAITING_BYTES_MAX: u64 = 8 * 1_024 * 1_024;
 /// Bytes that a record is taken to leave in a ledger, while room is short: more than ordinary records have.
 const LEFT_BYTES_MAX: u64 = 4_096;
-/// Records that a partition reads at once where a ledger is full. What these leave goes past the ledger's bound;
-/// reading them one by one would slow down all partitions that have nothing to write into it.
-const PAST_BOUND_RECORDS: usize = 64;
+/// Records that a partition reads at once where a ledger is full. What they leave goes past the ledger's bound, of the
+/// batch that fills it and of the one that shows that there is more: 64 records together. Reading them one by one
+/// would slow down all partitions that have nothing to write into it.
+const PAST_BOUND_RECORDS: usize = 32;
 /// How long a failing reader is left alone.
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
