@@ -302,7 +302,7 @@ fn a_crash_between_checkpoints_changes_no_figure_and_no_count() {
 }
 
 #[test]
-fn every_event_has_one_fate_and_every_row_of_a_derived_table_too() {
+fn every_event_has_one_fate_in_a_life_cycle_and_in_each_view_over_it() {
     let dir = figures();
     let mut bench = Bench::open(dir.path(), 1);
     bench.read(&[
@@ -337,12 +337,7 @@ fn every_event_has_one_fate_and_every_row_of_a_derived_table_too() {
             "{}",
             view.name
         );
-        assert_eq!(
-            counts.accepted,
-            u64::try_from(count("rows")).expect("a count"),
-            "{}",
-            view.name
-        );
+        assert_eq!(counts.accepted, 8, "records, whatever rows they made: {}", view.name);
     }
 }
 

@@ -18,6 +18,7 @@ use super::groups::Groups;
 use super::placed::{
     Placed, SliceNumbers, Span, distinct_ascending, late_row, missed_of, place_cached,
 };
+use super::revisions::apart;
 use super::session::{SessionList, Sessions};
 use crate::model::MissedWindows;
 use crate::sql::plan::{Shape, ViewPlan};
@@ -77,6 +78,40 @@ pub struct Accepted<'a> {
     pub watermarks: &'a [i64],
     /// Place of each row in its log, for the order of kept rows.
     pub arrivals: &'a [u64],
+    /// Where an operator made the rows: how many records it took, those without a row included; rows of one
+    /// record stand together and have its arrival. `None` where each row is a record.
+    pub records: Option<usize>,
+}
+
+impl Accepted<'_> {
+    /// How many records there are.
+    fn offered(&self) -> usize {
+        self.records.unwrap_or(self.batch.num_rows())
+    }
+
+    /// What is the same for all rows of one record, and of no other.
+    fn record_of(&self, number: u32) -> u64 {
+        match self.records {
+            None => u64::from(number),
+            Some(_) => {
+                let row = usize::try_from(number).unwrap_or(usize::MAX);
+                self.arrivals.get(row).copied().unwrap_or(u64::MAX)
+            }
+        }
+    }
+
+    /// How many records have these rows, which are in the order of their records.
+    fn distinct(&self, numbers: &[u32]) -> usize {
+        match self.records {
+            None => distinct_ascending(numbers),
+            Some(_) => {
+                let mut records: Vec<u64> =
+                    numbers.iter().map(|number| self.record_of(*number)).collect();
+                records.dedup();
+                records.len()
+            }
+        }
+    }
 }
 
 /// The fold of one view over one partition.
@@ -190,10 +225,10 @@ impl ViewFold {
         shared: &mut Shared,
         late: &mut dyn FnMut(LateRow),
     ) -> Result<()> {
-        let offered = accepted.batch.num_rows();
+        let offered = accepted.offered();
         let rows = in_row_order(self.below.run_shared(accepted.batch, shared)?)?;
         let numbers = rows.column(0).as_primitive::<UInt32Type>().clone();
-        let distinct = distinct_ascending(numbers.values());
+        let distinct = accepted.distinct(numbers.values());
         // Without a row there is no slice to speak of.
         let span = if distinct > 0 { shared.span(accepted) } else { None };
         let placed = match self.slice_of_all(span) {
@@ -252,7 +287,8 @@ impl ViewFold {
             None => None,
         };
         let mut cache = None;
-        let mut previous = None;
+        let (mut previous, mut previous_row) = (None, None);
+        let mut too_late = Vec::new();
         for (at, number) in numbers.iter().enumerate() {
             let row = usize::try_from(*number).unwrap_or(usize::MAX);
             let (Some(time), Some(watermark)) =
@@ -264,18 +300,33 @@ impl ViewFold {
                 (Some(fold), Some(keys)) => fold.place(keys.row(at).as_ref(), *time, *watermark),
                 _ => place_cached(&windows, *time, *watermark, &mut cache),
             };
-            let is_repeat = previous.replace(*number) == Some(*number);
+            let record = accepted.record_of(*number);
+            let is_repeat = previous.replace(record) == Some(record);
+            if !is_repeat {
+                self.note_revisions(&windows, &mut too_late);
+            }
             placed.note(at, placement, is_repeat, |slice| self.slices.number(slice));
             if let Placement::In { slice, .. } = placement
                 && slice.passed != i64::MIN
             {
-                *self.revised.entry(slice).or_insert(0) += 1;
+                too_late.push(slice);
             }
-            if let (false, Some((missed, window))) = (is_repeat, missed_of(placement)) {
+            let is_told = previous_row.replace(*number) == Some(*number);
+            if let (false, Some((missed, window))) = (is_told, missed_of(placement)) {
                 late(late_row(&windows, *number, missed, window));
             }
         }
+        self.note_revisions(&windows, &mut too_late);
+        placed.finish();
         Ok(placed)
+    }
+
+    /// Takes note of one record that came after the ends of windows, by the slices its rows went to: it
+    /// revises each window once, however many rows of it the window holds.
+    fn note_revisions(&mut self, windows: &Windows, slices: &mut Vec<SliceKey>) {
+        for slice in apart(windows, std::mem::take(slices)) {
+            *self.revised.entry(slice).or_insert(0) += 1;
+        }
     }
 
     fn keep(&mut self, rows: &RecordBatch, slices: &[u32], accepted: Accepted<'_>) -> Result<()> {

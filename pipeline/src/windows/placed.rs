@@ -71,20 +71,38 @@ pub(super) struct Placed {
     pub(super) entered_whole: usize,
     /// Records that lie in no window.
     pub(super) nowhere: u64,
+    /// What became of the rows of the record that is looked at.
+    record: Option<Fate>,
+}
+
+/// What became of the rows of one record so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fate {
+    /// Whether one of them is in a window.
+    entered: bool,
+    /// Whether one of them missed a window.
+    missed: bool,
 }
 
 impl Placed {
     /// None yet, with room for this many.
     pub(super) fn with_capacity(rows: usize) -> Self {
-        Self { slices: Vec::with_capacity(rows), kept: None, entered_whole: 0, nowhere: 0 }
+        Self {
+            slices: Vec::with_capacity(rows),
+            kept: None,
+            entered_whole: 0,
+            nowhere: 0,
+            record: None,
+        }
     }
 
     /// So many rows of so many records, all in the slice of this number and in time.
     pub(super) fn all_in(slice: u32, (rows, records): (usize, usize)) -> Self {
-        Self { slices: vec![slice; rows], kept: None, entered_whole: records, nowhere: 0 }
+        let slices = vec![slice; rows];
+        Self { slices, kept: None, entered_whole: records, nowhere: 0, record: None }
     }
 
-    /// Takes note of where a row goes.
+    /// Takes note of where a row goes; `is_repeat` when it is of the same record as the row before.
     pub(super) fn note(
         &mut self,
         at: usize,
@@ -92,23 +110,32 @@ impl Placed {
         is_repeat: bool,
         number: impl FnOnce(SliceKey) -> u32,
     ) {
+        if !is_repeat {
+            self.finish();
+        }
+        let fate = self.record.get_or_insert_default();
+        fate.entered |= matches!(placement, Placement::In { .. });
+        fate.missed |= missed_of(placement).is_some();
         let at = u32::try_from(at).unwrap_or(u32::MAX);
         let first_left_out = |kept: &mut Option<Vec<u32>>| {
             kept.get_or_insert_with(|| (0..at).collect());
         };
         match placement {
-            Placement::In { slice, missed } => {
+            Placement::In { slice, .. } => {
                 self.slices.push(number(slice));
                 if let Some(kept) = &mut self.kept {
                     kept.push(at);
                 }
-                self.entered_whole += usize::from(missed.is_none() && !is_repeat);
             }
-            Placement::Late { .. } => first_left_out(&mut self.kept),
-            Placement::Nowhere => {
-                first_left_out(&mut self.kept);
-                self.nowhere += u64::from(!is_repeat);
-            }
+            Placement::Late { .. } | Placement::Nowhere => first_left_out(&mut self.kept),
+        }
+    }
+
+    /// Counts the record of the last row: one of whose rows any missed a window is late.
+    pub(super) fn finish(&mut self) {
+        if let Some(fate) = self.record.take() {
+            self.entered_whole += usize::from(fate.entered && !fate.missed);
+            self.nowhere += u64::from(!fate.entered && !fate.missed);
         }
     }
 }

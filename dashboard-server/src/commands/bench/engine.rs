@@ -115,6 +115,7 @@ fn engine(view: &ViewToRun, zone: Zone, batches: &[Batch]) -> anyhow::Result<usi
             times: &rows.times,
             watermarks: &rows.watermarks,
             arrivals: &rows.arrivals,
+            records: None,
         };
         fold.fold(accepted, &mut |_| {})?;
         let is_last = at + 1 == batches.len();

@@ -35,6 +35,8 @@ pub struct AcceptedRows {
     pub watermarks: Vec<i64>,
     /// Place of each row in the log, ascending, for the order of kept rows.
     pub arrivals: Vec<u64>,
+    /// Where an operator made the rows, how many records it took; `None` where each row is a record.
+    pub records: Option<usize>,
     /// The row of the read batch each row came from.
     pub origins: Vec<usize>,
     /// Largest event time of the rows; `None` without rows or in a stream without a watermark.
@@ -53,6 +55,7 @@ impl AcceptedRows {
             times: Vec::with_capacity(rows),
             watermarks: Vec::with_capacity(rows),
             arrivals: Vec::with_capacity(rows),
+            records: None,
             origins: Vec::with_capacity(rows),
             as_of: None,
             whole_from: None,
@@ -195,7 +198,7 @@ impl Branch {
 
     /// Folds rows into every view; one that fails is stopped and the others go on.
     pub fn fold(&mut self, rows: &AcceptedRows, read: &Read) {
-        if rows.is_empty() {
+        if rows.is_empty() && rows.records.is_none() {
             return;
         }
         self.as_of = self.as_of.max(rows.as_of);
@@ -204,6 +207,7 @@ impl Branch {
             times: &rows.times,
             watermarks: &rows.watermarks,
             arrivals: &rows.arrivals,
+            records: rows.records,
         };
         let mut shared = Shared::default();
         for view in &mut self.views {

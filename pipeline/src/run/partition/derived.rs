@@ -191,6 +191,7 @@ fn accepted(reading: &Reading, taken: &Taken, from: &AcceptedRows) -> Result<Acc
         _ => &taken.effect_times,
     };
     let mut rows = AcceptedRows::with_capacity(times.len());
+    rows.records = Some(from.len());
     for (time, due_to) in times.iter().zip(&taken.due_to) {
         let at = usize::try_from(*due_to).unwrap_or(usize::MAX);
         let of = |values: &[i64]| values.get(at).copied().unwrap_or(i64::MIN);

@@ -119,6 +119,7 @@ fn run(
                 times: &times,
                 watermarks: &watermarks,
                 arrivals: &arrivals,
+                records: None,
             };
             let fold = match folds.entry(partition) {
                 std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),

@@ -80,6 +80,7 @@ impl Live {
                 times: &[*time],
                 watermarks: &[*watermark],
                 arrivals: &arrivals,
+                records: None,
             };
             let late = &mut self.late;
             fold.fold(accepted, &mut |_| *late += 1).expect("folds");
