@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use serde_json::{Map, Value};
-use tidemark_pipeline::results::snapshot::{MARK_COLUMN, REVISION_COLUMN};
+use tidemark_pipeline::results::snapshot::{MARK_COLUMN, REVISION_COLUMN, ROW_KEY};
 use tidemark_pipeline::results::{Cut, Snapshot, ViewInfo};
 
 /// Which value of a view.
@@ -175,7 +175,8 @@ fn dimensions(info: &ViewInfo) -> impl Iterator<Item = &str> {
         at.and_then(|at| info.schema.fields().get(at)).map(|field| field.name().as_str())
     };
     let window = [name(info.window_start), name(info.window_end)];
-    info.keys.iter().map(String::as_str).filter(move |key| !window.contains(&Some(key)))
+    let columns = info.keys.iter().map(String::as_str).filter(|key| *key != ROW_KEY);
+    columns.filter(move |key| !window.contains(&Some(key)))
 }
 
 fn several_rows(info: &ViewInfo, choice: &Choice, rows: usize) -> ChoiceError {

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{
+    ArrayRef, AsArray as _, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 use super::json::write_row;
 use super::snapshot::{
-    MARK_COLUMN, Mark, PublishedRow, REVISION_COLUMN, Snapshot, Tombstone, ViewInfo, WindowRows,
+    MARK_COLUMN, Mark, PublishedRow, REVISION_COLUMN, ROW_KEY, Snapshot, Tombstone, ViewInfo,
+    WindowRows,
 };
 
 /// Order of windows in a snapshot: by end, then start.
@@ -26,6 +29,28 @@ pub struct NewWindow {
     pub mark: Mark,
     /// How many records came after the window's end.
     pub revision: u64,
+}
+
+impl WindowRows {
+    /// The rows without their mark and revision, which are told apart.
+    #[must_use]
+    pub fn as_new(&self) -> NewWindow {
+        let columns = self.batch.num_columns();
+        let mark = match self.batch.column(columns - 2).as_string::<i32>().iter().next().flatten() {
+            Some("final") => Mark::Final,
+            Some("settled") => Mark::Settled,
+            _ => Mark::Provisional,
+        };
+        let revisions = self.batch.column(columns - 1).as_primitive::<Int64Type>();
+        let revision = revisions.iter().next().flatten();
+        let own: Vec<usize> = (0..columns - 2).collect();
+        NewWindow {
+            window: self.window,
+            rows: self.batch.project(&own).unwrap_or_else(|_| self.batch.clone()),
+            mark,
+            revision: revision.and_then(|count| u64::try_from(count).ok()).unwrap_or(0),
+        }
+    }
 }
 
 /// How many rows or how much event time is kept.
@@ -122,7 +147,7 @@ impl PublishedView {
             return Ok(());
         }
         let batch = with_papers(&self.info.schema, &new)?;
-        let (rows, gone) = self.compared(cut, &batch, old.as_deref());
+        let (rows, gone) = self.compared(cut, (place, &batch), old.as_deref());
         if let Some(old) = &old
             && gone.is_empty()
             && rows.iter().all(|row| row.changed_at < cut)
@@ -231,21 +256,31 @@ impl PublishedView {
     fn compared(
         &self,
         cut: u64,
-        batch: &RecordBatch,
+        (place, batch): (Place, &RecordBatch),
         old: Option<&WindowRows>,
     ) -> (Vec<PublishedRow>, Vec<Arc<str>>) {
         let mut before: HashMap<&str, &PublishedRow> =
             old.iter().flat_map(|old| &old.rows).map(|row| (row.key.as_ref(), row)).collect();
         let columns: Vec<usize> = (0..batch.num_columns()).collect();
         let mut seen: HashMap<String, usize> = HashMap::new();
+        let has_row_key = self.info.keys.last().is_some_and(|key| key == ROW_KEY);
         let mut rows = Vec::with_capacity(batch.num_rows());
         let mut text = String::new();
         for row in 0..batch.num_rows() {
             text.clear();
             write_row(&mut text, batch, &self.keys, row);
-            let key = unique(&mut seen, &text);
+            let count = seen.entry(text.clone()).or_insert(0);
+            *count += 1;
+            let row_key = row_key(place, *count);
+            if has_row_key {
+                add(&mut text, &row_key);
+            }
+            let key = text.clone();
             text.clear();
             write_row(&mut text, batch, &columns, row);
+            if has_row_key {
+                add(&mut text, &row_key);
+            }
             rows.push(match before.remove(key.as_str()) {
                 Some(same) if same.json.as_ref() == text => same.clone(),
                 Some(changed) => PublishedRow {
@@ -263,16 +298,21 @@ impl PublishedView {
     }
 }
 
-/// Rows that no column tells apart are told apart by their place.
-fn unique(seen: &mut HashMap<String, usize>, key: &str) -> String {
-    let count = seen.entry(key.to_owned()).or_insert(0);
-    *count += 1;
-    if *count == 1 {
-        return key.to_owned();
+/// What tells rows with the same key columns apart: their window, which the columns may not say, and the
+/// how many-th of them a row is there.
+fn row_key((end, start): Place, nth: usize) -> String {
+    match (start, end) {
+        (i64::MIN, i64::MAX) => nth.to_string(),
+        _ => format!("{start}-{end}-{nth}"),
     }
-    let body = key.trim_end_matches('}');
-    let comma = if body.len() > 1 { "," } else { "" };
-    format!("{body}{comma}\"_row\":{count}}}")
+}
+
+/// Adds [`ROW_KEY`] to a row's JSON object.
+fn add(object: &mut String, row_key: &str) {
+    let is_closed = object.pop();
+    debug_assert_eq!(is_closed, Some('}'), "an object ends");
+    let comma = if object.len() > 1 { "," } else { "" };
+    object.push_str(&format!("{comma}\"{ROW_KEY}\":\"{row_key}\"}}"));
 }
 
 fn with_papers(schema: &SchemaRef, new: &NewWindow) -> Result<RecordBatch, ArrowError> {
@@ -288,6 +328,7 @@ fn with_papers(schema: &SchemaRef, new: &NewWindow) -> Result<RecordBatch, Arrow
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::results::Changes;
 
     fn view(tombstones_max: usize) -> PublishedView {
         let schema = Schema::new(vec![
@@ -371,5 +412,61 @@ mod tests {
         }
         view.trim(1);
         assert_eq!(view.windows().keys().map(|(end, _)| *end).collect::<Vec<_>>(), [3, 4]);
+    }
+
+    /// What a client of the protocol holds: rows by the columns that the view calls its keys.
+    fn apply(held: &mut BTreeMap<String, String>, keys: &[String], changes: &Changes) {
+        let key_of = |object: &str| {
+            let row: serde_json::Value = serde_json::from_str(object).expect("JSON");
+            keys.iter().map(|key| row.get(key).expect(key).to_string()).collect::<String>()
+        };
+        for gone in &changes.delete {
+            held.remove(&key_of(gone));
+        }
+        for row in &changes.upsert {
+            held.insert(key_of(row), row.to_string());
+        }
+    }
+
+    #[test]
+    fn a_client_holds_every_row_also_where_no_column_tells_rows_apart() {
+        let of = |cells: &[(i64, Option<i64>, i64)]| {
+            let columns: Vec<ArrayRef> = vec![
+                Arc::new(cells.iter().map(|cell| cell.1).collect::<Int64Array>()),
+                Arc::new(cells.iter().map(|cell| Some(cell.2)).collect::<Int64Array>()),
+            ];
+            let schema = view(10).info.schema.project(&[0, 1]).expect("two columns");
+            let nullable =
+                schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+            let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
+            let end = cells.first().map_or(1, |cell| cell.0);
+            let rows = RecordBatch::try_new(schema, columns).expect("batch");
+            NewWindow { window: (end - 1, end), rows, mark: Mark::Provisional, revision: 0 }
+        };
+        let mut view = view(100);
+        let mut info = view.info.as_ref().clone();
+        info.keys.push(ROW_KEY.to_owned());
+        view.set_info(Arc::new(info));
+        let keys = view.info.keys.clone();
+        let mut held = BTreeMap::new();
+        // A NULL that is a key and one that is a total, the same in two windows, then one row less.
+        let steps = [
+            vec![of(&[(1, None, 5), (1, None, 9), (1, Some(7), 4)])],
+            vec![of(&[(2, None, 5), (2, None, 5)])],
+            vec![of(&[(1, None, 6), (1, Some(7), 4)]), of(&[(2, None, 5), (2, None, 8)])],
+        ];
+        for (cut, windows) in (1..).zip(steps) {
+            for window in windows {
+                view.show(cut, window).expect("shown");
+            }
+            let snapshot = view.snapshot();
+            apply(&mut held, &keys, &snapshot.changes_since(cut - 1).expect("known"));
+            let mut shown: Vec<String> =
+                snapshot.rows(None).map(|row| row.json.to_string()).collect();
+            let mut held: Vec<String> = held.values().cloned().collect();
+            shown.sort();
+            held.sort();
+            assert_eq!(held, shown, "at cut {cut}");
+        }
     }
 }

@@ -11,6 +11,10 @@ pub const MARK_COLUMN: &str = "_mark";
 /// Name of the column that counts the records that changed a row after its window had closed.
 pub const REVISION_COLUMN: &str = "_revision";
 
+/// Name, on the wire, of what tells rows apart where the columns of the view do not: the last of
+/// [`ViewInfo::keys`] there, and no column of SQL. A text without a meaning of its own.
+pub const ROW_KEY: &str = "_row";
+
 /// How settled a row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {

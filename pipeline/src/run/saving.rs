@@ -15,8 +15,6 @@ use crate::admit::{KeyRoom, Overflow};
 use crate::history;
 use crate::ledger::LedgerError;
 use crate::model::{BySpace, PartitionId, Space};
-use crate::results::published::NewWindow;
-use crate::results::{Mark, WindowRows};
 use crate::sql::catalog::ScopeDefinition;
 use crate::state::checkpoint::{StreamToSave, ViewToSave, encode};
 use crate::state::dedup_files::{DedupFiles, KeyFiles, SavedKeys};
@@ -458,7 +456,7 @@ impl Saving {
                         .published
                         .windows()
                         .values()
-                        .map(|window| without_papers(window))
+                        .map(|window| window.as_new())
                         .collect(),
                 });
             }
@@ -654,25 +652,4 @@ fn take_up(publisher: &mut Publisher, saved: Vec<SavedView>) -> Result<(), Savin
             .map_err(|error| SavingError::Restore(error.to_string()))?;
     }
     Ok(())
-}
-
-/// The rows of a window without their mark and revision, which are told apart.
-fn without_papers(window: &WindowRows) -> NewWindow {
-    use arrow::array::AsArray as _;
-    use arrow::datatypes::Int64Type;
-    let columns = window.batch.num_columns();
-    let mark = match window.batch.column(columns - 2).as_string::<i32>().iter().next().flatten() {
-        Some("final") => Mark::Final,
-        Some("settled") => Mark::Settled,
-        _ => Mark::Provisional,
-    };
-    let revision =
-        window.batch.column(columns - 1).as_primitive::<Int64Type>().iter().next().flatten();
-    let own: Vec<usize> = (0..columns - 2).collect();
-    NewWindow {
-        window: window.window,
-        rows: window.batch.project(&own).unwrap_or_else(|_| window.batch.clone()),
-        mark,
-        revision: revision.and_then(|count| u64::try_from(count).ok()).unwrap_or(0),
-    }
 }

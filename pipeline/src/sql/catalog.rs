@@ -94,6 +94,15 @@ impl ViewQuery {
             Self::Results(over) => &over.keys,
         }
     }
+
+    /// Whether those tell all rows apart, by what the query is.
+    #[must_use]
+    pub fn is_keyed(&self) -> bool {
+        match self {
+            Self::Stream(plan) => plan.is_keyed,
+            Self::Results(_) => false,
+        }
+    }
 }
 
 /// Everything `sql/` says, planned.

@@ -108,6 +108,7 @@ pub(super) fn plan_join(
         sessions_stay: false,
         schema: above.plan.schema(),
         keys: roles.iter().enumerate().filter_map(is_key).collect(),
+        is_keyed: false,
         window_start: position(Role::Window(0)),
         window_end: position(Role::Window(1)),
         above,

@@ -20,7 +20,7 @@ pub use super::join_plan::JoinedSide;
 use super::join_plan::plan_join;
 use super::pinned;
 use super::refusal::refuse_function;
-use super::roles::{Role, outer_roles, roles, slot_roles};
+use super::roles::{Role, is_keyed, outer_roles, roles, slot_roles};
 use super::slot::{self, Physical, SlotNode, SlotRows};
 use super::stream::{StreamDefinition, timestamp_type};
 use super::ties::make_deterministic;
@@ -124,8 +124,11 @@ pub struct ViewPlan {
     pub above: SlotPlan,
     /// The result's columns.
     pub schema: SchemaRef,
-    /// Result columns that identify a row.
+    /// Result columns that identify a row, if [`Self::is_keyed`].
     pub keys: Vec<usize>,
+    /// Whether no two rows have the same keys, by what the query is: everything it groups by is among its
+    /// columns as it is. Not so for grouping sets, whose NULL may be a key's or that of a total.
+    pub is_keyed: bool,
     /// Result column with the start of the window.
     pub window_start: Option<usize>,
     /// Result column with the end of the window.
@@ -172,6 +175,10 @@ pub fn plan_view(
     if cut.window.is_some() {
         refuse_across_windows(&above, &of_slot)?;
     }
+    let is_keyed = match (&cut.aggregate, &cut.outer) {
+        (Some(aggregate), None) => is_keyed(&above, aggregate, &of_slot, cut.window.as_ref()),
+        _ => false,
+    };
     let roles = roles(&above, &of_slot);
     let session =
         cut.window.as_ref().is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
@@ -211,6 +218,7 @@ pub fn plan_view(
             .filter(|(_, role)| role.is_some())
             .map(|(at, _)| at)
             .collect(),
+        is_keyed,
         window_start: position(Role::Window(0)),
         window_end: position(Role::Window(1)),
         above,

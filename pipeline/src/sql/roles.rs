@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Aggregate, Expr, JoinType, LogicalPlan};
 
 use super::aggregate_plan::window_of;
 use super::plan::{holds_slot, kept_schema};
-use super::window_function::WINDOW_COLUMNS;
+use super::window_function::{WINDOW_COLUMNS, WindowKind, WindowSpec};
 
 /// Why a result column identifies a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +110,49 @@ pub(super) fn outer_roles(
     all.truncate(kept_schema(above).fields().len() - WINDOW_COLUMNS.len());
     all.extend((0..WINDOW_COLUMNS.len()).map(|nth| Some(Role::Window(nth))));
     all
+}
+
+/// Whether the columns of a result tell its rows apart: every group of the aggregate is among them as it is, or
+/// for the window's bounds one that says which window it is, and nothing above makes two rows of one.
+pub(super) fn is_keyed(
+    above: &LogicalPlan,
+    aggregate: &Aggregate,
+    slot: &[Option<Role>],
+    window: Option<&WindowSpec>,
+) -> bool {
+    let is_set = matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+    if is_set || !keeps_rows_apart(above) {
+        return false;
+    }
+    let is_shown = |wanted: &dyn Fn(usize, Role) -> bool| {
+        let only = |(at, role): (usize, &Option<Role>)| role.filter(|role| wanted(at, *role));
+        let masked: Vec<Option<Role>> = slot.iter().enumerate().map(only).collect();
+        roles(above, &masked).iter().any(Option::is_some)
+    };
+    // The steps of CUMULATE begin together.
+    let is_cumulate =
+        window.is_some_and(|window| matches!(window.kind, WindowKind::Cumulate { .. }));
+    let tells_window =
+        |_: usize, role: Role| matches!(role, Role::Window(nth) if nth > 0 || !is_cumulate);
+    let keys = slot.iter().enumerate().filter(|(_, role)| **role == Some(Role::Key));
+    (window.is_none() || is_shown(&tells_window))
+        && keys.map(|(at, _)| at).all(|key| is_shown(&|at, _| at == key))
+}
+
+/// Whether every row of the plan comes from one row of its slot, and no two from the same.
+fn keeps_rows_apart(plan: &LogicalPlan) -> bool {
+    let plain = matches!(
+        plan,
+        LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Window(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Extension(_)
+    );
+    let inputs = plan.inputs();
+    inputs.is_empty() || plain && inputs.into_iter().all(keeps_rows_apart)
 }
 
 /// What the columns of a plan's slot are.
