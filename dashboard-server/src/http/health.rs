@@ -18,18 +18,20 @@ use super::accounting;
 use super::state::AppState;
 
 /// `GET /healthz`: 200 while the process answers and its publisher publishes, 503 with the reason when
-/// only a restart helps. Says nothing about the brokers: restarting does not mend those. `alarms` are
-/// what someone must look at although the figures go on; whoever may not see all views is told their number.
+/// only a restart helps. `degraded` when a view is stopped or shows no row for a window, with their names.
+/// Says nothing about the brokers: restarting does not mend those. `alarms` are what someone must look at although the figures go on; whoever may not see all views is told their number.
 pub async fn get_health(
     State(state): State<Arc<AppState>>,
     ConnectInfo(from): ConnectInfo<ClientAddress>,
     headers: HeaderMap,
 ) -> Response {
     let mut body = json!({"version": crate::VERSION});
-    tell_alarms(&mut body, &state, sees_all(&state, &headers, from).await);
+    let sees_all = sees_all(&state, &headers, from).await;
+    tell_alarms(&mut body, &state, sees_all);
+    let is_whole = tell_views(&mut body, &state.results.latest(), sees_all);
     match state.pulse.stalled() {
         None => {
-            body["status"] = json!("ok");
+            body["status"] = json!(if is_whole { "ok" } else { "degraded" });
             Json(body).into_response()
         }
         Some(reason) => {
@@ -68,11 +70,7 @@ pub async fn get_readiness(
     let freshness = state.results.status().state;
     let mut body = json!({"status": word, "cut": cut.cut, "state": freshness});
     tell_alarms(&mut body, &state, sees_all);
-    let stopped: BTreeMap<&str, &str> =
-        cut.views.keys().filter_map(|view| Some((view.as_str(), stopped(&cut, view)?))).collect();
-    if sees_all && !stopped.is_empty() {
-        body["stoppedViews"] = json!(stopped);
-    }
+    tell_views(&mut body, &cut, sees_all);
     match reason {
         None => Json(body).into_response(),
         Some(reason) => {
@@ -80,6 +78,26 @@ pub async fn get_readiness(
             (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
         }
     }
+}
+
+/// Names the views that are stopped, and those that show no row for a window, with the reasons; whether there
+/// are none.
+fn tell_views(body: &mut Value, cut: &Cut, sees_all: bool) -> bool {
+    let named = |reason: &dyn Fn(&str) -> Option<String>| -> BTreeMap<String, String> {
+        cut.views.keys().filter_map(|view| Some((view.clone(), reason(view)?))).collect()
+    };
+    let stopped = named(&|view| stopped(cut, view).map(str::to_owned));
+    let in_error = named(&|view| {
+        let status = cut.statuses.get(view).filter(|status| status.state == ViewState::Live)?;
+        status.problem.clone()
+    });
+    let is_whole = stopped.is_empty() && in_error.is_empty();
+    for (name, views) in [("stoppedViews", stopped), ("viewsInError", in_error)] {
+        if sees_all && !views.is_empty() {
+            body[name] = json!(views);
+        }
+    }
+    is_whole
 }
 
 /// Why a view is stopped, if it is.

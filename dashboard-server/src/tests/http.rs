@@ -125,6 +125,9 @@ async fn a_stopped_view_is_named_and_its_headline_refused() {
     let ready = get(at, "/readyz").await;
     assert_eq!((ready.status, &ready.json()["status"]), (200, &json!("ready")));
     assert_eq!(ready.json()["stoppedViews"], json!({DAY: "sum of gmv has over 38 digits"}));
+    let health = get(at, "/healthz").await;
+    assert_eq!((health.status, &health.json()["status"]), (200, &json!("degraded")));
+    assert_eq!(health.json()["stoppedViews"], json!({DAY: "sum of gmv has over 38 digits"}));
     let refused = get(at, "/api/headline/gmv_day").await;
     assert_eq!((refused.status, &refused.json()["error"]["code"]), (409, &json!("view_stopped")));
     assert!(refused.text().contains("over 38 digits"), "{}", refused.text());

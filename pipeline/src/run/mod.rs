@@ -18,4 +18,6 @@ pub mod live;
 #[cfg(test)]
 mod derived_tests;
 #[cfg(test)]
+mod keys_tests;
+#[cfg(test)]
 mod scope_tests;

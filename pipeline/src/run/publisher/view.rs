@@ -9,7 +9,7 @@ use super::PublisherLimits;
 use crate::ledger::Change;
 use crate::model::{EventTime, Offset, PartitionId, Zone};
 use crate::results::published::{Keep, NewWindow, schema_with_papers};
-use crate::results::snapshot::Bilingual;
+use crate::results::snapshot::{Bilingual, ROW_KEY};
 use crate::results::{Mark, PublishedView, ViewInfo};
 use crate::run::accounting::ViewRef;
 use crate::run::build::ViewToRun;
@@ -44,6 +44,8 @@ pub struct ViewRuntime {
     pub state: ViewState,
     /// What is shown.
     pub published: PublishedView,
+    /// Windows that an idle partition changed after they were shown as settled; they wait for the log now.
+    unsettled: BTreeSet<(i64, i64)>,
     /// Why it was stopped, if it was.
     pub failed: Option<String>,
     /// Windows that have no row because an expression fails on what they hold at this cut, and why.
@@ -135,6 +137,7 @@ impl ViewRuntime {
             state_bytes_max: view.state_bytes_max,
             late: LateOfFill::default(),
             published: published(catalog, view, limits),
+            unsettled: BTreeSet::new(),
             failed: None,
             problems: BTreeMap::new(),
             is_shown: true,
@@ -159,6 +162,7 @@ impl ViewRuntime {
             late: LateOfFill::default(),
             run: self.run.clone(),
             published: self.published.alike(),
+            unsettled: BTreeSet::new(),
             failed: self.failed.clone(),
             problems: BTreeMap::new(),
             is_shown: self.is_shown,
@@ -235,6 +239,7 @@ impl ViewRuntime {
         for (start, end) in firing.withdrawn {
             self.published.withdraw(cut, (start, end));
             self.problems.remove(&(start, end));
+            self.unsettled.remove(&(start, end));
         }
         for fired in firing.fired {
             tell(&fired);
@@ -244,6 +249,7 @@ impl ViewRuntime {
             if window.window.0 < whole_from {
                 window.mark = Mark::Provisional;
             }
+            window.mark = self.settled_or_not(&window);
             self.published.show(cut, window).map_err(|error| error.to_string())?;
         }
         self.published.trim(cut);
@@ -289,6 +295,26 @@ impl ViewRuntime {
             more => format!("; {more} more windows"),
         };
         Some(format!("{window}: {reason}{more}"))
+    }
+
+    /// The mark a window is shown with. That an idle partition is left out is the clock's doing, and a record it
+    /// then brings in time is no revision, which is a matter of the log. So a window whose rows change without
+    /// one after they were settled is not called settled again.
+    fn settled_or_not(&mut self, new: &NewWindow) -> Mark {
+        if new.mark == Mark::Final {
+            self.unsettled.remove(&new.window);
+            return Mark::Final;
+        }
+        let shown = self.published.windows().get(&(new.window.1, new.window.0));
+        let is_changed = |shown: NewWindow| {
+            shown.mark == Mark::Settled
+                && shown.revision == new.revision
+                && shown.rows.columns() != new.rows.columns()
+        };
+        if shown.is_some_and(|shown| is_changed(shown.as_new())) {
+            self.unsettled.insert(new.window);
+        }
+        if self.unsettled.contains(&new.window) { Mark::Provisional } else { new.mark }
     }
 
     /// Offset of the first record it counts, by partition, where the log had been cut before; the partitions
@@ -375,11 +401,13 @@ pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
         }
         ViewQuery::Results(_) => (Vec::new(), (None, None)),
     };
+    let columns = keys.iter().map(|at| schema.field(*at).name().clone());
+    let row_key = (!view.query.is_keyed()).then(|| ROW_KEY.to_owned());
     let scopes: Vec<&ScopeDefinition> = view.scope.iter().chain(&view.other_scopes).collect();
     let stream = streams.first().and_then(|name| catalog.streams.get(name));
     ViewInfo {
         name: view.name.clone(),
-        keys: keys.iter().map(|at| schema.field(*at).name().clone()).collect(),
+        keys: columns.chain(row_key).collect(),
         schema: schema_with_papers(&schema),
         scope: (!scopes.is_empty())
             .then(|| together(&scopes, ", ", |scope| format!("{}@{}", scope.name, scope.version))),
