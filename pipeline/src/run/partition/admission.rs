@@ -1,6 +1,5 @@
 //! Which rows of a batch count, judged one by one in offset order, and what that does to the watermark.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{
