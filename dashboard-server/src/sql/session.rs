@@ -23,8 +23,6 @@ use futures::StreamExt as _;
 use serde_json::Value;
 use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::{Results, StreamProgress};
-use tidemark_pipeline::sql::aggregates;
-use tidemark_pipeline::sql::exact_calls::ExactArithmetic;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -298,13 +296,8 @@ fn template(limits: &SqlConfig) -> SessionState {
         .with_default_features()
         // A function that is given a function could do anything a thousand times.
         .with_higher_order_functions(Vec::new())
-        // A figure that is asked for is as exact as one on the wall.
-        .with_analyzer_rule(Arc::new(ExactArithmetic))
         .with_physical_optimizer_rule(Arc::new(PauseAtJoins::new(limits.row_bytes_max)))
         .build();
-    for function in aggregates::own() {
-        let _wrapping = state.register_udaf(Arc::new(function));
-    }
     for name in REMOVED_FUNCTIONS {
         let _absent = state.deregister_udf(name);
     }

@@ -104,28 +104,6 @@ fn plain_literal(expr: Expr) -> Result<Transformed<Expr>> {
     Ok(Transformed::no(expr))
 }
 
-/// Fails where a decimal has more digits than its type.
-///
-/// # Errors
-/// With the value that has too many.
-pub fn check_digits(value: &ColumnarValue) -> Result<()> {
-    match value {
-        ColumnarValue::Array(array) => {
-            if let (Some(decimals), DataType::Decimal128(digits, _)) =
-                (array.as_primitive_opt::<Decimal128Type>(), array.data_type())
-            {
-                decimals.validate_decimal_precision(*digits)?;
-            }
-        }
-        ColumnarValue::Scalar(ScalarValue::Decimal128(Some(_), digits, _)) => {
-            let array = value.to_array(1)?;
-            array.as_primitive::<Decimal128Type>().validate_decimal_precision(*digits)?;
-        }
-        ColumnarValue::Scalar(_) => {}
-    }
-    Ok(())
-}
-
 /// A value whose decimals have at most the digits of their type.
 #[derive(Debug)]
 struct WithinDigits {
@@ -163,7 +141,20 @@ impl PhysicalExpr for WithinDigits {
 
     fn evaluate(&self, rows: &RecordBatch) -> Result<ColumnarValue> {
         let value = self.value.evaluate(rows)?;
-        check_digits(&value)?;
+        match &value {
+            ColumnarValue::Array(array) => {
+                if let (Some(decimals), DataType::Decimal128(digits, _)) =
+                    (array.as_primitive_opt::<Decimal128Type>(), array.data_type())
+                {
+                    decimals.validate_decimal_precision(*digits)?;
+                }
+            }
+            ColumnarValue::Scalar(ScalarValue::Decimal128(Some(_), digits, _)) => {
+                let array = value.to_array(1)?;
+                array.as_primitive::<Decimal128Type>().validate_decimal_precision(*digits)?;
+            }
+            ColumnarValue::Scalar(_) => {}
+        }
         Ok(value)
     }
 

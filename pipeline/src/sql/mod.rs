@@ -9,7 +9,6 @@ pub mod error;
 mod across;
 mod statement_size;
 mod exact;
-pub mod exact_calls;
 pub mod script;
 mod plain_calls;
 pub mod options;
