@@ -174,14 +174,20 @@ impl System {
         Ok(cut)
     }
 
-    /// Views that were stopped or lack rows, with their reasons.
+    /// Views that were stopped, with their reasons.
     #[must_use]
     pub fn failures(&self) -> Vec<String> {
         let publishers = std::iter::once(&self.publisher.live).chain(&self.publisher.shadow);
-        let stopped = publishers.clone().flat_map(|publisher| publisher.failures());
-        let lacking = publishers.flat_map(|publisher| publisher.problems());
-        let stopped = stopped.map(|(view, reason)| format!("{view}: {reason}"));
-        stopped.chain(lacking.map(|(view, reason)| format!("{view}: {reason}"))).collect()
+        let failures = publishers.flat_map(|publisher| publisher.failures());
+        failures.map(|(view, reason)| format!("{view}: {reason}")).collect()
+    }
+
+    /// Views that lack rows at the last cut, with what is wrong.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let publishers = std::iter::once(&self.publisher.live).chain(&self.publisher.shadow);
+        let problems = publishers.flat_map(|publisher| publisher.problems());
+        problems.map(|(view, problem)| format!("{view}: {problem}")).collect()
     }
 
     /// What someone must look at.

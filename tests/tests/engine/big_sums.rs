@@ -78,7 +78,7 @@ fn run(seed: u64, catalog: &Arc<Catalog>) -> Result<bool> {
         }
     }
     let cut = system.publish()?;
-    let failures = system.failures();
+    let failures = [system.failures(), system.problems()].concat();
     // Eleven of them may have no room in an i128 either.
     let magnitudes = amounts.iter().fold(0_i128, |sum, amount| sum.saturating_add(*amount));
     let views: &[&str] = if has_signs { &["total"] } else { &["total", "of_sums"] };
