@@ -20,7 +20,7 @@ use crate::orders::{Body, Entry, Log, MIDNIGHT_MS, Order, Shape, hundredths};
 use crate::queries::{Kind, stream_sql};
 use crate::reference::{Judged, judge};
 use crate::served::{Compared, Serving, read_into};
-use crate::system::System;
+use crate::system::{System, columns_of};
 
 /// The left and the right stream.
 pub const STREAMS: [&str; 2] = ["orders", "visits"];
@@ -385,7 +385,7 @@ fn compare(cut: &Cut, read: &Pair, system: &System) -> Result<u64> {
         ];
         let want = rows(&view, &sides, &judged);
         let shown = cut.views.get(view.name).with_context(|| format!("no view {}", view.name))?;
-        let mut got: Vec<String> = shown.rows(None).map(|row| row.json.to_string()).collect();
+        let mut got: Vec<String> = shown.rows(None).map(|row| columns_of(&row.json)).collect();
         got.sort();
         let missing: Vec<_> = want.iter().filter(|row| !got.contains(row)).take(3).collect();
         let extra: Vec<_> = got.iter().filter(|row| !want.contains(row)).take(3).collect();

@@ -19,7 +19,7 @@ use crate::engine::catalog;
 use crate::orders::{Body, Entry, Log, MIDNIGHT_MS, Shape};
 use crate::queries::Query;
 use crate::reference::{judge, shown};
-use crate::system::{Letter, System};
+use crate::system::{Letter, System, columns_of};
 
 /// How a log is served; none of it may change what comes out.
 #[derive(Debug, Clone, Copy)]
@@ -307,7 +307,7 @@ pub fn compare(cut: &Cut, read: &Log, queries: &[Query]) -> Result<Rows> {
         let (rows, expected) = shown(query, read, &judged);
         let snapshot =
             cut.views.get(query.name).with_context(|| format!("no view {}", query.name))?;
-        let mut got: Vec<String> = snapshot.rows(None).map(|row| row.json.to_string()).collect();
+        let mut got: Vec<String> = snapshot.rows(None).map(|row| columns_of(&row.json)).collect();
         got.sort();
         let missing: Vec<_> = rows.iter().filter(|row| !got.contains(row)).take(3).collect();
         let extra: Vec<_> = got.iter().filter(|row| !rows.contains(row)).take(3).collect();

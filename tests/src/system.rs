@@ -393,3 +393,12 @@ fn memory_folder() -> Result<TempDir> {
     let memory = Path::new("/dev/shm");
     Ok(if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? })
 }
+
+/// A row's JSON without the key that tells it apart on the wire where its columns do not.
+#[must_use]
+pub fn columns_of(json: &str) -> String {
+    match json.split_once(",\"_row\":\"") {
+        Some((columns, _)) => format!("{columns}}}"),
+        None => json.to_owned(),
+    }
+}

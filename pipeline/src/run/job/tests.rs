@@ -249,7 +249,8 @@ fn an_input_that_is_another_one_for_the_next_statement_stops_the_job() {
     );
     // A query may not write over what it reads itself, but over what another has read.
     std::fs::copy(script.path("orders.jsonl"), script.path("other.jsonl")).expect("copied");
-    let other = ORDERS.replace("TABLE orders", "TABLE other").replace("orders.jsonl", "other.jsonl");
+    let other =
+        ORDERS.replace("TABLE orders", "TABLE other").replace("orders.jsonl", "other.jsonl");
     assert_ne!(other, ORDERS);
     let sql = format!(
         "{ORDERS}{other}{sink}SELECT id FROM orders;\nINSERT INTO sink SELECT id FROM other;\n{SUMS};"
