@@ -156,9 +156,8 @@ def a_full_ledger_pauses(ground):
         assert "waits for room in ledger dead_letters" in ready["reason"], ready
         assert metric(server, "tidemark_ledger_full") == 1
         held, entries = metric(server, "tidemark_ledger_bytes"), metric(server, "tidemark_ledger_rows")
-        partitions = len(server.sql("SELECT partition FROM records_accounted WHERE stream = 'orders'"))
-        # The bound, and what the last batch of each partition left.
-        assert 20_000 <= held <= 20_000 + partitions * 64 * held / entries, (held, entries, partitions)
+        # The bound, and what a batch of each partition that was read before it came near left.
+        assert held >= 20_000 and entries < 1_000, (held, entries)
         seen = counts(server)
         assert 0 < seen["read"] < 1_000 and seen["read"] == seen["rejected"], seen
         removed, ask, exported = 0, ["--server", server.url], folder / "letters.jsonl"

@@ -78,6 +78,16 @@ def wait_for_checkpoint(server, newer_than=0.6):
     server.wait(lambda: metric(server, "tidemark_checkpoint_age_seconds") < newer_than / 2, 20, "a checkpoint")
 
 
+# What the programs that wrote the archives reckoned by other rules, which their figures keep: a payment told again with
+# an earlier stamp, rows of life cycles in the accounting of views, late by source.
+BY_OTHER_RULES = {"net", "views_accounted", "sources_accounted", "lifecycle_accounted", "unmatched"}
+
+
+def kept(want):
+    """The figures that no rule has changed since the archives were written."""
+    return {name: text for name, text in want.items() if name not in BY_OTHER_RULES}
+
+
 def an_older_format(ground):
     """A checkpoint of each format there has been is read, and gives the same figures; a later one is refused by number"""
     halves = [EVENTS[:KEPT], EVENTS[KEPT:] + EVENTS[:20]]
@@ -95,16 +105,16 @@ def an_older_format(ground):
         number = archive.name.split("-")[1].split(".")[0]
         with serve(folder, file) as server:
             figures.drained(server, KEPT)
-            figures.equal(figures.figures(server), first, archive.name)
+            figures.equal(figures.figures(server), kept(first), archive.name)
             assert f"format {number}" in "".join(server.said), f"{archive.name} was not read:\n" + "".join(server.said)
             assert "defined otherwise" not in "".join(server.said), "the kept checkpoint was not gone on from"
             take(server, halves[1], len(halves[0]) + len(halves[1]))
-            figures.equal(figures.figures(server), want, f"{archive.name} and what came after it")
+            figures.equal(figures.figures(server), kept(want), f"{archive.name} and what came after it")
             server.stop(signal.SIGTERM)
         # What it has written itself is of the newest format.
         with serve(folder, file) as server:
             figures.drained(server, len(halves[0]) + len(halves[1]))
-            figures.equal(figures.figures(server), want, f"{archive.name}, saved again")
+            figures.equal(figures.figures(server), kept(want), f"{archive.name}, saved again")
             server.stop(signal.SIGTERM)
         newest = max((folder / "data/checkpoints").glob("*.checkpoint"))
         data = bytearray(newest.read_bytes())
