@@ -12,9 +12,6 @@ pub const HORIZON_MS: i64 = 1_200_000;
 /// How far the watermark is behind the newest event, in milliseconds.
 pub const DELAY_MS: i64 = 60_000;
 
-/// Length of the windows that [`Lives::windows`] has, in milliseconds.
-pub const WINDOW_MS: i64 = 120_000;
-
 /// One event; amounts in hundredths.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -106,8 +103,6 @@ pub type Fates = [i64; 6];
 pub struct Lives {
     /// Rows of the view by order, as the beginning of their JSON.
     pub rows: Vec<String>,
-    /// What is paid in each window of [`WINDOW_MS`] by its start, as far as it is not late; none without.
-    pub windows: BTreeMap<i64, i64>,
     /// Unmatched events: partition, offset, `waiting`, `capped` or `expired`.
     pub unmatched: BTreeSet<(i32, i64, String)>,
     /// By partition with an event.
@@ -130,7 +125,6 @@ pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
             lives.unmatched.insert((partition, offset, "expired".to_owned()));
         };
         let mut over = Vec::new();
-        let mut before = BTreeMap::new();
         for (offset, event) in events {
             fates[0] += 1;
             if event.time + HORIZON_MS <= watermark {
@@ -142,17 +136,7 @@ pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
             if newest + HORIZON_MS <= watermark {
                 over.push(std::mem::take(order));
             }
-            // What counts once and was told late repeats what was told before, though it is earlier.
-            let told = order.iter().position(|(_, told)| {
-                told.kind == event.kind && event.kind != "refunded" && event.time <= watermark
-            });
-            let is_repeat = told.is_some_and(|at| order[at].1.time > event.time);
-            if is_repeat {
-                fates[3] += 1;
-            } else {
-                order.push((*offset, event));
-            }
-            before.insert(*offset, watermark);
+            order.push((*offset, event));
             watermark = watermark.max(event.time - DELAY_MS);
         }
         let mut open = Vec::new();
@@ -165,7 +149,6 @@ pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
             .map(|order| (order, true))
             .chain(open.into_iter().map(|order| (order, false)))
         {
-            add_to_windows(&order, &before, &mut lives.windows);
             settle(partition, order, is_over, (&mut lives.unmatched, &mut fates, &mut sums));
         }
         if fates[0] > 0 {
@@ -186,25 +169,6 @@ pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
     lives.rows = sums.into_iter().map(row).collect();
     lives.rows.sort();
     lives
-}
-
-/// Adds what an order has paid to the windows: each payment that counts where it was told, unless the window was
-/// closed before both it and the order were there. `before` has the watermark before each offset.
-fn add_to_windows(
-    order: &[(i64, &Event)],
-    before: &BTreeMap<i64, i64>,
-    windows: &mut BTreeMap<i64, i64>,
-) {
-    let openers = order.iter().filter(|(_, event)| event.opens());
-    let Some(opened) = openers.map(|(offset, _)| *offset).min() else { return };
-    for kind in ["deposit", "paid", "balance"] {
-        let told = order.iter().filter(|(_, event)| event.kind == kind);
-        let Some((offset, payment)) = told.min_by_key(|(_, event)| event.time) else { continue };
-        let window = payment.time.div_euclid(WINDOW_MS) * WINDOW_MS;
-        if window + WINDOW_MS - 1 > before[&opened.max(*offset)] {
-            *windows.entry(window).or_default() += payment.amount;
-        }
-    }
 }
 
 /// Adds one order's events, from its first to where it was forgotten.

@@ -147,16 +147,8 @@ impl Order {
         self.raw.retain(|(offset, _)| events.iter().any(|event| event.offset == *offset));
     }
 
-    /// Offers an event, with its attributes and the watermark of its partition before it. Of what counts once the
-    /// earliest is kept, whatever order they come in, as long as none is late. A late one repeats what was told
-    /// before, though it is earlier: its day may be closed, and what took the place of the other would be taken
-    /// off one day and never arrive on the other.
-    pub fn offer(
-        &mut self,
-        mut event: Event,
-        (attributes, watermark): (&[u8], i64),
-        rules: &Rules,
-    ) -> Kept {
+    /// Offers an event; what is kept depends on which events there were, not on the order they came in.
+    pub fn offer(&mut self, mut event: Event, attributes: &[u8], rules: &Rules) -> Kept {
         self.newest = self.newest.max(event.time);
         let same_kind = match rules.action(event.kind).each {
             true => None,
@@ -167,10 +159,7 @@ impl Order {
         }
         event.attributes = self.number_of(attributes);
         let replaced = match same_kind {
-            Some(at)
-                if event.time > watermark
-                    && self.compare(&event, &self.events[at]) == Ordering::Less =>
-            {
+            Some(at) if self.compare(&event, &self.events[at]) == Ordering::Less => {
                 Some(self.events.remove(at))
             }
             Some(_) => {

@@ -217,7 +217,7 @@ impl Orders {
         if known.is_none() {
             self.make_room(watermark, event.offset);
         }
-        let Some(kept) = self.offer(known, &arrival, watermark) else { return };
+        let Some(kept) = self.offer(known, &arrival) else { return };
         let at = known.unwrap_or_else(|| self.begin(hash, key));
         let Work { order, bytes, .. } = &mut *self.work;
         bytes.clear();
@@ -244,7 +244,7 @@ impl Orders {
 
     /// Unpacks an order, or a new one, and offers it the event. `None` if its own bytes cannot be read, which
     /// cannot be: the event is then in no count, and the accounting says so.
-    fn offer(&mut self, known: Option<u32>, arrival: &Arrival<'_>, watermark: i64) -> Option<Kept> {
+    fn offer(&mut self, known: Option<u32>, arrival: &Arrival<'_>) -> Option<Kept> {
         let Work { order, before, was, .. } = &mut *self.work;
         match known.and_then(|at| entry(&self.entries, at)) {
             Some(entry) => unpack(entry.packed(), order)?,
@@ -254,7 +254,7 @@ impl Orders {
             before.copy(order);
         }
         was.settle(order, &self.rules);
-        let kept = order.offer(arrival.event, (arrival.attributes, watermark), &self.rules);
+        let kept = order.offer(arrival.event, arrival.attributes, &self.rules);
         order.keep_raw(&arrival.event, arrival.raw, &self.rules);
         Some(kept)
     }
