@@ -319,7 +319,7 @@ def over_sasl_ssl(ground):
         server.wait(lambda: server.get("/healthz")["alarms"] == [], 30, "no alarm")
         assert server.stop(signal.SIGTERM) == 0
     [records] = kafka_tools.committed([f"{result}.gmv_by_province"], bootstrap).values()
-    assert any(value and value.get("orders") == 30 for _, _, value, _ in records), records
+    assert any(value and value.get("payments") == 30 for _, _, value, _ in records), records
     said = refused_start(folder, config(folder, topic, secure, **{**SASL, "properties.sasl.password": "wrong"}))
     assert "uthentication" in said and secure in said, said
     without = {key: value for key, value in SASL.items() if "ca.location" not in key}
