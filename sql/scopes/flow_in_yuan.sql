@@ -11,15 +11,4 @@ SELECT
   order_flow.net * pinned.cny_per_unit AS net,
   order_flow.excess * pinned.cny_per_unit AS excess
 FROM order_flow
-LEFT JOIN (
-  SELECT currency, cny_per_unit
-  FROM (
-    SELECT
-      currency,
-      cny_per_unit,
-      ROW_NUMBER() OVER (PARTITION BY currency ORDER BY published_on DESC, cny_per_unit DESC) AS newest
-    FROM fx_rates
-    WHERE rate_date = DATE '2020-11-11' AND published_on <= DATE '2020-11-10'
-  )
-  WHERE newest = 1
-) AS pinned ON pinned.currency = COALESCE(order_flow.currency, 'CNY');
+LEFT JOIN pinned_rates AS pinned ON pinned.currency = COALESCE(order_flow.currency, 'CNY');

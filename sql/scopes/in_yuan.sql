@@ -6,15 +6,4 @@ SELECT
   orders.*,
   orders.amount * pinned.cny_per_unit AS yuan
 FROM orders
-LEFT JOIN (
-  SELECT currency, cny_per_unit
-  FROM (
-    SELECT
-      currency,
-      cny_per_unit,
-      ROW_NUMBER() OVER (PARTITION BY currency ORDER BY published_on DESC, cny_per_unit DESC) AS newest
-    FROM fx_rates
-    WHERE rate_date = DATE '2020-11-11' AND published_on <= DATE '2020-11-10'
-  )
-  WHERE newest = 1
-) AS pinned ON pinned.currency = COALESCE(orders.currency, 'CNY');
+LEFT JOIN pinned_rates AS pinned ON pinned.currency = COALESCE(orders.currency, 'CNY');
