@@ -17,6 +17,7 @@ passed_all=0
 failed_all=0
 skipped_all=0
 lines=()
+broken=()
 
 plain() { sed 's/\x1b\[[0-9;]*[A-Za-z]//g' "$1"; }
 
@@ -33,6 +34,12 @@ count_vitest() {
 }
 # A step that has no count of its own: it went through or it did not.
 count_none() { echo 0 0 0; }
+
+# What a failed suite said of it: its lines of failure with what follows them, or else how it ended.
+what_failed() {
+    plain "$1" | grep -A 15 -E '^ *(failed|FAIL|not ok|FAILED)\b|\.\.\. FAILED|panicked at|^error' | cut -c 1-400 | head -n 80 |
+        grep . || plain "$1" | tail -n 20
+}
 
 # suite NAME SECONDS COUNTER COMMAND…
 suite() {
@@ -54,6 +61,7 @@ suite() {
         reason="exit $status"
         [ "$status" = 124 ] && reason="no end in $seconds s"
         reason="$reason, see $log"
+        broken+=("$log")
     elif [ "$((passed + failed + skipped))" = 0 ]; then
         passed=1
     fi
@@ -109,6 +117,10 @@ if includes wall; then
     suite "page in a browser" 1500 count_plain node tests/page/run.mjs
 fi
 
+for log in "${broken[@]}"; do
+    say "what failed: $log"
+    what_failed "$log"
+done
 say "summary"
 printf '%s\n' "${lines[@]}"
 [ "$failed_all" = 0 ] || echo "logs: $logs"
