@@ -836,7 +836,7 @@ def a_topic_that_grows(ground):
         kafka("TopicCommand", "--alter", "--topic", topic, "--partitions", "4", bootstrap=bootstrap)
 
         def partitions():
-            return {int(row["partition"]) for row in server.sql("SELECT partition FROM records_accounted")}
+            return {int(row["partition"]) for row in server.sql("SELECT partition FROM records_accounted WHERE stream = 'orders'")}
 
         server.wait(lambda: partitions() == {0, 1, 2, 3}, 30, "the fourth partition")
         kafka("ConsoleProducer", "--topic", topic, bootstrap=bootstrap,
