@@ -3,20 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray as _};
-use arrow::compute::{FilterBuilder, FilterPredicate, concat_batches};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::collect;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 
-use super::fold::Accepted;
-use super::placed::Span;
 use super::row_by_row;
-use super::steps::{Step, apply, columns_of, plain_steps};
+use super::shared::Shared;
+use super::steps::Steps;
 use crate::sql::plan::SlotPlan;
 
 /// A plan over a slot, run many times.
@@ -24,7 +21,7 @@ use crate::sql::plan::SlotPlan;
 pub struct Runner {
     slot: SlotPlan,
     /// The plan as plain steps, where it is nothing else.
-    steps: Option<Vec<Step>>,
+    steps: Option<Steps>,
     context: Arc<TaskContext>,
 }
 
@@ -32,14 +29,14 @@ impl Runner {
     /// A runner of this plan; runners of the same plan take turns.
     #[must_use]
     pub fn new(slot: SlotPlan) -> Self {
-        let steps = plain_steps(&slot.plan);
+        let steps = Steps::of(&slot.plan);
         Self { slot, steps, context: Arc::default() }
     }
 
     /// The columns of its rows that the plan looks at, by number; `None` where it may be all of them.
     #[must_use]
     pub fn columns(&self) -> Option<BTreeSet<usize>> {
-        columns_of(self.steps.as_ref()?)
+        Some(self.steps.as_ref()?.columns())
     }
 
     /// Whether the plan is run as plain steps.
@@ -76,7 +73,7 @@ impl Runner {
     /// When an expression fails on the rows, as a division by zero.
     pub fn run(&self, rows: RecordBatch) -> Result<RecordBatch> {
         match &self.steps {
-            Some(steps) => steps.iter().try_fold(rows, apply),
+            Some(steps) => Shared::default().run(&rows, steps),
             None => self.execute(rows),
         }
     }
@@ -87,12 +84,8 @@ impl Runner {
     /// # Errors
     /// As [`Runner::run`].
     pub fn run_shared(&self, rows: &RecordBatch, shared: &mut Shared) -> Result<RecordBatch> {
-        match self.steps.as_deref() {
-            Some([Step::Filter { predicate, keep }, rest @ ..]) => {
-                let first = shared.filtered(rows, predicate, keep.as_deref())?;
-                rest.iter().try_fold(first, apply)
-            }
-            Some(_) => self.run(rows.clone()),
+        match &self.steps {
+            Some(steps) => shared.run(rows, steps),
             None => row_by_row::run(rows.clone(), &|rows| self.execute(rows)),
         }
     }
@@ -122,92 +115,5 @@ impl Runner {
         let batches = futures::executor::block_on(collect(plan, Arc::clone(&self.context)))?;
         self.slot.rows.lock().clear();
         Ok(concat_batches(&schema, &batches)?)
-    }
-}
-
-/// What plans over the same rows have in common: views over one scope have one condition.
-#[derive(Default)]
-pub struct Shared {
-    filters: Vec<SharedFilter>,
-    /// Of the rows' times; `None` before anyone has asked.
-    span: Option<Option<Span>>,
-}
-
-struct SharedFilter {
-    predicate: Arc<dyn PhysicalExpr>,
-    /// The rows it keeps; `None` for all.
-    keeps: Option<FilterPredicate>,
-    /// Columns that have been filtered, by their number.
-    columns: Vec<Option<ArrayRef>>,
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("filters", &self.filters.len()).finish()
-    }
-}
-
-impl Shared {
-    /// The times of the rows.
-    pub(super) fn span(&mut self, rows: Accepted<'_>) -> Option<Span> {
-        *self.span.get_or_insert_with(|| Span::of(rows.times, rows.watermarks))
-    }
-
-    fn filtered(
-        &mut self,
-        rows: &RecordBatch,
-        predicate: &Arc<dyn PhysicalExpr>,
-        keep: Option<&[usize]>,
-    ) -> Result<RecordBatch> {
-        let at = match self.filters.iter().position(|filter| filter.predicate.eq(predicate)) {
-            Some(at) => at,
-            None => {
-                self.filters.push(SharedFilter::new(rows, predicate)?);
-                self.filters.len() - 1
-            }
-        };
-        let filter = &mut self.filters[at];
-        let schema = match keep {
-            Some(keep) => Arc::new(rows.schema().project(keep)?),
-            None => rows.schema(),
-        };
-        let all: Vec<usize>;
-        let keep = match keep {
-            Some(keep) => keep,
-            None => {
-                all = (0..rows.num_columns()).collect();
-                &all
-            }
-        };
-        let count = filter.keeps.as_ref().map_or(rows.num_rows(), FilterPredicate::count);
-        let columns = keep.iter().map(|at| filter.column(rows, *at)).collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
-    }
-}
-
-impl SharedFilter {
-    fn new(rows: &RecordBatch, predicate: &Arc<dyn PhysicalExpr>) -> Result<Self> {
-        let mask = row_by_row::evaluate(predicate.as_ref(), rows)?;
-        let mask = mask.as_boolean();
-        let keeps_all = mask.true_count() == rows.num_rows();
-        let keeps = (!keeps_all).then(|| FilterBuilder::new(mask).optimize().build());
-        Ok(Self {
-            predicate: Arc::clone(predicate),
-            keeps,
-            columns: vec![None; rows.num_columns()],
-        })
-    }
-
-    fn column(&mut self, rows: &RecordBatch, at: usize) -> Result<ArrayRef> {
-        if let Some(column) = &self.columns[at] {
-            return Ok(Arc::clone(column));
-        }
-        let column = match &self.keeps {
-            Some(keeps) => keeps.filter(rows.column(at))?,
-            None => Arc::clone(rows.column(at)),
-        };
-        self.columns[at] = Some(Arc::clone(&column));
-        Ok(column)
     }
 }

@@ -13,13 +13,14 @@ use arrow::row::{RowConverter, SortField};
 use datafusion::common::{DataFusionError, Result, internal_err, plan_err};
 
 use super::assign::{Placement, SliceKey, Window, Windows};
-use super::below::{Runner, Shared};
+use super::below::Runner;
 use super::groups::Groups;
 use super::placed::{
     Placed, SliceNumbers, Span, distinct_ascending, late_row, missed_of, place_cached,
 };
 use super::revisions::apart;
 use super::session::{SessionList, Sessions};
+use super::shared::Shared;
 use crate::model::MissedWindows;
 use crate::sql::plan::{Shape, ViewPlan};
 use crate::sql::window_function::WindowKind;

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, BooleanArray, UInt32Array};
-use arrow::compute::{concat_batches, filter_record_batch, is_not_null, take};
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array as _, ArrayRef, UInt32Array};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Field, FieldRef};
+use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{JoinType, NullEquality, Result};
 use datafusion::physical_expr::PhysicalExpr;
@@ -17,39 +17,44 @@ use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use hashbrown::HashMap;
 
-use super::row_by_row;
-
 /// The constant side of a join by its key.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    /// The key of a row that looks for its partner.
-    key: Arc<dyn PhysicalExpr>,
     converter: RowConverter,
     /// Number of the row of `table` by its encoded key.
     found: HashMap<Box<[u8]>, u32>,
     table: RecordBatch,
+    /// The key of each row of `table`.
+    keys: ArrayRef,
     /// Whether a row without a partner is kept, with NULLs in its place.
     is_outer: bool,
-    columns: Vec<From>,
-    schema: SchemaRef,
+    /// Number of columns of the rows that look for their partners.
+    width: usize,
 }
 
-/// Where a column of the result comes from.
+/// Two are equal when they find the same for every row.
+impl PartialEq for Lookup {
+    fn eq(&self, other: &Self) -> bool {
+        (self.is_outer, self.width) == (other.is_outer, other.width)
+            && self.keys.as_ref() == other.keys.as_ref()
+            && self.table == other.table
+    }
+}
+
+/// Where a column of a join's result comes from.
 #[derive(Debug, Clone, Copy)]
-enum From {
+pub(super) enum From {
     Row(usize),
     Table(usize),
 }
 
 impl Lookup {
-    /// The lookup that a join is; `None` where it has to be executed: several keys, a condition of its own, keys that
-    /// are there twice, or a side that cannot be read now. `is_left` says which side is fed.
-    pub(super) fn of(join: &HashJoinExec, is_left: bool) -> Option<Self> {
-        let is_outer = match (join.join_type(), is_left) {
-            (JoinType::Inner, _) => false,
-            (JoinType::Left, true) | (JoinType::Right, false) => true,
-            _ => return None,
-        };
+    /// The key that a join's rows are looked up by, and the columns of its result; `None` where it has to be
+    /// executed: several keys, or a condition of its own. `is_left` says which side is fed.
+    pub(super) fn key_and_columns(
+        join: &HashJoinExec,
+        is_left: bool,
+    ) -> Option<(&Arc<dyn PhysicalExpr>, Vec<From>)> {
         let plain = join.filter().is_none()
             && join.fetch().is_none()
             && join.null_equality() == NullEquality::NullEqualsNothing;
@@ -57,6 +62,31 @@ impl Lookup {
         if !plain {
             return None;
         }
+        let columns = |plan: &Arc<dyn ExecutionPlan>| plan.schema().fields().len();
+        let (left_columns, all) =
+            (columns(join.left()), columns(join.left()) + columns(join.right()));
+        let place = |at: usize| match (is_left, at < left_columns) {
+            (true, true) => From::Row(at),
+            (true, false) => From::Table(at - left_columns),
+            (false, true) => From::Table(at),
+            (false, false) => From::Row(at - left_columns),
+        };
+        let columns = match &join.projection {
+            Some(keep) => keep.iter().map(|at| place(*at)).collect(),
+            None => (0..all).map(place).collect(),
+        };
+        Some((if is_left { left } else { right }, columns))
+    }
+
+    /// The lookup that a join is, for rows of `width` columns; `None` where it has to be executed: keys that are there
+    /// twice, or a side that cannot be read now.
+    pub(super) fn of(join: &HashJoinExec, is_left: bool, width: usize) -> Option<Self> {
+        let is_outer = match (join.join_type(), is_left) {
+            (JoinType::Inner, _) => false,
+            (JoinType::Left, true) | (JoinType::Right, false) => true,
+            _ => return None,
+        };
+        let [(left, right)] = join.on() else { return None };
         let (key, fed, own, constant) = match is_left {
             true => (left, join.left(), right, join.right()),
             false => (right, join.right(), left, join.left()),
@@ -75,71 +105,37 @@ impl Lookup {
                 return None;
             }
         }
-        let fed_columns = fed.schema().fields().len();
-        let table_columns = table.num_columns();
-        let place = |at: usize| match is_left {
-            true if at < fed_columns => From::Row(at),
-            true => From::Table(at - fed_columns),
-            false if at < table_columns => From::Table(at),
-            false => From::Row(at - table_columns),
-        };
-        let all = 0..fed_columns + table_columns;
-        let columns = match &join.projection {
-            Some(keep) => keep.iter().map(|at| place(*at)).collect(),
-            None => all.map(place).collect(),
-        };
-        Some(Self {
-            key: Arc::clone(key),
-            converter,
-            found,
-            table,
-            is_outer,
-            columns,
-            schema: join.schema(),
+        Some(Self { converter, found, table, keys, is_outer, width })
+    }
+
+    /// Number of columns of the rows that look for their partners.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Whether a row without a partner is kept, with NULLs in its place.
+    pub(super) fn is_outer(&self) -> bool {
+        self.is_outer
+    }
+
+    /// The columns of the table as they are in a result.
+    pub(super) fn fields(&self) -> impl Iterator<Item = FieldRef> + '_ {
+        self.table.schema_ref().fields().iter().map(|field| match self.is_outer {
+            true => Arc::new(Field::clone(field).with_nullable(true)),
+            false => Arc::clone(field),
         })
     }
 
-    /// The key that is looked up.
-    pub(super) fn key(&self) -> &Arc<dyn PhysicalExpr> {
-        &self.key
+    /// A column of the table by its number in a result.
+    pub(super) fn column(&self, at: usize) -> &ArrayRef {
+        self.table.column(at - self.width)
     }
 
-    /// The columns of its rows that are in its result.
-    pub(super) fn kept(&self) -> impl Iterator<Item = usize> + '_ {
-        self.columns.iter().filter_map(|from| match from {
-            From::Row(at) => Some(*at),
-            From::Table(_) => None,
-        })
-    }
-
-    /// The rows with their partners.
+    /// The number of each row's partner; NULL where it has none.
     ///
     /// # Errors
-    /// When the key cannot be computed.
-    pub(super) fn apply(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        let keys = row_by_row::evaluate(self.key.as_ref(), rows)?;
-        let partners = self.partners(&keys)?;
-        if !self.is_outer && partners.null_count() > 0 {
-            // The schema of an inner join knows no NULL, so its rows are chosen before the columns are put together.
-            let has_partner: BooleanArray = is_not_null(&partners)?;
-            return self.apply(&filter_record_batch(rows, &has_partner)?);
-        }
-        let count = rows.num_rows();
-        let columns = self
-            .columns
-            .iter()
-            .map(|from| {
-                Ok(match from {
-                    From::Row(at) => Arc::clone(rows.column(*at)),
-                    From::Table(at) => take(self.table.column(*at), &partners, None)?,
-                })
-            })
-            .collect::<Result<Vec<ArrayRef>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
-    }
-
-    fn partners(&self, keys: &ArrayRef) -> Result<UInt32Array> {
+    /// Arrow's own, for keys of another type.
+    pub(super) fn partners(&self, keys: &ArrayRef) -> Result<UInt32Array> {
         let encoded = self.converter.convert_columns(&[Arc::clone(keys)])?;
         let one = |(at, row): (usize, arrow::row::Row<'_>)| match keys.is_null(at) {
             true => None,

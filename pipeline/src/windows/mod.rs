@@ -9,6 +9,7 @@ pub mod below;
 mod lookup;
 mod row_by_row;
 mod steps;
+pub mod shared;
 pub mod session;
 mod placed;
 mod groups;

@@ -15,8 +15,11 @@ use datafusion::physical_expr::PhysicalExpr;
 /// # Errors
 /// When it fails on a row by itself.
 pub(super) fn evaluate(expr: &dyn PhysicalExpr, rows: &RecordBatch) -> Result<ArrayRef> {
-    let whole = expr.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()));
-    let Some((first, second)) = halves(rows).filter(|_| whole.is_err()) else { return whole };
+    let failed = match expr.evaluate(rows).and_then(|value| value.into_array(rows.num_rows())) {
+        Ok(values) => return Ok(values),
+        Err(failed) => failed,
+    };
+    let Some((first, second)) = halves(rows) else { return Err(failed) };
     let (first, second) = (evaluate(expr, &first)?, evaluate(expr, &second)?);
     Ok(concat(&[&first, &second])?)
 }
@@ -29,9 +32,11 @@ pub(super) fn run(
     rows: RecordBatch,
     run_once: &dyn Fn(RecordBatch) -> Result<RecordBatch>,
 ) -> Result<RecordBatch> {
-    let parts = halves(&rows);
-    let whole = run_once(rows);
-    let Some((first, second)) = parts.filter(|_| whole.is_err()) else { return whole };
+    let failed = match run_once(rows.clone()) {
+        Ok(made) => return Ok(made),
+        Err(failed) => failed,
+    };
+    let Some((first, second)) = halves(&rows) else { return Err(failed) };
     let (first, second) = (run(first, run_once)?, run(second, run_once)?);
     Ok(concat_batches(&first.schema(), [&first, &second])?)
 }

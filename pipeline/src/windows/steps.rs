@@ -1,17 +1,17 @@
 //! A plan as plain steps: filters, projections and joins with rows that never change, each row by itself.
 //!
-//! A step is run over a batch without a stream, a task or a lock, and what several views have in common can be
-//! done once. A plan with any other node is executed as DataFusion made it.
+//! A step is run over a batch without a stream, a task or a lock, and what several views have in common is done
+//! once (`shared`). So that it can be seen what they have in common, a step numbers all columns of its rows and not
+//! only those its own plan goes on with. A plan with any other node is executed as DataFusion made it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::AsArray as _;
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -19,135 +19,205 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use super::lookup::Lookup;
-use super::row_by_row;
+use super::lookup::{From, Lookup};
 use crate::sql::slot::SlotExec;
 
 /// One step.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
-    /// Keeps the rows for which the predicate is true, and of them the columns in `keep`.
-    Filter { predicate: Arc<dyn PhysicalExpr>, keep: Option<Vec<usize>> },
+    /// Keeps the rows for which the value is true, with all their columns.
+    Filter(Value),
+    /// Finds for each row the one of a table that belongs to it; the columns of the table stand behind the row's own.
+    Lookup { key: Value, lookup: Arc<Lookup> },
     /// Makes other columns of the columns.
-    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
-    /// Finds for each row the one of a table that belongs to it.
-    Lookup(Arc<Lookup>),
+    Project(Vec<Value>),
 }
 
-/// The steps of a plan from its slot up; `None` when it has another kind of node.
-pub(super) fn plain_steps(plan: &Arc<dyn ExecutionPlan>) -> Option<Vec<Step>> {
-    let mut steps = Vec::new();
-    push_steps(plan, &mut steps).then_some(steps)
+/// An expression over some of the columns of its rows.
+#[derive(Debug, Clone)]
+pub(super) struct Value {
+    /// Numbers of the columns it looks at, ascending.
+    pub(super) columns: Vec<usize>,
+    /// Over those columns alone, numbered from 0.
+    pub(super) expr: Arc<dyn PhysicalExpr>,
+    /// Of those columns.
+    pub(super) schema: SchemaRef,
 }
 
-fn push_steps(plan: &Arc<dyn ExecutionPlan>, steps: &mut Vec<Step>) -> bool {
-    if plan.is::<SlotExec>() {
-        return true;
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        self.columns == other.columns && self.expr.eq(&other.expr)
     }
-    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        return push_lookup(join, steps);
-    }
-    let children = plan.children();
-    let [input] = children.as_slice() else { return false };
-    if !push_steps(input, steps) {
-        return false;
-    }
-    if plan.is::<CooperativeExec>() {
-        // It only lets other tasks have their turn, and there are none.
-        return true;
-    }
-    if let Some(filter) = plan.downcast_ref::<FilterExec>() {
-        let keep = filter.projection().as_ref().map(|keep| keep.to_vec());
-        steps.push(Step::Filter { predicate: Arc::clone(filter.predicate()), keep });
-        return filter.fetch().is_none();
-    }
-    if let Some(projection) = plan.downcast_ref::<ProjectionExec>() {
-        let exprs = projection.expr().iter().map(|found| Arc::clone(&found.expr)).collect();
-        steps.push(Step::Project { exprs, schema: projection.schema() });
-        return true;
-    }
-    false
 }
 
-fn push_lookup(join: &HashJoinExec, steps: &mut Vec<Step>) -> bool {
-    let (left, right) = (has_slot(join.left()), has_slot(join.right()));
-    let fed = match (left, right) {
-        (true, false) => join.left(),
-        (false, true) => join.right(),
-        _ => return false,
-    };
-    if !push_steps(fed, steps) {
-        return false;
-    }
-    match Lookup::of(join, left) {
-        Some(lookup) => {
-            steps.push(Step::Lookup(Arc::new(lookup)));
-            true
+impl Value {
+    /// A column as it is.
+    fn column(at: usize, field: &FieldRef) -> Self {
+        Self {
+            columns: vec![at],
+            expr: Arc::new(Column::new(field.name(), 0)),
+            schema: Arc::new(Schema::new(vec![Arc::clone(field)])),
         }
-        None => false,
     }
+
+    /// The number of the column that it is, unchanged.
+    pub(super) fn as_column(&self) -> Option<usize> {
+        self.expr.is::<Column>().then(|| self.columns.first().copied()).flatten()
+    }
+}
+
+/// All steps of a plan, from its slot up.
+#[derive(Debug)]
+pub(super) struct Steps {
+    pub(super) steps: Vec<Step>,
+    /// The columns of the result, over the rows that the last step leaves.
+    pub(super) outputs: Vec<Value>,
+    pub(super) schema: SchemaRef,
+}
+
+impl Steps {
+    /// The steps of a plan; `None` when it has another kind of node.
+    pub(super) fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
+        let Reading { steps, outputs, .. } = Reading::of(plan)?;
+        Some(Self { steps, outputs, schema: plan.schema() })
+    }
+
+    /// The columns of the slot that they look at, by number.
+    pub(super) fn columns(&self) -> BTreeSet<usize> {
+        let mut columns: BTreeSet<usize> = looked_at(&self.outputs).collect();
+        for step in self.steps.iter().rev() {
+            match step {
+                Step::Filter(value) => columns.extend(&value.columns),
+                Step::Lookup { key, lookup } => {
+                    columns.retain(|at| *at < lookup.width());
+                    columns.extend(&key.columns);
+                }
+                Step::Project(values) => {
+                    let made = columns.iter().filter_map(|at| values.get(*at));
+                    columns = made.flat_map(|value| value.columns.iter().copied()).collect();
+                }
+            }
+        }
+        columns
+    }
+}
+
+fn looked_at(values: &[Value]) -> impl Iterator<Item = usize> + '_ {
+    values.iter().flat_map(|value| value.columns.iter().copied())
+}
+
+/// A plan as far as it has been read.
+struct Reading {
+    steps: Vec<Step>,
+    /// The columns of the rows after the last step.
+    fields: Vec<FieldRef>,
+    /// What the plan's own columns are made of.
+    outputs: Vec<Value>,
+}
+
+impl Reading {
+    fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
+        if plan.is::<SlotExec>() {
+            let fields: Vec<FieldRef> = plan.schema().fields().iter().cloned().collect();
+            return Some(Self { steps: Vec::new(), outputs: as_they_are(&fields), fields });
+        }
+        if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+            return Self::of_join(join);
+        }
+        let children = plan.children();
+        let [input] = children.as_slice() else { return None };
+        let mut read = Self::of(input)?;
+        if plan.is::<CooperativeExec>() {
+            // It only lets other tasks have their turn, and there are none.
+            return Some(read);
+        }
+        if let Some(filter) = plan.downcast_ref::<FilterExec>() {
+            if filter.fetch().is_some() {
+                return None;
+            }
+            let predicate = read.value(filter.predicate())?;
+            read.steps.push(Step::Filter(predicate));
+            if let Some(keep) = filter.projection().as_ref() {
+                read.outputs =
+                    keep.iter().map(|at| read.outputs.get(*at).cloned()).collect::<Option<_>>()?;
+            }
+            return Some(read);
+        }
+        let projection = plan.downcast_ref::<ProjectionExec>()?;
+        let made = projection.expr().iter().map(|found| read.value(&found.expr));
+        read.outputs = made.collect::<Option<_>>()?;
+        Some(read)
+    }
+
+    fn of_join(join: &HashJoinExec) -> Option<Self> {
+        let is_left = match (has_slot(join.left()), has_slot(join.right())) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => return None,
+        };
+        let mut read = Self::of(if is_left { join.left() } else { join.right() })?;
+        let (key, columns) = Lookup::key_and_columns(join, is_left)?;
+        let key = read.value(key)?;
+        let lookup = Lookup::of(join, is_left, read.fields.len())?;
+        read.fields.extend(lookup.fields());
+        read.outputs = columns
+            .into_iter()
+            .map(|from| match from {
+                From::Row(at) => read.outputs.get(at).cloned(),
+                From::Table(at) => {
+                    let at = lookup.width() + at;
+                    Some(Value::column(at, read.fields.get(at)?))
+                }
+            })
+            .collect::<Option<_>>()?;
+        read.steps.push(Step::Lookup { key, lookup: Arc::new(lookup) });
+        Some(read)
+    }
+
+    /// An expression of the plan's over the rows. What it is computed of is computed first, in a step.
+    fn value(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Option<Value> {
+        let mut looked_at: Vec<usize> =
+            collect_columns(expr).into_iter().map(|column| column.index()).collect();
+        let sources = || looked_at.iter().map(|at| self.outputs.get(*at)?.as_column());
+        if sources().any(|column| column.is_none()) {
+            self.project()?;
+        }
+        looked_at.sort_unstable();
+        let source = |at: &usize| self.outputs.get(*at)?.as_column();
+        let mut columns = looked_at.iter().map(source).collect::<Option<Vec<_>>>()?;
+        columns.sort_unstable();
+        columns.dedup();
+        let fields: Vec<FieldRef> =
+            columns.iter().map(|at| self.fields.get(*at).cloned()).collect::<Option<_>>()?;
+        let renumbered = |node: Arc<dyn PhysicalExpr>| -> Result<_> {
+            let Some(column) = node.downcast_ref::<Column>() else {
+                return Ok(Transformed::no(node));
+            };
+            let found = source(&column.index()).and_then(|at| columns.binary_search(&at).ok());
+            let found = found.and_then(|at| Some((fields.get(at)?, at)));
+            let Some((field, at)) = found else {
+                return datafusion::common::internal_err!("column {column} of no step");
+            };
+            Ok(Transformed::yes(Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>))
+        };
+        let expr = Arc::clone(expr).transform_up(renumbered).ok()?.data;
+        Some(Value { columns, expr, schema: Arc::new(Schema::new(fields)) })
+    }
+
+    /// Makes a step of what the columns are made of.
+    fn project(&mut self) -> Option<()> {
+        let field = |value: &Value| value.expr.return_field(&value.schema).ok();
+        self.fields = self.outputs.iter().map(field).collect::<Option<_>>()?;
+        let made = std::mem::replace(&mut self.outputs, as_they_are(&self.fields));
+        self.steps.push(Step::Project(made));
+        Some(())
+    }
+}
+
+fn as_they_are(fields: &[FieldRef]) -> Vec<Value> {
+    fields.iter().enumerate().map(|(at, field)| Value::column(at, field)).collect()
 }
 
 fn has_slot(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<SlotExec>() || plan.children().into_iter().any(has_slot)
-}
-
-/// The columns of the slot that the steps look at, by number; `None` where it may be all of them.
-pub(super) fn columns_of(steps: &[Step]) -> Option<BTreeSet<usize>> {
-    let mut columns = BTreeSet::new();
-    let mut look_at = |expr: &Arc<dyn PhysicalExpr>| {
-        columns.extend(collect_columns(expr).into_iter().map(|column| column.index()));
-    };
-    for step in steps {
-        match step {
-            Step::Filter { predicate, keep } => {
-                look_at(predicate);
-                if let Some(keep) = keep {
-                    columns.extend(keep);
-                    return Some(columns);
-                }
-            }
-            Step::Project { exprs, .. } => {
-                exprs.iter().for_each(look_at);
-                return Some(columns);
-            }
-            Step::Lookup(lookup) => {
-                look_at(lookup.key());
-                columns.extend(lookup.kept());
-                return Some(columns);
-            }
-        }
-    }
-    None
-}
-
-/// What a step makes of rows.
-///
-/// # Errors
-/// When an expression fails on them, as a division by zero.
-pub(super) fn apply(rows: RecordBatch, step: &Step) -> Result<RecordBatch> {
-    match step {
-        Step::Filter { predicate, keep } => {
-            let mask = row_by_row::evaluate(predicate.as_ref(), &rows)?;
-            let rows = match keep {
-                Some(keep) => rows.project(keep)?,
-                None => rows,
-            };
-            let mask = mask.as_boolean();
-            if mask.true_count() == rows.num_rows() {
-                return Ok(rows);
-            }
-            Ok(filter_record_batch(&rows, mask)?)
-        }
-        Step::Project { exprs, schema } => {
-            let count = rows.num_rows();
-            let columns = exprs
-                .iter()
-                .map(|expr| row_by_row::evaluate(expr.as_ref(), &rows))
-                .collect::<Result<Vec<_>>>()?;
-            let options = RecordBatchOptions::new().with_row_count(Some(count));
-            Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
-        }
-        Step::Lookup(lookup) => lookup.apply(&rows),
-    }
 }

@@ -20,8 +20,8 @@ use super::drain::{BranchDrain, LateRecord, ViewDrain};
 use super::intake::Read;
 use crate::model::{Offset, Space};
 use crate::state::{SavedFold, SavedPartition, Since};
-use crate::windows::below::Shared;
 use crate::windows::fold::Accepted;
+use crate::windows::shared::Shared;
 use crate::windows::{Drained, LateRow, ViewCounts, ViewFold};
 
 /// Rows that count, in the order of their records.
