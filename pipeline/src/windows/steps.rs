@@ -144,6 +144,10 @@ impl Reading {
             return Some(read);
         }
         let projection = plan.downcast_ref::<ProjectionExec>()?;
+        // First, or some of the values would be over the rows before the step and some over those after it.
+        if projection.expr().iter().any(|found| read.is_over_computed(&found.expr)) {
+            read.project()?;
+        }
         let made = projection.expr().iter().map(|found| read.value(&found.expr));
         read.outputs = made.collect::<Option<_>>()?;
         Some(read)
@@ -176,15 +180,12 @@ impl Reading {
 
     /// An expression of the plan's over the rows. What it is computed of is computed first, in a step.
     fn value(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Option<Value> {
-        let mut looked_at: Vec<usize> =
-            collect_columns(expr).into_iter().map(|column| column.index()).collect();
-        let sources = || looked_at.iter().map(|at| self.outputs.get(*at)?.as_column());
-        if sources().any(|column| column.is_none()) {
+        if self.is_over_computed(expr) {
             self.project()?;
         }
-        looked_at.sort_unstable();
-        let source = |at: &usize| self.outputs.get(*at)?.as_column();
-        let mut columns = looked_at.iter().map(source).collect::<Option<Vec<_>>>()?;
+        let source = |at: usize| self.outputs.get(at)?.as_column();
+        let sources = collect_columns(expr).into_iter().map(|column| source(column.index()));
+        let mut columns = sources.collect::<Option<Vec<_>>>()?;
         columns.sort_unstable();
         columns.dedup();
         let fields: Vec<FieldRef> =
@@ -193,7 +194,7 @@ impl Reading {
             let Some(column) = node.downcast_ref::<Column>() else {
                 return Ok(Transformed::no(node));
             };
-            let found = source(&column.index()).and_then(|at| columns.binary_search(&at).ok());
+            let found = source(column.index()).and_then(|at| columns.binary_search(&at).ok());
             let found = found.and_then(|at| Some((fields.get(at)?, at)));
             let Some((field, at)) = found else {
                 return datafusion::common::internal_err!("column {column} of no step");
@@ -202,6 +203,13 @@ impl Reading {
         };
         let expr = Arc::clone(expr).transform_up(renumbered).ok()?.data;
         Some(Value { columns, expr, schema: Arc::new(Schema::new(fields)) })
+    }
+
+    /// Whether an expression looks at a column that is computed and not one of the rows'.
+    fn is_over_computed(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {
+        let is_computed =
+            |at: usize| self.outputs.get(at).is_some_and(|own| own.as_column().is_none());
+        collect_columns(expr).into_iter().any(|column| is_computed(column.index()))
     }
 
     /// Makes a step of what the columns are made of.
