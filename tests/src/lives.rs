@@ -12,6 +12,9 @@ pub const HORIZON_MS: i64 = 1_200_000;
 /// How far the watermark is behind the newest event, in milliseconds.
 pub const DELAY_MS: i64 = 60_000;
 
+/// Length of the windows that [`Lives::windows`] has, in milliseconds.
+pub const WINDOW_MS: i64 = 120_000;
+
 /// One event; amounts in hundredths.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -103,6 +106,8 @@ pub type Fates = [i64; 6];
 pub struct Lives {
     /// Rows of the view by order, as the beginning of their JSON.
     pub rows: Vec<String>,
+    /// What is paid in each window of [`WINDOW_MS`] by its start, as far as it is not late; none without.
+    pub windows: BTreeMap<i64, i64>,
     /// Unmatched events: partition, offset, `waiting`, `capped` or `expired`.
     pub unmatched: BTreeSet<(i32, i64, String)>,
     /// By partition with an event.
@@ -136,7 +141,9 @@ pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
             if newest + HORIZON_MS <= watermark {
                 over.push(std::mem::take(order));
             }
+            let was = paid_by_time(order);
             order.push((*offset, event));
+            take_in(&was, &paid_by_time(order), watermark, &mut lives.windows);
             watermark = watermark.max(event.time - DELAY_MS);
         }
         let mut open = Vec::new();
@@ -169,6 +176,41 @@ pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
     lives.rows = sums.into_iter().map(row).collect();
     lives.rows.sort();
     lives
+}
+
+/// The payments of an order that count, time and amount: of each kind the earliest, once there is one that opens it.
+fn paid_by_time(order: &[(i64, &Event)]) -> BTreeSet<(i64, i64)> {
+    if !order.iter().any(|(_, event)| event.opens()) {
+        return BTreeSet::new();
+    }
+    let earliest = |kind: &str| {
+        let told = order.iter().filter(|(_, event)| event.kind == kind);
+        told.map(|(_, event)| (event.time, event.amount)).min()
+    };
+    ["deposit", "paid", "balance"].into_iter().filter_map(earliest).collect()
+}
+
+/// Moves the windows from what an order had paid to what it has, as far as they are open. What is taken back and
+/// would come to a closed window instead stays where it was.
+fn take_in(
+    was: &BTreeSet<(i64, i64)>,
+    is: &BTreeSet<(i64, i64)>,
+    watermark: i64,
+    windows: &mut BTreeMap<i64, i64>,
+) {
+    let window_of = |time: i64| time.div_euclid(WINDOW_MS) * WINDOW_MS;
+    let is_closed = |time: i64| window_of(time) + WINDOW_MS - 1 <= watermark;
+    let (gone, new): (Vec<_>, Vec<_>) = (was.difference(is).collect(), is.difference(was).collect());
+    if !gone.is_empty() && new.iter().any(|(time, _)| is_closed(*time)) {
+        return;
+    }
+    for ((time, amount), sign) in
+        gone.into_iter().map(|row| (row, -1)).chain(new.into_iter().map(|row| (row, 1)))
+    {
+        if !is_closed(*time) {
+            *windows.entry(window_of(*time)).or_default() += sign * amount;
+        }
+    }
 }
 
 /// Adds one order's events, from its first to where it was forgotten.

@@ -115,6 +115,8 @@ pub struct Taken {
     pub paid_times: Vec<i64>,
     /// Row of the batch that came in to which each is due.
     pub due_to: Vec<u32>,
+    /// Which take back what an earlier event had brought about; empty where none does.
+    pub takes_back: Vec<bool>,
 }
 
 /// What an operator did since its last drain, for the checkpoint and the ledgers.
@@ -436,8 +438,12 @@ impl Operator {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
-        let Rows { effect_times, order_times, paid_times, due_to, .. } = rows;
-        Ok(Taken { batch, effect_times, order_times, paid_times, due_to })
+        let Rows { effect_times, order_times, paid_times, due_to, signs, .. } = rows;
+        let takes_back = match signs.iter().any(|sign| *sign < 0) {
+            true => signs.iter().map(|sign| *sign < 0).collect(),
+            false => Vec::new(),
+        };
+        Ok(Taken { batch, effect_times, order_times, paid_times, due_to, takes_back })
     }
 
     fn kinds(&self, kinds: &[u16]) -> ArrayRef {

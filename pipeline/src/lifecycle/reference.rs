@@ -84,12 +84,23 @@ pub fn expected(facts: &[Fact]) -> Expected {
         .iter()
         .flat_map(|fact| std::iter::repeat_n(fact.time, cents(fact.amount)))
         .collect();
-    let asked: Vec<&Fact> = refunds
-        .iter()
-        .flat_map(|fact| {
-            std::iter::repeat_n(*fact, fact.amount.map_or(paid.len(), |_| cents(fact.amount)))
-        })
-        .collect();
+    // What asks for all there is asks once: for every cent paid up to its time, or else for the first payment's
+    // that has cents nobody asked for.
+    let mut asked: Vec<&Fact> = Vec::new();
+    for refund in &refunds {
+        let wanted = match refund.amount {
+            Some(_) => cents(refund.amount),
+            None => {
+                let paid_by = |nth: usize| -> usize {
+                    payments.iter().take(nth).map(|fact| cents(fact.amount)).sum()
+                };
+                let before = payments.iter().filter(|fact| *fact < refund).count();
+                let mut reached = (before..=payments.len()).map(paid_by);
+                reached.find(|paid| *paid > asked.len()).map_or(0, |paid| paid - asked.len())
+            }
+        };
+        asked.extend(std::iter::repeat_n(*refund, wanted));
+    }
     let mut capped: Vec<&Fact> = Vec::new();
     for (at, refund) in asked.iter().enumerate() {
         match paid.get(at) {

@@ -6,7 +6,9 @@
 //! * the earliest cancellation takes back what was placed, at its own time or the order's, the later;
 //! * a refund takes effect as soon as there is something paid to give back: the k-th unit refunded stands
 //!   against the k-th unit paid, at the later of their times. So at no point of event time has an order
-//!   given back more than it took, and what is above everything paid is its excess.
+//!   given back more than it took, and what is above everything paid is its excess;
+//! * a refund without an amount gives back once what is there: all that is paid and not given back by its own
+//!   time, or, where nothing is, the first payment after it. Later payments are not touched.
 
 use super::attributes::merge;
 use super::order::{Event, Order};
@@ -219,7 +221,8 @@ impl Run<'_> {
                 continue;
             };
             self.left -= given;
-            refund.left = refund.left.map(|left| left - given);
+            // What asks for all there is has had it: what is paid later is not its.
+            refund.left = Some(refund.left.map_or(0, |left| left - given));
             let first = !std::mem::replace(&mut self.is_refunded, true);
             let measures = Measures {
                 refunded: given,

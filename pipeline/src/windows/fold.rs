@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, AsArray as _, RecordBatch, UInt32Array, UInt64Array
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use arrow::row::{RowConverter, SortField};
-use datafusion::common::{DataFusionError, Result, internal_err, plan_err};
+use datafusion::common::{DataFusionError, HashSet, Result, internal_err, plan_err};
 
 use super::assign::{Placement, SliceKey, Window, Windows};
 use super::below::Runner;
@@ -82,6 +82,8 @@ pub struct Accepted<'a> {
     /// Where an operator made the rows: how many records it took, those without a row included; rows of one
     /// record stand together and have its arrival. `None` where each row is a record.
     pub records: Option<usize>,
+    /// Which rows take back what an earlier record counted; empty where none does.
+    pub takes_back: &'a [bool],
 }
 
 impl Accepted<'_> {
@@ -288,6 +290,7 @@ impl ViewFold {
             None => None,
         };
         let mut cache = None;
+        let not_made = self.not_made(&windows, numbers, accepted);
         let (mut previous, mut previous_row) = (None, None);
         let mut too_late = Vec::new();
         for (at, number) in numbers.iter().enumerate() {
@@ -300,6 +303,10 @@ impl ViewFold {
             let placement = match (&mut self.sessions, &session_keys) {
                 (Some(fold), Some(keys)) => fold.place(keys.row(at).as_ref(), *time, *watermark),
                 _ => place_cached(&windows, *time, *watermark, &mut cache),
+            };
+            let placement = match placement {
+                Placement::In { .. } if not_made.contains(&at) => Placement::Nowhere,
+                placement => placement,
             };
             let record = accepted.record_of(*number);
             let is_repeat = previous.replace(record) == Some(record);
@@ -320,6 +327,46 @@ impl ViewFold {
         self.note_revisions(&windows, &mut too_late);
         placed.finish();
         Ok(placed)
+    }
+
+    /// The rows of corrections that cannot be made whole: where a record takes something back and what stands in its
+    /// place is too late for every window, the view keeps what it had. Otherwise an open day would lose an
+    /// amount that its closed day never gets. Sessions are not known before they are placed, and go without.
+    fn not_made(
+        &self,
+        windows: &Windows,
+        numbers: &[u32],
+        accepted: Accepted<'_>,
+    ) -> HashSet<usize> {
+        let mut not_made = HashSet::new();
+        let takes_back = |row: usize| accepted.takes_back.get(row).copied().unwrap_or_default();
+        if self.sessions.is_some() || !accepted.takes_back.contains(&true) {
+            return not_made;
+        }
+        let mut cache = None;
+        let mut is_late = |row: usize| {
+            let times = accepted.times.get(row).zip(accepted.watermarks.get(row));
+            times.is_some_and(|(time, watermark)| {
+                let placement = place_cached(windows, *time, *watermark, &mut cache);
+                matches!(placement, Placement::Late { .. })
+            })
+        };
+        let rows: Vec<(u64, usize)> = numbers
+            .iter()
+            .map(|number| {
+                (accepted.record_of(*number), usize::try_from(*number).unwrap_or(usize::MAX))
+            })
+            .collect();
+        let mut from = 0;
+        for record in rows.chunk_by(|before, after| before.0 == after.0) {
+            let mut rows = record.iter().map(|(_, row)| *row);
+            let corrects = rows.clone().any(takes_back);
+            if corrects && rows.any(|row| !takes_back(row) && is_late(row)) {
+                not_made.extend(from..from + record.len());
+            }
+            from += record.len();
+        }
+        not_made
     }
 
     /// Takes note of one record that came after the ends of windows, by the slices its rows went to: it

@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::model::record::SHADOW_HEADER;
 use tidemark_pipeline::model::{Header, Record, Space};
+use tidemark_pipeline::results::Cut;
 use tidemark_pipeline::run::reference::catalog;
 use tidemark_pipeline::sql::{Catalog, StateBounds};
 use tidemark_tests::lives::{Event, Fates, expected, random_lives};
@@ -39,11 +40,17 @@ const TOTAL: &str = "CREATE MATERIALIZED VIEW total AS\n\
     SELECT order_id, SUM(placed) AS placed, SUM(paid) AS paid, SUM(refunded) AS refunded, SUM(net) AS net, SUM(excess) AS excess,\n\
     SUM(cancelled_orders) AS cancelled FROM flow GROUP BY order_id;\n";
 
+const WINDOWS: &str = "CREATE MATERIALIZED VIEW windows AS SELECT window_start, window_end, SUM(paid) AS paid\n\
+    FROM TABLE(TUMBLE(TABLE flow, DESCRIPTOR(event_time), INTERVAL '2' MINUTE)) GROUP BY window_start, window_end;\n";
+
 fn planned() -> Result<Arc<Catalog>> {
     let folder = tempfile::tempdir()?;
-    for (path, sql) in
-        [("streams/events.sql", EVENTS), ("streams/flow.sql", FLOW), ("views/total.sql", TOTAL)]
-    {
+    for (path, sql) in [
+        ("streams/events.sql", EVENTS),
+        ("streams/flow.sql", FLOW),
+        ("views/total.sql", TOTAL),
+        ("views/windows.sql", WINDOWS),
+    ] {
         let path = folder.path().join(path);
         std::fs::create_dir_all(path.parent().context("a folder")?)?;
         std::fs::write(path, sql)?;
@@ -90,6 +97,12 @@ fn compare(system: &mut System, log: &[Vec<Event>], next: &[usize]) -> Result<()
         let same = want.rows.len() == got.len()
             && want.rows.iter().zip(&got).all(|(want, got)| got.starts_with(want.as_str()));
         ensure!(same, "{space:?} at {next:?}\nwant {:#?}\ngot  {got:#?}", want.rows);
+        let windows = paid_by_window(&shown)?;
+        ensure!(
+            windows == want.windows,
+            "{space:?} at {next:?}: windows\nwant {:?}\ngot  {windows:?}",
+            want.windows
+        );
         let unmatched = unmatched(&system.ledger_of(space, LedgerKind::Unmatched)?, log)?;
         ensure!(
             unmatched == want.unmatched,
@@ -106,6 +119,19 @@ fn compare(system: &mut System, log: &[Vec<Event>], next: &[usize]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// What each window says is paid, in hundredths; without the windows in which nothing is.
+fn paid_by_window(shown: &Cut) -> Result<BTreeMap<i64, i64>> {
+    let mut paid = BTreeMap::new();
+    for row in shown.views["windows"].rows(None) {
+        let row: serde_json::Value = serde_json::from_str(&row.json.to_string())?;
+        let start = row["window_start"].as_i64().context("no window_start")?;
+        let amount = row["paid"].as_str().context("no paid")?.replace('.', "").parse()?;
+        paid.insert(start, amount);
+    }
+    paid.retain(|_, amount| *amount != 0);
+    Ok(paid)
 }
 
 /// Partition, offset and kind of the entries; the record of one that waits must be its own.

@@ -37,6 +37,8 @@ pub struct AcceptedRows {
     pub arrivals: Vec<u64>,
     /// Where an operator made the rows, how many records it took; `None` where each row is a record.
     pub records: Option<usize>,
+    /// Which rows take back what an earlier record counted; empty where none does.
+    pub takes_back: Vec<bool>,
     /// The row of the read batch each row came from.
     pub origins: Vec<usize>,
     /// Largest event time of the rows; `None` without rows or in a stream without a watermark.
@@ -56,6 +58,7 @@ impl AcceptedRows {
             watermarks: Vec::with_capacity(rows),
             arrivals: Vec::with_capacity(rows),
             records: None,
+            takes_back: Vec::new(),
             origins: Vec::with_capacity(rows),
             as_of: None,
             whole_from: None,
@@ -208,6 +211,7 @@ impl Branch {
             watermarks: &rows.watermarks,
             arrivals: &rows.arrivals,
             records: rows.records,
+            takes_back: &rows.takes_back,
         };
         let mut shared = Shared::default();
         for view in &mut self.views {

@@ -120,6 +120,7 @@ fn run(
                 watermarks: &watermarks,
                 arrivals: &arrivals,
                 records: None,
+                takes_back: &[],
             };
             let fold = match folds.entry(partition) {
                 std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
