@@ -200,7 +200,8 @@ fn take_in(
 ) {
     let window_of = |time: i64| time.div_euclid(WINDOW_MS) * WINDOW_MS;
     let is_closed = |time: i64| window_of(time) + WINDOW_MS - 1 <= watermark;
-    let (gone, new): (Vec<_>, Vec<_>) = (was.difference(is).collect(), is.difference(was).collect());
+    let (gone, new): (Vec<_>, Vec<_>) =
+        (was.difference(is).collect(), is.difference(was).collect());
     if !gone.is_empty() && new.iter().any(|(time, _)| is_closed(*time)) {
         return;
     }

@@ -20,6 +20,7 @@ use super::orders::{Arrival, Orders};
 use super::rules::Rules;
 use super::saved;
 use super::settle::{Effect, Measures};
+use crate::model::Correction;
 use crate::state::bytes::Encoder;
 
 /// Something the operator knows of an effect.
@@ -115,8 +116,8 @@ pub struct Taken {
     pub paid_times: Vec<i64>,
     /// Row of the batch that came in to which each is due.
     pub due_to: Vec<u32>,
-    /// Which take back what an earlier event had brought about; empty where none does.
-    pub takes_back: Vec<bool>,
+    /// Events that take back what earlier ones had brought about, in the order of their rows.
+    pub corrections: Vec<Correction>,
 }
 
 /// What an operator did since its last drain, for the checkpoint and the ledgers.
@@ -163,6 +164,7 @@ struct Rows {
     /// Attributes that are not those of the event that brought the row about.
     own: ByteRows,
     due_to: Vec<u32>,
+    corrections: Vec<Correction>,
 }
 
 /// One measure of all rows.
@@ -226,11 +228,13 @@ impl Rows {
             is_own: Vec::with_capacity(rows),
             own: ByteRows::default(),
             due_to: Vec::with_capacity(rows),
+            corrections: Vec::new(),
         }
     }
 
     /// Adds an effect with its attributes, due to an event with these attributes.
     fn push(&mut self, sign: i8, effect: &Effect, of: &[u8], (due_to, attributes): (u32, &[u8])) {
+        self.note_correction(sign, &effect.measures, due_to);
         self.effect_times.push(effect.time);
         self.order_times.push(effect.order_time);
         self.paid_times.push(effect.paid_time);
@@ -243,6 +247,22 @@ impl Rows {
         }
         self.is_own.push(is_own);
         self.due_to.push(due_to);
+    }
+
+    /// Takes note of a row of an event that takes something back; what it takes back comes first.
+    fn note_correction(&mut self, sign: i8, all: &Measures, due_to: u32) {
+        let row = self.due_to.len();
+        let is_first_of_event = self.due_to.last() != Some(&due_to);
+        let goes_on = self.corrections.last().is_some_and(|last| last.rows.end == row);
+        if sign < 0 && (is_first_of_event || !goes_on) {
+            self.corrections.push(Correction { rows: row..row, amounts: Vec::new() });
+        } else if is_first_of_event || !goes_on {
+            return;
+        }
+        let Some(last) = self.corrections.last_mut() else { return };
+        let amounts = [all.placed, all.cancelled, all.paid, all.refunded, all.excess];
+        last.amounts.push(amounts.map(|amount| i128::from(sign) * amount));
+        last.rows.end = row + 1;
     }
 
     /// Where in the batch and among `own` each row's carried columns are.
@@ -438,12 +458,8 @@ impl Operator {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
-        let Rows { effect_times, order_times, paid_times, due_to, signs, .. } = rows;
-        let takes_back = match signs.iter().any(|sign| *sign < 0) {
-            true => signs.iter().map(|sign| *sign < 0).collect(),
-            false => Vec::new(),
-        };
-        Ok(Taken { batch, effect_times, order_times, paid_times, due_to, takes_back })
+        let Rows { effect_times, order_times, paid_times, due_to, corrections, .. } = rows;
+        Ok(Taken { batch, effect_times, order_times, paid_times, due_to, corrections })
     }
 
     fn kinds(&self, kinds: &[u16]) -> ArrayRef {

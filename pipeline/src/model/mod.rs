@@ -2,6 +2,7 @@
 //!
 //! Stages never import one another; whatever two of them share is here.
 
+pub mod correction;
 pub mod missed;
 pub mod time;
 pub mod position;
@@ -9,6 +10,7 @@ pub mod record;
 pub mod rejected;
 pub mod space;
 
+pub use correction::Correction;
 pub use missed::{MissedWindows, WindowRun};
 pub use position::{Offset, PartitionId, Position};
 pub use record::{Header, Record};

@@ -21,7 +21,7 @@ use super::placed::{
 use super::revisions::apart;
 use super::session::{SessionList, Sessions};
 use super::shared::Shared;
-use crate::model::MissedWindows;
+use crate::model::{Correction, MissedWindows};
 use crate::sql::plan::{Shape, ViewPlan};
 use crate::sql::window_function::WindowKind;
 
@@ -82,8 +82,8 @@ pub struct Accepted<'a> {
     /// Where an operator made the rows: how many records it took, those without a row included; rows of one
     /// record stand together and have its arrival. `None` where each row is a record.
     pub records: Option<usize>,
-    /// Which rows take back what an earlier record counted; empty where none does.
-    pub takes_back: &'a [bool],
+    /// Records that take back what earlier ones counted, in the order of their rows.
+    pub corrections: &'a [Correction],
 }
 
 impl Accepted<'_> {
@@ -329,9 +329,9 @@ impl ViewFold {
         Ok(placed)
     }
 
-    /// The rows of corrections that cannot be made whole: where a record takes something back and what stands in its
-    /// place is too late for every window, the view keeps what it had. Otherwise an open day would lose an
-    /// amount that its closed day never gets. Sessions are not known before they are placed, and go without.
+    /// The rows of corrections that are not made: where one would move an amount from an open window to one that is
+    /// closed, the view keeps what it had. Otherwise the open day would lose what the closed one never gets. Where a
+    /// row of a session goes is not known before it is there, so views with sessions go without.
     fn not_made(
         &self,
         windows: &Windows,
@@ -339,32 +339,26 @@ impl ViewFold {
         accepted: Accepted<'_>,
     ) -> HashSet<usize> {
         let mut not_made = HashSet::new();
-        let takes_back = |row: usize| accepted.takes_back.get(row).copied().unwrap_or_default();
-        if self.sessions.is_some() || !accepted.takes_back.contains(&true) {
-            return not_made;
-        }
-        let mut cache = None;
-        let mut is_late = |row: usize| {
-            let times = accepted.times.get(row).zip(accepted.watermarks.get(row));
-            times.is_some_and(|(time, watermark)| {
-                let placement = place_cached(windows, *time, *watermark, &mut cache);
-                matches!(placement, Placement::Late { .. })
-            })
-        };
-        let rows: Vec<(u64, usize)> = numbers
-            .iter()
-            .map(|number| {
-                (accepted.record_of(*number), usize::try_from(*number).unwrap_or(usize::MAX))
-            })
-            .collect();
-        let mut from = 0;
-        for record in rows.chunk_by(|before, after| before.0 == after.0) {
-            let mut rows = record.iter().map(|(_, row)| *row);
-            let corrects = rows.clone().any(takes_back);
-            if corrects && rows.any(|row| !takes_back(row) && is_late(row)) {
-                not_made.extend(from..from + record.len());
+        let corrections = accepted.corrections.iter().filter(|_| self.sessions.is_none());
+        for correction in corrections {
+            let at = |row: usize| {
+                numbers
+                    .partition_point(|number| usize::try_from(*number).is_ok_and(|own| own < row))
+            };
+            let own = at(correction.rows.start)..at(correction.rows.end);
+            let of_view = numbers.get(own.clone()).unwrap_or(&[]);
+            let is_late = |row: usize| {
+                let is_row = |number: &u32| usize::try_from(*number) == Ok(row);
+                of_view.iter().any(is_row).then(|| {
+                    let times = accepted.times.get(row).zip(accepted.watermarks.get(row));
+                    times.is_some_and(|(time, watermark)| {
+                        matches!(windows.place(*time, *watermark), Placement::Late { .. })
+                    })
+                })
+            };
+            if correction.is_lost(is_late) {
+                not_made.extend(own);
             }
-            from += record.len();
         }
         not_made
     }

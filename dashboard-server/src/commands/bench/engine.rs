@@ -116,7 +116,7 @@ fn engine(view: &ViewToRun, zone: Zone, batches: &[Batch]) -> anyhow::Result<usi
             watermarks: &rows.watermarks,
             arrivals: &rows.arrivals,
             records: None,
-            takes_back: &[],
+            corrections: &[],
         };
         fold.fold(accepted, &mut |_| {})?;
         let is_last = at + 1 == batches.len();

@@ -18,7 +18,7 @@ use datafusion::common::Result;
 use super::admission::cut;
 use super::drain::{BranchDrain, LateRecord, ViewDrain};
 use super::intake::Read;
-use crate::model::{Offset, Space};
+use crate::model::{Correction, Offset, Space};
 use crate::state::{SavedFold, SavedPartition, Since};
 use crate::windows::fold::Accepted;
 use crate::windows::shared::Shared;
@@ -37,8 +37,8 @@ pub struct AcceptedRows {
     pub arrivals: Vec<u64>,
     /// Where an operator made the rows, how many records it took; `None` where each row is a record.
     pub records: Option<usize>,
-    /// Which rows take back what an earlier record counted; empty where none does.
-    pub takes_back: Vec<bool>,
+    /// Records that take back what earlier ones counted, in the order of their rows.
+    pub corrections: Vec<Correction>,
     /// The row of the read batch each row came from.
     pub origins: Vec<usize>,
     /// Largest event time of the rows; `None` without rows or in a stream without a watermark.
@@ -58,7 +58,7 @@ impl AcceptedRows {
             watermarks: Vec::with_capacity(rows),
             arrivals: Vec::with_capacity(rows),
             records: None,
-            takes_back: Vec::new(),
+            corrections: Vec::new(),
             origins: Vec::with_capacity(rows),
             as_of: None,
             whole_from: None,
@@ -211,7 +211,7 @@ impl Branch {
             watermarks: &rows.watermarks,
             arrivals: &rows.arrivals,
             records: rows.records,
-            takes_back: &rows.takes_back,
+            corrections: &rows.corrections,
         };
         let mut shared = Shared::default();
         for view in &mut self.views {

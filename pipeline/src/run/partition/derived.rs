@@ -192,7 +192,7 @@ fn accepted(reading: &Reading, taken: &Taken, from: &AcceptedRows) -> Result<Acc
     };
     let mut rows = AcceptedRows::with_capacity(times.len());
     rows.records = Some(from.len());
-    rows.takes_back.clone_from(&taken.takes_back);
+    rows.corrections.clone_from(&taken.corrections);
     for (time, due_to) in times.iter().zip(&taken.due_to) {
         let at = usize::try_from(*due_to).unwrap_or(usize::MAX);
         let of = |values: &[i64]| values.get(at).copied().unwrap_or(i64::MIN);

@@ -120,7 +120,7 @@ fn run(
                 watermarks: &watermarks,
                 arrivals: &arrivals,
                 records: None,
-                takes_back: &[],
+                corrections: &[],
             };
             let fold = match folds.entry(partition) {
                 std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),

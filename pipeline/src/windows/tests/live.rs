@@ -81,7 +81,7 @@ impl Live {
                 watermarks: &[*watermark],
                 arrivals: &arrivals,
                 records: None,
-                takes_back: &[],
+                corrections: &[],
             };
             let late = &mut self.late;
             fold.fold(accepted, &mut |_| *late += 1).expect("folds");
