@@ -173,6 +173,7 @@ pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
             money(excess),
         )
     };
+    lives.windows.retain(|_, amount| *amount != 0);
     lives.rows = sums.into_iter().map(row).collect();
     lives.rows.sort();
     lives
