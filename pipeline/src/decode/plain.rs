@@ -47,7 +47,7 @@ impl Plain {
 /// column that is no field, and for a name that would have to be escaped.
 #[must_use]
 pub fn names_of(fields: &[FieldSpec]) -> Vec<Option<Box<[u8]>>> {
-    let is_plain = |name: &str| plain_length(name.as_bytes()) == name.len();
+    let is_plain = |name: &str| !name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
     let name = |field: &FieldSpec| {
         let found = field.metadata.is_none() && is_plain(&field.name);
         found.then(|| format!("\"{}\":", field.name).into_bytes().into())
@@ -62,23 +62,28 @@ pub fn read<'a>(
     (fields, names): (&[FieldSpec], &[Option<Box<[u8]>>]),
     row: &mut [Plain],
 ) -> Option<&'a str> {
+    let payload = payload.trim_ascii_end();
     let text = std::str::from_utf8(payload).ok()?;
+    // An escape, or a control character, wherever it stands.
+    if payload.iter().fold(false, |found, byte| found | (*byte == b'\\') | (*byte < b' ')) {
+        return None;
+    }
     let mut from = Scanner { text, at: 0 };
     from.expect(b'{')?;
     // Producers write fields in one order, so the next field is nearly always the expected one.
     let mut expected = 0;
-    let mut seen = 0_u128;
+    let mut seen = [0_u64; FIELDS_MAX / 64];
     loop {
         let at = match names.get(expected) {
             Some(Some(name)) if from.skip(name) => expected,
             _ => from.field(fields)?,
         };
         // Of a stream with more fields than this has bits each record goes to the general reader.
-        let bit = 1_u128.checked_shl(u32::try_from(at).ok()?)?;
-        if seen & bit != 0 {
+        let (bits, bit) = (seen.get_mut(at / 64)?, 1 << (at % 64));
+        if *bits & bit != 0 {
             return None;
         }
-        seen |= bit;
+        *bits |= bit;
         *row.get_mut(at)? = from.value(fields.get(at)?.field_type)?;
         expected = at + 1;
         match from.next()? {
@@ -137,14 +142,10 @@ impl<'a> Scanner<'a> {
         (self.next()? == wanted).then_some(())
     }
 
-    /// The rest of a string behind its first quote, up to the last: from where to where. Nothing for one
-    /// with an escape.
+    /// The rest of a string behind its first quote, up to the last: from where to where.
     fn string(&mut self) -> Option<(usize, usize)> {
         let rest = self.text.as_bytes().get(self.at..)?;
-        let (from, to) = (self.at, self.at + plain_length(rest));
-        if self.text.as_bytes().get(to) != Some(&b'"') {
-            return None;
-        }
+        let (from, to) = (self.at, self.at + quote_at(rest)?);
         self.at = to + 1;
         Some((from, to))
     }
@@ -237,30 +238,28 @@ fn scalar(field_type: FieldType, text: &str) -> Option<Plain> {
     }
 }
 
+/// Fields of a record that are told apart.
+const FIELDS_MAX: usize = 128;
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// How many bytes stand before the first quote, backslash or control character.
+/// How many bytes stand before the first quote.
 ///
 /// Eight at a time: a byte of a word minus one borrows into its highest bit only where it was zero, so a
-/// byte that equals `wanted` shows after XOR, and one below a space after a subtraction. A borrow may
-/// show a byte too many behind the first, never before it.
-fn plain_length(bytes: &[u8]) -> usize {
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
+/// byte that equals the quote shows after XOR. A borrow may show a byte too many behind the first, never before it.
+fn quote_at(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     for eight in bytes.chunks_exact(8) {
         let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (quote | backslash | control) & HIGHS;
+        let differs = word ^ (ONES * u64::from(b'"'));
+        let found = differs.wrapping_sub(ONES) & !differs & HIGHS;
         if found != 0 {
-            return at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+            return Some(at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0));
         }
         at += 8;
     }
     let rest = bytes.get(at..).unwrap_or(&[]);
-    at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
+    rest.iter().position(|byte| *byte == b'"').map(|found| at + found)
 }
 
 #[cfg(test)]
@@ -361,13 +360,11 @@ mod tests {
     #[test]
     fn the_end_of_a_string_is_found_at_any_place() {
         for length in 0..40 {
-            for end in [b'"', b'\\', 0, 0x1F] {
-                for fill in [b' ', b'!', b'#', b'z', 0x7F, 0x80, 0xFF] {
-                    let mut bytes = vec![fill; length];
-                    bytes.push(end);
-                    bytes.extend_from_slice(b"\"\"\\\"\x01 aaaaaaaaaaaa");
-                    assert_eq!(plain_length(&bytes), length);
-                }
+            for fill in [b' ', b'!', b'#', b'z', 0x00, 0x21, 0x7F, 0x80, 0xA2, 0xFF] {
+                let mut bytes = vec![fill; length];
+                assert_eq!(quote_at(&bytes), None);
+                bytes.extend_from_slice(b"\"\"\\\"\x01 aaaaaaaaaaaa");
+                assert_eq!(quote_at(&bytes), Some(length));
             }
         }
     }

@@ -184,11 +184,11 @@ impl Orders {
             }
             return;
         };
-        let at = known.unwrap_or_else(|| self.begin(hash, key));
+        let at = known.unwrap_or_else(|| self.begin(hash));
         let is_elder = entry(&self.entries, at).is_some_and(|entry| newest < entry.newest);
         self.work.bytes.clear();
         self.work.bytes.extend_from_slice(packed);
-        self.store(at, newest);
+        self.store(at, key, newest);
         if known.is_none() || is_elder {
             self.queue(at);
         }
@@ -218,12 +218,12 @@ impl Orders {
             self.make_room(watermark, event.offset);
         }
         let Some(kept) = self.offer(known, &arrival) else { return };
-        let at = known.unwrap_or_else(|| self.begin(hash, key));
+        let at = known.unwrap_or_else(|| self.begin(hash));
         let Work { order, bytes, .. } = &mut *self.work;
         bytes.clear();
         pack(order, bytes);
         let newest = order.newest;
-        self.store(at, newest);
+        self.store(at, key, newest);
         self.note_changed(at);
         if known.is_none() {
             self.queue(at);
@@ -344,34 +344,30 @@ impl Orders {
         }
     }
 
-    /// A place for a new order of this key; what it is has to be stored, and it has to be queued.
-    fn begin(&mut self, hash: u64, key: &[u8]) -> u32 {
+    /// A place for a new order; what it is has to be stored, and it has to be queued.
+    fn begin(&mut self, hash: u64) -> u32 {
         let at = self.free.pop().unwrap_or_else(|| {
             self.entries.push(Entry::default());
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
         });
-        if let Some(entry) = entry_mut(&mut self.entries, at) {
-            entry.key_length = u32::try_from(key.len()).unwrap_or(u32::MAX);
-            entry.bytes = key.into();
-            self.bytes += HEAD_BYTES + wide(entry.bytes.len());
-        }
+        self.bytes += HEAD_BYTES;
         self.slots.insert_unique(hash, Slot { hash, at }, |slot| slot.hash);
         at
     }
 
-    /// Keeps what has been packed.
-    fn store(&mut self, at: u32, newest: i64) {
+    /// Keeps what has been packed of the order of this key.
+    fn store(&mut self, at: u32, key: &[u8], newest: i64) {
         let Some(entry) = entry_mut(&mut self.entries, at) else { return };
         let packed = self.work.bytes.as_slice();
         entry.newest = newest;
         self.bytes -= wide(entry.bytes.len());
-        let key_bytes = entry.key_bytes();
-        match entry.bytes.get_mut(key_bytes..) {
+        match entry.bytes.get_mut(key.len()..) {
             Some(room) if room.len() == packed.len() => room.copy_from_slice(packed),
             _ => {
-                let mut bytes = Vec::with_capacity(key_bytes + packed.len());
-                bytes.extend_from_slice(entry.key());
+                let mut bytes = Vec::with_capacity(key.len() + packed.len());
+                bytes.extend_from_slice(key);
                 bytes.extend_from_slice(packed);
+                entry.key_length = u32::try_from(key.len()).unwrap_or(u32::MAX);
                 entry.bytes = bytes.into_boxed_slice();
             }
         }
@@ -498,10 +494,15 @@ fn hand_on(
     };
     let stays = was.effects.iter().zip(&is.effects).take_while(|(gone, new)| is_same(gone, new));
     let stays = stays.count();
-    // Nearly always an event adds to what was, and nothing is gone.
+    let later = is.effects.get(stays..).unwrap_or(&[]);
+    if was.effects.len() == stays {
+        // Nearly always an event adds to what was, and nothing is gone.
+        later.iter().for_each(|new| effect(1, new, is.attributes(order, new)));
+        return later.len();
+    }
     let mut gone: Vec<&Effect> = was.effects.iter().skip(stays).collect();
     let mut new: Vec<&Effect> = Vec::new();
-    for effect in is.effects.iter().skip(stays) {
+    for effect in later {
         // One by one, for two events of an order may have equal effects.
         match gone.iter().position(|before| is_same(before, effect)) {
             Some(at) => drop(gone.swap_remove(at)),

@@ -42,6 +42,12 @@ pub fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
     Ok(exact.data)
 }
 
+/// The arithmetic under what [`checked`] has put around it, for those who look at what an expression is.
+#[must_use]
+pub fn unchecked(expr: &Arc<dyn PhysicalExpr>) -> &Arc<dyn PhysicalExpr> {
+    expr.downcast_ref::<WithinDigits>().map_or(expr, |within| &within.value)
+}
+
 /// The plan with the expressions of its filters and projections checked.
 ///
 /// # Errors

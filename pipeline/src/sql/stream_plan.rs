@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::cut::ROW_COLUMN;
 use super::error::SqlError;
-use super::exact::checked;
+use super::exact::{checked, unchecked};
 use super::pure;
 use super::refusal::located_in;
 use super::session::message_of;
@@ -229,8 +229,9 @@ struct Delay {
 
 impl Delay {
     fn read(watermark: &Arc<dyn PhysicalExpr>) -> Option<Self> {
-        let difference =
-            watermark.downcast_ref::<BinaryExpr>().filter(|expr| *expr.op() == Operator::Minus)?;
+        let difference = unchecked(watermark)
+            .downcast_ref::<BinaryExpr>()
+            .filter(|expr| *expr.op() == Operator::Minus)?;
         let column = difference.left().downcast_ref::<Column>()?.index();
         let interval = difference.right().downcast_ref::<Literal>()?.value();
         let ScalarValue::IntervalMonthDayNano(Some(interval)) = interval else { return None };

@@ -308,6 +308,16 @@ impl ViewFold {
                 Placement::In { .. } if not_made.contains(&at) => Placement::Nowhere,
                 placement => placement,
             };
+            if let (None, Placement::In { slice, missed: None }) = (accepted.records, placement)
+                && previous != Some(u64::from(*number))
+                && slice.passed == i64::MIN
+            {
+                // A record of its own, in time: nothing else is to be told of it.
+                self.note_revisions(&windows, &mut too_late);
+                (previous, previous_row) = (Some(u64::from(*number)), Some(*number));
+                placed.note_in_time(at, self.slices.number(slice));
+                continue;
+            }
             let record = accepted.record_of(*number);
             let is_repeat = previous.replace(record) == Some(record);
             if !is_repeat {
@@ -366,6 +376,9 @@ impl ViewFold {
     /// Takes note of one record that came after the ends of windows, by the slices its rows went to: it
     /// revises each window once, however many rows of it the window holds.
     fn note_revisions(&mut self, windows: &Windows, slices: &mut Vec<SliceKey>) {
+        if slices.is_empty() {
+            return;
+        }
         for slice in apart(windows, std::mem::take(slices)) {
             *self.revised.entry(slice).or_insert(0) += 1;
         }

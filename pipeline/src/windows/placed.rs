@@ -131,6 +131,17 @@ impl Placed {
         }
     }
 
+    /// Takes note of the first row of a record, which goes to the slice of this number and has missed nothing.
+    #[inline]
+    pub(super) fn note_in_time(&mut self, at: usize, slice: u32) {
+        self.finish();
+        self.record = Some(Fate { entered: true, missed: false });
+        self.slices.push(slice);
+        if let Some(kept) = &mut self.kept {
+            kept.push(u32::try_from(at).unwrap_or(u32::MAX));
+        }
+    }
+
     /// Counts the record of the last row: one of whose rows any missed a window is late.
     pub(super) fn finish(&mut self) {
         if let Some(fate) = self.record.take() {

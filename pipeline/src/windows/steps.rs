@@ -180,6 +180,9 @@ impl Reading {
 
     /// An expression of the plan's over the rows. What it is computed of is computed first, in a step.
     fn value(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Option<Value> {
+        if let Some(column) = expr.downcast_ref::<Column>() {
+            return self.outputs.get(column.index()).cloned();
+        }
         if self.is_over_computed(expr) {
             self.project()?;
         }
@@ -205,8 +208,11 @@ impl Reading {
         Some(Value { columns, expr, schema: Arc::new(Schema::new(fields)) })
     }
 
-    /// Whether an expression looks at a column that is computed and not one of the rows'.
+    /// Whether an expression computes with a column that is itself computed and not one of the rows'.
     fn is_over_computed(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {
+        if expr.is::<Column>() {
+            return false;
+        }
         let is_computed =
             |at: usize| self.outputs.get(at).is_some_and(|own| own.as_column().is_none());
         collect_columns(expr).into_iter().any(|column| is_computed(column.index()))
