@@ -157,8 +157,8 @@ struct Rows {
     paid_times: Vec<i64>,
     kinds: Vec<u16>,
     signs: Vec<i32>,
-    /// What the rows hold of each measure that is wanted, signed, by the column of the derived table.
-    measures: Vec<(usize, Measured)>,
+    /// What each changes, before its sign.
+    measures: Vec<Measures>,
     /// Where the carried columns of each row stand: in `own` (true), or in its row of the batch.
     is_own: Vec<bool>,
     /// Attributes that are not those of the event that brought the row about.
@@ -167,64 +167,43 @@ struct Rows {
     corrections: Vec<Correction>,
 }
 
-/// One measure of all rows.
-enum Measured {
-    Money(fn(&Measures) -> i128, Vec<i128>),
-    Orders(fn(&Measures) -> i64, Vec<i64>),
-}
-
-impl Measured {
-    fn new(measure: Measure, rows: usize) -> Self {
-        let orders = |of: fn(&Measures) -> i64| Self::Orders(of, Vec::with_capacity(rows));
-        let of: fn(&Measures) -> i128 = match measure {
-            Measure::PlacedOrders => return orders(|all| all.placed_orders),
-            Measure::CancelledOrders => return orders(|all| all.cancelled_orders),
-            Measure::PaidOrders => return orders(|all| all.paid_orders),
-            Measure::RefundedOrders => return orders(|all| all.refunded_orders),
-            Measure::Placed => |all| all.placed,
-            Measure::Cancelled => |all| all.cancelled,
-            Measure::Paid => |all| all.paid,
-            Measure::Refunded => |all| all.refunded,
-            Measure::Net => |all| all.paid - all.refunded,
-            Measure::Excess => |all| all.excess,
-        };
-        Self::Money(of, Vec::with_capacity(rows))
-    }
-
-    fn push(&mut self, sign: i8, all: &Measures) {
-        match self {
-            Self::Money(of, values) => values.push(i128::from(sign) * of(all)),
-            Self::Orders(of, values) => values.push(i64::from(sign) * of(all)),
-        }
-    }
-
-    fn column(self, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
-        match (self, data_type) {
-            (Self::Orders(_, values), _) => Ok(Arc::new(Int64Array::from(values))),
-            (Self::Money(_, values), DataType::Decimal128(precision, scale)) => {
-                let column = Decimal128Array::from(values);
-                Ok(Arc::new(column.with_precision_and_scale(*precision, *scale)?))
-            }
-            _ => Err(no("measure", "a decimal")),
-        }
-    }
+/// A measure of all rows, with their signs.
+fn measured(measure: Measure, rows: &Rows, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    let orders = |of: fn(&Measures) -> i64| -> Result<ArrayRef, ArrowError> {
+        let all = rows.measures.iter().zip(&rows.signs);
+        let values = all.map(|(all, sign)| i64::from(*sign) * of(all));
+        Ok(Arc::new(Int64Array::from_iter_values(values)))
+    };
+    let of: fn(&Measures) -> i128 = match measure {
+        Measure::PlacedOrders => return orders(|all| all.placed_orders),
+        Measure::CancelledOrders => return orders(|all| all.cancelled_orders),
+        Measure::PaidOrders => return orders(|all| all.paid_orders),
+        Measure::RefundedOrders => return orders(|all| all.refunded_orders),
+        Measure::Placed => |all| all.placed,
+        Measure::Cancelled => |all| all.cancelled,
+        Measure::Paid => |all| all.paid,
+        Measure::Refunded => |all| all.refunded,
+        Measure::Net => |all| all.paid - all.refunded,
+        Measure::Excess => |all| all.excess,
+    };
+    let DataType::Decimal128(precision, scale) = data_type else {
+        return Err(no("measure", "a decimal"));
+    };
+    let all = rows.measures.iter().zip(&rows.signs);
+    let values = all.map(|(all, sign)| i128::from(*sign) * of(all));
+    let column = Decimal128Array::from_iter_values(values);
+    Ok(Arc::new(column.with_precision_and_scale(*precision, *scale)?))
 }
 
 impl Rows {
-    fn new(columns: &Columns, wants: &[bool], rows: usize) -> Self {
-        let wanted =
-            columns.outputs.iter().zip(wants).enumerate().filter(|(_, (_, wants))| **wants);
-        let measures = wanted.filter_map(|(at, (output, _))| match output {
-            Output::Measure(measure) => Some((at, Measured::new(*measure, rows))),
-            _ => None,
-        });
+    fn new(rows: usize) -> Self {
         Self {
             effect_times: Vec::with_capacity(rows),
             order_times: Vec::with_capacity(rows),
             paid_times: Vec::with_capacity(rows),
             kinds: Vec::with_capacity(rows),
             signs: Vec::with_capacity(rows),
-            measures: measures.collect(),
+            measures: Vec::with_capacity(rows),
             is_own: Vec::with_capacity(rows),
             own: ByteRows::default(),
             due_to: Vec::with_capacity(rows),
@@ -240,7 +219,7 @@ impl Rows {
         self.paid_times.push(effect.paid_time);
         self.kinds.push(effect.kind);
         self.signs.push(i32::from(sign));
-        self.measures.iter_mut().for_each(|(_, measure)| measure.push(sign, &effect.measures));
+        self.measures.push(effect.measures);
         let is_own = of != attributes;
         if is_own {
             self.own.push(of);
@@ -323,7 +302,7 @@ impl Operator {
             }
             None => None,
         };
-        let mut rows = Rows::new(&columns, &self.wants, batch.num_rows());
+        let mut rows = Rows::new(batch.num_rows());
         let (mut key, mut attributes) = (Vec::new(), Vec::new());
         for row in 0..batch.num_rows() {
             let kind = if kinds.is_null(row) { None } else { self.rules.kind(kinds.value(row)) };
@@ -426,7 +405,7 @@ impl Operator {
     /// The rows as a batch; `keys` and `carried` are columns of the batch they are due to.
     fn hand_on(
         &self,
-        mut rows: Rows,
+        rows: Rows,
         keys: &ArrayRef,
         carried: &[ArrayRef],
     ) -> Result<Taken, ArrowError> {
@@ -437,11 +416,6 @@ impl Operator {
             .iter()
             .map(|field| blank(field.data_type(), count))
             .collect::<Result<_, _>>()?;
-        for (at, measure) in std::mem::take(&mut rows.measures) {
-            if let Some(column) = columns.get_mut(at) {
-                *column = measure.column(column.data_type())?;
-            }
-        }
         let carried = Carried::new(&rows, (keys, carried), &self.columns.carried_types)?;
         let wanted = columns.iter_mut().zip(&self.columns.outputs).zip(&self.wants);
         for ((column, output), _) in wanted.filter(|(_, wants)| **wants) {
@@ -453,7 +427,7 @@ impl Operator {
                 Output::Kind => self.kinds(&rows.kinds),
                 Output::Key => carried.key()?,
                 Output::Carried(nth) => carried.column(*nth)?,
-                Output::Measure(_) => continue,
+                Output::Measure(measure) => measured(*measure, &rows, column.data_type())?,
             };
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));

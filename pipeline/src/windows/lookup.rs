@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, UInt32Array};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, StringArray, UInt32Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, FieldRef};
 use arrow::record_batch::RecordBatch;
@@ -23,6 +23,8 @@ pub(super) struct Lookup {
     converter: RowConverter,
     /// Number of the row of `table` by its encoded key.
     found: HashMap<Box<[u8]>, u32>,
+    /// The same by the key itself, where keys are texts.
+    of_text: Option<HashMap<Box<str>, u32>>,
     table: RecordBatch,
     /// The key of each row of `table`.
     keys: ArrayRef,
@@ -105,7 +107,11 @@ impl Lookup {
                 return None;
             }
         }
-        Some(Self { converter, found, table, keys, is_outer, width })
+        let of_text = keys.as_string_opt::<i32>().map(|keys| {
+            let known = (0_u32..).zip(keys).filter_map(|(at, key)| Some((key?.into(), at)));
+            known.collect()
+        });
+        Some(Self { converter, found, of_text, table, keys, is_outer, width })
     }
 
     /// Number of columns of the rows that look for their partners.
@@ -136,6 +142,9 @@ impl Lookup {
     /// # Errors
     /// Arrow's own, for keys of another type.
     pub(super) fn partners(&self, keys: &ArrayRef) -> Result<UInt32Array> {
+        if let (Some(found), Some(keys)) = (&self.of_text, keys.as_string_opt::<i32>()) {
+            return Ok(partners_of_texts(found, keys));
+        }
         let encoded = self.converter.convert_columns(&[Arc::clone(keys)])?;
         let one = |(at, row): (usize, arrow::row::Row<'_>)| match keys.is_null(at) {
             true => None,
@@ -143,6 +152,25 @@ impl Lookup {
         };
         Ok(encoded.iter().enumerate().map(one).collect())
     }
+}
+
+/// Neighbours mostly have one key, as nearly all orders are in one currency: it is looked for once.
+fn partners_of_texts(found: &HashMap<Box<str>, u32>, keys: &StringArray) -> UInt32Array {
+    let mut last: Option<(&str, Option<u32>)> = None;
+    let mut partners = Vec::with_capacity(keys.len());
+    for key in keys {
+        let partner = match (key, last) {
+            (None, _) => None,
+            (Some(key), Some((known, partner))) if known == key => partner,
+            (Some(key), _) => {
+                let partner = found.get(key).copied();
+                last = Some((key, partner));
+                partner
+            }
+        };
+        partners.push(partner);
+    }
+    partners.into()
 }
 
 /// The rows of a plan that no slot feeds.
