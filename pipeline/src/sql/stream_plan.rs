@@ -332,3 +332,30 @@ fn computed(
     let data_type = expr.data_type(schema)?;
     Ok((expr, data_type))
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::SessionContext;
+    use datafusion::sql::sqlparser::dialect::GenericDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    use super::*;
+
+    #[test]
+    fn a_watermark_a_fixed_time_behind_a_column_goes_through_no_calendar() {
+        let time = Field::new("event_time", timestamp_type(Zone::UTC), true);
+        let schema: SchemaRef = Arc::new(Schema::new(vec![time]));
+        let state = SessionContext::new().state();
+        let delay = |text: &str| {
+            let parser = Parser::new(&GenericDialect {}).try_with_sql(text);
+            let expression = parser.and_then(|mut parser| parser.parse_expr()).expect(text);
+            let (expr, _) = computed(&state, &expression, &schema).expect(text);
+            Delay::read(&expr).map(|delay| delay.milliseconds)
+        };
+        assert_eq!(delay("event_time - INTERVAL '5' SECOND"), Some(5_000));
+        assert_eq!(delay("event_time - INTERVAL '1' HOUR"), Some(3_600_000));
+        // A day has not always as many hours.
+        assert_eq!(delay("event_time - INTERVAL '1' DAY"), None);
+        assert_eq!(delay("event_time + INTERVAL '5' SECOND"), None);
+    }
+}

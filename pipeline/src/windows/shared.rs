@@ -52,6 +52,12 @@ enum Origin {
 }
 
 impl Shared {
+    /// How many sets of rows have been made, the batch itself among them.
+    #[cfg(test)]
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The times of the rows.
     pub(super) fn span(&mut self, rows: Accepted<'_>) -> Option<Span> {
         *self.span.get_or_insert_with(|| Span::of(rows.times, rows.watermarks))

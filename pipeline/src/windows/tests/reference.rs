@@ -1,8 +1,14 @@
 //! Joins with reference tables: below and above the aggregate, pinned, and what of them is in a plan.
 
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+
 use super::live::Live;
 use super::{load, plan, refusal};
+use crate::sql::catalog::ViewQuery;
 use crate::windows::below::Runner;
+use crate::windows::shared::Shared;
 
 const RATES: &str = "CREATE TABLE rates (currency STRING NOT NULL, day DATE NOT NULL, published DATE NOT NULL, rate DECIMAL(18, 8) NOT NULL, note STRING)
 WITH ('connector' = 'filesystem', 'path' = 'rates.csv', 'format' = 'csv', 'csv.header' = 'true');";
@@ -130,6 +136,25 @@ fn the_shipped_scope_in_yuan_is_planned_over_the_shipped_rates() {
         view.scope.as_ref().map(|scope| (scope.name.as_str(), scope.version)),
         Some(("paid", 2))
     );
+}
+
+#[test]
+fn views_over_one_scope_look_its_rates_up_once() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
+    let catalog = crate::run::reference::catalog(&folder, &Default::default(), Default::default())
+        .expect("the shipped folder");
+    let rows = RecordBatch::new_empty(Arc::clone(&catalog.streams["orders"].schema));
+    let mut shared = Shared::default();
+    let mut nodes = Vec::new();
+    for name in ["gmv_by_province", "gmv_by_category", "gmv_by_channel", "gmv_by_minute"] {
+        let view = catalog.views.iter().find(|view| view.name == name).expect("the view");
+        let ViewQuery::Stream(plan) = &view.query else { panic!("{name} is over a stream") };
+        let runner = Runner::new(plan.below.clone());
+        assert!(runner.is_plain(), "{name}");
+        runner.run_shared(&rows, &mut shared).expect("no row fails");
+        nodes.push(shared.nodes());
+    }
+    assert_eq!(nodes, [3; 4], "the batch, those paid, and those with their rates");
 }
 
 #[test]
