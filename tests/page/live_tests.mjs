@@ -18,8 +18,8 @@ export const tests = [
     await started(wall.page);
     const took = Date.now() - began;
     await wall.close();
-    // Two seconds is what is aimed at; beside a demo that has just begun two cores give no such promise.
-    check(took < 30_000, `${took} ms on this machine`);
+    // Two seconds is what is aimed at and measured on two quiet cores; beside other work they take longer.
+    check(took < 10_000, `${took} ms on this machine`);
     return `${took} ms`;
   }],
   ['frames a second, for comparison', async ({ browser, url }) => {
