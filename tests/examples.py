@@ -25,6 +25,7 @@ EXAMPLES = ROOT / "sql/examples"
 SHANGHAI = datetime.timezone(datetime.timedelta(hours=8))
 DAY = datetime.datetime(2020, 11, 11, tzinfo=SHANGHAI)
 DAY_MS = int(DAY.timestamp() * 1000)
+A_DAY = 86_400_000
 PROVINCES = {"浙江": ["杭州", "宁波"], "广东": ["广州", "深圳", "东莞"], "四川": ["成都"], "=cmd": ["\"quoted\""]}
 RATES = {"CNY": "1", "USD": "6.6067", "JPY": "0.06276"}
 D = decimal.Decimal
@@ -37,11 +38,12 @@ MAY_BE_EMPTY = {"rejected_records", "waiting_events"}
 class Day:
     """Records by stream, in the order of their times, so that none is late."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, orders, first=0, numbers=()):
         self.dice = random.Random(seed)
+        self.first = first
         self.streams = collections.defaultdict(list)
-        self.numbers = collections.Counter()
-        for number in range(700):
+        self.numbers = collections.Counter(numbers)
+        for number in range(orders):
             self.order(number)
         for records in self.streams.values():
             records.sort(key=lambda record: (record["at"], record["event_id"]))
@@ -51,12 +53,12 @@ class Day:
 
     def put(self, stream, at, order, **fields):
         number = len(self.streams[stream])
-        record = {"event_id": f"{stream[0]}{number}", "order_id": order, "event_type": fields.pop("kind"), "at": at, **fields}
+        record = {"event_id": f"{stream[0]}{number}-{self.first}", "order_id": order, "event_type": fields.pop("kind"), "at": at, **fields}
         self.streams[stream].append(record)
         return record
 
     def order(self, number):
-        dice, order, at = self.dice, f"o{number:05}", self.dice.randrange(0, 7_200_000)
+        dice, order, at = self.dice, f"o{number:05}-{self.first}", self.first + self.dice.randrange(0, 7_200_000)
         province = dice.choice(list(PROVINCES))
         currency = "CNY" if dice.random() < 0.9 else dice.choice(["USD", "JPY", "XXX"])
         abroad = dice.random() < 0.1
@@ -71,9 +73,9 @@ class Day:
         later = lambda most: at + dice.randrange(1_000, most)
         orders = lambda kind, when, value: self.put("orders", when, order, kind=kind, amount=str(value), **common)
         for _ in range(dice.randrange(1, 4)):
-            self.put("behaviour", max(0, at - dice.randrange(1, 60_000)), order, kind="visit", visitor_id=common["buyer_id"])
+            self.put("behaviour", max(self.first, at - dice.randrange(1, 60_000)), order, kind="visit", visitor_id=common["buyer_id"])
         if dice.random() < 0.7:
-            self.put("behaviour", max(0, at - 500), order, kind="cart", visitor_id=common["buyer_id"])
+            self.put("behaviour", max(self.first, at - 500), order, kind="cart", visitor_id=common["buyer_id"])
         if dice.random() < 0.2:
             deposit = (amount / 5).quantize(D("0.01"))
             orders("deposit", at, deposit)
@@ -134,9 +136,12 @@ def percent(part, whole, digits=2):
 class Truth:
     """Sums over the raw records."""
 
-    def __init__(self, day):
-        self.orders = day.streams["orders"]
-        self.streams = day.streams
+    def __init__(self, *days):
+        self.streams = collections.defaultdict(list)
+        for day in days:
+            for stream, records in day.streams.items():
+                self.streams[stream] += records
+        self.orders = self.streams["orders"]
         self.paid = [one for one in self.orders if one["event_type"] in ("paid", "deposit", "balance")]
 
     def of(self, *kinds):
@@ -295,14 +300,15 @@ def minutes(truth):
 
 
 def gmv_by_hour(truth, rows):
-    sums, so_far, want = collections.defaultdict(lambda: [D(0), 0]), D(0), {}
+    sums, so_far, want = collections.defaultdict(lambda: [D(0), 0]), collections.Counter(), {}
     for key, (gmv, count) in minutes(truth).items():
         hour = key // 3_600_000 * 3_600_000
         sums[hour][0] += gmv
         sums[hour][1] += count
     for hour, (gmv, count) in sorted(sums.items()):
-        so_far += gmv
-        want[hour] = {"gmv_cny": gmv, "payments": count, "gmv_so_far_cny": so_far}
+        day = (hour - DAY_MS) // A_DAY
+        so_far[day] += gmv
+        want[hour] = {"gmv_cny": gmv, "payments": count, "gmv_so_far_cny": so_far[day]}
     return index(rows, "hour"), want
 
 
@@ -432,6 +438,10 @@ RECKONED = {
     "gmv_in_yuan": gmv_in_yuan, "milestones_passed": milestones_passed, "service_peak": service_peak,
     "orders_per_second_peak": orders_per_second_peak,
 }
+# Those that tell of the newest day and nothing of the day before it.
+OF_THE_NEWEST_DAY = {"province_ranking", "cities_of_provinces", "brand_concentration"}
+# Those that keep days apart.
+OF_EACH_DAY = {"gmv_by_hour"}
 
 
 def index(rows, name):
@@ -455,7 +465,7 @@ def same(found, want):
 
 # --- asking -------------------------------------------------------------------------------------
 
-def feed(server, day):
+def feed(server, day, before=()):
     for stream in ("behaviour", "orders", "parcels", "service", "claims"):
         lines = day.lines(stream)
         for begin in range(0, len(lines), 1_000):
@@ -464,12 +474,13 @@ def feed(server, day):
             with urllib.request.urlopen(ask, timeout=60) as answer:
                 refused = [line for line in json.load(answer) if "error" in line]
             assert not refused, refused[:3]
-    want = {stream: len(records) for stream, records in day.streams.items()}
+    want = {stream: len(records) for stream, records in Truth(*before, day).streams.items()}
     read = lambda: {row["stream"]: row["accepted"] for row in server.sql("SELECT stream, SUM(accepted) AS accepted FROM records_accounted GROUP BY stream")}
     server.wait(lambda: all(read().get(stream) == number for stream, number in want.items()), 90, f"all of {want} are accepted")
 
 
-def check(server, file, truth):
+def check(server, file, truth=None):
+    """Asks; where there is a `truth` to reckon from, the rows must be what it gives."""
     text = file.read_text()
     head = dict(re.findall(r"^-- (question\.zh|question\.en|columns): (.+)$", text, re.M))
     assert len(head) == 3, f"its head has only {sorted(head)}"
@@ -477,7 +488,10 @@ def check(server, file, truth):
     assert rows or file.stem in MAY_BE_EMPTY, "no rows"
     if rows:
         assert list(rows[0]) == [name.strip() for name in head["columns"].split(",")], f"columns {list(rows[0])}"
-    if file.stem in RECKONED:
+    for name in rows[0] if rows else []:
+        shares = [D(row[name]) for row in rows if row[name] is not None] if name.startswith("share_") else []
+        assert all(0 <= share <= 100 for share in shares), f"{name}: {shares}"
+    if truth:
         same(*RECKONED[file.stem](truth, rows))
         return f"{len(rows)} rows as reckoned"
     return f"{len(rows)} rows"
@@ -487,7 +501,8 @@ def main():
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--only", default="")
     args = ask.parse_args()
-    day = Day(7)
+    day = Day(7, 700)
+    next_day = Day(8, 60, A_DAY, day.numbers)
     passed = failed = 0
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -500,15 +515,22 @@ def main():
             assert len(files) >= 30, f"only {len(files)} questions"
             unknown = set(RECKONED) - {file.stem for file in files}
             assert not unknown, f"reckoned and not asked: {unknown}"
-            for file in files:
-                if args.only not in file.stem:
-                    continue
-                try:
-                    print(f"ok   {file.stem}: {check(server, file, truth)}", flush=True)
-                    passed += 1
-                except AssertionError as error:
-                    failed += 1
-                    print(f"FAIL {file.stem}: {error}", flush=True)
+            for when, truths in [
+                ("", {name: truth for name in RECKONED}),
+                (" on the next day", {name: Truth(next_day) for name in OF_THE_NEWEST_DAY}
+                 | {name: Truth(day, next_day) for name in OF_EACH_DAY}),
+            ]:
+                if when:
+                    feed(server, next_day, [day])
+                for file in files:
+                    if args.only not in file.stem:
+                        continue
+                    try:
+                        print(f"ok   {file.stem}{when}: {check(server, file, truths.get(file.stem))}", flush=True)
+                        passed += 1
+                    except AssertionError as error:
+                        failed += 1
+                        print(f"FAIL {file.stem}{when}: {error}", flush=True)
     print(f"{passed} passed, {failed} failed, 0 skipped")
     sys.exit(1 if failed else 0)
 

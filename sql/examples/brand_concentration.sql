@@ -12,4 +12,5 @@ JOIN (
   FROM gmv_by_category
   GROUP BY window_start
 ) AS day ON day.window_start = brands.window_start
-ORDER BY brands.window_start, brands.rank;
+WHERE brands.window_start = (SELECT MAX(window_start) FROM top_brands)
+ORDER BY brands.rank;

@@ -7,7 +7,7 @@ SELECT
   SUM(payments) AS payments,
   CAST(SUM(gmv) / NULLIF(SUM(payments), 0) AS DECIMAL(18, 2)) AS payment_cny,
   CAST(100 * (SUM(gmv) / NULLIF(SUM(payments), 0))
-    / (SUM(SUM(gmv)) OVER () / SUM(SUM(payments)) OVER ()) AS DECIMAL(9, 2)) AS of_average_percent
+    / NULLIF(SUM(SUM(gmv)) OVER () / NULLIF(SUM(SUM(payments)) OVER (), 0), 0) AS DECIMAL(9, 2)) AS of_average_percent
 FROM gmv_by_category
 GROUP BY category
 ORDER BY payment_cny DESC, category;

@@ -4,7 +4,7 @@
 SELECT
   reason,
   SUM(opened) AS opened,
-  CAST(100.0 * SUM(opened) / SUM(SUM(opened)) OVER () AS DECIMAL(7, 2)) AS share_percent
+  CAST(100.0 * SUM(opened) / NULLIF(SUM(SUM(opened)) OVER (), 0) AS DECIMAL(7, 2)) AS share_percent
 FROM claims_by_reason
 GROUP BY reason
 ORDER BY opened DESC, reason;

@@ -6,7 +6,7 @@ SELECT
   hour,
   SUM(gmv) AS gmv_cny,
   SUM(payments) AS payments,
-  SUM(SUM(gmv)) OVER (ORDER BY hour) AS gmv_so_far_cny
+  SUM(SUM(gmv)) OVER (PARTITION BY date_trunc('day', hour) ORDER BY hour) AS gmv_so_far_cny
 FROM (
   SELECT date_trunc('hour', window_start) AS hour, gmv, payments
   FROM gmv_by_minute

@@ -6,7 +6,7 @@ SELECT
   province,
   gmv AS gmv_cny,
   payments,
-  CAST(100 * gmv / SUM(gmv) OVER () AS DECIMAL(5, 2)) AS share_percent
+  CAST(100 * gmv / NULLIF(SUM(gmv) OVER (), 0) AS DECIMAL(5, 2)) AS share_percent
 FROM gmv_by_province
 WHERE window_start = (SELECT MAX(window_start) FROM gmv_by_province)
 ORDER BY place, province;

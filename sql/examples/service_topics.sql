@@ -4,7 +4,7 @@
 SELECT
   topic,
   SUM(asked) AS asked,
-  CAST(100.0 * SUM(asked) / SUM(SUM(asked)) OVER () AS DECIMAL(7, 2)) AS share_percent
+  CAST(100.0 * SUM(asked) / NULLIF(SUM(SUM(asked)) OVER (), 0) AS DECIMAL(7, 2)) AS share_percent
 FROM service_by_topic
 GROUP BY topic
 ORDER BY asked DESC, topic;
