@@ -1,6 +1,6 @@
 //! JSON objects as producers write them, without the general reader: declared fields, flat, no escapes.
 //!
-//! It accepts a strict part of JSON and gives up on everything else: an escape, a nested value, a field
+//! It accepts a strict part of JSON and gives up on everything else: an escape, a line break, a nested value, a field
 //! that is not declared or stands there twice, a value that is not of its type, bytes that are not UTF-8. [`super::json`] then
 //! reads the record from its beginning, says what is wrong and counts what is unknown. So there is one
 //! reading of every record, and this one is only quicker.
@@ -62,7 +62,9 @@ pub fn read<'a>(
     (fields, names): (&[FieldSpec], &[Option<Box<[u8]>>]),
     row: &mut [Plain],
 ) -> Option<&'a str> {
-    let payload = payload.trim_ascii_end();
+    // JSON's spaces, of which a form feed is none.
+    let last = payload.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
+    let payload = payload.get(..=last)?;
     let text = std::str::from_utf8(payload).ok()?;
     // An escape, or a control character, wherever it stands.
     if payload.iter().fold(false, |found, byte| found | (*byte == b'\\') | (*byte < b' ')) {
@@ -92,7 +94,6 @@ pub fn read<'a>(
             _ => return None,
         }
     }
-    from.skip_space();
     (from.at == payload.len()).then_some(text)
 }
 
@@ -108,7 +109,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+        while let Some(b' ') = self.peek() {
             self.at += 1;
         }
     }
@@ -309,6 +310,8 @@ mod tests {
             plain(ORDER.as_bytes()).map(|row| row[1].clone()),
             Some(Value::Text("杭州".into()))
         );
+        assert!(plain(format!("{ORDER} \r\n").as_bytes()).is_some());
+        assert_eq!(plain(format!("{ORDER}\x0C").as_bytes()), None, "no space of JSON's");
         // Which of two values counts is for the general reader to say.
         assert_eq!(plain(br#"{"n":5,"id":"a","n":6}"#), None);
         for other in

@@ -164,7 +164,6 @@ struct Rows {
     /// Attributes that are not those of the event that brought the row about.
     own: ByteRows,
     due_to: Vec<u32>,
-    corrections: Vec<Correction>,
 }
 
 /// A measure of all rows, with their signs.
@@ -207,13 +206,11 @@ impl Rows {
             is_own: Vec::with_capacity(rows),
             own: ByteRows::default(),
             due_to: Vec::with_capacity(rows),
-            corrections: Vec::new(),
         }
     }
 
     /// Adds an effect with its attributes, due to an event with these attributes.
     fn push(&mut self, sign: i8, effect: &Effect, of: &[u8], (due_to, attributes): (u32, &[u8])) {
-        self.note_correction(sign, &effect.measures, due_to);
         self.effect_times.push(effect.time);
         self.order_times.push(effect.order_time);
         self.paid_times.push(effect.paid_time);
@@ -228,20 +225,27 @@ impl Rows {
         self.due_to.push(due_to);
     }
 
-    /// Takes note of a row of an event that takes something back; what it takes back comes first.
-    fn note_correction(&mut self, sign: i8, all: &Measures, due_to: u32) {
-        let row = self.due_to.len();
-        let is_first_of_event = self.due_to.last() != Some(&due_to);
-        let goes_on = self.corrections.last().is_some_and(|last| last.rows.end == row);
-        if sign < 0 && (is_first_of_event || !goes_on) {
-            self.corrections.push(Correction { rows: row..row, amounts: Vec::new() });
-        } else if is_first_of_event || !goes_on {
-            return;
+    /// The rows of the events that take something back.
+    fn corrections(&self) -> Vec<Correction> {
+        let mut corrections = Vec::new();
+        // Nearly always there is none.
+        if self.signs.iter().all(|sign| *sign > 0) {
+            return corrections;
         }
-        let Some(last) = self.corrections.last_mut() else { return };
-        let amounts = [all.placed, all.cancelled, all.paid, all.refunded, all.excess];
-        last.amounts.push(amounts.map(|amount| i128::from(sign) * amount));
-        last.rows.end = row + 1;
+        let mut rows = (0_u32..).zip(self.signs.iter().zip(&self.measures));
+        for event in self.due_to.chunk_by(|before, after| before == after) {
+            let own: Vec<_> = rows.by_ref().take(event.len()).collect();
+            let (Some((first, _)), Some((last, _))) = (own.first(), own.last()) else { continue };
+            if own.iter().any(|(_, (sign, _))| **sign < 0) {
+                let amounts = own.iter().map(|(_, (sign, all))| {
+                    let amounts = [all.placed, all.cancelled, all.paid, all.refunded, all.excess];
+                    amounts.map(|amount| i128::from(**sign) * amount)
+                });
+                corrections
+                    .push(Correction { rows: *first..*last + 1, amounts: amounts.collect() });
+            }
+        }
+        corrections
     }
 
     /// Where in the batch and among `own` each row's carried columns are.
@@ -432,7 +436,8 @@ impl Operator {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
-        let Rows { effect_times, order_times, paid_times, due_to, corrections, .. } = rows;
+        let corrections = rows.corrections();
+        let Rows { effect_times, order_times, paid_times, due_to, .. } = rows;
         Ok(Taken { batch, effect_times, order_times, paid_times, due_to, corrections })
     }
 

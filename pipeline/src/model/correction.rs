@@ -8,8 +8,8 @@ pub const AMOUNTS: usize = 5;
 /// The rows of one record of which some take back what earlier ones counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Correction {
-    /// The rows of the batch, which stand together.
-    pub rows: Range<usize>,
+    /// Numbers of the rows in their batch; they stand together.
+    pub rows: Range<u32>,
     /// Of each of them what it adds, below zero for one that takes back.
     pub amounts: Vec<[i128; AMOUNTS]>,
 }
@@ -18,7 +18,7 @@ impl Correction {
     /// Whether it would move an amount out of time: less where windows are open, and more where they are not.
     /// `is_late` says of each row that it is too late for every window; `None` for rows that play no part.
     #[must_use]
-    pub fn is_lost(&self, is_late: impl Fn(usize) -> Option<bool>) -> bool {
+    pub fn is_lost(&self, is_late: impl Fn(u32) -> Option<bool>) -> bool {
         let (mut open, mut late) = ([0_i128; AMOUNTS], [0_i128; AMOUNTS]);
         for (row, amounts) in self.rows.clone().zip(&self.amounts) {
             let Some(is_late) = is_late(row) else { continue };
@@ -37,12 +37,13 @@ mod tests {
 
     fn correction(amounts: &[i128]) -> Correction {
         let one = |amount: &i128| [*amount, 0, 0, 0, 0];
-        Correction { rows: 0..amounts.len(), amounts: amounts.iter().map(one).collect() }
+        let amounts: Vec<_> = amounts.iter().map(one).collect();
+        Correction { rows: 0..u32::try_from(amounts.len()).expect("a few"), amounts }
     }
 
     #[test]
     fn an_amount_is_lost_where_it_leaves_what_is_open_for_what_is_closed() {
-        let late = |rows: &'static [usize]| move |row: usize| Some(rows.contains(&row));
+        let late = |rows: &'static [u32]| move |row: u32| Some(rows.contains(&row));
         let moved = correction(&[-10, 10]);
         assert!(moved.is_lost(late(&[1])), "the payment's new day is closed");
         assert!(!moved.is_lost(late(&[])) && !moved.is_lost(late(&[0, 1])));

@@ -308,16 +308,6 @@ impl ViewFold {
                 Placement::In { .. } if not_made.contains(&at) => Placement::Nowhere,
                 placement => placement,
             };
-            if let (None, Placement::In { slice, missed: None }) = (accepted.records, placement)
-                && previous != Some(u64::from(*number))
-                && slice.passed == i64::MIN
-            {
-                // A record of its own, in time: nothing else is to be told of it.
-                self.note_revisions(&windows, &mut too_late);
-                (previous, previous_row) = (Some(u64::from(*number)), Some(*number));
-                placed.note_in_time(at, self.slices.number(slice));
-                continue;
-            }
             let record = accepted.record_of(*number);
             let is_repeat = previous.replace(record) == Some(record);
             if !is_repeat {
@@ -349,22 +339,18 @@ impl ViewFold {
         accepted: Accepted<'_>,
     ) -> HashSet<usize> {
         let mut not_made = HashSet::new();
-        let corrections = accepted.corrections.iter().filter(|_| self.sessions.is_none());
-        for correction in corrections {
-            let at = |row: usize| {
-                numbers
-                    .partition_point(|number| usize::try_from(*number).is_ok_and(|own| own < row))
-            };
+        if self.sessions.is_some() {
+            return not_made;
+        }
+        for correction in accepted.corrections {
+            let at = |row: u32| numbers.partition_point(|number| *number < row);
             let own = at(correction.rows.start)..at(correction.rows.end);
             let of_view = numbers.get(own.clone()).unwrap_or(&[]);
-            let is_late = |row: usize| {
-                let is_row = |number: &u32| usize::try_from(*number) == Ok(row);
-                of_view.iter().any(is_row).then(|| {
-                    let times = accepted.times.get(row).zip(accepted.watermarks.get(row));
-                    times.is_some_and(|(time, watermark)| {
-                        matches!(windows.place(*time, *watermark), Placement::Late { .. })
-                    })
-                })
+            let is_late = |row: u32| {
+                let row_at = of_view.contains(&row).then(|| usize::try_from(row).ok()).flatten()?;
+                let time = *accepted.times.get(row_at)?;
+                let watermark = *accepted.watermarks.get(row_at)?;
+                Some(matches!(windows.place(time, watermark), Placement::Late { .. }))
             };
             if correction.is_lost(is_late) {
                 not_made.extend(own);

@@ -3,9 +3,10 @@
 //! DataFusion would build a hash table of the rates for every batch of every view. Where the rows are constant and
 //! each key is there once, the join gives each row one partner or none, and a table that is made once finds it.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, StringArray, UInt32Array};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, UInt32Array};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, FieldRef};
 use arrow::record_batch::RecordBatch;
@@ -20,27 +21,39 @@ use hashbrown::HashMap;
 /// The constant side of a join by its key.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    converter: RowConverter,
-    /// Number of the row of `table` by its encoded key.
-    found: HashMap<Box<[u8]>, u32>,
-    /// The same by the key itself, where keys are texts.
-    of_text: Option<HashMap<Box<str>, u32>>,
+    found: Found,
     table: RecordBatch,
     /// The key of each row of `table`.
     keys: ArrayRef,
     /// Whether a row without a partner is kept, with NULLs in its place.
     is_outer: bool,
-    /// Number of columns of the rows that look for their partners.
-    width: usize,
+}
+
+/// The number of the row of a table by its key.
+#[derive(Debug)]
+enum Found {
+    /// Texts as they are.
+    Text(HashMap<Box<str>, u32>),
+    /// Keys of another type, encoded.
+    Encoded(RowConverter, HashMap<Box<[u8]>, u32>),
 }
 
 /// Two are equal when they find the same for every row.
 impl PartialEq for Lookup {
     fn eq(&self, other: &Self) -> bool {
-        (self.is_outer, self.width) == (other.is_outer, other.width)
+        self.is_outer == other.is_outer
             && self.keys.as_ref() == other.keys.as_ref()
             && self.table == other.table
     }
+}
+
+/// A join that is a look-up.
+pub(super) struct LookupJoin<'a> {
+    pub(super) lookup: Lookup,
+    /// What a row is looked up by, over the columns of the fed side.
+    pub(super) key: &'a Arc<dyn PhysicalExpr>,
+    /// The columns of the result.
+    pub(super) columns: Vec<From>,
 }
 
 /// Where a column of a join's result comes from.
@@ -50,13 +63,15 @@ pub(super) enum From {
     Table(usize),
 }
 
-impl Lookup {
-    /// The key that a join's rows are looked up by, and the columns of its result; `None` where it has to be
-    /// executed: several keys, or a condition of its own. `is_left` says which side is fed.
-    pub(super) fn key_and_columns(
-        join: &HashJoinExec,
-        is_left: bool,
-    ) -> Option<(&Arc<dyn PhysicalExpr>, Vec<From>)> {
+impl<'a> LookupJoin<'a> {
+    /// The look-up that a join is; `None` where it has to be executed: several keys, a condition of its own, keys that
+    /// are there twice, or a side that cannot be read now. `is_left` says which side is fed.
+    pub(super) fn of(join: &'a HashJoinExec, is_left: bool) -> Option<Self> {
+        let is_outer = match (join.join_type(), is_left) {
+            (JoinType::Inner, _) => false,
+            (JoinType::Left, true) | (JoinType::Right, false) => true,
+            _ => return None,
+        };
         let plain = join.filter().is_none()
             && join.fetch().is_none()
             && join.null_equality() == NullEquality::NullEqualsNothing;
@@ -64,31 +79,6 @@ impl Lookup {
         if !plain {
             return None;
         }
-        let columns = |plan: &Arc<dyn ExecutionPlan>| plan.schema().fields().len();
-        let (left_columns, all) =
-            (columns(join.left()), columns(join.left()) + columns(join.right()));
-        let place = |at: usize| match (is_left, at < left_columns) {
-            (true, true) => From::Row(at),
-            (true, false) => From::Table(at - left_columns),
-            (false, true) => From::Table(at),
-            (false, false) => From::Row(at - left_columns),
-        };
-        let columns = match &join.projection {
-            Some(keep) => keep.iter().map(|at| place(*at)).collect(),
-            None => (0..all).map(place).collect(),
-        };
-        Some((if is_left { left } else { right }, columns))
-    }
-
-    /// The lookup that a join is, for rows of `width` columns; `None` where it has to be executed: keys that are there
-    /// twice, or a side that cannot be read now.
-    pub(super) fn of(join: &HashJoinExec, is_left: bool, width: usize) -> Option<Self> {
-        let is_outer = match (join.join_type(), is_left) {
-            (JoinType::Inner, _) => false,
-            (JoinType::Left, true) | (JoinType::Right, false) => true,
-            _ => return None,
-        };
-        let [(left, right)] = join.on() else { return None };
         let (key, fed, own, constant) = match is_left {
             true => (left, join.left(), right, join.right()),
             false => (right, join.right(), left, join.left()),
@@ -98,27 +88,23 @@ impl Lookup {
         if key.data_type(&fed.schema()).ok()? != *keys.data_type() {
             return None;
         }
-        let converter = RowConverter::new(vec![SortField::new(keys.data_type().clone())]).ok()?;
-        let mut found = HashMap::new();
-        let encoded = converter.convert_columns(&[Arc::clone(&keys)]).ok()?;
-        for (at, row) in (0_u32..).zip(encoded.iter()) {
-            let is_null = keys.is_null(usize::try_from(at).ok()?);
-            if !is_null && found.insert(row.data().into(), at).is_some() {
-                return None;
-            }
-        }
-        let of_text = keys.as_string_opt::<i32>().map(|keys| {
-            let known = (0_u32..).zip(keys).filter_map(|(at, key)| Some((key?.into(), at)));
-            known.collect()
-        });
-        Some(Self { converter, found, of_text, table, keys, is_outer, width })
+        let (fed_columns, table_columns) = (fed.schema().fields().len(), table.num_columns());
+        let place = |at: usize| match is_left {
+            true if at < fed_columns => From::Row(at),
+            true => From::Table(at - fed_columns),
+            false if at < table_columns => From::Table(at),
+            false => From::Row(at - table_columns),
+        };
+        let columns = match &join.projection {
+            Some(keep) => keep.iter().map(|at| place(*at)).collect(),
+            None => (0..fed_columns + table_columns).map(place).collect(),
+        };
+        let lookup = Lookup { found: Found::of(&keys)?, table, keys, is_outer };
+        Some(Self { lookup, key, columns })
     }
+}
 
-    /// Number of columns of the rows that look for their partners.
-    pub(super) fn width(&self) -> usize {
-        self.width
-    }
-
+impl Lookup {
     /// Whether a row without a partner is kept, with NULLs in its place.
     pub(super) fn is_outer(&self) -> bool {
         self.is_outer
@@ -132,9 +118,9 @@ impl Lookup {
         })
     }
 
-    /// A column of the table by its number in a result.
+    /// A column of the table by its number there.
     pub(super) fn column(&self, at: usize) -> &ArrayRef {
-        self.table.column(at - self.width)
+        self.table.column(at)
     }
 
     /// The number of each row's partner; NULL where it has none.
@@ -142,35 +128,68 @@ impl Lookup {
     /// # Errors
     /// Arrow's own, for keys of another type.
     pub(super) fn partners(&self, keys: &ArrayRef) -> Result<UInt32Array> {
-        if let (Some(found), Some(keys)) = (&self.of_text, keys.as_string_opt::<i32>()) {
-            return Ok(partners_of_texts(found, keys));
+        match &self.found {
+            Found::Text(rows) => {
+                let keys = keys.as_string_opt::<i32>().into_iter().flatten();
+                Ok(partners(keys, |key: &str| rows.get(key).copied()))
+            }
+            Found::Encoded(converter, rows) => {
+                let encoded = converter.convert_columns(&[Arc::clone(keys)])?;
+                let known = encoded.iter().enumerate();
+                let keys = known.map(|(at, row)| keys.is_valid(at).then(|| row.data()));
+                Ok(partners(keys, |key: &[u8]| rows.get(key).copied()))
+            }
         }
-        let encoded = self.converter.convert_columns(&[Arc::clone(keys)])?;
-        let one = |(at, row): (usize, arrow::row::Row<'_>)| match keys.is_null(at) {
-            true => None,
-            false => self.found.get(row.data()).copied(),
-        };
-        Ok(encoded.iter().enumerate().map(one).collect())
     }
 }
 
-/// Neighbours mostly have one key, as nearly all orders are in one currency: it is looked for once.
-fn partners_of_texts(found: &HashMap<Box<str>, u32>, keys: &StringArray) -> UInt32Array {
-    let mut last: Option<(&str, Option<u32>)> = None;
-    let mut partners = Vec::with_capacity(keys.len());
-    for key in keys {
-        let partner = match (key, last) {
-            (None, _) => None,
-            (Some(key), Some((known, partner))) if known == key => partner,
-            (Some(key), _) => {
-                let partner = found.get(key).copied();
-                last = Some((key, partner));
-                partner
-            }
-        };
-        partners.push(partner);
+impl Found {
+    /// By these keys; `None` where one is there twice.
+    fn of(keys: &ArrayRef) -> Option<Self> {
+        if let Some(keys) = keys.as_string_opt::<i32>() {
+            return Some(Self::Text(numbered(keys.iter())?));
+        }
+        let converter = RowConverter::new(vec![SortField::new(keys.data_type().clone())]).ok()?;
+        let encoded = converter.convert_columns(&[Arc::clone(keys)]).ok()?;
+        let known = encoded.iter().enumerate();
+        let rows = numbered(known.map(|(at, row)| keys.is_valid(at).then(|| row.data())))?;
+        Some(Self::Encoded(converter, rows))
     }
-    partners.into()
+}
+
+/// The number of each key; `None` where one is there twice.
+fn numbered<'a, K: ?Sized + 'a>(
+    keys: impl Iterator<Item = Option<&'a K>>,
+) -> Option<HashMap<Box<K>, u32>>
+where
+    Box<K>: std::convert::From<&'a K> + Eq + Hash,
+{
+    let mut numbers = HashMap::new();
+    for (at, key) in (0_u32..).zip(keys) {
+        if let Some(key) = key
+            && numbers.insert(key.into(), at).is_some()
+        {
+            return None;
+        }
+    }
+    Some(numbers)
+}
+
+/// Neighbours mostly have one key, as nearly all orders are in one currency: it is looked for once.
+fn partners<K: Copy + PartialEq>(
+    keys: impl Iterator<Item = Option<K>>,
+    find: impl Fn(K) -> Option<u32>,
+) -> UInt32Array {
+    let mut last = None;
+    let mut partner_of = |key: K| match last {
+        Some((known, partner)) if known == key => partner,
+        _ => {
+            let partner = find(key);
+            last = Some((key, partner));
+            partner
+        }
+    };
+    keys.map(|key| key.and_then(&mut partner_of)).collect()
 }
 
 /// The rows of a plan that no slot feeds.

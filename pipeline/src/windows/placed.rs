@@ -103,6 +103,7 @@ impl Placed {
     }
 
     /// Takes note of where a row goes; `is_repeat` when it is of the same record as the row before.
+    #[inline]
     pub(super) fn note(
         &mut self,
         at: usize,
@@ -128,17 +129,6 @@ impl Placed {
                 }
             }
             Placement::Late { .. } | Placement::Nowhere => first_left_out(&mut self.kept),
-        }
-    }
-
-    /// Takes note of the first row of a record, which goes to the slice of this number and has missed nothing.
-    #[inline]
-    pub(super) fn note_in_time(&mut self, at: usize, slice: u32) {
-        self.finish();
-        self.record = Some(Fate { entered: true, missed: false });
-        self.slices.push(slice);
-        if let Some(kept) = &mut self.kept {
-            kept.push(u32::try_from(at).unwrap_or(u32::MAX));
         }
     }
 

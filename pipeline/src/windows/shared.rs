@@ -9,7 +9,6 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{Result, internal_err};
 
 use super::fold::Accepted;
-use super::lookup::Lookup;
 use super::placed::Span;
 use super::row_by_row;
 use super::steps::{Step, Steps, Value};
@@ -28,27 +27,25 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// The rows that a step leaves of its parent's.
+/// A set of rows.
 struct Node {
-    parent: usize,
-    /// `None` for the batch itself, which is the first node.
-    step: Option<Step>,
+    /// The step that left them; `None` for the batch itself, which is the first node and has all its columns.
+    made: Option<Made>,
     rows: usize,
-    origin: Origin,
     /// Columns that someone has asked for, by number.
     columns: Vec<Option<ArrayRef>>,
     values: Vec<(Value, ArrayRef)>,
 }
 
-/// Where the columns of a node come from.
+/// What a step left of its parent's rows.
 #[derive(Clone)]
-enum Origin {
-    Batch(RecordBatch),
-    /// Its parent's rows, those kept; `None` for all.
-    Kept(Option<Arc<FilterPredicate>>),
-    /// Its parent's rows, those kept, and each one's row of the table.
-    Found(Option<Arc<FilterPredicate>>, Arc<Lookup>, Arc<UInt32Array>),
-    Made(Arc<[Value]>),
+struct Made {
+    parent: usize,
+    step: Arc<Step>,
+    /// The parent's rows that are kept; `None` for all.
+    keeps: Option<Arc<FilterPredicate>>,
+    /// Of a look-up, each kept row's row of the table.
+    partners: Option<Arc<UInt32Array>>,
 }
 
 impl Shared {
@@ -70,17 +67,17 @@ impl Shared {
     pub(super) fn run(&mut self, batch: &RecordBatch, steps: &Steps) -> Result<RecordBatch> {
         if self.nodes.is_empty() {
             self.nodes.push(Node {
-                parent: 0,
-                step: None,
+                made: None,
                 rows: batch.num_rows(),
-                columns: vec![None; batch.num_columns()],
-                origin: Origin::Batch(batch.clone()),
+                columns: batch.columns().iter().cloned().map(Some).collect(),
                 values: Vec::new(),
             });
         }
         let mut node = 0;
         for step in &steps.steps {
-            let is_it = |made: &Node| made.parent == node && made.step.as_ref() == Some(step);
+            let is_it = |known: &Node| {
+                known.made.as_ref().is_some_and(|made| made.parent == node && made.step == *step)
+            };
             node = match self.nodes.iter().position(is_it) {
                 Some(at) => at,
                 None => self.add(node, step)?,
@@ -96,34 +93,29 @@ impl Shared {
         self.nodes.get(node).map_or(0, |node| node.rows)
     }
 
-    fn add(&mut self, parent: usize, step: &Step) -> Result<usize> {
-        let width = self.nodes.get(parent).map_or(0, |parent| parent.columns.len());
-        let all = self.rows(parent);
-        let (rows, width, origin) = match step {
+    fn add(&mut self, parent: usize, step: &Arc<Step>) -> Result<usize> {
+        let mut width = self.nodes.get(parent).map_or(0, |parent| parent.columns.len());
+        let (mut keeps, mut partners) = (None, None);
+        match &**step {
             Step::Filter(predicate) => {
-                let mask = self.value(parent, predicate)?;
-                let keeps = kept(mask.as_boolean());
-                let rows = keeps.as_ref().map_or(all, |keeps| keeps.count());
-                (rows, width, Origin::Kept(keeps))
+                keeps = kept(self.value(parent, predicate)?.as_boolean());
             }
-            Step::Lookup { key, lookup } => {
-                let keys = self.value(parent, key)?;
-                let mut partners = lookup.partners(&keys)?;
-                let mut keeps = None;
-                if !lookup.is_outer() && partners.null_count() > 0 {
-                    keeps = kept(&is_not_null(&partners)?);
+            Step::Lookup { key, lookup, .. } => {
+                let mut found = lookup.partners(&self.value(parent, key)?)?;
+                if !lookup.is_outer() && found.null_count() > 0 {
+                    keeps = kept(&is_not_null(&found)?);
                 }
                 if let Some(keeps) = &keeps {
-                    partners = keeps.filter(&partners)?.as_primitive().clone();
+                    found = keeps.filter(&found)?.as_primitive().clone();
                 }
-                let width = width + lookup.fields().count();
-                let rows = partners.len();
-                (rows, width, Origin::Found(keeps, Arc::clone(lookup), Arc::new(partners)))
+                width += lookup.fields().count();
+                partners = Some(Arc::new(found));
             }
-            Step::Project(values) => (all, values.len(), Origin::Made(values.as_slice().into())),
-        };
-        let (step, columns) = (Some(step.clone()), vec![None; width]);
-        self.nodes.push(Node { parent, step, rows, origin, columns, values: Vec::new() });
+            Step::Project(values) => width = values.len(),
+        }
+        let rows = keeps.as_ref().map_or_else(|| self.rows(parent), |keeps| keeps.count());
+        let made = Some(Made { parent, step: Arc::clone(step), keeps, partners });
+        self.nodes.push(Node { made, rows, columns: vec![None; width], values: Vec::new() });
         Ok(self.nodes.len() - 1)
     }
 
@@ -149,41 +141,31 @@ impl Shared {
 
     fn column(&mut self, node: usize, at: usize) -> Result<ArrayRef> {
         let Some(own) = self.nodes.get(node) else { return internal_err!("step {node} of none") };
-        let parent = own.parent;
-        match own.columns.get(at) {
-            Some(Some(known)) => return Ok(Arc::clone(known)),
-            Some(None) => {}
-            None => return internal_err!("column {at} of {}", own.columns.len()),
-        }
-        let made = match own.origin.clone() {
-            Origin::Batch(rows) => Arc::clone(rows.column(at)),
-            Origin::Kept(keeps) => self.kept_column(parent, at, keeps.as_deref())?,
-            Origin::Found(_, lookup, partners) if at >= lookup.width() => {
-                take(lookup.column(at), partners.as_ref(), None)?
-            }
-            Origin::Found(keeps, ..) => self.kept_column(parent, at, keeps.as_deref())?,
-            Origin::Made(values) => match values.get(at) {
-                Some(value) => self.value(parent, value)?,
+        let made = match (own.columns.get(at), &own.made) {
+            (Some(Some(known)), _) => return Ok(Arc::clone(known)),
+            (Some(None), Some(made)) => made.clone(),
+            _ => return internal_err!("column {at} of {}", own.columns.len()),
+        };
+        let column = match (&*made.step, &made.partners) {
+            (Step::Project(values), _) => match values.get(at) {
+                Some(value) => self.value(made.parent, value)?,
                 None => return internal_err!("column {at} of {}", values.len()),
             },
+            (Step::Lookup { lookup, width, .. }, Some(partners)) if at >= *width => {
+                take(lookup.column(at - width), partners.as_ref(), None)?
+            }
+            _ => {
+                let column = self.column(made.parent, at)?;
+                match &made.keeps {
+                    Some(keeps) => keeps.filter(&column)?,
+                    None => column,
+                }
+            }
         };
         if let Some(place) = self.nodes.get_mut(node).and_then(|own| own.columns.get_mut(at)) {
-            *place = Some(Arc::clone(&made));
+            *place = Some(Arc::clone(&column));
         }
-        Ok(made)
-    }
-
-    fn kept_column(
-        &mut self,
-        parent: usize,
-        at: usize,
-        keeps: Option<&FilterPredicate>,
-    ) -> Result<ArrayRef> {
-        let column = self.column(parent, at)?;
-        match keeps {
-            Some(keeps) => Ok(keeps.filter(&column)?),
-            None => Ok(column),
-        }
+        Ok(column)
     }
 }
 

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
+use datafusion::common::{Result, internal_err};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
@@ -19,16 +19,17 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
-use super::lookup::{From, Lookup};
+use super::lookup::{From, Lookup, LookupJoin};
 use crate::sql::slot::SlotExec;
 
 /// One step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Step {
     /// Keeps the rows for which the value is true, with all their columns.
     Filter(Value),
-    /// Finds for each row the one of a table that belongs to it; the columns of the table stand behind the row's own.
-    Lookup { key: Value, lookup: Arc<Lookup> },
+    /// Finds for each row the one of a table that belongs to it; the columns of the table stand behind the row's own,
+    /// of which there are `width`.
+    Lookup { key: Value, lookup: Lookup, width: usize },
     /// Makes other columns of the columns.
     Project(Vec<Value>),
 }
@@ -69,7 +70,7 @@ impl Value {
 /// All steps of a plan, from its slot up.
 #[derive(Debug)]
 pub(super) struct Steps {
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<Arc<Step>>,
     /// The columns of the result, over the rows that the last step leaves.
     pub(super) outputs: Vec<Value>,
     pub(super) schema: SchemaRef,
@@ -84,17 +85,16 @@ impl Steps {
 
     /// The columns of the slot that they look at, by number.
     pub(super) fn columns(&self) -> BTreeSet<usize> {
-        let mut columns: BTreeSet<usize> = looked_at(&self.outputs).collect();
+        let mut columns = looked_at(&self.outputs);
         for step in self.steps.iter().rev() {
-            match step {
+            match &**step {
                 Step::Filter(value) => columns.extend(&value.columns),
-                Step::Lookup { key, lookup } => {
-                    columns.retain(|at| *at < lookup.width());
+                Step::Lookup { key, width, .. } => {
+                    columns.retain(|at| at < width);
                     columns.extend(&key.columns);
                 }
                 Step::Project(values) => {
-                    let made = columns.iter().filter_map(|at| values.get(*at));
-                    columns = made.flat_map(|value| value.columns.iter().copied()).collect();
+                    columns = looked_at(columns.iter().filter_map(|at| values.get(*at)));
                 }
             }
         }
@@ -102,13 +102,13 @@ impl Steps {
     }
 }
 
-fn looked_at(values: &[Value]) -> impl Iterator<Item = usize> + '_ {
-    values.iter().flat_map(|value| value.columns.iter().copied())
+fn looked_at<'a>(values: impl IntoIterator<Item = &'a Value>) -> BTreeSet<usize> {
+    values.into_iter().flat_map(|value| value.columns.iter().copied()).collect()
 }
 
 /// A plan as far as it has been read.
 struct Reading {
-    steps: Vec<Step>,
+    steps: Vec<Arc<Step>>,
     /// The columns of the rows after the last step.
     fields: Vec<FieldRef>,
     /// What the plan's own columns are made of.
@@ -136,7 +136,7 @@ impl Reading {
                 return None;
             }
             let predicate = read.value(filter.predicate())?;
-            read.steps.push(Step::Filter(predicate));
+            read.steps.push(Arc::new(Step::Filter(predicate)));
             if let Some(keep) = filter.projection().as_ref() {
                 read.outputs =
                     keep.iter().map(|at| read.outputs.get(*at).cloned()).collect::<Option<_>>()?;
@@ -160,21 +160,18 @@ impl Reading {
             _ => return None,
         };
         let mut read = Self::of(if is_left { join.left() } else { join.right() })?;
-        let (key, columns) = Lookup::key_and_columns(join, is_left)?;
+        let LookupJoin { lookup, key, columns } = LookupJoin::of(join, is_left)?;
         let key = read.value(key)?;
-        let lookup = Lookup::of(join, is_left, read.fields.len())?;
+        let width = read.fields.len();
         read.fields.extend(lookup.fields());
         read.outputs = columns
             .into_iter()
             .map(|from| match from {
                 From::Row(at) => read.outputs.get(at).cloned(),
-                From::Table(at) => {
-                    let at = lookup.width() + at;
-                    Some(Value::column(at, read.fields.get(at)?))
-                }
+                From::Table(at) => Some(Value::column(width + at, read.fields.get(width + at)?)),
             })
             .collect::<Option<_>>()?;
-        read.steps.push(Step::Lookup { key, lookup: Arc::new(lookup) });
+        read.steps.push(Arc::new(Step::Lookup { key, lookup, width }));
         Some(read)
     }
 
@@ -200,7 +197,7 @@ impl Reading {
             let found = source(column.index()).and_then(|at| columns.binary_search(&at).ok());
             let found = found.and_then(|at| Some((fields.get(at)?, at)));
             let Some((field, at)) = found else {
-                return datafusion::common::internal_err!("column {column} of no step");
+                return internal_err!("column {column} of no step");
             };
             Ok(Transformed::yes(Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>))
         };
@@ -223,7 +220,7 @@ impl Reading {
         let field = |value: &Value| value.expr.return_field(&value.schema).ok();
         self.fields = self.outputs.iter().map(field).collect::<Option<_>>()?;
         let made = std::mem::replace(&mut self.outputs, as_they_are(&self.fields));
-        self.steps.push(Step::Project(made));
+        self.steps.push(Arc::new(Step::Project(made)));
         Some(())
     }
 }

@@ -41,6 +41,13 @@ fn load(files: &[(&str, &str)], view: &str) -> Result<Catalog, Vec<SqlError>> {
     )
 }
 
+/// The shipped SQL.
+fn shipped() -> Catalog {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
+    crate::run::reference::catalog(&folder, &BTreeMap::new(), StateBounds::default())
+        .expect("the shipped folder")
+}
+
 fn refusal(files: &[(&str, &str)], view: &str) -> SqlError {
     match load(files, view) {
         Ok(_) => panic!("not refused: {view}"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 
 use super::live::Live;
-use super::{load, plan, refusal};
+use super::{load, plan, refusal, shipped};
 use crate::sql::catalog::ViewQuery;
 use crate::windows::below::Runner;
 use crate::windows::shared::Shared;
@@ -128,9 +128,7 @@ fn a_join_that_would_give_rows_no_record_has_is_refused() {
 /// The shipped scope with the shipped rates: exact, rounded once, and complete.
 #[test]
 fn the_shipped_scope_in_yuan_is_planned_over_the_shipped_rates() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
-    let catalog = crate::run::reference::catalog(&folder, &Default::default(), Default::default())
-        .expect("the shipped folder");
+    let catalog = shipped();
     let view = catalog.views.iter().find(|view| view.name == "gmv_by_currency").expect("the view");
     assert_eq!(
         view.scope.as_ref().map(|scope| (scope.name.as_str(), scope.version)),
@@ -140,9 +138,7 @@ fn the_shipped_scope_in_yuan_is_planned_over_the_shipped_rates() {
 
 #[test]
 fn views_over_one_scope_look_its_rates_up_once() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
-    let catalog = crate::run::reference::catalog(&folder, &Default::default(), Default::default())
-        .expect("the shipped folder");
+    let catalog = shipped();
     let rows = RecordBatch::new_empty(Arc::clone(&catalog.streams["orders"].schema));
     let mut shared = Shared::default();
     let mut nodes = Vec::new();

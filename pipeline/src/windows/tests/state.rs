@@ -1,9 +1,7 @@
 //! How much state views keep, and which are refused for it.
 
-use std::path::Path;
-
 use super::live::Live;
-use super::{load, refusal};
+use super::{load, refusal, shipped};
 use crate::sql::catalog::ViewQuery;
 use crate::sql::state_estimate::{StateBounds, StateEstimate};
 
@@ -64,10 +62,8 @@ fn the_views_own_words_on_groups_and_values_count() {
 /// the lag of sources: a sketch is reckoned at its largest, which lags within a few decades never need.
 #[test]
 fn all_shipped_views_with_a_day_of_lateness_are_estimated_under_a_gibibyte() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql");
     let bounds = StateBounds::default();
-    let catalog = crate::run::reference::catalog(&folder, &Default::default(), bounds)
-        .expect("the shipped folder");
+    let catalog = shipped();
     let mut all = 0;
     for view in catalog
         .views
