@@ -5,6 +5,7 @@
 
 mod allow;
 mod error;
+mod exact;
 mod expansion;
 mod growth;
 mod ledgers;

@@ -18,16 +18,19 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::FunctionRegistry as _;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt as _;
 use serde_json::Value;
 use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::{Results, StreamProgress};
+use tidemark_pipeline::sql::aggregates;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::allow;
 use super::error::SqlError;
+use super::exact::ExactArithmetic;
 use super::expansion::check_expansion;
 use super::growth::{BoundFunctions, Budget};
 use super::limits::Limits;
@@ -291,13 +294,20 @@ fn template(limits: &SqlConfig) -> SessionState {
     options.sql_parser.parse_float_as_decimal = true;
     // Each round of a recursive query may double its rows; see REMOVED_FUNCTIONS.
     options.execution.enable_recursive_ctes = false;
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(ExactArithmetic));
+    rules.push(Arc::new(PauseAtJoins::new(limits.row_bytes_max)));
     let mut state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
         // A function that is given a function could do anything a thousand times.
         .with_higher_order_functions(Vec::new())
-        .with_physical_optimizer_rule(Arc::new(PauseAtJoins::new(limits.row_bytes_max)))
+        .with_physical_optimizer_rules(rules)
         .build();
+    // SUM and AVG as in views: they fail where their value does not fit its type.
+    for function in aggregates::own() {
+        let _wrapping = state.register_udaf(Arc::new(function));
+    }
     for name in REMOVED_FUNCTIONS {
         let _absent = state.deregister_udf(name);
     }

@@ -12,8 +12,8 @@ use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::results::snapshot::Bilingual;
 use tidemark_pipeline::results::{
-    Cut, Mode, PublishedRow, Results, Snapshot, State, Status, StreamProgress, Tombstone, ViewInfo,
-    ViewStatus, WindowRows,
+    Cut, Keep, Mode, PublishedRow, Results, Snapshot, State, Status, StreamProgress, Tombstone,
+    ViewInfo, ViewStatus, WindowRows,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -163,6 +163,7 @@ impl Publisher {
             windows,
             tombstones: Arc::new(gone),
             complete_since: self.complete_since,
+            keep: Keep::Rows(usize::MAX),
         }
     }
 }

@@ -66,6 +66,67 @@ async fn decimals_are_strings_and_times_epoch_milliseconds() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn arithmetic_that_does_not_fit_its_type_is_an_error_and_never_another_number() {
+    let publisher = publisher();
+    let server = TestServer::start(&publisher.results).await;
+    let large = "(VALUES (9223372036854775807), (1)) AS t(i)";
+    let digits = "(SELECT CAST(x AS DECIMAL(38, 0)) AS d FROM (VALUES ('99999999999999999999999999999999999999'), ('1')) AS t(x))";
+    let refused = [
+        format!("SELECT i + i FROM {large}"),
+        format!("SELECT SUM(i + i) FROM {large}"),
+        format!("SELECT SUM(i) FROM {large}"),
+        format!("SELECT i * 2 FROM {large}"),
+        format!("SELECT COUNT(*) FROM {large} WHERE i + 1 > 0"),
+        format!("SELECT SUM(i) OVER () FROM {large}"),
+        format!("SELECT SUM(d) FROM {digits}"),
+        format!("SELECT SUM(d * 1) FROM {digits}"),
+        format!("SELECT d + 1 FROM {digits}"),
+    ];
+    for sql in refused {
+        let reply = ask(&server, &sql).await;
+        let text = reply.text();
+        assert_eq!(reply.status, 422, "{sql}: {text}");
+        assert!(
+            text.to_lowercase().contains("overflow") || text.contains("precision"),
+            "{sql}: {text}"
+        );
+    }
+    let told = [
+        ("SELECT i + 1 AS n FROM (VALUES (41)) AS t(i)", json!([[42]])),
+        ("SELECT -i FROM (VALUES (41)) AS t(i)", json!([[-41]])),
+        ("SELECT SUM(i + 1), AVG(i) FROM (VALUES (1), (3)) AS t(i)", json!([[6, 2.0]])),
+        ("SELECT i + 1, SUM(i) FROM (VALUES (1), (1)) AS t(i) GROUP BY i + 1", json!([[2, 2]])),
+        (
+            "SELECT i + 1, COUNT(*) FROM (VALUES (1), (1)) AS t(i) GROUP BY ROLLUP (i + 1) ORDER BY 1 NULLS LAST",
+            json!([[2, 2], [null, 2]]),
+        ),
+        (
+            "SELECT SUM(DISTINCT i), AVG(DISTINCT i), SUM(i) FROM (VALUES (1), (1), (3)) AS t(i)",
+            json!([[4, 2.0, 5]]),
+        ),
+        (
+            "SELECT k, SUM(DISTINCT i), SUM(i) FROM (VALUES ('a', 1), ('a', 1), ('b', 3)) AS t(k, i) \
+             GROUP BY k ORDER BY k",
+            json!([["a", 1, 2], ["b", 3, 3]]),
+        ),
+        (
+            "SELECT SUM(i) OVER (ORDER BY i ROWS 1 PRECEDING) FROM (VALUES (1), (2), (4)) AS t(i) ORDER BY 1",
+            json!([[1], [3], [6]]),
+        ),
+        (
+            "SELECT ROUND(d, 1), ROUND(SUM(d), 1) FROM (VALUES (1.25)) AS t(d) GROUP BY d",
+            json!([["1.3", "1.3"]]),
+        ),
+        ("SELECT DATE '2020-11-11' + INTERVAL '1' DAY > DATE '2020-11-11'", json!([[true]])),
+    ];
+    for (sql, rows) in told {
+        let reply = ask(&server, sql).await;
+        assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
+        assert_eq!(reply.json()["rows"], rows, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_tables_of_a_query_are_at_one_cut_and_it_is_the_newest() {
     let mut publisher = publisher();
     let server = TestServer::start(&publisher.results).await;

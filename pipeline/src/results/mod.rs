@@ -11,5 +11,5 @@ pub mod view_status;
 
 pub use cut::{Cut, Mode, Results, State, Status, StreamProgress};
 pub use published::PublishedView;
-pub use snapshot::{Changes, Mark, PublishedRow, Snapshot, Tombstone, ViewInfo, WindowRows};
+pub use snapshot::{Changes, Keep, Mark, PublishedRow, Snapshot, Tombstone, ViewInfo, WindowRows};
 pub use view_status::{Filled, ViewState, ViewStatus};

@@ -11,12 +11,9 @@ use arrow::error::ArrowError;
 
 use super::json::write_row;
 use super::snapshot::{
-    MARK_COLUMN, Mark, PublishedRow, REVISION_COLUMN, ROW_KEY, Snapshot, Tombstone, ViewInfo,
-    WindowRows,
+    Keep, MARK_COLUMN, Mark, Place, PublishedRow, REVISION_COLUMN, ROW_KEY, Snapshot, Tombstone,
+    ViewInfo, WindowRows,
 };
-
-/// Order of windows in a snapshot: by end, then start.
-type Place = (i64, i64);
 
 /// Rows of one window as they come from the engine.
 #[derive(Debug, Clone)]
@@ -32,9 +29,9 @@ pub struct NewWindow {
 }
 
 impl WindowRows {
-    /// The rows without their mark and revision, which are told apart.
+    /// The mark and the revision of the rows, which are those of their window.
     #[must_use]
-    pub fn as_new(&self) -> NewWindow {
+    pub fn papers(&self) -> (Mark, u64) {
         let columns = self.batch.num_columns();
         let mark = match self.batch.column(columns - 2).as_string::<i32>().iter().next().flatten() {
             Some("final") => Mark::Final,
@@ -43,23 +40,21 @@ impl WindowRows {
         };
         let revisions = self.batch.column(columns - 1).as_primitive::<Int64Type>();
         let revision = revisions.iter().next().flatten();
-        let own: Vec<usize> = (0..columns - 2).collect();
+        (mark, revision.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+    }
+
+    /// The rows without their mark and revision, which are told apart.
+    #[must_use]
+    pub fn as_new(&self) -> NewWindow {
+        let own: Vec<usize> = (0..self.batch.num_columns() - 2).collect();
+        let (mark, revision) = self.papers();
         NewWindow {
             window: self.window,
             rows: self.batch.project(&own).unwrap_or_else(|_| self.batch.clone()),
             mark,
-            revision: revision.and_then(|count| u64::try_from(count).ok()).unwrap_or(0),
+            revision,
         }
     }
-}
-
-/// How many rows or how much event time is kept.
-#[derive(Debug, Clone, Copy)]
-pub enum Keep {
-    /// The newest windows that together hold at least this many rows.
-    Rows(usize),
-    /// Windows that ended at most this long before the newest, in milliseconds.
-    Time(i64),
 }
 
 /// The published rows of one view.
@@ -181,14 +176,10 @@ impl PublishedView {
 
     /// Whether a window is older than all that is kept, so that [`PublishedView::trim`] would drop it at
     /// once: one that is closed for good, or revised, long after it was last shown.
-    fn is_beyond(&self, place: (i64, i64)) -> bool {
-        let Some((oldest, _)) = self.windows.first_key_value() else { return false };
-        let newest = self.windows.last_key_value().map_or(oldest.0, |(newest, _)| newest.0);
-        place < *oldest
-            && match self.keep {
-                Keep::Rows(rows) => self.row_count >= rows,
-                Keep::Time(ms) => place.0 < newest.saturating_sub(ms),
-            }
+    fn is_beyond(&self, place: Place) -> bool {
+        let (first, last) = (self.windows.first_key_value(), self.windows.last_key_value());
+        let Some(((oldest, _), (newest, _))) = first.zip(last) else { return false };
+        self.keep.is_beyond(place, (*oldest, *newest), self.row_count)
     }
 
     /// Drops the oldest windows beyond what is kept.
@@ -229,6 +220,7 @@ impl PublishedView {
                 windows: self.windows.values().cloned().collect(),
                 tombstones: Arc::clone(&self.tombstones),
                 complete_since: self.complete_since,
+                keep: self.keep,
             })
         });
         Arc::clone(snapshot)

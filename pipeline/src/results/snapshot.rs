@@ -125,7 +125,34 @@ pub struct Snapshot {
     pub tombstones: Arc<VecDeque<Tombstone>>,
     /// Changes can be told since this cut and later ones; before it, only the whole snapshot.
     pub complete_since: u64,
+    /// How far back windows are kept.
+    pub keep: Keep,
 }
+
+/// How many rows or how much event time is kept.
+#[derive(Debug, Clone, Copy)]
+pub enum Keep {
+    /// The newest windows that together hold at least this many rows.
+    Rows(usize),
+    /// Windows that ended at most this long before the newest, in milliseconds.
+    Time(i64),
+}
+
+impl Keep {
+    /// Whether a window is older than all that is kept, given the oldest and the newest of these and how many rows
+    /// they have, so that it would be dropped at once.
+    #[must_use]
+    pub fn is_beyond(self, place: Place, (oldest, newest): (Place, Place), rows: usize) -> bool {
+        place < oldest
+            && match self {
+                Self::Rows(most) => rows >= most,
+                Self::Time(ms) => place.0 < newest.0.saturating_sub(ms),
+            }
+    }
+}
+
+/// Order of windows in a snapshot: by end, then start.
+pub type Place = (i64, i64);
 
 /// What a reader that last saw an earlier cut has to apply.
 #[derive(Debug, Clone, Default)]
@@ -146,7 +173,18 @@ impl Snapshot {
             windows: Vec::new(),
             tombstones: Arc::default(),
             complete_since: 0,
+            keep: Keep::Rows(usize::MAX),
         }
+    }
+
+    /// Whether a window is older than all that the view keeps, so that it may have been there and gone.
+    #[must_use]
+    pub fn is_beyond(&self, (start, end): (i64, i64)) -> bool {
+        let place = |window: &Arc<WindowRows>| (window.window.1, window.window.0);
+        let (Some(oldest), Some(newest)) = (self.windows.first(), self.windows.last()) else {
+            return false;
+        };
+        self.keep.is_beyond((end, start), (place(oldest), place(newest)), self.row_count())
     }
 
     /// Number of rows.

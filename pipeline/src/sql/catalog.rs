@@ -19,7 +19,7 @@ use super::lifecycle;
 use super::meaning::{Beneath, meaning_of};
 use super::of_script::ReadTable;
 use super::options::{self, Options, Retention};
-use super::over_results::{OverResults, reads_results};
+use super::over_results::{InputView, OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
 use super::refusal::located;
 pub use super::scope::ScopeDefinition;
@@ -490,11 +490,24 @@ impl Catalog {
         base.definition.options.get("partitions")?.trim().parse().ok().filter(|count| *count > 0)
     }
 
-    /// How many views stand between a view and the streams; 0 for one over a stream or for no view.
-    fn level_of(&self, name: &str) -> usize {
-        self.views.iter().find(|view| view.name == name).map_or(0, |view| match &view.query {
-            ViewQuery::Results(over) => over.level,
-            ViewQuery::Stream(_) => 0,
+    /// What a query over a view knows of it; `None` where there is no view of the name.
+    fn input_view(&self, name: &str) -> Option<InputView> {
+        let view = self.views.iter().find(|view| view.name == name)?;
+        let plan = match &view.query {
+            ViewQuery::Results(over) => return Some(over.as_input()),
+            ViewQuery::Stream(plan) => plan,
+        };
+        let column = |at: Option<usize>| at.map(|at| plan.schema.field(at).name().clone());
+        let window = plan.outer.as_ref().map(|outer| &outer.window).or(plan.window.as_ref());
+        let kind = window.map(|window| &window.kind);
+        Some(InputView {
+            level: 0,
+            window: (column(plan.window_start), column(plan.window_end)),
+            is_told_by_one: matches!(
+                kind,
+                Some(WindowKind::Tumble { .. } | WindowKind::Hop { .. })
+            ),
+            rests_on: BTreeSet::from([name.to_owned()]),
         })
     }
 
@@ -509,7 +522,7 @@ impl Catalog {
             vec![located(statement, &view.query, error)]
         };
         if reads_results(logical) || !reads_stream(logical) {
-            let over = OverResults::new(&state, logical, &|name| self.level_of(name));
+            let over = OverResults::new(&state, logical, &|name| self.input_view(name));
             return over
                 .map(|over| ViewQuery::Results(Arc::new(over)))
                 .map_err(|error| failed(&error));

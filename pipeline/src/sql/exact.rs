@@ -18,6 +18,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
@@ -48,12 +49,16 @@ pub fn unchecked(expr: &Arc<dyn PhysicalExpr>) -> &Arc<dyn PhysicalExpr> {
     expr.downcast_ref::<WithinDigits>().map_or(expr, |within| &within.value)
 }
 
-/// The plan with the expressions of its filters and projections checked.
+/// The plan with the expressions of its filters, its projections and what its aggregates are given checked.
 ///
 /// # Errors
 /// As [`checked`].
 pub fn checked_plan(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let exact = plan.transform_up(|node| {
+        if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
+            return Ok(checked_aggregate(aggregate)?
+                .map_or_else(|| Transformed::no(Arc::clone(&node)), Transformed::yes));
+        }
         if let Some(filter) = node.downcast_ref::<FilterExec>() {
             let predicate = checked(Arc::clone(filter.predicate()))?;
             let built = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
@@ -76,6 +81,24 @@ pub fn checked_plan(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
         Ok(Transformed::yes(Arc::new(built) as Arc<dyn ExecutionPlan>))
     })?;
     Ok(exact.data)
+}
+
+/// An aggregate with its arguments checked; `None` where it merges what another one has made of them.
+fn checked_aggregate(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if aggregate.mode().input_mode() == AggregateInputMode::Partial {
+        return Ok(None);
+    }
+    let mut all = Vec::with_capacity(aggregate.aggr_expr().len());
+    for one in aggregate.aggr_expr() {
+        let parts = one.all_expressions();
+        let args = parts.args.into_iter().map(checked).collect::<Result<Vec<_>>>()?;
+        let order_by = parts.order_by_exprs.into_iter().map(checked).collect::<Result<Vec<_>>>()?;
+        all.push(match one.with_new_expressions(args, order_by) {
+            Some(exact) => Arc::new(exact),
+            None => Arc::clone(one),
+        });
+    }
+    Ok(Some(Arc::new(aggregate.with_new_aggr_exprs(all))))
 }
 
 /// The plan with numbers written as literals in the type a function wants them in. Some functions tell their

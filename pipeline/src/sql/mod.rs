@@ -8,7 +8,7 @@
 pub mod error;
 mod across;
 mod statement_size;
-mod exact;
+pub mod exact;
 pub mod script;
 mod plain_calls;
 pub mod options;
@@ -26,6 +26,7 @@ mod roles;
 pub mod plan;
 pub mod cut;
 pub mod over_results;
+pub mod over_windows;
 pub mod window_join;
 pub mod join_plan;
 pub mod ties;

@@ -3,7 +3,7 @@
 //!
 //! It cannot read a stream too: a stream's records come one by one, a view's rows are what is shown now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
@@ -14,6 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 
 use super::cut::reads_stream;
+use super::over_windows::{WindowColumns, window_columns};
 use super::roles::key_columns;
 use super::session::{DeclaredTable, RowsOf};
 use super::slot::{self, SlotNode, SlotRows};
@@ -28,12 +29,31 @@ pub struct OverResults {
     pub keys: Vec<usize>,
     /// 1 above the highest of the views it reads; 1 where it reads none.
     pub level: usize,
+    /// Result columns that name the window a row is of, and that window alone.
+    pub windows: WindowColumns,
+    /// Whether either of them tells the other: all it reads has windows of one length.
+    pub is_told_by_one: bool,
+    /// For each view it reads the views over streams that this one rests on; a view over a stream on itself.
+    pub rests_on: BTreeMap<String, BTreeSet<String>>,
     /// The plan with its slots.
     pub plan: Arc<dyn ExecutionPlan>,
     /// For each slot what it is fed with.
     pub slots: Vec<(String, SlotRows)>,
     /// Held while the plan runs: its slots are filled first.
     pub turn: Arc<Mutex<()>>,
+}
+
+/// What a query over results knows of a view that it reads.
+#[derive(Debug, Clone)]
+pub struct InputView {
+    /// 0 for a view over a stream.
+    pub level: usize,
+    /// Its columns with the start and the end of a row's window.
+    pub window: (Option<String>, Option<String>),
+    /// Whether either tells the other, as it does for windows of one length.
+    pub is_told_by_one: bool,
+    /// The views over streams that it rests on.
+    pub rests_on: BTreeSet<String>,
 }
 
 /// Whether a query reads a view or one of the engine's own tables.
@@ -73,7 +93,7 @@ fn result_of(scan: &TableScan) -> Option<String> {
 }
 
 impl OverResults {
-    /// Plans an analyzed query; `level_of` is the level of a view by its name.
+    /// Plans an analyzed query; `view` knows the views by their names.
     ///
     /// # Errors
     /// When it reads a stream besides, shows the columns that every view has anyway, or has rows that no column
@@ -81,7 +101,7 @@ impl OverResults {
     pub fn new(
         state: &SessionState,
         plan: &LogicalPlan,
-        level_of: &dyn Fn(&str) -> usize,
+        view: &dyn Fn(&str) -> Option<InputView>,
     ) -> Result<Self> {
         for name in [MARK_COLUMN, REVISION_COLUMN] {
             if plan.schema().fields().iter().any(|field| field.name() == name) {
@@ -90,15 +110,14 @@ impl OverResults {
                 );
             }
         }
-        let over = Self::of_query(state, plan)?;
+        let over = Self::planned(state, plan, view)?;
         if over.keys.is_empty() && !has_one_row(plan) {
             return plan_err!(
                 "nothing tells the rows of this view apart, so that one would be shown over the other: show a window or \
                  text column, or group by what tells them apart and show that"
             );
         }
-        let level = over.inputs.iter().map(|name| level_of(name)).max().unwrap_or(0) + 1;
-        Ok(Self { level, ..over })
+        Ok(over)
     }
 
     /// Plans an analyzed query that is run once, and no view; its level is 1.
@@ -106,6 +125,14 @@ impl OverResults {
     /// # Errors
     /// When it reads a stream besides.
     pub fn of_query(state: &SessionState, plan: &LogicalPlan) -> Result<Self> {
+        Self::planned(state, plan, &|_| None)
+    }
+
+    fn planned(
+        state: &SessionState,
+        plan: &LogicalPlan,
+        view: &dyn Fn(&str) -> Option<InputView>,
+    ) -> Result<Self> {
         if reads_stream(plan) {
             return plan_err!(
                 "a query reads streams or views, not both: make a view over the stream first, and join that"
@@ -125,8 +152,41 @@ impl OverResults {
         let keys = key_columns(&replaced);
         let ordered = super::ties::make_deterministic(replaced, None)?;
         let rows = slots.iter().map(|(_, rows)| Arc::clone(rows)).collect();
-        let plan = slot::physical_of(state, &ordered, rows)?;
         let inputs: BTreeSet<String> = slots.iter().map(|(name, _)| name.clone()).collect();
-        Ok(Self { inputs, keys, level: 1, plan, slots, turn: Arc::default() })
+        let views: BTreeMap<&String, InputView> =
+            inputs.iter().filter_map(|name| Some((name, view(name)?))).collect();
+        let optimized = state.optimize(&ordered)?;
+        let mut windows = window_columns(&optimized, &|slot, schema| {
+            let Some(view) = slots.get(slot).and_then(|(name, _)| views.get(name)) else {
+                return WindowColumns::default();
+            };
+            let at = |column: &Option<String>| {
+                schema.fields().iter().position(|field| Some(field.name()) == column.as_ref())
+            };
+            WindowColumns { start: at(&view.window.0), end: at(&view.window.1) }
+        })?;
+        let is_told_by_one = views.values().all(|view| view.is_told_by_one);
+        if !is_told_by_one && (windows.start.is_none() || windows.end.is_none()) {
+            windows = WindowColumns::default();
+        }
+        let level = views.values().map(|view| view.level).max().unwrap_or(0) + 1;
+        let rests_on =
+            views.iter().map(|(name, view)| ((*name).clone(), view.rests_on.clone())).collect();
+        let plan = slot::physical_of_optimized(state, &ordered, &optimized, rows)?;
+        let turn = Arc::default();
+        Ok(Self { inputs, keys, level, windows, is_told_by_one, rests_on, plan, slots, turn })
+    }
+
+    /// What a query over this view knows of it.
+    #[must_use]
+    pub fn as_input(&self) -> InputView {
+        let schema = self.plan.schema();
+        let name = |at: Option<usize>| at.map(|at| schema.field(at).name().clone());
+        InputView {
+            level: self.level,
+            window: (name(self.windows.start), name(self.windows.end)),
+            is_told_by_one: self.is_told_by_one,
+            rests_on: self.rests_on.values().flatten().cloned().collect(),
+        }
     }
 }

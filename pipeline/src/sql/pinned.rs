@@ -30,11 +30,12 @@ pub fn pin(hash: &mut Sha256, state: &SessionState, plan: LogicalPlan) -> Result
         return Ok(plan);
     }
     // Optimized, a condition stands at the table it is about, and only the columns in use are read.
-    let mut rows = Vec::new();
-    let pinned = pin_tables(&mut rows, state, &state.optimize(&plan)?)?;
-    rows.iter().try_for_each(|rows| add_rows(hash, &rows.rows))?;
+    let optimized = state.optimize(&plan)?;
     // Those that could be put in other words have been.
-    refuse_scalar_subqueries(&pinned)?;
+    refuse_scalar_subqueries(&optimized)?;
+    let mut rows = Vec::new();
+    let pinned = pin_tables(&mut rows, state, &optimized)?;
+    rows.iter().try_for_each(|rows| add_rows(hash, &rows.rows))?;
     Ok(pinned)
 }
 

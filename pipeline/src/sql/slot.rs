@@ -260,10 +260,22 @@ pub fn physical_of(
     plan: &LogicalPlan,
     rows: Vec<SlotRows>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    physical_of_optimized(state, plan, &state.optimize(plan)?, rows)
+}
+
+/// As [`physical_of`], of a plan that has been `optimized` already.
+///
+/// # Errors
+/// As there.
+pub fn physical_of_optimized(
+    state: &SessionState,
+    plan: &LogicalPlan,
+    optimized: &LogicalPlan,
+    rows: Vec<SlotRows>,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let planner =
         DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(SlotPlanner { rows })]);
-    let optimized = state.optimize(plan)?;
-    let made = futures::executor::block_on(planner.create_physical_plan(&optimized, state))?;
+    let made = futures::executor::block_on(planner.create_physical_plan(optimized, state))?;
     let made = checked_plan(made)?;
     // What is above or beside it was planned for these types, and would read other bytes as theirs.
     let schema = made.schema();

@@ -338,6 +338,36 @@ impl ViewState {
         touched.iter().map(|window| (*window, mark(window))).chain(closing).collect()
     }
 
+    /// The mark of a window without a row, by its start, its end or both, as instants. Provisional where these do
+    /// not tell one window.
+    #[must_use]
+    pub fn mark_without_rows(
+        &self,
+        (start, end): (Option<i64>, Option<i64>),
+        progress: Progress,
+    ) -> Mark {
+        let windows = match &self.cascade {
+            Some(cascade) => Some(cascade.windows()),
+            None => self.windows.as_ref(),
+        };
+        let (Some(windows), Some(within)) = (windows, start.or(end.map(|end| end - 1))) else {
+            return Mark::Provisional;
+        };
+        let is_it = |window: &Window| {
+            start.is_none_or(|start| windows.instant(window.start) == start)
+                && end.is_none_or(|end| windows.instant(window.end) == end)
+        };
+        let mut found = match windows.kind() {
+            WindowKind::Session { .. } => Vec::new(),
+            _ => windows.windows_of(windows.slice_start(within)),
+        };
+        found.retain(is_it);
+        match found.as_slice() {
+            [window] => mark_of(windows, *window, progress),
+            _ => Mark::Provisional,
+        }
+    }
+
     /// Drops slices all of whose windows are closed.
     fn forget_closed(&mut self, windows: &Windows, progress: Progress) {
         let bound = progress.watermark.saturating_sub(windows.allowed_lateness());

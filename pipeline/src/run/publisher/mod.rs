@@ -24,7 +24,9 @@ use super::ledgers;
 use super::partition::PartitionDrain;
 use crate::ledger::LedgerWriter;
 use crate::model::{PartitionId, Space};
-use crate::results::{Cut, Filled, Snapshot, StreamProgress, ViewInfo, ViewState, ViewStatus};
+use crate::results::{
+    Cut, Filled, Mark, Snapshot, StreamProgress, ViewInfo, ViewState, ViewStatus,
+};
 use crate::sql::Catalog;
 use crate::state::SavedPartition;
 use crate::windows::fire::Progress;
@@ -190,6 +192,13 @@ impl Publisher {
         tables.extend(both);
         let mut views = self.snapshots();
         let mut statuses = self.statuses();
+        let (streams, over_streams) = (&self.streams, &self.views);
+        let without_rows = |name: &str, bounds| {
+            let view = over_streams.iter().find(|view| &*view.name == name && view.is_shown);
+            view.map_or(Mark::Provisional, |view| {
+                view.mark_without_rows(bounds, progress(streams, &view.inputs, moment))
+            })
+        };
         for view in &mut self.over_results {
             let name = view.published.info().name.clone();
             let is_behind = |input: &String| {
@@ -199,7 +208,8 @@ impl Publisher {
             if view.inputs().any(is_behind) {
                 statuses.entry(name.clone()).or_default().state = ViewState::CatchingUp;
             } else {
-                view.show(cut, &Shown { views: &views, tables: &tables });
+                let (views, tables) = (&views, &tables);
+                view.show(cut, &Shown { views, tables, without_rows: &without_rows });
             }
             if let Some(reason) = &view.failed {
                 let problem = Some(reason.clone());

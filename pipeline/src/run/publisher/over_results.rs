@@ -1,10 +1,11 @@
 //! Views over what other views show: run again at a cut that changed one of their inputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array as _, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, UInt32Array};
+use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::collect;
@@ -14,9 +15,10 @@ use tokio::runtime::Runtime;
 use super::PublisherLimits;
 use super::view::{published, view_key};
 use crate::results::published::NewWindow;
-use crate::results::{Mark, PublishedView, Snapshot};
+use crate::results::{Mark, PublishedView, Snapshot, WindowRows};
 use crate::sql::catalog::{Catalog, ViewDefinition, ViewQuery};
 use crate::sql::over_results::OverResults;
+use crate::sql::over_windows::WindowColumns;
 
 /// One view over results.
 #[derive(Debug)]
@@ -37,7 +39,15 @@ pub(super) struct ResultsView {
 pub(super) struct Shown<'a> {
     pub(super) views: &'a BTreeMap<String, Arc<Snapshot>>,
     pub(super) tables: &'a BTreeMap<String, RecordBatch>,
+    /// The mark of a window without a row in a view over a stream.
+    pub(super) without_rows: &'a dyn Fn(&str, Bounds) -> Mark,
 }
+
+/// What a row says of its window: start, end or both, as instants.
+pub(super) type Bounds = (Option<i64>, Option<i64>);
+
+/// What a view over results shows without windows of its own: all there is, always provisional.
+const EVER: (i64, i64) = (i64::MIN, i64::MAX);
 
 impl Shown<'_> {
     fn rows(&self, name: &str) -> Vec<RecordBatch> {
@@ -46,6 +56,61 @@ impl Shown<'_> {
             (None, Some(table)) => vec![table.clone()],
             (None, None) => Vec::new(),
         }
+    }
+}
+
+/// The windows of the views that are read, by what a row says of its own.
+struct InputWindows<'a> {
+    /// For each view its windows and the views over streams that it rests on.
+    views: Vec<(HashMap<Bounds, Vec<&'a WindowRows>>, &'a Snapshot, &'a BTreeSet<String>)>,
+    without_rows: &'a dyn Fn(&str, Bounds) -> Mark,
+}
+
+impl<'a> InputWindows<'a> {
+    fn of(over: &'a OverResults, shown: &Shown<'a>) -> Self {
+        let has = over.windows;
+        let mut views = Vec::new();
+        for (name, rests_on) in &over.rests_on {
+            let Some(snapshot) = shown.views.get(name) else { continue };
+            let mut windows: HashMap<Bounds, Vec<&WindowRows>> = HashMap::new();
+            for rows in &snapshot.windows {
+                let (start, end) = rows.window;
+                let bounds = (has.start.map(|_| start), has.end.map(|_| end));
+                windows.entry(bounds).or_default().push(rows);
+            }
+            views.push((windows, snapshot.as_ref(), rests_on));
+        }
+        Self { views, without_rows: shown.without_rows }
+    }
+
+    /// The whole window that a row names by one of its bounds: the longest of those that are read.
+    fn window(&self, bounds: Bounds) -> (i64, i64) {
+        let found = self.views.iter().filter_map(|(windows, ..)| windows.get(&bounds)).flatten();
+        let (starts, ends): (Vec<i64>, Vec<i64>) = found.map(|rows| rows.window).unzip();
+        let start = bounds.0.or_else(|| starts.into_iter().min());
+        let end = bounds.1.or_else(|| ends.into_iter().max());
+        (start.or(end).unwrap_or(i64::MIN), end.or(start).unwrap_or(i64::MAX))
+    }
+
+    /// The weakest mark of the windows that a row is made of and how often they were revised; `None` where one of the
+    /// views that are read no longer keeps its window, so that the row would lack what had been there.
+    fn papers(&self, bounds: Bounds) -> Option<(Mark, u64)> {
+        let (mut mark, mut revision) = (Mark::Final, 0);
+        for (windows, snapshot, rests_on) in &self.views {
+            match windows.get(&bounds) {
+                Some(windows) => {
+                    for (of_one, revised) in windows.iter().map(|rows| rows.papers()) {
+                        (mark, revision) = (mark.min(of_one), revision + revised);
+                    }
+                }
+                None if snapshot.is_beyond(self.window(bounds)) => return None,
+                None => {
+                    let marks = rests_on.iter().map(|view| (self.without_rows)(view, bounds));
+                    mark = mark.min(marks.min().unwrap_or(Mark::Provisional));
+                }
+            }
+        }
+        Some((mark, revision))
     }
 }
 
@@ -111,7 +176,7 @@ impl ResultsView {
                 if self.failed.as_ref() != Some(&reason) {
                     tracing::error!(view = %name, reason, "view {name} has no rows: {reason}");
                 }
-                self.published.withdraw(cut, (i64::MIN, i64::MAX));
+                self.withdraw_all(cut, |_| true);
                 self.failed = Some(reason);
             }
         }
@@ -122,16 +187,60 @@ impl ResultsView {
         let inputs: BTreeMap<String, Vec<RecordBatch>> =
             self.over.inputs.iter().map(|name| (name.clone(), shown.rows(name))).collect();
         if self.seen.as_ref().is_some_and(|seen| same(seen, &inputs)) {
+            self.mark_again(cut, shown)?;
             return Ok(false);
         }
         let rows = self.run(&inputs);
         self.seen = Some(inputs);
-        let rows = rows?;
-        let window = (i64::MIN, i64::MAX);
-        self.published
-            .show(cut, NewWindow { window, rows, mark: Mark::Provisional, revision: 0 })?;
+        let windows = by_window(self.over.windows, rows?)?;
+        let over = Arc::clone(&self.over);
+        let of_inputs = InputWindows::of(&over, shown);
+        let mut seen = BTreeSet::new();
+        for (bounds, rows) in windows {
+            let (window, papers) = match bounds {
+                (None, None) => (EVER, Some((Mark::Provisional, 0))),
+                bounds => (of_inputs.window(bounds), of_inputs.papers(bounds)),
+            };
+            if let Some((mark, revision)) = papers {
+                seen.insert(window);
+                self.published.show(cut, NewWindow { window, rows, mark, revision })?;
+            }
+        }
+        self.withdraw_all(cut, |window| !seen.contains(&window));
         self.published.trim(cut);
         Ok(true)
+    }
+
+    /// Windows become final also where no row changes: what is read has none there, and none can come any more.
+    fn mark_again(&mut self, cut: u64, shown: &Shown<'_>) -> Result<()> {
+        let windows = self.published.windows().values();
+        let open: Vec<NewWindow> = windows
+            .filter(|rows| rows.window != EVER && rows.papers().0 != Mark::Final)
+            .map(|rows| rows.as_new())
+            .collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let over = Arc::clone(&self.over);
+        let of_inputs = InputWindows::of(&over, shown);
+        for shown in open {
+            let (start, end) = shown.window;
+            let bounds = (over.windows.start.map(|_| start), over.windows.end.map(|_| end));
+            if let Some((mark, revision)) = of_inputs.papers(bounds)
+                && mark != shown.mark
+            {
+                self.published.show(cut, NewWindow { mark, revision, ..shown })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn withdraw_all(&mut self, cut: u64, which: impl Fn((i64, i64)) -> bool) {
+        let windows = self.published.windows().values().map(|rows| rows.window);
+        let gone: Vec<(i64, i64)> = windows.filter(|window| which(*window)).collect();
+        for window in gone {
+            self.published.withdraw(cut, window);
+        }
     }
 
     fn run(&self, inputs: &BTreeMap<String, Vec<RecordBatch>>) -> Result<RecordBatch> {
@@ -158,6 +267,39 @@ pub fn rows_over(
     let batches = runtime.block_on(collect(plan, context));
     over.slots.iter().for_each(|(_, slot)| slot.lock().clear());
     Ok(concat_batches(&schema, &batches?)?)
+}
+
+/// Rows by what they say of their window, in the order they have; those without one have no bounds.
+fn by_window(columns: WindowColumns, rows: RecordBatch) -> Result<Vec<(Bounds, RecordBatch)>> {
+    if !columns.is_some() {
+        return Ok(vec![((None, None), rows)]);
+    }
+    let bound = |column: Option<usize>| -> Result<Option<ArrayRef>> {
+        let Some(column) = column.map(|at| rows.column(at)) else { return Ok(None) };
+        let instants = match column.data_type() {
+            DataType::Timestamp(_, zone) => {
+                DataType::Timestamp(TimeUnit::Millisecond, zone.clone())
+            }
+            other => other.clone(),
+        };
+        Ok(Some(cast(&cast(column, &instants)?, &DataType::Int64)?))
+    };
+    let (starts, ends) = (bound(columns.start)?, bound(columns.end)?);
+    let value = |column: &Option<ArrayRef>, row: usize| {
+        let column = column.as_ref()?.as_primitive::<Int64Type>();
+        column.is_valid(row).then(|| column.value(row))
+    };
+    let mut all: BTreeMap<Bounds, Vec<u32>> = BTreeMap::new();
+    for row in 0..rows.num_rows() {
+        let (start, end) = (value(&starts, row), value(&ends, row));
+        let is_whole = start.is_some() == starts.is_some() && end.is_some() == ends.is_some();
+        let bounds = if is_whole { (start, end) } else { (None, None) };
+        all.entry(bounds).or_default().push(u32::try_from(row).unwrap_or(u32::MAX));
+    }
+    let part = |(bounds, numbers): (Bounds, Vec<u32>)| {
+        Ok((bounds, take_record_batch(&rows, &UInt32Array::from(numbers))?))
+    };
+    all.into_iter().map(part).collect()
 }
 
 /// Whether all inputs are as they were; columns that are the very same are not compared.

@@ -8,7 +8,8 @@ use datafusion::common::Result;
 use super::PublisherLimits;
 use crate::ledger::Change;
 use crate::model::{EventTime, Offset, PartitionId, Zone};
-use crate::results::published::{Keep, NewWindow, schema_with_papers};
+use crate::results::Keep;
+use crate::results::published::{NewWindow, schema_with_papers};
 use crate::results::snapshot::{Bilingual, ROW_KEY};
 use crate::results::{Mark, PublishedView, ViewInfo};
 use crate::run::accounting::ViewRef;
@@ -266,6 +267,20 @@ impl ViewRuntime {
         }
     }
 
+    /// The mark of a window without a row, by its start, its end or both: whether one may still come.
+    #[must_use]
+    pub fn mark_without_rows(
+        &self,
+        window: (Option<i64>, Option<i64>),
+        progress: Progress,
+    ) -> Mark {
+        let begins = window.0.or(window.1).unwrap_or(i64::MIN);
+        if self.failed.is_some() || !self.is_shown || begins < self.whole_from() {
+            return Mark::Provisional;
+        }
+        self.state.mark_without_rows(window, progress)
+    }
+
     /// Takes note of why a window has no row, or that it has.
     fn note_problem(&mut self, window: (i64, i64), problem: Option<String>) {
         let Some(reason) = problem else {
@@ -399,7 +414,7 @@ pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
         ViewQuery::Stream(plan) => {
             (plan.streams().map(str::to_owned).collect(), (plan.window_start, plan.window_end))
         }
-        ViewQuery::Results(_) => (Vec::new(), (None, None)),
+        ViewQuery::Results(over) => (Vec::new(), (over.windows.start, over.windows.end)),
     };
     let columns = keys.iter().map(|at| schema.field(*at).name().clone());
     let row_key = (!view.query.is_keyed()).then(|| ROW_KEY.to_owned());

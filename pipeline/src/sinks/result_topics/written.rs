@@ -137,7 +137,8 @@ mod tests {
     use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
-    use crate::results::published::{Keep, NewWindow, schema_with_papers};
+    use crate::results::Keep;
+    use crate::results::published::{NewWindow, schema_with_papers};
     use crate::results::{Mark, PublishedView, StreamProgress, ViewInfo};
     use crate::sinks::result_topics::record::Papers;
 

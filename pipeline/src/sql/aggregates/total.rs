@@ -8,6 +8,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, GroupsAccumulator, Signature, Volatility,
 };
 
+use super::distinct::Distinct;
 use super::exact::{AVG_DIGITS, ExactFold, Figure};
 use super::float::FloatFold;
 use super::per_group::PerGroup;
@@ -108,6 +109,12 @@ impl AggregateUDFImpl for Total {
         let field = |name: &str, data_type: DataType| -> FieldRef {
             Field::new(format_state_name(args.name, name), data_type, true).into()
         };
+        if args.is_distinct {
+            let Some(value) = args.input_fields.first() else {
+                return plan_err!("{} without its argument", self.name().to_uppercase());
+            };
+            return Ok(vec![field("values", Distinct::state_type(value.data_type()))]);
+        }
         let number = match (self.figure, args.input_fields.first().map(|field| field.data_type())) {
             (_, Some(DataType::Float64)) => {
                 return Ok(vec![field("sum", DataType::Binary), field("count", DataType::Int64)]);
@@ -123,14 +130,18 @@ impl AggregateUDFImpl for Total {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        Ok(match self.exact(&args) {
+        let all: Box<dyn Accumulator> = match self.exact(&args) {
             Some(exact) => Box::new(PerGroup::one(exact)),
             None => Box::new(PerGroup::one(FloatFold(self.figure))),
-        })
+        };
+        let Some(argument) = args.expr_fields.first().filter(|_| args.is_distinct) else {
+            return Ok(all);
+        };
+        Ok(Box::new(Distinct::new(argument.data_type().clone(), all)))
     }
 
-    fn groups_accumulator_supported(&self, _: AccumulatorArgs<'_>) -> bool {
-        true
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
+        !args.is_distinct
     }
 
     fn create_groups_accumulator(
