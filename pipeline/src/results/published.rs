@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, AsArray as _, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
 };
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::cmp::not_distinct;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
@@ -251,27 +253,38 @@ impl PublishedView {
         (place, batch): (Place, &RecordBatch),
         old: Option<&WindowRows>,
     ) -> (Vec<PublishedRow>, Vec<Arc<str>>) {
+        let has_row_key = self.info.keys.last().is_some_and(|key| key == ROW_KEY);
+        // What tells such rows apart depends on the rows before them, so none is taken over unseen.
+        let same = old.filter(|_| !has_row_key).and_then(|old| same_rows(&old.batch, batch));
+        let is_same = |row: usize| same.as_ref().is_some_and(|same| same.value(row));
+        let old = old.map_or(&[][..], |old| old.rows.as_slice());
+        let changed = old.iter().enumerate().filter(|(row, _)| !is_same(*row));
         let mut before: HashMap<&str, &PublishedRow> =
-            old.iter().flat_map(|old| &old.rows).map(|row| (row.key.as_ref(), row)).collect();
+            changed.map(|(_, row)| (row.key.as_ref(), row)).collect();
         let columns: Vec<usize> = (0..batch.num_columns()).collect();
         let mut seen: HashMap<String, usize> = HashMap::new();
-        let has_row_key = self.info.keys.last().is_some_and(|key| key == ROW_KEY);
         let mut rows = Vec::with_capacity(batch.num_rows());
         let mut text = String::new();
         for row in 0..batch.num_rows() {
+            if let Some(unchanged) = old.get(row).filter(|_| is_same(row)) {
+                rows.push(unchanged.clone());
+                continue;
+            }
             text.clear();
             write_row(&mut text, batch, &self.keys, row);
-            let count = seen.entry(text.clone()).or_insert(0);
-            *count += 1;
-            let row_key = row_key(place, *count);
-            if has_row_key {
-                add(&mut text, &row_key);
+            let row_key = has_row_key.then(|| {
+                let count = seen.entry(text.clone()).or_insert(0);
+                *count += 1;
+                row_key(place, *count)
+            });
+            if let Some(row_key) = &row_key {
+                add(&mut text, row_key);
             }
             let key = text.clone();
             text.clear();
             write_row(&mut text, batch, &columns, row);
-            if has_row_key {
-                add(&mut text, &row_key);
+            if let Some(row_key) = &row_key {
+                add(&mut text, row_key);
             }
             rows.push(match before.remove(key.as_str()) {
                 Some(same) if same.json.as_ref() == text => same.clone(),
@@ -288,6 +301,20 @@ impl PublishedView {
         let gone = before.into_values().map(|row| Arc::clone(&row.key)).collect();
         (rows, gone)
     }
+}
+
+/// Which rows are as those of the same number before; `None` where they cannot be laid side by side.
+fn same_rows(old: &RecordBatch, new: &RecordBatch) -> Option<BooleanBuffer> {
+    if old.num_rows() != new.num_rows() {
+        return None;
+    }
+    let mut all = BooleanBuffer::new_set(new.num_rows());
+    for (old, new) in old.columns().iter().zip(new.columns()) {
+        if !Arc::ptr_eq(old, new) {
+            all = &all & not_distinct(old, new).ok()?.values();
+        }
+    }
+    Some(all)
 }
 
 /// What tells rows with the same key columns apart: their window, which the columns may not say, and the
@@ -404,6 +431,49 @@ mod tests {
         }
         view.trim(1);
         assert_eq!(view.windows().keys().map(|(end, _)| *end).collect::<Vec<_>>(), [3, 4]);
+    }
+
+    #[test]
+    fn rows_that_stay_are_taken_over_and_those_that_move_or_change_are_told() {
+        let of = |cells: &[(i64, i64)]| {
+            let column = |of: fn(&(i64, i64)) -> i64| -> ArrayRef {
+                Arc::new(cells.iter().map(|cell| Some(of(cell))).collect::<Int64Array>())
+            };
+            let schema = view(10).info.schema.project(&[0, 1]).expect("two columns");
+            let rows = RecordBatch::try_new(
+                Arc::new(schema),
+                vec![column(|cell| cell.0), column(|cell| cell.1)],
+            );
+            let rows = rows.expect("batch");
+            NewWindow { window: (0, 1), rows, mark: Mark::Provisional, revision: 0 }
+        };
+        let steps: [&[(i64, i64)]; 6] = [
+            &[(1, 5), (2, 6), (3, 7)],
+            &[(1, 5), (2, 8), (3, 7)],
+            &[(2, 8), (1, 5), (3, 7)],
+            &[(2, 8), (1, 5)],
+            &[(4, 8), (1, 5)],
+            &[(4, 8), (1, 5), (2, 8)],
+        ];
+        let mut view = view(100);
+        let keys = vec![view.info.schema.field(0).name().clone()];
+        let mut held = BTreeMap::new();
+        for (cut, cells) in (1..).zip(steps) {
+            view.show(cut, of(cells)).expect("shown");
+            let snapshot = view.snapshot();
+            let changes = snapshot.changes_since(cut - 1).expect("known");
+            apply(&mut held, &keys, &changes);
+            let shown: Vec<&str> = snapshot.rows(None).map(|row| row.json.as_ref()).collect();
+            assert_eq!(shown.len(), cells.len());
+            let mut sorted: Vec<&str> = shown.clone();
+            sorted.sort_unstable();
+            let mut all: Vec<&str> = held.values().map(String::as_str).collect();
+            all.sort_unstable();
+            assert_eq!(all, sorted, "at cut {cut}");
+            if cut == 2 {
+                assert_eq!((changes.upsert.len(), changes.delete.len()), (1, 0));
+            }
+        }
     }
 
     /// What a client of the protocol holds: rows by the columns that the view calls its keys.

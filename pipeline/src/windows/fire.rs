@@ -21,6 +21,7 @@ use super::sides::Side;
 pub use super::sides::right_partition;
 use super::slice::Slice;
 use super::table::{Codec, Evaluated, PartitionTable};
+use super::top::{Fresh, TOP_FROM, Top, TopPlan};
 use crate::model::PartitionId;
 use crate::results::Mark;
 use crate::sql::options::Retention;
@@ -89,6 +90,12 @@ pub struct ViewState {
     /// `CUMULATE`: by start of the longest window.
     pub(super) bases: BTreeMap<i64, Base>,
     pub(super) retention: Retention,
+    /// How leading rows are picked, if they are; their windows, and the groups touched since the last publish.
+    top_plan: Option<TopPlan>,
+    tops: BTreeMap<Window, Top>,
+    fresh: BTreeMap<Window, Fresh>,
+    /// Windows with fewer groups have no [`Top`].
+    top_from: usize,
     /// Counts of late records by the windows they came too late for; `None` when some have come since.
     revisions: Option<Revisions>,
     /// Bytes of the tables when they were last walked, and what was absorbed since.
@@ -117,7 +124,16 @@ impl ViewState {
             .clone()
             .zip(windows.as_ref())
             .map(|(outer, inner)| Cascade::new(outer, inner));
+        let is_by_slices = matches!(
+            windows.as_ref().map(Windows::kind),
+            None | Some(WindowKind::Tumble { .. } | WindowKind::Hop { .. })
+        );
+        let top_plan = if is_by_slices { TopPlan::of(&plan) } else { None };
         Ok(Self {
+            top_plan,
+            tops: BTreeMap::new(),
+            fresh: BTreeMap::new(),
+            top_from: TOP_FROM,
             plan,
             windows,
             codec,
@@ -166,6 +182,7 @@ impl ViewState {
             .copied()
             .collect();
         self.partitions = tables;
+        (self.tops, self.fresh) = (BTreeMap::new(), BTreeMap::new());
         self.measured = (self.heap_bytes(), 0);
         self.revisions = None;
         self.bases = bases;
@@ -206,7 +223,17 @@ impl ViewState {
         };
         let table = self.partitions.entry(partition).or_default();
         let touched = match codec {
-            Some(codec) => codec.absorb(table, drained)?,
+            Some(codec) => {
+                let (windows, fresh) = (self.windows.as_ref(), &mut self.fresh);
+                let picks = self.top_plan.is_some();
+                codec.absorb(table, drained, &mut |slice, group| {
+                    if picks {
+                        for window in windows_of(windows, slice) {
+                            fresh.entry(window).or_default().note(group);
+                        }
+                    }
+                })?
+            }
             None => absorb_rows(table, drained),
         };
         self.touch(&touched);
@@ -232,12 +259,7 @@ impl ViewState {
                     base.or_insert_with(|| Base::beginning(slice.start, *step))
                         .touch(slice.start, *step);
                 }
-                _ => self.touched.extend(
-                    windows
-                        .windows_of(slice.start)
-                        .into_iter()
-                        .filter(|window| window.end >= slice.open_from),
-                ),
+                _ => self.touched.extend(windows_of(Some(windows), *slice)),
             }
         }
     }
@@ -280,7 +302,7 @@ impl ViewState {
                 return self.pass_through();
             }
             let slices = |_: PartitionId, _: SliceKey| true;
-            firing.fired.extend(self.put_together(None, EVER, &slices, mark)?);
+            firing.fired.extend(self.put_together_again(None, EVER, &slices, mark)?);
             self.pending.insert(EVER, Some(mark));
         }
         if progress.ended {
@@ -308,9 +330,10 @@ impl ViewState {
         let mut firing = Firing::default();
         for (window, mark) in self.changed(windows, &touched, progress) {
             let holds = |_: PartitionId, slice: SliceKey| holds(windows, window, slice);
-            firing.fired.extend(self.put_together(Some(windows), window, &holds, mark)?);
+            firing.fired.extend(self.put_together_again(Some(windows), window, &holds, mark)?);
             if mark == Mark::Final {
                 self.pending.remove(&window);
+                self.tops.remove(&window);
             } else {
                 self.pending.insert(window, Some(mark));
             }
@@ -379,6 +402,91 @@ impl ViewState {
         }
     }
 
+    /// Keeps leading rows of windows with at least `from` groups, and `spare` of them beyond twice those that are picked.
+    #[cfg(test)]
+    pub(super) fn keep_leading(&mut self, from: usize, spare: usize) {
+        self.top_from = from;
+        if let Some(plan) = &mut self.top_plan {
+            plan.spare = spare;
+        }
+    }
+
+    /// Whether it keeps leading rows at all.
+    #[cfg(test)]
+    pub(super) fn keeps_leading(&self) -> bool {
+        self.top_plan.is_some()
+    }
+
+    /// Of how many windows it keeps them now.
+    #[cfg(test)]
+    pub(super) fn windows_with_leading(&self) -> usize {
+        self.tops.len()
+    }
+
+    /// As [`Self::put_together`]; where leading rows are picked from many groups, from those that were touched.
+    fn put_together_again(
+        &mut self,
+        windows: Option<&Windows>,
+        window: Window,
+        holds: &dyn Fn(PartitionId, SliceKey) -> bool,
+        mark: Mark,
+    ) -> Result<Option<Fired>> {
+        let fresh = self.fresh.remove(&window);
+        match self.leading(windows, window, holds, fresh) {
+            Ok(Some(rows)) => Ok(Some(self.fired(windows, window, self.above.run(rows), mark))),
+            Ok(None) => self.put_together(windows, window, holds, mark),
+            // Put together from all groups it says what is wrong.
+            Err(_) => {
+                self.tops.remove(&window);
+                self.put_together(windows, window, holds, mark)
+            }
+        }
+    }
+
+    /// The rows that the plan above picks of a window; `None` where it has to look at all.
+    fn leading(
+        &mut self,
+        windows: Option<&Windows>,
+        window: Window,
+        holds: &dyn Fn(PartitionId, SliceKey) -> bool,
+        fresh: Option<Fresh>,
+    ) -> Result<Option<RecordBatch>> {
+        let (Some(plan), Some(codec)) = (&self.top_plan, &self.codec) else { return Ok(None) };
+        let Shape::Aggregate(aggregate) = &self.plan.shape else { return Ok(None) };
+        if !is_wanted(windows, window, (&self.plan.window_filter, &self.plan.kept_schema))? {
+            return Ok(None);
+        }
+        let schema = &self.plan.kept_schema;
+        if let Some(mut top) = self.tops.remove(&window) {
+            let is_enough = match fresh {
+                None => true,
+                Some(Fresh::Many) => false,
+                Some(Fresh::Groups(groups)) => {
+                    let slices = slices_of(&self.partitions, windows, window, holds);
+                    let (touched, groups) = codec.evaluate_groups(slices, &groups)?;
+                    let rows = assemble(aggregate, schema, windows, window, touched)?;
+                    top.put(plan, &rows, &groups)?
+                }
+            };
+            if is_enough {
+                let picked = top.picked(plan)?;
+                self.tops.insert(window, top);
+                return Ok(Some(picked));
+            }
+        }
+        let slices = || slices_of(&self.partitions, windows, window, holds);
+        // Of one group the slices of all partitions may have a part.
+        if slices().map(Slice::len).sum::<usize>() < self.top_from {
+            return Ok(None);
+        }
+        let (all, groups) = codec.evaluate_with_keys(slices())?;
+        let rows = assemble(aggregate, schema, windows, window, all)?;
+        let top = Top::of(plan, &rows, &groups)?;
+        let picked = top.picked(plan)?;
+        self.tops.insert(window, top);
+        Ok(Some(picked))
+    }
+
     /// The rows of one window from all its slices in all partitions.
     pub(super) fn put_together(
         &self,
@@ -393,18 +501,8 @@ impl ViewState {
         let Some(codec) = &self.codec else {
             return self.rows_of_kept(windows, window, holds, mark);
         };
-        let mut slices: Vec<&Slice> = Vec::new();
-        for (partition, table) in &self.partitions {
-            slices.extend(table.prefixes.get(&window.start));
-            slices.extend(
-                table
-                    .slices
-                    .range(reach(windows, window))
-                    .filter(|(key, _)| holds(*partition, **key))
-                    .map(|(_, slice)| slice),
-            );
-        }
-        let evaluated = codec.evaluate(slices.into_iter())?;
+        let slices = slices_of(&self.partitions, windows, window, holds);
+        let evaluated = codec.evaluate(slices)?;
         self.rows_of_groups(windows, window, evaluated, mark)
     }
 
@@ -524,13 +622,16 @@ impl ViewState {
     }
 
     fn heap_bytes(&self) -> u64 {
-        self.partitions.values().map(PartitionTable::heap_bytes).sum()
+        let tops =
+            self.tops.values().map(|top| u64::try_from(top.heap_bytes()).unwrap_or(u64::MAX));
+        self.partitions.values().map(PartitionTable::heap_bytes).chain(tops).sum()
     }
 
     /// Lets go of everything: the view is stopped.
     pub fn clear(&mut self) {
         (self.partitions, self.bases, self.measured) = (BTreeMap::new(), BTreeMap::new(), (0, 0));
         (self.pending, self.touched) = (BTreeMap::new(), BTreeSet::new());
+        (self.tops, self.fresh) = (BTreeMap::new(), BTreeMap::new());
         if let Some(cascade) = &mut self.cascade {
             cascade.clear();
         }
@@ -547,6 +648,28 @@ pub(super) fn is_wanted(
     let bounds = window_batch(windows, window, schema)?;
     let passes = filter.evaluate(&bounds)?.into_array(1)?;
     Ok(!passes.is_null(0) && passes.as_boolean().value(0))
+}
+
+/// The slices of a window in all partitions, in their order.
+fn slices_of<'a>(
+    partitions: &'a BTreeMap<PartitionId, PartitionTable>,
+    windows: Option<&'a Windows>,
+    window: Window,
+    holds: &'a dyn Fn(PartitionId, SliceKey) -> bool,
+) -> impl Iterator<Item = &'a Slice> {
+    partitions.iter().flat_map(move |(partition, table)| {
+        let held = table.slices.range(reach(windows, window));
+        let held = held.filter(move |(key, _)| holds(*partition, **key)).map(|(_, slice)| slice);
+        table.prefixes.get(&window.start).into_iter().chain(held)
+    })
+}
+
+/// The windows that the rows of a slice are in.
+fn windows_of(windows: Option<&Windows>, slice: SliceKey) -> Vec<Window> {
+    let Some(windows) = windows else { return vec![EVER] };
+    let mut all = windows.windows_of(slice.start);
+    all.retain(|window| window.end >= slice.open_from);
+    all
 }
 
 fn absorb_rows(table: &mut PartitionTable, drained: Drained) -> Vec<SliceKey> {

@@ -16,6 +16,7 @@ mod groups;
 pub mod fold;
 pub mod slice;
 pub mod table;
+mod top;
 pub mod fire;
 pub mod sides;
 mod fire_steps;

@@ -3,7 +3,7 @@
 //! Keys and states are kept as bytes (Arrow's row format) in [`Slice`]s, so that a slice costs what its
 //! groups cost, and a checkpoint writes them as they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef};
@@ -108,11 +108,16 @@ impl Codec {
         })
     }
 
-    /// Adds what a drain took out; answers the slices that were touched.
+    /// Adds what a drain took out; answers the slices that were touched, and tells `note` their groups.
     ///
     /// # Errors
     /// When states cannot be merged.
-    pub fn absorb(&self, table: &mut PartitionTable, drained: Drained) -> Result<Vec<SliceKey>> {
+    pub fn absorb(
+        &self,
+        table: &mut PartitionTable,
+        drained: Drained,
+        note: &mut dyn FnMut(SliceKey, &[u8]),
+    ) -> Result<Vec<SliceKey>> {
         let touched = drained.slices.clone();
         for (slice, count) in drained.revised {
             *table.revised.entry(slice).or_insert(0) += count;
@@ -130,6 +135,7 @@ impl Codec {
         let keys = encode(&self.keys, &drained.keys, count)?;
         let states = encode(&self.states, &drained.states, count)?;
         for (slice, groups) in by_slice(&drained.slices, &drained.slice_of, &keys)? {
+            groups.iter().for_each(|at| note(slice, keys.row(*at).data()));
             let fresh = groups.iter().map(|at| (keys.row(*at).data(), states.row(*at).data()));
             let old = table.slices.entry(slice).or_default();
             *old = self.merged_slice(old, fresh)?;
@@ -194,10 +200,49 @@ impl Codec {
     /// # Errors
     /// When states cannot be merged or evaluated.
     pub fn evaluate<'a>(&self, slices: impl Iterator<Item = &'a Slice>) -> Result<Evaluated> {
+        Ok(self.evaluate_parts(slices.flatten().collect())?.0)
+    }
+
+    /// As [`Self::evaluate`], with the groups' keys.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn evaluate_with_keys<'a>(
+        &self,
+        slices: impl Iterator<Item = &'a Slice>,
+    ) -> Result<(Evaluated, Vec<&'a [u8]>)> {
+        self.evaluate_parts(slices.flatten().collect())
+    }
+
+    /// As [`Self::evaluate_with_keys`], of some groups alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn evaluate_groups<'a>(
+        &self,
+        slices: impl Iterator<Item = &'a Slice>,
+        groups: &BTreeSet<Box<[u8]>>,
+    ) -> Result<(Evaluated, Vec<&'a [u8]>)> {
         let mut parts: Vec<(&[u8], &[u8])> = Vec::new();
         for slice in slices {
-            parts.extend(slice);
+            // Both are in the order of the keys.
+            let mut wanted = groups.iter().peekable();
+            for (key, state) in slice {
+                while wanted.next_if(|next| next.as_ref() < key).is_some() {}
+                match wanted.peek() {
+                    None => break,
+                    Some(next) if next.as_ref() == key => parts.push((key, state)),
+                    Some(_) => {}
+                }
+            }
         }
+        self.evaluate_parts(parts)
+    }
+
+    fn evaluate_parts<'a>(
+        &self,
+        mut parts: Vec<(&'a [u8], &'a [u8])>,
+    ) -> Result<(Evaluated, Vec<&'a [u8]>)> {
         // A stable sort keeps the parts of one group in the order of partitions and slices.
         parts.sort_by_key(|(key, _)| *key);
         let mut keys: Vec<&[u8]> = Vec::new();
@@ -215,7 +260,7 @@ impl Codec {
         let parser = self.keys.parser();
         let rows: Vec<_> = keys.iter().map(|key| parser.parse(key)).collect();
         let count = rows.len();
-        Ok(Evaluated { keys: self.keys.convert_rows(rows)?, values, count })
+        Ok((Evaluated { keys: self.keys.convert_rows(rows)?, values, count }, keys))
     }
 
     fn decode_states(&self, states: &[&[u8]]) -> Result<Vec<ArrayRef>> {

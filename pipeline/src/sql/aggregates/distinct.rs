@@ -1,4 +1,4 @@
-//! `SUM(DISTINCT x)` and `AVG(DISTINCT x)` of ad-hoc queries. Continuous queries refuse them.
+//! `SUM(DISTINCT x)` of ad-hoc queries. Continuous queries refuse it.
 
 use std::collections::HashSet;
 use std::sync::Arc;

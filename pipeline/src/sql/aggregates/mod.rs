@@ -6,7 +6,7 @@
 //! per_group one state a group, as DataFusion's accumulator
 //! exact     SUM, AVG of integers and decimals: checked, never wrapping
 //! float     SUM, AVG of floats: the exact sum, rounded once;  superaccumulator  its arithmetic
-//! distinct  SUM, AVG of the values that differ, of ad-hoc queries
+//! distinct  SUM of the values that differ, of ad-hoc queries
 //! extreme   MIN, MAX of floats in a total order
 //! quantile  APPROX_PERCENTILE, APPROX_MEDIAN;                 sketch            its buckets
 //! ```

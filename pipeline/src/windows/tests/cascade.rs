@@ -43,6 +43,13 @@ fn an_outer_window_is_put_together_from_the_inner_ones_that_end_in_it() {
         live.publish();
         assert_eq!(live.late, 1, "restarts: {restarts}");
         assert_eq!(rows(&live, 0, 6)[0], row(0, 6, "a", 21, 3));
+        if restarts {
+            live.restart();
+        }
+        // The first inner window is closed, and still a part of the outer one.
+        live.take(0, &[(5_500, "a", 1)]);
+        live.publish();
+        assert_eq!(rows(&live, 0, 6)[0], row(0, 6, "a", 22, 3), "restarts: {restarts}");
         live.take(0, &[(7_100, "a", 2)]);
         live.take(1, &[(8_000, "a", 2)]);
         live.publish();

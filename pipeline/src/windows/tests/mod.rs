@@ -7,6 +7,7 @@ mod live;
 mod reference;
 mod steps;
 mod state;
+mod top;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
