@@ -46,6 +46,7 @@ if [ "${1:-}" = --test ]; then
     need "command -v java" openjdk-17-jre-headless
     need "command -v mvn" maven
     need "command -v psql" postgresql-client
+    need "python3 -c 'import ensurepip'" python3-venv
     need "ls /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc" fonts-noto-cjk
 fi
 

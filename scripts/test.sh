@@ -2,7 +2,7 @@
 # Runs every suite, even after one has failed, and ends with one line for each and a total.
 #
 #   scripts/test.sh              all suites
-#   scripts/test.sh page cargo   these only: page cargo conformance kafka crashes wall
+#   scripts/test.sh page cargo   these only: page cargo conformance kafka clients crashes wall
 #
 # Each suite has a time-out, so that something that hangs fails instead of eating the hour.
 # Logs: $TIDEMARK_TEST_LOGS, or a temporary folder that is named when something failed.
@@ -12,7 +12,7 @@ cd "$root" || exit 1
 
 logs=${TIDEMARK_TEST_LOGS:-$(mktemp -d)}
 mkdir -p "$logs"
-wanted=${*:-page cargo conformance kafka crashes wall}
+wanted=${*:-page cargo conformance kafka clients crashes wall}
 passed_all=0
 failed_all=0
 skipped_all=0
@@ -108,6 +108,9 @@ fi
 if includes kafka; then
     suite "analysts' questions" 300 count_plain python3 tests/examples.py
     suite "end to end" 1800 count_plain python3 tests/end_to_end.py
+fi
+if includes clients; then
+    suite "analysts' tools" 600 count_plain "$root/scripts/clients.sh"
 fi
 if includes crashes; then
     suite "kills" 900 count_plain python3 tests/crashes.py

@@ -12,9 +12,10 @@ use tracing_subscriber::EnvFilter;
 /// Calling it again changes nothing.
 pub fn install_logs(verbosity: Verbosity) {
     let default = match verbosity {
-        // The store and the Kafka client tell of every compaction and every poll.
-        Verbosity::Normal => "warn,tidemark=info,tidemark_pipeline=info",
-        Verbosity::Quiet => "warn",
+        // The store and the Kafka client tell of every compaction and every poll. Delta's kernel calls a table that is
+        // not there yet an error; what does go wrong there is told by us.
+        Verbosity::Normal => "warn,buoyant_kernel=off,tidemark=info,tidemark_pipeline=info",
+        Verbosity::Quiet => "warn,buoyant_kernel=off",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let _already = tracing_subscriber::fmt()

@@ -128,6 +128,9 @@ async fn what_drivers_say_when_they_connect_is_answered() {
         "SHOW transaction_isolation",
         "BEGIN",
         "SELECT version()",
+        "SAVEPOINT one",
+        "SHOW lock_timeout",
+        "RELEASE SAVEPOINT one",
         "COMMIT",
         "DISCARD ALL",
         "SELECT current_database(), current_schema()",
@@ -138,6 +141,20 @@ async fn what_drivers_say_when_they_connect_is_answered() {
         last = driver.simple(command).await.unwrap_or_else(|error| panic!("{command}: {error}"));
     }
     assert_eq!(last[0][0], "tidemark");
+    let told = [
+        ("SHOW standard_conforming_strings", "on"),
+        ("show client_encoding", "UTF8"),
+        ("SHOW server_version", "16.6"),
+        ("SELECT pg_get_serial_sequence('gmv_day', 'gmv') IS NULL", "t"),
+    ];
+    for (command, value) in told {
+        let rows =
+            driver.simple(command).await.unwrap_or_else(|error| panic!("{command}: {error}"));
+        assert_eq!(rows, [[value.to_owned()]], "{command}");
+    }
+    let version = driver.simple("SELECT version()").await.expect("a version");
+    // As SQLAlchemy reads it.
+    assert!(version[0][0].starts_with("PostgreSQL 16.6 "), "{version:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use datafusion_postgres::pgwire::tokio::process_socket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::functions;
 use super::limited::LimitedService;
 use super::startup::Startup;
 use crate::auth::Gate;
@@ -126,6 +127,7 @@ impl Connection {
         let session = parts.service.session(&pin)?;
         setup_pg_catalog(&session.context, CATALOG, EmptyContextProvider)
             .map_err(|error| *error)?;
+        functions::all().into_iter().for_each(|function| session.context.register_udf(function));
         let manager = Arc::clone(&parts.manager);
         Ok(Self {
             startup: Arc::new(Startup::new(

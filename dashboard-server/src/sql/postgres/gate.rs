@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::common::{DFSchema, ParamValues};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
-use datafusion::prelude::SessionContext;
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan, LogicalPlanBuilder};
+use datafusion::prelude::{SessionContext, ident, lit};
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{Set, Statement};
 use datafusion::sql::sqlparser::parser::ParserError;
@@ -19,6 +19,7 @@ use datafusion_postgres::pgwire::api::results::{Response, Tag};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 
+use super::functions::SERVER_VERSION;
 use crate::config::SqlConfig;
 use crate::sql::allow::{check_plan, check_sql_statement};
 use crate::sql::error::SqlError;
@@ -37,17 +38,17 @@ const SETTABLE: [&str; 8] = [
     "statement_timeout",
     "timezone",
 ];
-/// Settings that drivers set when they connect, to what is so anyway.
-const SET_WITHOUT_EFFECT: [&str; 6] = [
-    "client_encoding",
-    "client_min_messages",
-    "default_transaction_read_only",
-    "idle_in_transaction_session_timeout",
-    "lock_timeout",
-    "standard_conforming_strings",
+/// Settings that drivers set or ask for when they connect, with what is so anyway.
+const FIXED: [(&str, &str); 8] = [
+    ("client_encoding", "UTF8"),
+    ("client_min_messages", "notice"),
+    ("default_transaction_read_only", "on"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("server_version", SERVER_VERSION),
+    ("standard_conforming_strings", "on"),
+    ("transaction_read_only", "on"),
 ];
-/// Settings a client may read besides those it may change.
-const SHOWN: [&str; 3] = ["server_version", "transaction_isolation", "client_encoding"];
 
 /// The first hook: whatever reaches the library has passed here.
 pub(super) struct Gate {
@@ -82,10 +83,18 @@ impl Gate {
         format: Arc<FormatOptions>,
     ) -> PgWireResult<Response> {
         let plan = self.checked_plan(statement, session).await?;
-        let frame = session.execute_logical_plan(plan).await;
-        let frame = frame.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
-        Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(format)).await?))
+        answer(plan, session, format).await
     }
+}
+
+async fn answer(
+    plan: LogicalPlan,
+    session: &SessionContext,
+    format: Arc<FormatOptions>,
+) -> PgWireResult<Response> {
+    let frame = session.execute_logical_plan(plan).await;
+    let frame = frame.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
+    Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(format)).await?))
 }
 
 enum Passage {
@@ -93,6 +102,8 @@ enum Passage {
     Query,
     /// The library's other hooks answer it.
     SmallTalk,
+    /// A setting that never changes: its name and its value.
+    Fixed(&'static str, &'static str),
     /// Nothing has to be done.
     Nothing(&'static str),
 }
@@ -107,11 +118,17 @@ fn passage(statement: &Statement) -> Result<Passage, SqlError> {
             let words: Vec<String> =
                 variable.iter().map(|word| word.value.to_lowercase()).collect();
             let name = words.join("_");
+            if let Some((name, value)) = FIXED.iter().find(|(fixed, _)| *fixed == name) {
+                return Ok(Passage::Fixed(name, value));
+            }
             let known = SETTABLE.contains(&name.as_str())
-                || SHOWN.contains(&name.as_str())
-                || ["time_zone", "transaction_isolation_level"].contains(&name.as_str());
+                || ["time_zone", "transaction_isolation", "transaction_isolation_level"]
+                    .contains(&name.as_str());
             if known { Ok(Passage::SmallTalk) } else { Err(refused(statement)) }
         }
+        // Nothing is changed here, so there is nothing to go back from.
+        Statement::Savepoint { .. } => Ok(Passage::Nothing("SAVEPOINT")),
+        Statement::ReleaseSavepoint { .. } => Ok(Passage::Nothing("RELEASE")),
         Statement::Discard { .. } => Ok(Passage::Nothing("DISCARD ALL")),
         Statement::Deallocate { .. } => Ok(Passage::Nothing("DEALLOCATE")),
         other => check_sql_statement(other).map(|()| Passage::Query),
@@ -124,7 +141,7 @@ fn set_passage(set: &Set, statement: &Statement) -> Result<Passage, SqlError> {
             let name = variable.to_string().to_lowercase();
             if SETTABLE.contains(&name.as_str()) {
                 Ok(Passage::SmallTalk)
-            } else if SET_WITHOUT_EFFECT.contains(&name.as_str()) {
+            } else if FIXED.iter().any(|(fixed, _)| *fixed == name) {
                 Ok(Passage::Nothing("SET"))
             } else {
                 Err(refused(statement))
@@ -147,6 +164,13 @@ fn nothing_plan() -> LogicalPlan {
     LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })
 }
 
+/// One row with the value of a setting under its name.
+fn setting(name: &str, value: &str) -> PgWireResult<LogicalPlan> {
+    LogicalPlanBuilder::values(vec![vec![lit(value)]])
+        .and_then(|row| row.project([ident("column1").alias(name)])?.build())
+        .map_err(|error| pg_error(&SqlError::of_planning(&error)))
+}
+
 #[async_trait]
 impl QueryHook for Gate {
     async fn handle_simple_query(
@@ -158,6 +182,13 @@ impl QueryHook for Gate {
         match passage(statement) {
             Ok(Passage::SmallTalk) => None,
             Ok(Passage::Nothing(tag)) => Some(Ok(Response::Execution(Tag::new(tag)))),
+            Ok(Passage::Fixed(name, value)) => {
+                let format = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
+                Some(match setting(name, value) {
+                    Ok(plan) => answer(plan, session, format).await,
+                    Err(error) => Err(error),
+                })
+            }
             Ok(Passage::Query) => {
                 self.pin.renew();
                 let format = Arc::new(FormatOptions::from_client_metadata(client.metadata()));
@@ -176,6 +207,7 @@ impl QueryHook for Gate {
         match passage(statement) {
             Ok(Passage::SmallTalk) => None,
             Ok(Passage::Nothing(_)) => Some(Ok(nothing_plan())),
+            Ok(Passage::Fixed(name, value)) => Some(setting(name, value)),
             Ok(Passage::Query) => Some(self.checked_plan(statement, session).await),
             Err(error) => Some(Err(pg_error(&error))),
         }
@@ -192,6 +224,7 @@ impl QueryHook for Gate {
         match passage(statement) {
             Ok(Passage::SmallTalk) => None,
             Ok(Passage::Nothing(tag)) => Some(Ok(Response::Execution(Tag::new(tag)))),
+            Ok(Passage::Fixed(..)) => None,
             // Checked when it was prepared; again, because nothing depends on that being so.
             Ok(Passage::Query) => match check_plan(plan) {
                 Ok(()) => {

@@ -21,6 +21,7 @@ use futures::{Sink, StreamExt as _};
 
 use super::gate::{Gate, pg_error};
 use super::parser::SizedParser;
+use super::place::Places;
 use crate::config::SqlConfig;
 use crate::sql::SqlService;
 use crate::sql::error::SqlError;
@@ -37,6 +38,7 @@ const STATEMENT_TIMEOUT: &str = "statement_timeout_ms";
 pub(super) struct LimitedService {
     library: DfSessionService,
     parser: Arc<SizedParser>,
+    places: Arc<Places>,
     service: SqlService,
     budget: Arc<Budget>,
 }
@@ -50,9 +52,11 @@ impl LimitedService {
             Arc::new(TransactionStatementHook),
         ];
         let limits = service.limits().config.clone();
-        let library = DfSessionService::new_with_hooks(Arc::new(session.context), hooks);
-        let parser = Arc::new(SizedParser::new(library.query_parser(), limits));
-        Self { library, parser, service, budget: session.budget }
+        let context = Arc::new(session.context);
+        let places = Arc::new(Places::new(Arc::clone(&context), limits.clone()));
+        let library = DfSessionService::new_with_hooks(context, hooks);
+        let parser = SizedParser::new(library.query_parser(), limits, Arc::clone(&places));
+        Self { library, parser: Arc::new(parser), places, service, budget: session.budget }
     }
 
     fn config(&self) -> &SqlConfig {
@@ -160,7 +164,10 @@ impl SimpleQueryHandler for LimitedService {
             }
             Ok(gathered)
         };
-        self.within(&asked, running).await
+        match self.within(&asked, running).await {
+            Ok(responses) => Ok(responses),
+            Err(error) => Err(self.places.put_into(error, query).await),
+        }
     }
 }
 

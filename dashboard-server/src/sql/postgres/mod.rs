@@ -4,9 +4,11 @@
 //! of what is allowed before the library sees it, because the library allows what it does not know.
 
 mod door;
+mod functions;
 mod gate;
 mod limited;
 mod parser;
+mod place;
 mod startup;
 
 pub use door::{PostgresDoor, PostgresError};

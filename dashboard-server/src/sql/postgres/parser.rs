@@ -11,6 +11,7 @@ use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::gate::pg_error;
+use super::place::Places;
 use crate::config::SqlConfig;
 use crate::sql::size::check_text;
 
@@ -18,12 +19,13 @@ use crate::sql::size::check_text;
 pub(super) struct SizedParser {
     library: Arc<Parser>,
     limits: SqlConfig,
+    places: Arc<Places>,
 }
 
 impl SizedParser {
     /// The parser of one connection.
-    pub(super) fn new(library: Arc<Parser>, limits: SqlConfig) -> Self {
-        Self { library, limits }
+    pub(super) fn new(library: Arc<Parser>, limits: SqlConfig, places: Arc<Places>) -> Self {
+        Self { library, limits, places }
     }
 }
 
@@ -41,7 +43,10 @@ impl QueryParser for SizedParser {
         C: ClientInfo + Unpin + Send + Sync,
     {
         check_text(sql, &self.limits).map_err(|error| pg_error(&error))?;
-        self.library.parse_sql(client, sql, types).await
+        match self.library.parse_sql(client, sql, types).await {
+            Ok(statement) => Ok(statement),
+            Err(error) => Err(self.places.put_into(error, sql).await),
+        }
     }
 
     fn get_parameter_types(&self, statement: &Self::Statement) -> PgWireResult<Vec<Type>> {

@@ -1,0 +1,70 @@
+//! Where in its text a query is wrong. The library rewrites what clients of PostgreSQL ask before it is planned, and the
+//! places are lost on the way; so what could not be planned is planned once more as it was written.
+
+use std::sync::Arc;
+
+use datafusion::prelude::SessionContext;
+use datafusion_postgres::pgwire::error::PgWireError;
+
+use crate::config::SqlConfig;
+use crate::sql::allow::parse_reading;
+use crate::sql::error::{Place, SqlError};
+
+/// Finds places within one connection's session.
+pub(super) struct Places {
+    session: Arc<SessionContext>,
+    limits: SqlConfig,
+}
+
+impl Places {
+    /// Of the tables of `session`.
+    pub(super) fn new(session: Arc<SessionContext>, limits: SqlConfig) -> Self {
+        Self { session, limits }
+    }
+
+    /// The error with the place in `text` where it is known.
+    pub(super) async fn put_into(&self, error: PgWireError, text: &str) -> PgWireError {
+        let error = super::gate::told(&error).unwrap_or(error);
+        let PgWireError::UserError(mut info) = error else { return error };
+        // Those of a text that cannot be read or planned.
+        if ["42601", "42000"].contains(&info.code.as_str()) && info.position.is_none() {
+            let place = self.place(text).await;
+            info.position = place.and_then(|place| position(text, place));
+            if let Some(place) = place {
+                info.detail = Some(format!("line {}, column {}", place.line, place.column));
+            }
+        }
+        PgWireError::UserError(info)
+    }
+
+    async fn place(&self, text: &str) -> Option<Place> {
+        let statement = match parse_reading(text, &self.limits) {
+            Ok(statement) => statement,
+            Err(error) => return error.place(),
+        };
+        match self.session.state().statement_to_plan(statement).await {
+            Ok(_) => None,
+            Err(error) => SqlError::of_planning(&error).place(),
+        }
+    }
+}
+
+/// A place as the protocol has it: letters from the beginning, the first being 1.
+fn position(text: &str, place: Place) -> Option<String> {
+    let line = usize::try_from(place.line).ok()?.checked_sub(1)?;
+    let column = usize::try_from(place.column).ok()?;
+    let before: usize = text.split('\n').take(line).map(|line| line.chars().count() + 1).sum();
+    Some((before + column).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_counted_in_letters_over_lines() {
+        assert_eq!(position("SELECT gvm", Place { line: 1, column: 8 }).as_deref(), Some("8"));
+        assert_eq!(position("选\n SELECT x", Place { line: 2, column: 9 }).as_deref(), Some("11"));
+        assert_eq!(position("x", Place { line: 0, column: 1 }), None);
+    }
+}

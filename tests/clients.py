@@ -1,0 +1,217 @@
+"""The tools analysts already use, as they come from their registry, against a real server.
+
+    scripts/clients.sh [--only SUBSTRING] [--keep]
+
+psycopg, SQLAlchemy, pandas and polars ask over the PostgreSQL wire; delta-rs and DuckDB read the history's files as they are.
+Each answer is compared with that of the HTTP door, or with the records that were sent.
+"""
+import decimal
+import pathlib
+import re
+import shutil
+import signal
+import threading
+import time
+
+import deltalake
+import duckdb
+import duckdb_extension_delta
+import pandas
+import polars
+import psycopg
+import sqlalchemy
+
+import examples
+from end_to_end import main
+from process import ROOT, Server
+
+DAY = examples.Day(11, 400)
+
+
+def sql_folder(folder):
+    """The shipped SQL, with a history of the orders."""
+    sql = folder / "sql"
+    if not sql.exists():
+        shutil.copytree(ROOT / "sql", sql)
+        orders = sql / "streams/orders.sql"
+        text = orders.read_text()
+        end = "'max-future-skew' = '5 min'"
+        assert end in text, text
+        orders.write_text(text.replace(end, f"{end}, 'history' = 'keep', 'history.hashed' = 'buyer_id'"))
+    return sql
+
+
+def serve(folder):
+    config = folder / "tidemark.toml"
+    config.write_text('[pipeline]\ncheckpoint-every-ms = 100\nhistory-commit-every-ms = 300\n'
+                      '[streams.orders]\nconnector = "embedded"\n')
+    return Server(["serve"], folder, sql_folder(folder), config)
+
+
+def fed(folder):
+    server = serve(folder)
+    examples.feed(server, DAY)
+    return server
+
+
+def address(server):
+    """Host and port of the PostgreSQL door."""
+    found = re.search(r"postgres on ([\d.]+):(\d+)", "".join(server.said))
+    assert found, "".join(server.said)
+    return found.group(1), int(found.group(2))
+
+
+def connect(server, **options):
+    host, port = address(server)
+    return psycopg.connect(host=host, port=port, dbname="tidemark", user="analyst", sslmode="disable", **options)
+
+
+def engine(server):
+    host, port = address(server)
+    return sqlalchemy.create_engine(f"postgresql+psycopg://analyst@{host}:{port}/tidemark?sslmode=disable")
+
+
+CATEGORIES = "SELECT category, gmv, payments FROM gmv_by_category ORDER BY gmv DESC, category"
+
+
+def expected(server):
+    return [(row["category"], decimal.Decimal(row["gmv"]), row["payments"]) for row in server.sql(CATEGORIES)]
+
+
+# --- over the PostgreSQL wire -----------------------------------------------------------------------
+
+def psycopg_asks(ground):
+    """psycopg: plain and prepared statements, parameters, text and binary rows, an error with its place, a cancel"""
+    with fed(ground.fresh()) as server, connect(server, autocommit=True) as connection:
+        want = expected(server)
+        assert want and connection.execute(CATEGORIES).fetchall() == want
+        assert connection.cursor(binary=True).execute(CATEGORIES).fetchall() == want
+        asked = "SELECT category, gmv, payments FROM gmv_by_category WHERE category = %s AND gmv > %s"
+        for category, gmv, payments in want * 3:
+            found = connection.execute(asked, (category, decimal.Decimal("0.5")), prepare=True).fetchall()
+            assert found == [(category, gmv, payments)], found
+        try:
+            connection.execute("SELECT gvm FROM gmv_by_category")
+            raise AssertionError("a column that is not there was found")
+        except psycopg.Error as error:
+            assert "gvm" in str(error) and error.diag.statement_position == "8", error
+        begun = time.monotonic()
+        threading.Timer(0.5, connection.cancel).start()
+        try:
+            connection.execute("SELECT COUNT(*) FROM orders a, orders b, orders c WHERE a.amount + b.amount > c.amount")
+            raise AssertionError("it was not cancelled")
+        except psycopg.errors.QueryCanceled:
+            assert time.monotonic() - begun < 5
+        assert connection.execute(CATEGORIES).fetchall() == want
+
+
+def transactions(ground):
+    """psycopg: what is asked within a transaction, a savepoint and after an error in one"""
+    with fed(ground.fresh()) as server:
+        want = expected(server)
+        with connect(server) as connection:
+            with connection.transaction():
+                assert connection.execute(CATEGORIES).fetchall() == want
+                with connection.transaction():
+                    assert connection.execute(CATEGORIES).fetchall() == want
+            try:
+                connection.execute("DELETE FROM gmv_by_category")
+                raise AssertionError("a row could be deleted")
+            except psycopg.errors.InsufficientPrivilege:
+                connection.rollback()
+            assert connection.execute(CATEGORIES).fetchall() == want
+
+
+def sqlalchemy_asks(ground):
+    """SQLAlchemy: rows by a parameter, the names of tables, and whether there is one"""
+    with fed(ground.fresh()) as server:
+        want, asked = expected(server), sqlalchemy.text(CATEGORIES + " LIMIT :rows")
+        with engine(server).connect() as connection:
+            assert [tuple(row) for row in connection.execute(asked, {"rows": 2})] == want[:2]
+        seen = sqlalchemy.inspect(engine(server))
+        assert {"gmv_by_category", "orders", "late_orders"} <= set(seen.get_table_names())
+        assert seen.has_table("gmv_by_category") and not seen.has_table("no_such_view")
+
+
+def pandas_asks(ground):
+    """pandas: a query as a frame"""
+    with fed(ground.fresh()) as server:
+        frame = pandas.read_sql(sqlalchemy.text(CATEGORIES), engine(server))
+        want = expected(server)
+        assert list(frame["category"]) == [row[0] for row in want]
+        assert list(frame["payments"]) == [row[2] for row in want]
+        assert [round(decimal.Decimal(str(gmv)), 2) for gmv in frame["gmv"]] == [row[1] for row in want]
+
+
+def polars_asks(ground):
+    """polars: a query as a frame, decimals exact"""
+    with fed(ground.fresh()) as server, connect(server) as connection:
+        frame = polars.read_database(CATEGORIES, connection)
+        assert frame.rows() == expected(server), frame
+
+
+# --- the history's files ------------------------------------------------------------------------------
+
+HISTORY = ["partition", "offset", "event_id", "event_type", "amount", "late"]
+
+
+def told(server):
+    """The history as SQL tells it, a row a record."""
+    rows = server.sql('SELECT "partition", "offset", event_id, event_type, amount, late FROM orders')
+    return sorted((row["partition"], row["offset"], row["event_id"], row["event_type"], decimal.Decimal(row["amount"]),
+                   row["late"]) for row in rows)
+
+
+def by_delta_rs(table):
+    rows = deltalake.DeltaTable(str(table)).to_pyarrow_table(columns=HISTORY).to_pylist()
+    return sorted(tuple(row[name] for name in HISTORY) for row in rows)
+
+
+def by_duckdb(table):
+    """DuckDB with its own Delta extension, from a file: nothing is fetched."""
+    folder = pathlib.Path(duckdb_extension_delta.__file__).parent
+    [extension] = folder.rglob("*.duckdb_extension")
+    with duckdb.connect() as connection:
+        connection.execute(f"LOAD '{extension}'")
+        names = ", ".join(f'"{name}"' for name in HISTORY)
+        return sorted(connection.execute(f"SELECT {names} FROM delta_scan('{table}')").fetchall())
+
+
+def other_engines_read_the_history(ground):
+    """delta-rs and DuckDB read every accepted record once from the history, as it is, after two kills and repeats"""
+    folder = ground.fresh()
+    orders = DAY.streams["orders"]
+    third = len(orders) // 3
+    parts = [orders[:third], orders[:2 * third], orders]
+    for nth, part in enumerate(parts):
+        with serve(folder) as server:
+            sent = examples.Day(11, 0)
+            sent.streams["orders"] = part
+            # The beginning is sent again each time: a repeat is no second record.
+            examples.feed(server, sent)
+            if nth < 2:
+                server.stop(signal.SIGKILL)
+                continue
+            want = told(server)
+            assert sorted(row[2] for row in want) == sorted(one["event_id"] for one in orders)
+            table = folder / "data/history/orders"
+            for read in (by_delta_rs, by_duckdb):
+                server.wait(lambda: read(table) == want, 30, f"the whole history {read.__name__}")
+            assert sum(row[4] for row in want) == sum(decimal.Decimal(one["amount"]) for one in orders)
+            buyers = {one["buyer_id"] for one in orders}
+            kept = set(deltalake.DeltaTable(str(table)).to_pyarrow_table(columns=["buyer_id"])["buyer_id"].to_pylist())
+            assert len(kept) == len(buyers) and not kept & buyers, "buyers' ids stand in the files"
+            assert server.stop(signal.SIGTERM) == 0
+
+
+CHECKS = [
+    psycopg_asks,
+    transactions,
+    sqlalchemy_asks,
+    pandas_asks,
+    polars_asks,
+    other_engines_read_the_history,
+]
+
+if __name__ == "__main__":
+    main(CHECKS, __doc__)
