@@ -146,6 +146,7 @@ async fn what_drivers_say_when_they_connect_is_answered() {
         ("show client_encoding", "UTF8"),
         ("SHOW server_version", "16.6"),
         ("SELECT pg_get_serial_sequence('gmv_day', 'gmv') IS NULL", "t"),
+        ("SELECT to_regtype('hstore') IS NULL AND to_regtype('TEXT') = 25", "t"),
     ];
     for (command, value) in told {
         let rows =

@@ -355,7 +355,7 @@ pub(super) enum Fresh {
 }
 
 /// Groups told apart in one publish.
-const FRESH_MAX: usize = 50_000;
+const FRESH_MAX: usize = 500_000;
 
 impl Default for Fresh {
     fn default() -> Self {

@@ -28,7 +28,10 @@ impl Places {
         let PgWireError::UserError(mut info) = error else { return error };
         // Those of a text that cannot be read or planned.
         if ["42601", "42000"].contains(&info.code.as_str()) && info.position.is_none() {
-            let place = self.place(text).await;
+            // As it was written it may be wrong for another reason, which is not told.
+            let as_written = self.as_written(text).await;
+            let place = as_written.filter(|error| error.to_string() == info.message);
+            let place = place.and_then(|error| error.place());
             info.position = place.and_then(|place| position(text, place));
             if let Some(place) = place {
                 info.detail = Some(format!("line {}, column {}", place.line, place.column));
@@ -37,15 +40,14 @@ impl Places {
         PgWireError::UserError(info)
     }
 
-    async fn place(&self, text: &str) -> Option<Place> {
+    /// What is wrong with a text as it was written.
+    async fn as_written(&self, text: &str) -> Option<SqlError> {
         let statement = match parse_reading(text, &self.limits) {
             Ok(statement) => statement,
-            Err(error) => return error.place(),
+            Err(error) => return Some(error),
         };
-        match self.session.state().statement_to_plan(statement).await {
-            Ok(_) => None,
-            Err(error) => SqlError::of_planning(&error).place(),
-        }
+        let planned = self.session.state().statement_to_plan(statement).await;
+        planned.err().map(|error| SqlError::of_planning(&error))
     }
 }
 
