@@ -212,7 +212,12 @@ fn bound(condition: &Arc<dyn PhysicalExpr>) -> Option<(usize, usize)> {
         }
         _ => return None,
     };
-    let number = number.downcast_ref::<Literal>()?.value().cast_to(&DataType::UInt64).ok()?;
+    let number = number.downcast_ref::<Literal>()?.value();
+    // Less than 3.5 is not less than 3.
+    if !number.data_type().is_integer() {
+        return None;
+    }
+    let number = number.cast_to(&DataType::UInt64).ok()?;
     let ScalarValue::UInt64(Some(number)) = number else { return None };
     let most = usize::try_from(number).ok()?.saturating_sub(usize::from(is_less));
     Some((column_of(column)?, most))
