@@ -9,8 +9,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use tidemark_pipeline::sql::exact::checked_plan;
 
 /// Checks what is selected, what rows are filtered by and what aggregates are given. It has to come before the rules
-/// that move expressions into a scan. What stands in a join's condition, in ORDER BY or in GROUP BY decides no figure
-/// and wraps as DataFusion's own does; so does what the optimizer computes of constants.
+/// that move expressions into a scan. What stands in a join's condition, in ORDER BY, in GROUP BY or over a window wraps
+/// as DataFusion's own does; so does what the optimizer computes of constants.
 #[derive(Debug)]
 pub(super) struct ExactArithmetic;
 

@@ -73,7 +73,7 @@ pub struct Firing {
 /// All state of one view, of all partitions.
 #[derive(Debug)]
 pub struct ViewState {
-    plan: Arc<ViewPlan>,
+    pub(super) plan: Arc<ViewPlan>,
     pub(super) windows: Option<Windows>,
     /// Of the groups, or of the left side's in a join; `None` where rows are kept.
     pub(super) codec: Option<Codec>,
@@ -91,11 +91,11 @@ pub struct ViewState {
     pub(super) bases: BTreeMap<i64, Base>,
     pub(super) retention: Retention,
     /// How leading rows are picked, if they are; their windows, and the groups touched since the last publish.
-    top_plan: Option<TopPlan>,
-    tops: BTreeMap<Window, Top>,
-    fresh: BTreeMap<Window, Fresh>,
+    pub(super) top_plan: Option<TopPlan>,
+    pub(super) tops: BTreeMap<Window, Top>,
+    pub(super) fresh: BTreeMap<Window, Fresh>,
     /// Windows with fewer groups have no [`Top`].
-    top_from: usize,
+    pub(super) top_from: usize,
     /// Counts of late records by the windows they came too late for; `None` when some have come since.
     revisions: Option<Revisions>,
     /// Bytes of the tables when they were last walked, and what was absorbed since.
@@ -402,91 +402,6 @@ impl ViewState {
         }
     }
 
-    /// Keeps leading rows of windows with at least `from` groups, and `spare` of them beyond twice those that are picked.
-    #[cfg(test)]
-    pub(super) fn keep_leading(&mut self, from: usize, spare: usize) {
-        self.top_from = from;
-        if let Some(plan) = &mut self.top_plan {
-            plan.spare = spare;
-        }
-    }
-
-    /// Whether it keeps leading rows at all.
-    #[cfg(test)]
-    pub(super) fn keeps_leading(&self) -> bool {
-        self.top_plan.is_some()
-    }
-
-    /// Of how many windows it keeps them now.
-    #[cfg(test)]
-    pub(super) fn windows_with_leading(&self) -> usize {
-        self.tops.len()
-    }
-
-    /// As [`Self::put_together`]; where leading rows are picked from many groups, from those that were touched.
-    fn put_together_again(
-        &mut self,
-        windows: Option<&Windows>,
-        window: Window,
-        holds: &dyn Fn(PartitionId, SliceKey) -> bool,
-        mark: Mark,
-    ) -> Result<Option<Fired>> {
-        let fresh = self.fresh.remove(&window);
-        match self.leading(windows, window, holds, fresh) {
-            Ok(Some(rows)) => Ok(Some(self.fired(windows, window, self.above.run(rows), mark))),
-            Ok(None) => self.put_together(windows, window, holds, mark),
-            // Put together from all groups it says what is wrong.
-            Err(_) => {
-                self.tops.remove(&window);
-                self.put_together(windows, window, holds, mark)
-            }
-        }
-    }
-
-    /// The rows that the plan above picks of a window; `None` where it has to look at all.
-    fn leading(
-        &mut self,
-        windows: Option<&Windows>,
-        window: Window,
-        holds: &dyn Fn(PartitionId, SliceKey) -> bool,
-        fresh: Option<Fresh>,
-    ) -> Result<Option<RecordBatch>> {
-        let (Some(plan), Some(codec)) = (&self.top_plan, &self.codec) else { return Ok(None) };
-        let Shape::Aggregate(aggregate) = &self.plan.shape else { return Ok(None) };
-        if !is_wanted(windows, window, (&self.plan.window_filter, &self.plan.kept_schema))? {
-            return Ok(None);
-        }
-        let schema = &self.plan.kept_schema;
-        if let Some(mut top) = self.tops.remove(&window) {
-            let is_enough = match fresh {
-                None => true,
-                Some(Fresh::Many) => false,
-                Some(Fresh::Groups(groups)) => {
-                    let slices = slices_of(&self.partitions, windows, window, holds);
-                    let (touched, groups) = codec.evaluate_groups(slices, &groups)?;
-                    let rows = assemble(aggregate, schema, windows, window, touched)?;
-                    top.put(plan, &rows, &groups)?
-                }
-            };
-            if is_enough {
-                let picked = top.picked(plan)?;
-                self.tops.insert(window, top);
-                return Ok(Some(picked));
-            }
-        }
-        let slices = || slices_of(&self.partitions, windows, window, holds);
-        // Of one group the slices of all partitions may have a part.
-        if slices().map(Slice::len).sum::<usize>() < self.top_from {
-            return Ok(None);
-        }
-        let (all, groups) = codec.evaluate_with_keys(slices())?;
-        let rows = assemble(aggregate, schema, windows, window, all)?;
-        let top = Top::of(plan, &rows, &groups)?;
-        let picked = top.picked(plan)?;
-        self.tops.insert(window, top);
-        Ok(Some(picked))
-    }
-
     /// The rows of one window from all its slices in all partitions.
     pub(super) fn put_together(
         &self,
@@ -651,7 +566,7 @@ pub(super) fn is_wanted(
 }
 
 /// The slices of a window in all partitions, in their order.
-fn slices_of<'a>(
+pub(super) fn slices_of<'a>(
     partitions: &'a BTreeMap<PartitionId, PartitionTable>,
     windows: Option<&'a Windows>,
     window: Window,

@@ -20,6 +20,7 @@ mod top;
 pub mod fire;
 pub mod sides;
 mod fire_steps;
+mod fire_top;
 mod fire_sessions;
 mod revisions;
 mod assemble;

@@ -200,7 +200,7 @@ impl Codec {
     /// # Errors
     /// When states cannot be merged or evaluated.
     pub fn evaluate<'a>(&self, slices: impl Iterator<Item = &'a Slice>) -> Result<Evaluated> {
-        Ok(self.evaluate_parts(slices.flatten().collect())?.0)
+        Ok(self.evaluate_with_keys(slices)?.0)
     }
 
     /// As [`Self::evaluate`], with the groups' keys.
