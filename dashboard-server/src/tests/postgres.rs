@@ -153,6 +153,9 @@ async fn what_drivers_say_when_they_connect_is_answered() {
             driver.simple(command).await.unwrap_or_else(|error| panic!("{command}: {error}"));
         assert_eq!(rows, [[value.to_owned()]], "{command}");
     }
+    for command in ["SET server_version = '9'", "SET transaction_read_only = off"] {
+        assert!(driver.simple(command).await.is_err(), "{command} was taken");
+    }
     let version = driver.simple("SELECT version()").await.expect("a version");
     // As SQLAlchemy reads it.
     assert!(version[0][0].starts_with("PostgreSQL 16.6 "), "{version:?}");

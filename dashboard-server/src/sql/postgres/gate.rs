@@ -39,16 +39,17 @@ const SETTABLE: [&str; 8] = [
     "timezone",
 ];
 /// Settings that drivers set or ask for when they connect, with what is so anyway.
-const FIXED: [(&str, &str); 8] = [
+const SET_WITHOUT_EFFECT: [(&str, &str); 6] = [
     ("client_encoding", "UTF8"),
     ("client_min_messages", "notice"),
     ("default_transaction_read_only", "on"),
     ("idle_in_transaction_session_timeout", "0"),
     ("lock_timeout", "0"),
-    ("server_version", SERVER_VERSION),
     ("standard_conforming_strings", "on"),
-    ("transaction_read_only", "on"),
 ];
+/// Settings a client may read besides, and not set.
+const SHOWN: [(&str, &str); 2] =
+    [("server_version", SERVER_VERSION), ("transaction_read_only", "on")];
 
 /// The first hook: whatever reaches the library has passed here.
 pub(super) struct Gate {
@@ -118,7 +119,8 @@ fn passage(statement: &Statement) -> Result<Passage, SqlError> {
             let words: Vec<String> =
                 variable.iter().map(|word| word.value.to_lowercase()).collect();
             let name = words.join("_");
-            if let Some((name, value)) = FIXED.iter().find(|(fixed, _)| *fixed == name) {
+            let mut fixed = SET_WITHOUT_EFFECT.iter().chain(&SHOWN);
+            if let Some((name, value)) = fixed.find(|(fixed, _)| *fixed == name) {
                 return Ok(Passage::Fixed(name, value));
             }
             let known = SETTABLE.contains(&name.as_str())
@@ -141,7 +143,7 @@ fn set_passage(set: &Set, statement: &Statement) -> Result<Passage, SqlError> {
             let name = variable.to_string().to_lowercase();
             if SETTABLE.contains(&name.as_str()) {
                 Ok(Passage::SmallTalk)
-            } else if FIXED.iter().any(|(fixed, _)| *fixed == name) {
+            } else if SET_WITHOUT_EFFECT.iter().any(|(fixed, _)| *fixed == name) {
                 Ok(Passage::Nothing("SET"))
             } else {
                 Err(refused(statement))
