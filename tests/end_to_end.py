@@ -847,6 +847,40 @@ def a_topic_that_grows(ground):
         ends_well(server)
 
 
+def an_embedded_log_that_grows(ground):
+    """More partitions of an embedded stream are refused at start, unless the stream accepts them; then the cut says so"""
+    folder = ground.fresh()
+    config = folder / "tidemark.toml"
+
+    def declared(partitions, more=""):
+        config.write_text(f'[streams.orders]\nconnector = "embedded"\npartitions = "{partitions}"\n{more}')
+
+    def refused():
+        _, err = tidemark("serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--data-dir", folder / "data",
+                          "--config", config, expect=None)
+        return err
+
+    declared(2)
+    with Server(["serve"], folder, config=config) as server:
+        ingest(server, "orders", range(20))
+        accounted(server, read=20, accepted=20)
+        ends_well(server)
+    declared(3)
+    err = refused()
+    assert "has 2 partitions in the embedded log" in err and "on-partition-added" in err, err
+    declared(1, '"on-partition-added" = "accept"\n')
+    assert "none can be taken away" in refused(), refused()
+    declared(3, '"on-partition-added" = "accept"\n')
+    with Server(["serve"], folder, config=config) as server:
+        ingest(server, "orders", range(20, 60))
+        accounted(server, read=60, accepted=60)
+        rows = server.sql("SELECT partition, read FROM records_accounted WHERE stream = 'orders'")
+        assert {int(row["partition"]) for row in rows if int(row["read"]) > 0} == {0, 1, 2}, rows
+        papers = server.get("/api/headline/gmv_day?column=gmv")
+        assert papers["partitionsAdded"].keys() == {"2"}, papers
+        ends_well(server)
+
+
 CHECKS = [
     *admission.CHECKS,
     *checkpoints.CHECKS,
@@ -857,6 +891,7 @@ CHECKS = [
     a_day_is_not_closed_by_mistake,
     views_change_on_a_running_server,
     a_topic_that_grows,
+    an_embedded_log_that_grows,
     orders_in_any_order_of_a_file,
     orders_through_kills,
     a_life_cycle_with_mistakes,

@@ -33,6 +33,7 @@ use tidemark_pipeline::sql::StateBounds;
     late_orders, dead_letters, unmatched, records_accounted, views_accounted, sources_accounted and \
     lifecycle_accounted tell of what the statements before have read, views first. A SELECT or INSERT INTO is known \
     there by the place of its statement. The accounting is checked after every statement.\n\n\
+    The first INSERT INTO of a script begins the file of its table anew, and each later one adds its rows.\n\n\
     The exit code is 0 only if every statement ran. Records that do not count are named on stderr.")]
 pub struct RunArgs {
     /// Script of SQL statements

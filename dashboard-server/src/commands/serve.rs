@@ -180,8 +180,22 @@ fn create_stream(log: &LocalLog, definition: &StreamDefinition) -> anyhow::Resul
         }
         None => PARTITIONS,
     };
-    log.create_stream(&definition.name, partitions, retention(definition)?)?;
-    Ok(())
+    let name = &definition.name;
+    if definition.accepts_partitions {
+        log.grow_stream(name, partitions)?;
+    }
+    match log.create_stream(name, partitions, retention(definition)?) {
+        Err(SourceError::PartitionCount { wanted, found, .. }) => bail!(
+            "stream {name} has {found} partitions in the embedded log and is declared with {wanted}; declare \
+             'partitions' = '{found}'{}",
+            if wanted > found {
+                ", or 'on-partition-added' = 'accept' as well, to have it given the ones it lacks"
+            } else {
+                ": none can be taken away, for its records would go with it"
+            }
+        ),
+        done => Ok(done?),
+    }
 }
 
 fn retention(definition: &StreamDefinition) -> anyhow::Result<Retention> {

@@ -1,6 +1,7 @@
 //! `INSERT INTO` a table of the connector `filesystem`: JSON lines, CSV or Parquet.
 //!
-//! The file is written aside and renamed when it is whole, so that a reader never sees half of it.
+//! The file is written aside and renamed when it is whole, so that a reader never sees half of it. The first
+//! statement of a script that writes a file begins it anew, and each later one adds its rows.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -13,6 +14,7 @@ use arrow::csv::WriterBuilder;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
 use crate::results::json::write_row;
@@ -83,11 +85,11 @@ impl Drop for Aside {
 }
 
 impl FileSink {
-    /// Begins the file of a table.
+    /// Begins the file of a table; `continues` where the rows that are in it stay before the new ones.
     ///
     /// # Errors
-    /// When the table is no file or the file cannot be made.
-    pub fn create(definition: &StreamDefinition) -> Result<Self, SinkError> {
+    /// When the table is no file, the file cannot be made, or what is in it cannot be read.
+    pub fn create(definition: &StreamDefinition, continues: bool) -> Result<Self, SinkError> {
         let table = definition.name.clone();
         let bad =
             |detail: &str| SinkError::BadTable { table: table.clone(), detail: detail.to_owned() };
@@ -99,16 +101,24 @@ impl FileSink {
         let path = PathBuf::from(path);
         let aside = with_suffix(&path, ".partial");
         let io = |source| SinkError::Io { path: aside.clone(), source };
-        let file = File::create(&aside).map_err(io)?;
+        let mut file = File::create(&aside).map_err(io)?;
+        let aside_file = aside.clone();
         let aside = Aside(aside);
+        let is_text = definition.format != "parquet";
+        let mut is_begun = false;
+        if continues && is_text {
+            let read = |source| SinkError::Io { path: path.clone(), source };
+            let io = |source| SinkError::Io { path: aside_file, source };
+            let mut old = File::open(&path).map_err(read)?;
+            is_begun = std::io::copy(&mut old, &mut file).map_err(io)? > 0;
+        }
         let schema = definition.schema();
         let writer = match definition.format.as_str() {
             "csv" => {
                 let header =
                     definition.options.get("csv.header").is_some_and(|text| text == "true");
-                Writer::Csv(Box::new(
-                    WriterBuilder::new().with_header(header).build(BufWriter::new(file)),
-                ))
+                let builder = WriterBuilder::new().with_header(header && !is_begun);
+                Writer::Csv(Box::new(builder.build(BufWriter::new(file))))
             }
             "parquet" => Writer::Parquet(Box::new(
                 ArrowWriter::try_new(file, Arc::clone(&schema), None)
@@ -116,7 +126,27 @@ impl FileSink {
             )),
             _ => Writer::Lines(BufWriter::new(file)),
         };
-        Ok(Self { table, path, aside, schema, writer })
+        let mut sink = Self { table, path, aside, schema, writer };
+        if continues && !is_text {
+            sink.copy_parquet()?;
+        }
+        Ok(sink)
+    }
+
+    /// Writes the rows that are in the file again: a Parquet file has its index at its end.
+    fn copy_parquet(&mut self) -> Result<(), SinkError> {
+        let io = |source| SinkError::Io { path: self.path.clone(), source };
+        let parquet = |source| SinkError::Parquet { table: self.table.clone(), source };
+        let old = File::open(&self.path).map_err(io)?;
+        let rows = ParquetRecordBatchReaderBuilder::try_new(old)
+            .and_then(ParquetRecordBatchReaderBuilder::build)
+            .map_err(parquet)?;
+        for rows in rows {
+            let rows =
+                rows.map_err(|source| SinkError::Rows { table: self.table.clone(), source })?;
+            self.write(&rows)?;
+        }
+        Ok(())
     }
 
     /// Checks that a query's columns fit the table.

@@ -90,11 +90,11 @@ fn run(seed: u64, catalog: &Arc<Catalog>) -> Result<bool> {
         );
         if let Some(failure) = failure {
             ensure!(failure.contains("overflow"), "{failure}");
-            // What cannot be told below stops the view with its place; above it there is no row.
-            match *view {
-                "total" => ensure!(failure.contains("orders"), "{failure}"),
-                _ => ensure!(cut.views[*view].rows(None).next().is_none(), "{failure}"),
-            }
+            // What has no room below stops the view with its place, and its last rows stay; where one order alone
+            // has no room, that is so for the sums of sums too. Above it there is no row.
+            let is_below = failure.contains("(stream orders, partition 0, offset");
+            let is_shown = cut.views[*view].rows(None).next().is_some();
+            ensure!(is_below || (*view == "of_sums" && !is_shown), "{view}: {failure}");
             continue;
         }
         let want: i128 = all.iter().map(|(_, amount, _)| amount).sum();

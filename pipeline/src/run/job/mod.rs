@@ -11,7 +11,7 @@ mod query_run;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -211,6 +211,8 @@ struct Job {
     summary: JobSummary,
     /// Names of the tables and views that a statement of the script reads.
     read: BTreeSet<String>,
+    /// The files that have been written, each with the table it was written as.
+    written: BTreeMap<PathBuf, String>,
     /// The rows of the views that have been run.
     shown: BTreeMap<String, Vec<RecordBatch>>,
     books: Books,
@@ -252,6 +254,7 @@ impl Job {
             options: options.clone(),
             summary: JobSummary::default(),
             read,
+            written: BTreeMap::new(),
             shown: BTreeMap::new(),
             books,
             runtime,
@@ -435,7 +438,17 @@ impl Job {
             return Err(mistake(statement, message));
         }
         let failed = |source: SinkError| JobError::Sink { place: place.clone(), source };
-        let mut target = FileSink::create(definition).map_err(failed)?;
+        let file = definition.options.get("path").and_then(|path| own_input::file(Path::new(path)));
+        let before = file.and_then(|file| self.written.get(&file));
+        if let Some(other) = before.filter(|before| **before != definition.name) {
+            let message = format!(
+                "INSERT INTO {sink}: the table {other} was written into the same file before; write into a table \
+                 with another 'path'"
+            );
+            return Err(mistake(statement, message));
+        }
+        let mut target = FileSink::create(definition, before.is_some()).map_err(failed)?;
+        let (path, name) = (definition.options.get("path").cloned(), definition.name.clone());
         self.query(statement, query, &mut |event| match event {
             JobEvent::Columns(schema) => target.expect(&schema).map_err(failed),
             JobEvent::Rows { rows, .. } => target.write(rows).map_err(failed),
@@ -444,7 +457,10 @@ impl Job {
                 Ok(())
             }
         })?;
-        target.finish().map_err(failed)
+        target.finish().map_err(failed)?;
+        let file = path.and_then(|path| own_input::file(Path::new(&path)));
+        self.written.extend(file.map(|file| (file, name)));
+        Ok(())
     }
 
     fn query(

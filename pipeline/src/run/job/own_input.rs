@@ -74,6 +74,6 @@ impl ViewQueries {
 }
 
 /// The one name of a file, whatever links and dots lead to it; `None` while there is no such file.
-fn file(path: &Path) -> Option<PathBuf> {
+pub(super) fn file(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok()
 }

@@ -331,3 +331,39 @@ fn a_run_that_fails_leaves_the_output_as_it_was_and_no_half_of_another() {
     assert_eq!(std::fs::read_to_string(script.path("out.jsonl")).expect("read"), "old\n");
     assert!(!script.path("out.jsonl.partial").exists(), "nothing of the failed run is left");
 }
+
+#[test]
+fn statements_that_write_one_table_add_up_and_two_tables_do_not_share_a_file() {
+    let script = Script::new().orders(&[("a", 1, "1.00"), ("b", 7, "2.00")]);
+    for format in ["json", "csv', 'csv.header' = 'true", "parquet"] {
+        let sink = |table: &str| {
+            format!(
+                "CREATE TABLE {table} (id STRING, amount DECIMAL(12, 2)) WITH ('connector' = 'filesystem', \
+                 'path' = '{}', 'format' = '{format}');\n",
+                script.path("out").display()
+            )
+        };
+        let insert = "INSERT INTO out SELECT id, amount FROM orders";
+        let sql = format!(
+            "{ORDERS}{}{insert} WHERE id = 'x';\n{insert} WHERE id = 'a';\n{insert} WHERE id = 'b';\n\
+             SELECT id, amount FROM out;\n",
+            sink("out")
+        );
+        // A second run of the script begins anew.
+        for _ in 0..2 {
+            let (rows, _) = script.run(&sql).expect("runs");
+            let want = [r#"{"id":"a","amount":"1.00"}"#, r#"{"id":"b","amount":"2.00"}"#];
+            assert_eq!(rows, want, "{format}");
+        }
+        let other = format!(
+            "{ORDERS}{}{}{insert};\nINSERT INTO other SELECT id, amount FROM orders;\n",
+            sink("out"),
+            sink("other")
+        );
+        let refused = script.refused(&other);
+        assert!(
+            refused.contains("the table out was written into the same file before"),
+            "{refused}"
+        );
+    }
+}

@@ -112,6 +112,25 @@ impl LocalLog {
         Ok(())
     }
 
+    /// Gives a stream that has fewer partitions the ones it lacks, without a record; another stream, or one that
+    /// has as many or more, stays as it is. Sources and writers that were made before know the old ones only.
+    ///
+    /// # Errors
+    /// [`SourceError::BadOption`] when the number is 0 or over [`PARTITIONS_MAX`], [`SourceError::Write`] when the
+    /// disk refuses.
+    pub fn grow_stream(&self, name: &str, partitions: u32) -> Result<(), SourceError> {
+        check_partitions(name, partitions)?;
+        let mut streams = self.shared.streams.lock();
+        let Some(found) = streams.get(name).filter(|found| found.count() < partitions) else {
+            return Ok(());
+        };
+        let meta = StreamMeta { partitions, ..found.meta() };
+        self.shared.save(&meta)?;
+        let grown = Stream::recover(&self.shared, meta)?;
+        streams.insert(name.to_owned(), Arc::new(grown));
+        Ok(())
+    }
+
     /// Names and numbers of partitions of the streams there are, by name.
     #[must_use]
     pub fn streams(&self) -> Vec<(String, u32)> {

@@ -168,6 +168,22 @@ fn a_second_opener_is_refused_with_the_directory() {
 }
 
 #[test]
+fn a_stream_is_given_partitions_and_keeps_what_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = log_with(dir.path(), 2, Retention::default());
+    log.append("orders", &[new_record(1, 0, b"a")]).unwrap();
+    log.grow_stream("orders", 1).unwrap();
+    assert_eq!(log.streams(), [("orders".to_owned(), 2)], "none is taken away");
+    log.grow_stream("orders", 4).unwrap();
+    log.append("orders", &[new_record(1, 0, b"b"), new_record(3, 0, b"c")]).unwrap();
+    drop(log);
+    let log = LocalLog::open(dir.path()).unwrap();
+    assert_eq!(log.streams(), [("orders".to_owned(), 4)], "after a restart too");
+    let ends = [0, 1, 2, 3].map(|partition| log.bounds("orders", partition).unwrap().end);
+    assert_eq!(ends, [0, 2, 0, 1]);
+}
+
+#[test]
 fn another_number_of_partitions_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let log = log_with(dir.path(), 4, Retention::default());
