@@ -121,7 +121,7 @@ def corrected_records_count_once(ground):
         assert "line 1" in said and "amount" in said and "nothing was sent" in said, said
         wait_for(server, read=4)
         exported.write_text(exported.read_text().replace("ten", "10.00").replace("eleven", "11.00"))
-        assert "2 records of stream orders would be taken" in command(*replay, "--dry-run")
+        assert "2 records of stream orders are as it declares them" in command(*replay, "--dry-run")
         command(*replay)
         wait_for(server, read=6, accepted=3, rejected=3, duplicate=0)
         command(*replay)

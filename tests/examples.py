@@ -161,8 +161,8 @@ class Truth:
 
 
 def worth(one):
-    """In yuan; nothing where there is no rate."""
-    return D(one["amount"]) * D(RATES.get(one.get("currency", "CNY"), "0"))
+    """In yuan, to the fen by itself; nothing where there is no rate."""
+    return (D(one["amount"]) * D(RATES.get(one.get("currency", "CNY"), "0"))).quantize(D("0.01"), decimal.ROUND_HALF_UP)
 
 
 def money(records):

@@ -1,14 +1,14 @@
--- scope: flow_in_yuan@1
--- zh: 订单生命周期的各项金额折人民币：未注明币种的为人民币；外币按 2020-11-10 及以前公布的 2020-11-11 汇率折算，逐单不舍入；之后公布的汇率不影响本口径；没有汇率的币种没有金额，单独计数。
--- en: What the events of an order amount to, in yuan. What names no currency is in yuan; other currencies at the rate for 2020-11-11 as published by 2020-11-10, nothing rounded by itself. A rate published later does not touch this scope. What is in a currency without a rate has no amount here and is counted by itself.
+-- scope: flow_in_yuan@2
+-- zh: 订单生命周期的各项金额折人民币：未注明币种的为人民币；外币按 2020-11-10 及以前公布的 2020-11-11 汇率折算，每一项四舍五入到分；之后公布的汇率不影响本口径；没有汇率的币种没有金额，单独计数。
+-- en: What the events of an order amount to, in yuan. What names no currency is in yuan; other currencies at the rate for 2020-11-11 as published by 2020-11-10, each amount rounded to the fen by itself, half away from zero: what is taken back cancels what was counted, and parts add up to their total. A rate published later does not touch this scope. What is in a currency without a rate has no amount here and is counted by itself.
 CREATE VIEW flow_in_yuan AS
 SELECT
   order_flow.* EXCEPT (placed, cancelled, paid, refunded, net, excess),
-  order_flow.placed * pinned.cny_per_unit AS placed,
-  order_flow.cancelled * pinned.cny_per_unit AS cancelled,
-  order_flow.paid * pinned.cny_per_unit AS paid,
-  order_flow.refunded * pinned.cny_per_unit AS refunded,
-  order_flow.net * pinned.cny_per_unit AS net,
-  order_flow.excess * pinned.cny_per_unit AS excess
+  CAST(order_flow.placed * pinned.cny_per_unit AS DECIMAL(38, 2)) AS placed,
+  CAST(order_flow.cancelled * pinned.cny_per_unit AS DECIMAL(38, 2)) AS cancelled,
+  CAST(order_flow.paid * pinned.cny_per_unit AS DECIMAL(38, 2)) AS paid,
+  CAST(order_flow.refunded * pinned.cny_per_unit AS DECIMAL(38, 2)) AS refunded,
+  CAST(order_flow.net * pinned.cny_per_unit AS DECIMAL(38, 2)) AS net,
+  CAST(order_flow.excess * pinned.cny_per_unit AS DECIMAL(38, 2)) AS excess
 FROM order_flow
 LEFT JOIN pinned_rates AS pinned ON pinned.currency = COALESCE(order_flow.currency, 'CNY');

@@ -2,7 +2,7 @@
 -- title.en: GMV by currency
 -- unit: CNY
 --
--- Each currency in itself (amount) and in yuan (gmv). The sum in yuan is exact and rounded once, to the
+-- Each currency in itself (amount) and in yuan (gmv). Each amount in yuan is rounded to the fen by itself (scope in_yuan), so the sum is exact, to the
 -- fen. A currency without a pinned rate does not disappear: its gmv is empty, and all its payments
 -- are payments_without_gmv, as are those that tell no amount.
 CREATE MATERIALIZED VIEW gmv_by_currency

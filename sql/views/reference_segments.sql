@@ -1,4 +1,4 @@
--- The pieces of the curves that may stand beside paid@2 over a day: same scope, same window.
+-- The pieces of the curves that may stand beside paid@3 over a day: same scope, same window.
 CREATE VIEW reference_segments AS
 SELECT
   points.curve,
@@ -13,11 +13,11 @@ SELECT
   MAX(points.total) OVER (PARTITION BY points.curve) AS day_total
 FROM reference_points AS points
 JOIN reference_curves AS curves ON curves.curve = points.curve
-WHERE curves.scope = 'paid@2'
+WHERE curves.scope = 'paid@3'
   AND curves.window_seconds = 86400
   AND curves.curve = (
     SELECT MIN(known.curve)
     FROM reference_curves AS known
     JOIN reference_points AS its ON its.curve = known.curve
-    WHERE known.scope = 'paid@2' AND known.window_seconds = 86400
+    WHERE known.scope = 'paid@3' AND known.window_seconds = 86400
   );

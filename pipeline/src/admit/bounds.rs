@@ -9,6 +9,10 @@ const CONTROL_AHEAD_MAX_MS: i64 = 2 * 86_400_000;
 /// The latest watermark where the log has no timestamps: 2200-01-01.
 const CONTROL_LATEST_MS: i64 = 7_258_118_400_000;
 
+/// The end of the year 9999: a stamp past it is a broken one, in a log without timestamps too, and would move the
+/// watermark to where every later record is late.
+const LATEST_MS: i64 = 253_402_300_800_000;
+
 /// The time bounds of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
@@ -29,6 +33,10 @@ impl Bounds {
                 event_time: EventTime(event_time).to_string(),
                 minimum: EventTime(self.minimum_ms).to_string(),
             });
+        }
+        if event_time >= LATEST_MS {
+            let detail = format!("event time {event_time} ms is past the year 9999");
+            return Err(RejectReason::Refused { detail });
         }
         let (Some(log_time), Some(max_skew_ms)) = (log_time, self.max_future_skew_ms) else {
             return Ok(());

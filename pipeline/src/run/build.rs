@@ -10,7 +10,7 @@ use super::partition::{Branch, DerivedRun, Folds, PartitionRun, Place, Reading};
 use crate::decode::{Decoder, FieldSpec, FieldType, Format, RecordMetadata};
 use crate::lifecycle::Operator;
 use crate::model::Zone;
-use crate::sql::options::Retention;
+use crate::sql::options::{Emit, Retention};
 use crate::sql::stream::UnknownFields;
 use crate::sql::{StreamPlan, ViewPlan};
 use crate::windows::fire::ViewState;
@@ -27,6 +27,8 @@ pub struct ViewToRun {
     pub allowed_lateness: i64,
     /// How much its snapshot holds.
     pub retention: Retention,
+    /// Which of its rows are shown.
+    pub emit: Emit,
 }
 
 impl ViewToRun {
@@ -51,7 +53,8 @@ impl ViewToRun {
     /// # Errors
     /// When its keys or states cannot be encoded.
     pub fn state(&self, zone: Zone) -> Result<ViewState> {
-        ViewState::new(Arc::clone(&self.plan), self.windows(zone), self.retention)
+        let state = ViewState::new(Arc::clone(&self.plan), self.windows(zone), self.retention)?;
+        Ok(state.emitting(self.emit))
     }
 }
 

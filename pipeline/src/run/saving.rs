@@ -158,6 +158,12 @@ impl Saving {
             backlog: Arc::clone(&backlog),
         };
         let mut resumed = Resumed::default();
+        // One that was stopped by its bound is given another chance by another bound.
+        let has_same_bound = |view: &SavedView| {
+            let known = publishers.live.views.iter().find(|known| is_same(view, known));
+            let bound = view.stopped.as_ref().map(|(_, bytes_max)| *bytes_max);
+            known.zip(bound).is_none_or(|(known, bound)| known.is_still_stopped(bound))
+        };
         // A view over a stream that begins again begins again with it, and so does a join of it with another.
         let is_whole = |view: &SavedView| {
             let known = publishers.live.views.iter().find(|known| is_same(view, known));
@@ -167,7 +173,7 @@ impl Saving {
                 .flat_map(ViewRuntime::bases)
                 .all(|base| logs.contains_key(&space.saved_name(&base)))
         };
-        checkpoint.views.retain(is_whole);
+        checkpoint.views.retain(|view| is_whole(view) && has_same_bound(view));
         for (stream, (base, space)) in saved_streams.iter().zip(spaces_of(streams)) {
             let saved = checkpoint.streams.remove(&stream.name).unwrap_or_default();
             let horizon = stream.dedup_horizon_ms;
@@ -440,9 +446,12 @@ impl Saving {
                 let partitions = &stream.partitions;
                 streams.push(StreamToSave { name: saved, hash, partitions, sequences });
             }
-            // What has failed or is not shown yet lacks records; it is filled again after a restart.
-            for view in publisher.views.iter().filter(|view| view.is_shown && view.failed.is_none())
-            {
+            // What is not shown yet lacks records; it is filled again after a restart.
+            for view in publisher.views.iter().filter(|view| view.is_shown) {
+                let stopped = match view.stopped() {
+                    Some(None) => continue,
+                    stopped => stopped.flatten(),
+                };
                 // A join of two streams is saved with its left one.
                 let base = view.inputs.first().map_or("", |input| &*input.base);
                 let Some(stream) = names.get(&(space, base)) else { continue };
@@ -458,6 +467,8 @@ impl Saving {
                         .values()
                         .map(|window| window.as_new())
                         .collect(),
+                    problems: &view.problems,
+                    stopped,
                 });
             }
         }
@@ -646,6 +657,8 @@ fn take_up(publisher: &mut Publisher, saved: Vec<SavedView>) -> Result<(), Savin
                 view.since.extend(since.map(|since| (input.side.partition(*number), since)));
             }
         }
+        view.problems = saved.problems;
+        view.failed = saved.stopped.map(|(reason, _)| reason);
         view.state.restore(saved.tables, saved.bases, watermark);
         view.published
             .restore(0, saved.windows)

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::csv::WriterBuilder;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -152,14 +152,26 @@ impl FileSink {
     /// Checks that a query's columns fit the table.
     ///
     /// # Errors
-    /// When their number differs.
+    /// When their number differs, or a column of the table would hold less than the query says: fewer digits behind the
+    /// point, or a float for a decimal.
     pub fn expect(&self, columns: &SchemaRef) -> Result<(), SinkError> {
         let (has, wants) = (columns.fields().len(), self.schema.fields().len());
-        if has == wants {
-            return Ok(());
+        let bad = |detail| Err(SinkError::BadTable { table: self.table.clone(), detail });
+        if has != wants {
+            return bad(format!("the query has {has} columns, the table {wants}"));
         }
-        let detail = format!("the query has {has} columns, the table {wants}");
-        Err(SinkError::BadTable { table: self.table.clone(), detail })
+        for (from, to) in columns.fields().iter().zip(self.schema.fields()) {
+            if loses(from.data_type(), to.data_type()) {
+                let (from_type, to_type) = (from.data_type(), to.data_type());
+                return bad(format!(
+                    "column {} is {to_type} and would cut what the query says ({}, {from_type}); declare it as wide, or \
+                     CAST in the query",
+                    to.name(),
+                    from.name()
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Appends rows, each column cast to the table's type.
@@ -170,7 +182,7 @@ impl FileSink {
         let bad = |source| SinkError::Rows { table: self.table.clone(), source };
         let columns = rows.columns().iter().zip(self.schema.fields());
         let columns = columns
-            .map(|(column, field)| cast(column, field.data_type()))
+            .map(|(column, field)| cast_with_options(column, field.data_type(), &STRICT))
             .collect::<Result<_, _>>()
             .map_err(bad)?;
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(bad)?;
@@ -212,6 +224,21 @@ impl FileSink {
             file.sync_all().map_err(io)?;
         }
         std::fs::rename(&aside.0, &path).map_err(io)
+    }
+}
+
+/// A value that does not fit is an error and not NULL.
+const STRICT: CastOptions<'static> =
+    CastOptions { safe: false, format_options: arrow::util::display::FormatOptions::new() };
+
+/// Whether numbers of one type may be others in another, though each has its place there.
+fn loses(from: &DataType, to: &DataType) -> bool {
+    match (from, to) {
+        (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => from > to,
+        (DataType::Decimal128(_, scale), to) if to.is_integer() => *scale > 0,
+        (DataType::Decimal128(..), to) => to.is_floating(),
+        (from, to) if from.is_floating() => to.is_integer() || to.is_decimal(),
+        _ => false,
     }
 }
 

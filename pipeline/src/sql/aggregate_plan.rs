@@ -16,9 +16,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 
 use super::aggregates::allowed::{Surroundings, allowed};
-use super::cut::{self, ARRIVAL_COLUMN, ROW_COLUMN, window_column};
+use super::cut::{self, ARRIVAL_COLUMN, ROW_COLUMN, window_column, window_node};
 use super::refusal::{refuse, refuse_call};
 use super::session::message_of;
+use super::window_function::WindowKind;
 
 /// One aggregate function over columns of the below plan's output.
 #[derive(Debug, Clone)]
@@ -211,7 +212,26 @@ fn check_groups(aggregate: &Aggregate, groups: &[Expr], windows: &[Option<usize>
             "an aggregate over a window function must GROUP BY window_start, window_end"
         );
     }
+    let by_start = groups.iter().zip(windows).find(|(_, nth)| **nth == Some(0));
+    if let Some((group, _)) = by_start
+        && is_over_steps(&aggregate.input)
+        && !windows.iter().flatten().any(|nth| *nth > 0)
+    {
+        // SQL asks for one row of all steps here, which would count a record once a step.
+        return refuse(
+            group,
+            "the windows of CUMULATE begin together: GROUP BY window_start, window_end",
+        );
+    }
     Ok(())
+}
+
+/// Whether the windows under an aggregate are those of `CUMULATE`.
+fn is_over_steps(plan: &LogicalPlan) -> bool {
+    match window_node(plan) {
+        Some(node) => matches!(node.spec.kind, WindowKind::Cumulate { .. }),
+        None => plan.inputs().into_iter().any(is_over_steps),
+    }
 }
 
 fn call_of(expr: &Expr) -> Result<(&AggregateFunction, String)> {

@@ -14,11 +14,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::cut::reads_stream;
 use super::error::SqlError;
+use super::float_money;
 use super::folder::read_folder;
 use super::lifecycle;
 use super::meaning::{Beneath, meaning_of};
+use super::names::{wrong_columns, wrong_name};
 use super::of_script::ReadTable;
-use super::options::{self, Options, Retention};
+use super::options::{self, Emit, Options, Retention};
 use super::over_results::{InputView, OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
 use super::refusal::located;
@@ -53,6 +55,8 @@ pub struct ViewDefinition {
     pub allowed_lateness: i64,
     /// How much the snapshot holds.
     pub retention: Retention,
+    /// Which of its rows are shown.
+    pub emit: Emit,
     /// Bytes of state at which it is stopped.
     pub state_bytes_max: u64,
     /// Kafka topic it goes to, empty for none; `None` where it does not say.
@@ -127,8 +131,8 @@ pub struct Catalog {
 pub type ReadRows<'a> = &'a dyn Fn(&StreamPlan) -> Result<RecordBatch, Vec<SqlError>>;
 
 /// Options of a materialized view.
-const VIEW_OPTIONS: [&str; 5] =
-    ["allowed-lateness", "result.retention", "result.topic", GROUPS_OPTION, VALUES_OPTION];
+const VIEW_OPTIONS: [&str; 6] =
+    ["allowed-lateness", "result.retention", "result.topic", "emit", GROUPS_OPTION, VALUES_OPTION];
 /// Rows a view holds when it does not say.
 const DEFAULT_RETENTION: Retention = Retention::Rows(10_000);
 
@@ -359,6 +363,7 @@ impl Catalog {
         let plan = analyzed(&state, &view.query).map_err(failed)?;
         let beneath = Beneath { streams: &self.streams, scopes: &self.scopes };
         let reads = tables_of(&state, &view.query);
+        float_money::check(&plan, &scope.name, true).map_err(failed)?;
         scope.meaning =
             meaning_of(&state, &plan, (&reads, &scope.follows), &beneath).map_err(failed)?;
         self.scopes.insert(view.name.clone(), scope);
@@ -386,6 +391,9 @@ impl Catalog {
     }
 
     fn refuse_second(&self, statement: &Statement, name: &str) -> Result<(), Vec<SqlError>> {
+        if let Some(message) = wrong_name(name) {
+            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+        }
         let taken = self.context.table_exist(name).unwrap_or(false)
             || self.views.iter().any(|view| view.name == name);
         if taken {
@@ -423,6 +431,7 @@ impl Catalog {
             &mut wrong,
             options::retention,
         );
+        let emit = read(&view.options, "emit", Emit::Changes, &mut wrong, options::emit);
         let bounds = self.bounds.with_hints(&view.options).unwrap_or_else(|message| {
             wrong(message);
             self.bounds
@@ -432,9 +441,22 @@ impl Catalog {
         }
         let logical = self.logical(statement, &view.query)?;
         let query = self.query(statement, view, &logical)?;
+        if let Some(message) = wrong_columns(&query.schema()) {
+            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+        }
+        let has_window = matches!(&query, ViewQuery::Stream(plan) if plan.window.is_some());
+        if emit == Emit::Final && !has_window {
+            let message = "'emit' = 'final' shows windows once they are closed, and this view has none of its own; use \
+                           it with TUMBLE, HOP, CUMULATE or SESSION over a stream";
+            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+        }
         if let ViewQuery::Stream(plan) = &query {
             if plan.outer.is_some() && allowed_lateness > 0 {
                 let message = "'allowed-lateness' on windows over windows: a late record is judged by the inner window; keep the inner windows as a view of their own";
+                return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+            }
+            if plan.window.is_none() && allowed_lateness > 0 {
+                let message = "'allowed-lateness' without a window: nothing is late for a running total; leave it out";
                 return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
             }
             let is_session = plan
@@ -471,6 +493,7 @@ impl Catalog {
             other_scopes,
             allowed_lateness,
             retention,
+            emit,
             state_bytes_max: bounds.bytes_max,
             result_topic: view.options.get("result.topic").cloned(),
             title: Bilingual {
@@ -546,7 +569,7 @@ impl Catalog {
 
     /// Why a view cannot join two readings of one log: each of its records would be counted, late and
     /// accounted for twice under one name.
-    fn one_log_joined(&self, plan: &ViewPlan) -> Option<String> {
+    pub(crate) fn one_log_joined(&self, plan: &ViewPlan) -> Option<String> {
         let right = plan.join.as_ref()?;
         let base = |name: &str| Some(self.streams.get(name)?.definition.base().to_owned());
         let (left, right) = (&plan.stream, &right.stream);
@@ -569,6 +592,9 @@ impl Catalog {
             .map(|(name, stream)| (name.clone(), stream.definition.clone()))
             .collect();
         let scope = self.scope_of(logical).map(|scope| scope.name.as_str());
+        if let Some(scope) = scope {
+            float_money::check(logical, scope, false)?;
+        }
         plan_view(&self.context.state(), logical, &definitions, scope)
     }
 

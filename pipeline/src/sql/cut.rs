@@ -23,7 +23,7 @@ use super::refusal::refuse;
 use super::session::{DeclaredTable, RowsOf};
 use super::slot::SlotNode;
 use super::stream::StreamDefinition;
-use super::window_function::{WINDOW_COLUMNS, WindowNode, WindowSpec};
+use super::window_function::{WINDOW_COLUMNS, WindowKind, WindowNode, WindowSpec};
 
 /// The hidden column that says which row of the batch a row came from.
 pub const ROW_COLUMN: &str = "__row";
@@ -70,7 +70,19 @@ pub fn cut(plan: &LogicalPlan, streams: &HashMap<String, StreamDefinition>) -> R
     let (outer_at, window_at) = match windows.as_slice() {
         [] => (None, None),
         [one] => (None, Some(*one)),
-        [outer, inner] => (Some(*outer), Some(*inner)),
+        [outer, inner] => {
+            let is_session = |at: &usize| {
+                window_node(chain[*at])
+                    .is_some_and(|node| matches!(node.spec.kind, WindowKind::Session { .. }))
+            };
+            if is_session(outer) || is_session(inner) {
+                return plan_err!(
+                    "a session has no place in windows over windows, for its end is known only once it is closed: make \
+                     the sessions a view of their own, and aggregate that in a second view"
+                );
+            }
+            (Some(*outer), Some(*inner))
+        }
         _ => return plan_err!("windows can stand over windows once, not twice"),
     };
     let aggregate_at = chain

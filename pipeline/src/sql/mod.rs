@@ -34,6 +34,8 @@ mod pinned;
 pub mod state_estimate;
 mod scope;
 pub mod meaning;
+mod float_money;
+pub mod names;
 mod system_tables;
 mod folder;
 pub mod catalog;

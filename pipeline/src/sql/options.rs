@@ -34,6 +34,28 @@ pub fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Which rows of a view are shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Emit {
+    /// Each window once, when it is closed.
+    Final,
+    /// Every change, with mark and revision.
+    #[default]
+    Changes,
+}
+
+/// Reads `'final'` or `'changes'`.
+///
+/// # Errors
+/// When it is neither.
+pub fn emit(text: &str) -> Result<Emit, String> {
+    match text.trim() {
+        "final" => Ok(Emit::Final),
+        "changes" => Ok(Emit::Changes),
+        other => Err(format!("'{other}' is neither 'changes' nor 'final'")),
+    }
+}
+
 /// How many rows or how much event time a view's snapshot holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retention {

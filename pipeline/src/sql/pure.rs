@@ -46,7 +46,8 @@ fn impure_name(state: &SessionState, function: &ast::Function) -> Option<(String
         .map(|function| function.signature().volatility)
         .or_else(|_| state.udaf(&name).map(|function| function.signature().volatility))
         .or_else(|_| state.udwf(&name).map(|function| function.signature().volatility));
-    let is_impure = volatility.is_ok_and(|found| found != Volatility::Immutable);
+    let is_impure = volatility.is_ok_and(|found| found != Volatility::Immutable)
+        || OF_THE_ENGINE.contains(&name.as_str());
     let place = Place { line: ident.span.start.line, column: ident.span.start.column };
     is_impure.then_some((name, place))
 }
@@ -81,7 +82,10 @@ pub(super) fn check_expr(expr: &Expr) -> Result<()> {
             _ => None,
         };
         match called {
-            Some((name, signature)) if signature.volatility != Volatility::Immutable => {
+            Some((name, signature))
+                if signature.volatility != Volatility::Immutable
+                    || OF_THE_ENGINE.contains(&name) =>
+            {
                 refuse_function(name, refusal_of(name))
             }
             _ => Ok(TreeNodeRecursion::Continue),
@@ -89,6 +93,9 @@ pub(super) fn check_expr(expr: &Expr) -> Result<()> {
     })
     .map(drop)
 }
+
+/// Functions that DataFusion calls immutable, and whose value is another with another engine.
+const OF_THE_ENGINE: [&str; 1] = ["version"];
 
 /// Why a function is refused, and what does instead.
 fn refusal_of(name: &str) -> String {
@@ -100,6 +107,7 @@ fn refusal_of(name: &str) -> String {
         "random" | "uuid" => {
             "it is drawn anew each time; use a column of the record, or its METADATA FROM 'partition' and 'offset'"
         }
+        "version" => "it tells the engine, and the next one would give other rows; leave it out",
         "input_file_name" | "file_row_index" => {
             "a record is known by METADATA FROM 'partition' and 'offset'"
         }

@@ -31,6 +31,8 @@ pub struct SavedFold {
     /// Rows of the other result space that came to it, counted at its door by the rows' own marks: 0, or
     /// spaces are mixed.
     pub foreign: u64,
+    /// Why it was stopped, if it was; then it folds no more.
+    pub failed: Option<String>,
 }
 
 /// The first record there was in a log that had been cut when it was first read.
@@ -112,6 +114,10 @@ pub struct SavedView {
     pub bases: BTreeMap<i64, Base>,
     /// The rows shown.
     pub windows: Vec<NewWindow>,
+    /// Why windows have no row.
+    pub problems: BTreeMap<(i64, i64), String>,
+    /// Why it was stopped and how many bytes of state it was allowed then; its state is gone, and its rows stay.
+    pub stopped: Option<(String, u64)>,
 }
 
 /// Everything at one cut.
@@ -165,6 +171,10 @@ pub struct ViewToSave<'a> {
     pub bases: &'a BTreeMap<i64, Base>,
     /// The rows shown.
     pub windows: Vec<NewWindow>,
+    /// Why windows have no row.
+    pub problems: &'a BTreeMap<(i64, i64), String>,
+    /// Why it was stopped, and how many bytes of state it was allowed.
+    pub stopped: Option<(&'a str, u64)>,
 }
 
 /// Writes the state of a checkpoint as bytes; [`encode_logs`] ends it.
@@ -225,7 +235,7 @@ pub fn decode(version: u32, bytes: &[u8]) -> Result<Checkpoint, String> {
         checkpoint.streams.insert(name, stream);
     }
     for _ in 0..from.count()? {
-        checkpoint.views.push(read_view(&mut from)?);
+        checkpoint.views.push(read_view(&mut from, version)?);
     }
     if version > 4 {
         read_logs(&mut from, &mut checkpoint)?;
@@ -238,6 +248,9 @@ pub fn decode(version: u32, bytes: &[u8]) -> Result<Checkpoint, String> {
 const SPACES_SINCE: u32 = 6;
 /// The format since which the numbers of the sources' own sequences are kept. Before it none were counted.
 const SEQUENCES_SINCE: u32 = 7;
+/// The format since which it is known why a view or a window has no row. Before it a view that was stopped was not
+/// saved at all.
+const FAILURES_SINCE: u32 = 9;
 
 fn write_log(out: &mut Encoder, log: &LogAt) {
     out.count(log.0.len());
@@ -382,7 +395,7 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
         out.i64(*as_of);
     }
     out.count(partition.views.len());
-    for (key, SavedFold { counts, sessions, since, foreign }) in &partition.views {
+    for (key, SavedFold { counts, sessions, since, foreign, failed }) in &partition.views {
         out.bytes(key.as_bytes());
         out.optional(since.map(|since| since.offset));
         out.optional(since.and_then(|since| since.time));
@@ -394,6 +407,7 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
         if let Some((sessions, _)) = sessions {
             write_sessions(out, sessions);
         }
+        out.bytes(failed.as_deref().unwrap_or("").as_bytes());
     }
     out.count(partition.operators.len());
     for (name, counts) in &partition.operators {
@@ -440,7 +454,9 @@ fn read_partition(from: &mut Decoder<'_>, version: u32) -> Result<SavedPartition
             None => None,
         };
         let since = offset.map(|offset| Since { offset, time });
-        partition.views.insert(key, SavedFold { counts, sessions, since, foreign });
+        let failed = if version >= FAILURES_SINCE { from.text()? } else { String::new() };
+        let failed = (!failed.is_empty()).then_some(failed);
+        partition.views.insert(key, SavedFold { counts, sessions, since, foreign, failed });
     }
     for _ in 0..from.count()? {
         let name = from.text()?;
@@ -527,10 +543,19 @@ fn write_view(out: &mut Encoder, view: &ViewToSave<'_>) -> Result<(), String> {
         out.u64(window.revision);
         out.rows(&window.rows)?;
     }
+    out.count(view.problems.len());
+    for ((start, end), reason) in view.problems {
+        out.i64(*start);
+        out.i64(*end);
+        out.bytes(reason.as_bytes());
+    }
+    let (reason, bytes_max) = view.stopped.unwrap_or(("", 0));
+    out.bytes(reason.as_bytes());
+    out.u64(bytes_max);
     Ok(())
 }
 
-fn read_view(from: &mut Decoder<'_>) -> Result<SavedView, String> {
+fn read_view(from: &mut Decoder<'_>, version: u32) -> Result<SavedView, String> {
     let mut view = SavedView {
         name: from.text()?,
         hash: from.text()?,
@@ -556,6 +581,14 @@ fn read_view(from: &mut Decoder<'_>) -> Result<SavedView, String> {
         };
         let revision = from.u64()?;
         view.windows.push(NewWindow { window, mark, revision, rows: from.rows()? });
+    }
+    if version >= FAILURES_SINCE {
+        for _ in 0..from.count()? {
+            let window = (from.i64()?, from.i64()?);
+            view.problems.insert(window, from.text()?);
+        }
+        let (reason, bytes_max) = (from.text()?, from.u64()?);
+        view.stopped = (!reason.is_empty()).then_some((reason, bytes_max));
     }
     Ok(view)
 }

@@ -14,8 +14,9 @@
 //! | 6 | the shadow space: its streams, under names of their own (`orders@shadow`), and its views |
 //! | 7 | which numbers of the sources' own sequences have come |
 //! | 8 | the orders of life cycles packed; what is appended to an older journal stands behind its entries |
+//! | 9 | why views were stopped, with what they show; why windows have no row |
 //!
-//! Formats 4 to 7 are read, 1 to 3 were never released and are refused. All are of Arrow's row format as of
+//! Formats 4 to 8 are read, 1 to 3 were never released and are refused. All are of Arrow's row format as of
 //! Arrow 59. A file of each format that is read is kept in `tests/data/checkpoints`.
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use crate::fail_points;
 
 const MAGIC: &[u8; 8] = b"TIDEMARK";
 /// Version of the format that is written.
-const VERSION: u32 = 8;
+const VERSION: u32 = 9;
 /// The oldest format that is read.
 const OLDEST: u32 = 4;
 const HEADER_BYTES: usize = 28;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, exec_err, internal_err};
 
 use super::assemble::{batch, window_value};
 use super::assign::{SliceKey, Window, Windows};
@@ -28,6 +28,8 @@ pub struct Cascade {
     middle: Runner,
     /// What the middle plan gives of each inner window that has rows.
     rows: BTreeMap<Window, RecordBatch>,
+    /// Inner windows that have no rows because something fails on what they hold, and why.
+    broken: BTreeMap<Window, String>,
     /// Inner windows whose slices were touched since the last publish.
     stale: BTreeSet<Window>,
 }
@@ -35,12 +37,20 @@ pub struct Cascade {
 impl Cascade {
     pub(super) fn new(plan: OuterWindow, inner: &Windows) -> Self {
         let (windows, middle) = (inner.over(&plan.window), Runner::new(plan.middle.clone()));
-        Self { plan, windows, middle, rows: BTreeMap::new(), stale: BTreeSet::new() }
+        Self {
+            plan,
+            windows,
+            middle,
+            rows: BTreeMap::new(),
+            broken: BTreeMap::new(),
+            stale: BTreeSet::new(),
+        }
     }
 
     /// Lets go of all rows.
     pub(super) fn clear(&mut self) {
         (self.rows, self.stale) = (BTreeMap::new(), BTreeSet::new());
+        self.broken.clear();
     }
 
     /// The outer windows.
@@ -71,6 +81,9 @@ impl Cascade {
             let time = self.windows.wall(time_of(inner, *window));
             time >= outer.start && time < outer.end
         };
+        if let Some((_, reason)) = self.broken.iter().find(|(window, _)| within(window)) {
+            return exec_err!("{reason}");
+        }
         let parts: Vec<&RecordBatch> =
             self.rows.iter().filter(|(window, _)| within(window)).map(|(_, rows)| rows).collect();
         let Some(first) = parts.first() else { return Ok(None) };
@@ -113,21 +126,27 @@ impl ViewState {
         progress: Progress,
     ) -> Result<Firing> {
         for window in std::mem::take(&mut cascade.stale) {
-            match self.inner_rows(inner, window)? {
-                Some(rows) => cascade.rows.insert(window, cascade.middle.run(rows)?),
-                None => cascade.rows.remove(&window),
-            };
+            cascade.rows.remove(&window);
+            cascade.broken.remove(&window);
+            let rows = self.inner_rows(inner, window).transpose();
+            match rows.map(|rows| rows.and_then(|rows| cascade.middle.run(rows))) {
+                Some(Ok(rows)) => drop(cascade.rows.insert(window, rows)),
+                Some(Err(error)) => {
+                    drop(cascade.broken.insert(window, error.strip_backtrace()));
+                }
+                None => {}
+            }
         }
         let touched = std::mem::take(&mut self.touched);
         self.pending.extend(touched.iter().map(|window| (*window, None)));
         let mut firing = Firing::default();
         for (window, mark) in self.changed(&cascade.windows, &touched, progress) {
-            if let Some(rows) = cascade.rows_in(inner, window)? {
+            if let Some(rows) = cascade.rows_in(inner, window).transpose() {
                 let instants = Some((
                     cascade.windows.instant(window.start),
                     cascade.windows.instant(window.end),
                 ));
-                let (rows, problem) = self.or_problem(self.above.run(rows));
+                let (rows, problem) = self.or_problem(rows.and_then(|rows| self.above.run(rows)));
                 firing.fired.push(Fired { window, instants, rows, mark, revision: 0, problem });
             }
             match mark {
@@ -141,9 +160,10 @@ impl ViewState {
             table.revised.clear();
         }
         let outer = &cascade.windows;
-        cascade
-            .rows
-            .retain(|window, _| open(outer.last_end(outer.slice_start(time_of(inner, *window)))));
+        let is_open =
+            |window: &Window| open(outer.last_end(outer.slice_start(time_of(inner, *window))));
+        cascade.rows.retain(|window, _| is_open(window));
+        cascade.broken.retain(|window, _| is_open(window));
         Ok(firing)
     }
 

@@ -24,7 +24,7 @@ use super::table::{Codec, Evaluated, PartitionTable};
 use super::top::{Fresh, TOP_FROM, Top, TopPlan};
 use crate::model::PartitionId;
 use crate::results::Mark;
-use crate::sql::options::Retention;
+use crate::sql::options::{Emit, Retention};
 use crate::sql::plan::{Shape, ViewPlan};
 use crate::sql::window_function::WindowKind;
 
@@ -90,6 +90,8 @@ pub struct ViewState {
     /// `CUMULATE`: by start of the longest window.
     pub(super) bases: BTreeMap<i64, Base>,
     pub(super) retention: Retention,
+    /// Which windows are put together.
+    emit: Emit,
     /// How leading rows are picked, if they are; their windows, and the groups touched since the last publish.
     pub(super) top_plan: Option<TopPlan>,
     pub(super) tops: BTreeMap<Window, Top>,
@@ -145,9 +147,17 @@ impl ViewState {
             touched: BTreeSet::new(),
             bases: BTreeMap::new(),
             retention,
+            emit: Emit::Changes,
             revisions: None,
             measured: (0, 0),
         })
+    }
+
+    /// The same, of which only such rows are shown. Windows by slices are not put together before; the others may be.
+    #[must_use]
+    pub fn emitting(mut self, emit: Emit) -> Self {
+        self.emit = emit;
+        self
     }
 
     /// The plan of the view.
@@ -358,7 +368,9 @@ impl ViewState {
             .take_while(|(_, mark, _)| *mark != Mark::Provisional)
             .filter(|(_, mark, shown)| *shown != Some(*mark))
             .map(|(window, mark, _)| (window, mark));
-        touched.iter().map(|window| (*window, mark(window))).chain(closing).collect()
+        let changed = touched.iter().map(|window| (*window, mark(window))).chain(closing);
+        let is_shown = |mark: Mark| self.emit == Emit::Changes || mark == Mark::Final;
+        changed.filter(|(_, mark)| is_shown(*mark)).collect()
     }
 
     /// The mark of a window without a row, by its start, its end or both, as instants. Provisional where these do
@@ -411,23 +423,30 @@ impl ViewState {
         mark: Mark,
     ) -> Result<Option<Fired>> {
         if self.plan.join.is_some() {
-            return self.joined(windows, window, holds, mark);
+            let fired = self.joined(windows, window, holds, mark);
+            return fired.or_else(|error| Ok(Some(self.fired(windows, window, Err(error), mark))));
         }
         let Some(codec) = &self.codec else {
             return self.rows_of_kept(windows, window, holds, mark);
         };
         let slices = slices_of(&self.partitions, windows, window, holds);
-        let evaluated = codec.evaluate(slices)?;
-        self.rows_of_groups(windows, window, evaluated, mark)
+        self.rows_of_groups(windows, window, codec.evaluate(slices), mark)
     }
 
+    /// The rows of a window of these groups. Groups without a value, as a sum that has no room, leave their window
+    /// without a row: that it has none depends on what it holds, and not on what was read together.
     pub(super) fn rows_of_groups(
         &self,
         windows: Option<&Windows>,
         window: Window,
-        evaluated: Evaluated,
+        evaluated: Result<Evaluated>,
         mark: Mark,
     ) -> Result<Option<Fired>> {
+        let evaluated = match evaluated {
+            Ok(evaluated) => evaluated,
+            Err(_) if !self.is_wanted(windows, window)? => return Ok(None),
+            Err(error) => return Ok(Some(self.fired(windows, window, Err(error), mark))),
+        };
         match self.kept_rows(windows, window, evaluated)? {
             Some(rows) => Ok(Some(self.fired(windows, window, self.above.run(rows), mark))),
             None => Ok(None),

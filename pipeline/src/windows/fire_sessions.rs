@@ -71,7 +71,7 @@ impl ViewState {
             self.partitions.get(partition)?.slices.get(&SliceKey::on_time(*number))
         };
         let slices: Vec<_> = members.iter().filter_map(slice).collect();
-        self.rows_of_groups(Some(windows), window, codec.evaluate(slices.into_iter())?, mark)
+        self.rows_of_groups(Some(windows), window, codec.evaluate(slices.into_iter()), mark)
     }
 
     /// Whether a key may have records in several partitions.

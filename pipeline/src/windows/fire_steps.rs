@@ -240,7 +240,7 @@ impl ViewState {
         let running = running.get_or_insert_with(|| self.running(window.start));
         self.advance(running, window.end)?;
         let fired: Option<Fired> =
-            self.rows_of_groups(Some(windows), window, running.evaluated(self)?, mark)?;
+            self.rows_of_groups(Some(windows), window, running.evaluated(self), mark)?;
         firing.fired.extend(fired);
         Ok(())
     }

@@ -99,6 +99,7 @@ fn groups(bench: &Bench, keys: usize, table: &mut Table) -> anyhow::Result<()> {
         ..PartitionTable::default()
     };
     let (tables, bases) = (BTreeMap::from([(0, state)]), BTreeMap::new());
+    let problems = BTreeMap::new();
     let folder = bench.folder.path().join(format!("groups-{keys}"));
     let mut store = CheckpointStore::open(disk(&folder)?, 1)?;
     let began = Instant::now();
@@ -109,6 +110,8 @@ fn groups(bench: &Bench, keys: usize, table: &mut Table) -> anyhow::Result<()> {
         tables: &tables,
         bases: &bases,
         windows: Vec::new(),
+        problems: &problems,
+        stopped: None,
     };
     let body = encode_logs(encode(&[], &[view]).map_err(anyhow::Error::msg)?, "", &[]);
     store.save(&body)?;

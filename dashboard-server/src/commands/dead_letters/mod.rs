@@ -12,11 +12,12 @@ use clap::{Args, Subcommand};
 #[command(after_help = "How a rejected order still counts:\n  \
     tidemark dead-letters list --reason amount           what was rejected, and why\n  \
     tidemark dead-letters export bad.jsonl               one line each; correct the field `record`\n  \
-    tidemark dead-letters replay bad.jsonl --dry-run     would the stream take them now?\n  \
+    tidemark dead-letters replay bad.jsonl --dry-run     are they as the stream declares them?\n  \
     tidemark dead-letters replay bad.jsonl               back into the log, origin in a header\n  \
     tidemark dead-letters remove bad.jsonl               they are dealt with: frees the ledger\n\n\
-    A rejected record has no place among the duplicates, so its corrected resend counts. Replaying a\n\
-    file twice is safe: the second time its records are duplicates.")]
+    A rejected record has no place among the duplicates, so its corrected resend counts, unless the\n\
+    log has passed its event time by more than the dedup horizon: then it is too old, and is rejected again.\n\
+    Replaying a file twice counts no order twice: the second time its records are duplicates, or too old.")]
 pub struct DeadLettersArgs {
     /// What to do
     #[command(subcommand)]

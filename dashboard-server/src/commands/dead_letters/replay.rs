@@ -24,7 +24,8 @@ use crate::commands::{ConfigArgs, DoorArgs, serving};
 #[command(
     after_help = "Each line of the file is a rejected record as `export` wrote it, with its field `record` corrected.\n\
     Every record is first judged by the stream's own declaration (fields, types, CHECK, time bounds); if\n\
-    one would be rejected again, nothing is sent and all such lines are named. The records then go to the\n\
+    one would be rejected again, nothing is sent and all such lines are named. Whether one is a duplicate or\n\
+    older than the dedup horizon is known only where it arrives. The records then go to the\n\
     stream's Kafka topic, or through the running server into its embedded log, each to the partition of its\n\
     key, with the header tidemark-origin: TOPIC/PARTITION/OFFSET."
 )]
@@ -32,7 +33,7 @@ pub struct ReplayArgs {
     /// Exported file with corrected records
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Only judges the records
+    /// Only judges the records by the stream's declaration
     #[arg(long)]
     pub dry_run: bool,
     /// Leaves records out that would be rejected again, in place of sending nothing
@@ -95,7 +96,7 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
             );
         }
         if args.dry_run {
-            println!("{} records of stream {stream} would be taken", fit.len());
+            println!("{} records of stream {stream} are as it declares them", fit.len());
             continue;
         }
         send(plan, &fit, &args)?;

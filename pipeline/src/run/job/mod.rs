@@ -38,21 +38,14 @@ use crate::sinks::files::{FileSink, SinkError};
 use crate::source::SourceError;
 use crate::sql::catalog::{ViewDefinition, ViewQuery, system_tables};
 use crate::sql::cut::reads_stream;
+use crate::sql::names::wrong_columns;
+pub use crate::sql::options::Emit;
 use crate::sql::options::Options;
 use crate::sql::over_results::{OverResults, reads_results};
 use crate::sql::refusal::located;
 use crate::sql::script::{self, Statement, StatementKind, TableStatement, ViewStatement};
 use crate::sql::session::{message_of, tables_of};
 use crate::sql::{Catalog, SqlError, StateBounds, StreamDefinition};
-
-/// Which rows a query hands on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Emit {
-    /// Each window once, when it is closed.
-    Final,
-    /// Every change, with mark and revision.
-    Changes,
-}
 
 /// How a job is run.
 #[derive(Debug, Clone)]
@@ -477,6 +470,11 @@ impl Job {
             .catalog
             .plan(&logical)
             .map_err(|error| JobError::Script(vec![located(statement, query, &error)]))?;
+        if let Some(message) =
+            self.catalog.one_log_joined(&plan).or_else(|| wrong_columns(&plan.schema))
+        {
+            return Err(mistake(statement, message));
+        }
         on_event(JobEvent::Columns(Arc::clone(&plan.schema)))?;
         let running = Running::query(&self.catalog, plan, &self.options)
             .map_err(|error| self.failed(statement, &error))?;

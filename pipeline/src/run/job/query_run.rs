@@ -32,8 +32,6 @@ pub(super) enum Running {
         view: ViewToRun,
         /// The engine's state.
         state: Box<ViewState>,
-        /// Which rows are handed on.
-        emit: Emit,
         /// Bytes of state at which the job stops.
         state_bytes_max: u64,
     },
@@ -67,10 +65,11 @@ impl Running {
             plan: Arc::new(plan),
             allowed_lateness: 0,
             retention: Retention::Time(i64::MAX),
+            emit: options.emit,
         };
         let state = Box::new(view.state(zone)?);
         let state_bytes_max = options.state_bounds.bytes_max;
-        Ok(Self::Query { view, state, emit: options.emit, state_bytes_max })
+        Ok(Self::Query { view, state, state_bytes_max })
     }
 
     fn to_run(&self) -> &ViewToRun {
@@ -94,13 +93,13 @@ impl Running {
         on_event: &mut OnEvent<'_>,
     ) -> Result<Result<(), JobError>, String> {
         match self {
-            Self::Query { state, emit, state_bytes_max, .. } => {
+            Self::Query { view, state, state_bytes_max } => {
                 let firing = state.fire(progress).map_err(|error| message_of(&error))?;
                 for fired in &firing.fired {
                     if let (Some(problem), Mark::Final) = (&fired.problem, fired.mark) {
                         return Err(problem.clone());
                     }
-                    if *emit == Emit::Changes || fired.mark == Mark::Final {
+                    if view.emit == Emit::Changes || fired.mark == Mark::Final {
                         if let Err(error) = on_event(rows(fired)) {
                             return Ok(Err(error));
                         }

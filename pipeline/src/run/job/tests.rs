@@ -333,6 +333,30 @@ fn a_run_that_fails_leaves_the_output_as_it_was_and_no_half_of_another() {
 }
 
 #[test]
+fn a_file_holds_what_the_query_says_or_the_job_stops() {
+    let script = Script::new().orders(&[("a", 1, "1.00"), ("b", 2, "393371.52")]);
+    let insert = |of_type: &str, value: &str| {
+        format!(
+            "{ORDERS}CREATE TABLE out (total {of_type}) WITH ('connector' = 'filesystem', 'path' = '{}', \
+             'format' = 'json');\nINSERT INTO out SELECT {value} FROM orders;\nSELECT total FROM out;\n",
+            script.path("out").display()
+        )
+    };
+    for of_type in ["DECIMAL(38, 2)", "DECIMAL(8, 2)", "DECIMAL(20, 4)", "STRING"] {
+        let (rows, _) = script.run(&insert(of_type, "SUM(amount)")).expect("runs");
+        assert!(rows.len() == 1 && rows[0].contains("393372.52"), "{of_type}: {rows:?}");
+    }
+    for of_type in ["DECIMAL(12, 1)", "INT", "TINYINT", "DOUBLE"] {
+        let refused = script.refused(&insert(of_type, "SUM(amount)"));
+        assert!(refused.contains("would cut what the query says"), "{of_type}: {refused}");
+    }
+    for (of_type, value) in [("DECIMAL(4, 2)", "SUM(amount)"), ("TINYINT", "COUNT(*) * 100")] {
+        let refused = script.refused(&insert(of_type, value));
+        assert!(refused.contains("INSERT INTO out"), "{of_type}: {refused}");
+    }
+}
+
+#[test]
 fn statements_that_write_one_table_add_up_and_two_tables_do_not_share_a_file() {
     let script = Script::new().orders(&[("a", 1, "1.00"), ("b", 7, "2.00")]);
     for format in ["json", "csv', 'csv.header' = 'true", "parquet"] {

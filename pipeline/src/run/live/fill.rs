@@ -350,6 +350,7 @@ fn absorb(
         if let Err(reason) = view.fire_and_show(0, together) {
             view.fail(reason);
         }
+        view.stop_where_it_fails();
     }
 }
 

@@ -193,6 +193,9 @@ impl Branch {
             view.counts = saved.counts;
             view.since = saved.since;
             view.foreign = saved.foreign;
+            if let Some(reason) = &saved.failed {
+                (view.fold, view.failed) = (None, Some(reason.clone()));
+            }
             if let Some(fold) = &mut view.fold {
                 fold.restore(saved.counts, saved.sessions.clone());
             }
@@ -215,7 +218,7 @@ impl Branch {
         };
         let mut shared = Shared::default();
         for view in &mut self.views {
-            let Some(fold) = &mut view.fold else { continue };
+            let Some(fold) = view.fold.as_mut().filter(|_| view.failed.is_none()) else { continue };
             if let Some(since) = &mut view.since {
                 since.time = since.time.or(rows.whole_from);
             }
@@ -225,15 +228,23 @@ impl Branch {
             view.counts = fold.counts();
             view.foreign += read.foreign(self.space, &rows.origins);
             if let Err(error) = outcome {
-                // A wrong figure must not be shown.
+                // A wrong figure must not be shown. What stands before the row is right, however many were read with it.
                 let failing = fold.first_failing(&rows.batch);
+                let is_sound = failing.is_some_and(|row| {
+                    let mut missed = |missed| late.push(late_record(key, missed, rows, read));
+                    fold_before(fold, accepted, row, &mut missed)
+                });
+                view.counts = fold.counts();
                 let arrivals = match failing.and_then(|row| rows.arrivals.get(row)) {
                     Some(arrival) => std::slice::from_ref(arrival),
                     None => &rows.arrivals,
                 };
                 let place = place_of(&self.stream, arrivals);
                 view.failed = Some(format!("{} ({place})", error.strip_backtrace()));
-                view.fold = None;
+                if !is_sound {
+                    // What it has taken of the batch cannot be told apart any more.
+                    view.fold = None;
+                }
             }
         }
     }
@@ -250,6 +261,9 @@ impl Branch {
                 None => Drained::default(),
             };
             let sessions = view.fold.as_ref().and_then(ViewFold::saved_sessions);
+            if view.failed.is_some() {
+                view.fold = None;
+            }
             views.push(ViewDrain {
                 view: Arc::clone(&view.key),
                 drained,
@@ -258,6 +272,7 @@ impl Branch {
                     sessions,
                     since: view.since,
                     foreign: view.foreign,
+                    failed: view.failed.clone(),
                 },
                 failed: view.failed.clone(),
             });
@@ -269,6 +284,27 @@ impl Branch {
             late: std::mem::take(&mut self.late),
         })
     }
+}
+
+/// Folds the rows before the one on which an expression fails, of which none has been folded yet; whether the fold is
+/// then sound.
+fn fold_before(
+    fold: &mut ViewFold,
+    accepted: Accepted<'_>,
+    row: usize,
+    missed: &mut dyn FnMut(LateRow),
+) -> bool {
+    let (Some(times), Some(watermarks), Some(arrivals)) =
+        (accepted.times.get(..row), accepted.watermarks.get(..row), accepted.arrivals.get(..row))
+    else {
+        return false;
+    };
+    // How many of the records before it have no row at all is not known, so that they could not be accounted for.
+    if accepted.records.is_some() {
+        return true;
+    }
+    let batch = &accepted.batch.slice(0, row);
+    fold.fold(Accepted { batch, times, watermarks, arrivals, ..accepted }, missed).is_ok()
 }
 
 /// Stream, partition and offsets of the rows that a view was stopped at.

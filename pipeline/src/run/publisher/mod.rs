@@ -177,7 +177,7 @@ impl Publisher {
         for view in self.views.iter_mut().filter(|view| view.is_shown && view.failed.is_none()) {
             let partitions = |name: &str| streams.get(name).map_or(0, |at| at.partitions.len());
             if let Some(reason) = view.is_uneven(partitions) {
-                view.fail(reason);
+                view.fail_for_now(reason);
                 continue;
             }
             let progress = progress(streams, &view.inputs, moment);
@@ -186,6 +186,7 @@ impl Publisher {
                     view.inputs.iter().map(|input| read_of(streams, input)).collect();
                 view.fail(format!("{reason} ({})", read.join("; ")));
             }
+            view.stop_where_it_fails();
         }
         let mut tables = self.accounts().tables()?;
         tables.extend(self.scopes.clone().map(|scopes| ("scopes".to_owned(), scopes)));

@@ -16,7 +16,7 @@ use crate::run::accounting::ViewRef;
 use crate::run::build::ViewToRun;
 use crate::sql::ScopeDefinition;
 use crate::sql::catalog::{Catalog, ViewDefinition, ViewQuery};
-use crate::sql::options::Retention;
+use crate::sql::options::{Emit, Retention};
 use crate::state::{SavedFold, Since};
 use crate::windows::Drained;
 use crate::windows::fire::{Fired, Progress, ViewState};
@@ -49,6 +49,10 @@ pub struct ViewRuntime {
     unsettled: BTreeSet<(i64, i64)>,
     /// Why it was stopped, if it was.
     pub failed: Option<String>,
+    /// Why it is stopped once what came before has been shown.
+    failing: Option<String>,
+    /// Whether it is filled again at the next start if it is stopped: what stopped it is not in the log.
+    is_filled_again: bool,
     /// Windows that have no row because an expression fails on what they hold at this cut, and why.
     pub problems: BTreeMap<(i64, i64), String>,
     /// Whether it stands at the cut, so that it is part of it.
@@ -140,6 +144,8 @@ impl ViewRuntime {
             published: published(catalog, view, limits),
             unsettled: BTreeSet::new(),
             failed: None,
+            failing: None,
+            is_filled_again: false,
             problems: BTreeMap::new(),
             is_shown: true,
             joining: BTreeSet::new(),
@@ -165,6 +171,8 @@ impl ViewRuntime {
             published: self.published.alike(),
             unsettled: BTreeSet::new(),
             failed: self.failed.clone(),
+            failing: self.failing.clone(),
+            is_filled_again: self.is_filled_again,
             problems: BTreeMap::new(),
             is_shown: self.is_shown,
             joining: BTreeSet::new(),
@@ -200,8 +208,8 @@ impl ViewRuntime {
         if let Some(since) = fold.since {
             self.since.insert(partition, since);
         }
-        if let Some(reason) = failed {
-            self.fail(reason);
+        if let Some(reason) = failed.filter(|_| self.failed.is_none()) {
+            self.failing.get_or_insert(reason);
         }
         if self.failed.is_none()
             && let Err(error) = self.state.absorb(partition, drained)
@@ -242,7 +250,9 @@ impl ViewRuntime {
             self.problems.remove(&(start, end));
             self.unsettled.remove(&(start, end));
         }
-        for fired in firing.fired {
+        let emit = self.run.emit;
+        let is_shown = |fired: &Fired| emit == Emit::Changes || fired.mark == Mark::Final;
+        for fired in firing.fired.into_iter().filter(is_shown) {
             tell(&fired);
             let problem = fired.problem.clone();
             let mut window = new_window(fired);
@@ -256,14 +266,11 @@ impl ViewRuntime {
         self.published.trim(cut);
         match self.state.bytes_above(self.state_bytes_max) {
             None => Ok(()),
-            Some(bytes) => {
-                self.state.clear();
-                Err(format!(
-                    "it keeps {bytes} bytes of state, and {} are allowed (pipeline.state-bytes-max); use coarser windows, fewer \
+            Some(bytes) => Err(format!(
+                "it keeps {bytes} bytes of state, and {} are allowed (pipeline.state-bytes-max); use coarser windows, fewer \
                      groups or less 'allowed-lateness'",
-                    self.state_bytes_max
-                ))
-            }
+                self.state_bytes_max
+            )),
         }
     }
 
@@ -369,12 +376,42 @@ impl ViewRuntime {
     }
 
     /// Stops the view: its rows stay, no later ones come, and its name and reason are told.
+    ///
+    /// Its rows stay as they are, its state goes.
     pub fn fail(&mut self, reason: String) {
         if self.failed.is_none() {
             let name = &self.name;
             tracing::error!(view = %name, reason, "view {name} is stopped: {reason}");
             self.failed = Some(reason);
+            self.state.clear();
         }
+    }
+
+    /// As [`Self::fail`], until the next start: what stops it is not in the log.
+    pub fn fail_for_now(&mut self, reason: String) {
+        self.is_filled_again = true;
+        self.fail(reason);
+    }
+
+    /// Stops it where it cannot go on, after what came before has been shown.
+    pub fn stop_where_it_fails(&mut self) {
+        if let Some(reason) = self.failing.take() {
+            self.fail(reason);
+        }
+    }
+
+    /// Why it was stopped and the bound of its state, to be saved; `None` while it runs. An inner `None` where it is to
+    /// be filled again after a restart.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Option<(&str, u64)>> {
+        let reason = self.failed.as_deref()?;
+        Some((!self.is_filled_again).then_some((reason, self.state_bytes_max)))
+    }
+
+    /// Whether a view that was stopped with this bound of its state is stopped still.
+    #[must_use]
+    pub fn is_still_stopped(&self, bytes_max: u64) -> bool {
+        bytes_max == self.state_bytes_max
     }
 }
 
@@ -403,6 +440,7 @@ fn view_to_run(view: &ViewDefinition) -> Option<ViewToRun> {
         plan: Arc::clone(plan),
         allowed_lateness: view.allowed_lateness,
         retention: view.retention,
+        emit: view.emit,
     })
 }
 

@@ -140,7 +140,7 @@ fn refusal_of(name: &str) -> String {
             "its sketch depends on how rows are batched; use APPROX_PERCENTILE(x, p)"
         }
         "median" | "percentile_cont" | "quantile_cont" => {
-            "it would keep every value; use APPROX_MEDIAN(x) or APPROX_PERCENTILE(x, p), which are within 1 %"
+            "it would keep every value; use APPROX_MEDIAN(x) or APPROX_PERCENTILE(x, p), which are within 1 % (below 1e-9: zero)"
         }
         "nth_value" => {
             "which row is the n-th depends on arrival; use ROW_NUMBER() over the rows of the window"

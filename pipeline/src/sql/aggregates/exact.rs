@@ -1,7 +1,9 @@
 //! SUM and AVG of integers and decimals: added in 128 bits and checked, so that nothing ever wraps.
 //!
-//! What is checked is the sum of the magnitudes, not the running sum: that one only grows, so whether a
-//! view stops does not depend on the order of its rows or on when it was published.
+//! What is checked is the sum of the magnitudes, not the running sum: that one only grows, so whether there is room
+//! does not depend on the order of the rows or on when a view was published. A group without room is remembered as such in
+//! its state, and is an error where its value is asked for: which rows were read together does not matter then, and
+//! what is beside it stays right.
 
 use std::sync::Arc;
 
@@ -46,8 +48,23 @@ pub struct ExactState {
     count: i64,
 }
 
+/// The magnitude of a group that had no room; every other is zero or above.
+const OVERFLOWN: i128 = -1;
+
 impl ExactState {
+    fn has_overflown(&self) -> bool {
+        self.magnitude == OVERFLOWN
+    }
+
+    fn overflow(&mut self) {
+        (self.sum, self.magnitude) = (0, OVERFLOWN);
+        self.count = self.count.max(1);
+    }
+
     fn add(&mut self, sum: i128, magnitude: i128, count: i64) {
+        if self.has_overflown() {
+            return;
+        }
         // The sum is never larger than the magnitudes, and those are checked by the caller.
         self.sum = self.sum.wrapping_add(sum);
         self.magnitude = self.magnitude.saturating_add(magnitude);
@@ -70,7 +87,7 @@ impl ExactFold {
         }
     }
 
-    fn overflow(&self) -> Result<()> {
+    fn overflow<T>(&self) -> Result<T> {
         let limit = match self.magnitude_max() {
             DIGITS_38 => "38 digits".to_owned(),
             limit => limit.to_string(),
@@ -91,10 +108,13 @@ impl ExactFold {
                 return internal_err!("a row of no group");
             };
             let value = value(row);
-            // Neither is above 38 digits, so in 128 bits without a sign the sum of both is what it is.
-            let magnitude = state.magnitude.cast_unsigned() + value.unsigned_abs();
+            // Neither is above 38 digits, so in 128 bits without a sign the sum of both is what it is. A group that
+            // had no room before has the largest number of all.
+            let before = state.magnitude.cast_unsigned();
+            let magnitude = before.saturating_add(value.unsigned_abs());
             if magnitude > limit.cast_unsigned() {
-                return self.overflow();
+                state.overflow();
+                return Ok(());
             }
             state.sum = state.sum.wrapping_add(value);
             state.magnitude = magnitude.cast_signed();
@@ -188,11 +208,17 @@ impl Fold for ExactFold {
                 return internal_err!("a state of no group");
             };
             state.add(sum(row), magnitude(row), counts.map_or(1, |counts| counts.value(row)));
-            if state.magnitude > limit { self.overflow() } else { Ok(()) }
+            if magnitude(row) == OVERFLOWN || state.magnitude > limit {
+                state.overflow();
+            }
+            Ok(())
         })
     }
 
     fn evaluate(&self, states: &[ExactState]) -> Result<ArrayRef> {
+        if states.iter().any(ExactState::has_overflown) {
+            return self.overflow();
+        }
         let sums = states.iter().map(|state| (state.count > 0).then_some(state.sum));
         match (self.figure, &self.result) {
             (Figure::Sum, DataType::Int64) => Ok(Arc::new(

@@ -1,5 +1,5 @@
 //! `APPROX_PERCENTILE(x, p)`, `APPROX_PERCENTILE_CONT`, `APPROX_MEDIAN(x)`: within 1 % of the value at
-//! that rank, whatever the order and batching of the rows.
+//! that rank, whatever the order and batching of the rows. Values nearer to zero than 1e-9 count as zero.
 
 use std::sync::Arc;
 

@@ -132,7 +132,7 @@ fn the_shipped_scope_in_yuan_is_planned_over_the_shipped_rates() {
     let view = catalog.views.iter().find(|view| view.name == "gmv_by_currency").expect("the view");
     assert_eq!(
         view.scope.as_ref().map(|scope| (scope.name.as_str(), scope.version)),
-        Some(("paid", 2))
+        Some(("paid", 3))
     );
 }
 

@@ -30,6 +30,8 @@ fn random_records_give_what_all_groups_give_at_every_publish_and_after_a_restart
         ranked(DAYS, "n DESC"),
         ranked(DAYS, "c, n DESC NULLS LAST"),
         ranked(&format!("{DAYS} HAVING SUM(i) > 7"), "CAST(n AS DECIMAL(38, 2)) DESC"),
+        // Those that are left out would lead.
+        ranked(&format!("{DAYS} HAVING SUM(i) > 7"), "n"),
         ranked(
             &DAYS
                 .replace("TUMBLE", "HOP")
