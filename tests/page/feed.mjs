@@ -40,6 +40,8 @@ export function install(options) {
       }
     },
   };
+  for (const [view, list] of Object.entries(options.rows ?? {})) feed.rows.set(view, list);
+  feed.asOf = feed.rows.get('gmv_day')?.at(-1).window_end ?? feed.asOf;
   window.__feed = feed;
   setInterval(() => {
     if (sockets.size > 0) feed.status();

@@ -12,9 +12,12 @@ const SHRINK = 2;
 /** A block is so many pixels of the kept picture wide and high. */
 const BLOCK = 4;
 /** A block differs when its mean colour is off by more than this in a channel, of 255. */
-const COLOUR_MAX = 10;
-/** So many blocks of ten thousand may differ: a word of four letters at 16 px is about ten in the wall. */
-const BLOCKS_MAX_PER_10000 = 3;
+const COLOUR_MAX = 8;
+/** So many blocks may differ: a sign of the smallest figures is three or more, and two runs of one page differ by none. */
+const BLOCKS_MAX = 2;
+
+/** The page that works on the pictures. */
+let bench;
 
 export function goldenRows() {
   return JSON.parse(gunzipSync(readFileSync(ROWS)).toString('utf8'));
@@ -28,24 +31,19 @@ export async function compare(browser, page, name, { renew = false, seen } = {})
   const shot = await page.screenshot({ animations: 'disabled' });
   if (seen !== undefined) writeFileSync(`${seen}/${name}.png`, shot);
   const file = `${FOLDER}${name}.webp`;
-  const bench = await browser.newPage();
-  try {
-    const small = await bench.evaluate(shrunk, { png: shot.toString('base64'), most: WIDTH_MAX, shrink: SHRINK });
-    if (renew) {
-      mkdirSync(FOLDER, { recursive: true });
-      writeFileSync(file, Buffer.from(small, 'base64'));
-      return undefined;
-    }
-    if (!existsSync(file)) return `${name}: there is no golden picture; --renew makes it`;
-    const golden = readFileSync(file).toString('base64');
-    const found = await bench.evaluate(differing, { a: golden, b: small, block: BLOCK, most: COLOUR_MAX });
-    if (typeof found === 'string') return `${name}: ${found}`;
-    const part = (found.blocks / found.all) * 10_000;
-    if (part <= BLOCKS_MAX_PER_10000) return undefined;
-    return `${name}: ${found.blocks} of ${found.all} blocks differ, first around ${found.at} of the window`;
-  } finally {
-    await bench.close();
+  bench ??= await browser.newPage();
+  const small = await bench.evaluate(shrunk, { png: shot.toString('base64'), most: WIDTH_MAX, shrink: SHRINK });
+  if (renew) {
+    mkdirSync(FOLDER, { recursive: true });
+    writeFileSync(file, Buffer.from(small, 'base64'));
+    return undefined;
   }
+  if (!existsSync(file)) return `${name}: there is no golden picture; --renew makes it`;
+  const golden = readFileSync(file).toString('base64');
+  const found = await bench.evaluate(differing, { a: golden, b: small, block: BLOCK, most: COLOUR_MAX });
+  if (typeof found === 'string') return `${name}: ${found}`;
+  if (found.blocks <= BLOCKS_MAX) return undefined;
+  return `${name}: ${found.blocks} of ${found.all} blocks differ, first around ${found.at} of the window`;
 }
 
 /** In the browser: the picture made smaller, as WebP in base 64. */

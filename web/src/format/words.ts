@@ -68,23 +68,23 @@ export const WORDS = {
   mapMissing: { zh: '地图文件不可用', en: 'Map file not available' },
   noScreen: { zh: '无法读取大屏定义，正在重试', en: 'Cannot read the screen definition, retrying' },
   token: { zh: '密钥', en: 'Key' },
-  userName: { zh: '用户名(密钥已含用户名时可留空)', en: 'Name (may stay empty with a whole key)' },
+  userName: { zh: '用户名（密钥已含用户名时可留空）', en: 'Name (may stay empty with a whole key)' },
   logIn: { zh: '登录', en: 'Log in' },
   logOut: { zh: '退出登录', en: 'Log out' },
   wrongToken: { zh: '用户名或密钥不正确', en: 'This name or key is not known' },
-  tooManyTries: { zh: '尝试次数过多,请稍候', en: 'Too many tries, please wait' },
-  pairInstead: { zh: '这是一块大屏:用配对码登录', en: 'This is a wall: pair it by a code' },
+  tooManyTries: { zh: '尝试次数过多，请稍候', en: 'Too many tries, please wait' },
+  pairInstead: { zh: '这是一块大屏：用配对码登录', en: 'This is a wall: pair it by a code' },
   logInInstead: { zh: '改用密钥登录', en: 'Log in with a key instead' },
   pairLead: { zh: '此大屏尚未配对', en: 'This wall is not paired' },
   pairHow: {
-    zh: '请管理员在配对页输入此码,或运行命令:',
+    zh: '请管理员在配对页输入此码，或运行命令：',
     en: 'An operator or admin enters this code on the page /devices, or with the command above',
   },
   codeLives: { zh: '配对码剩余', en: 'code lives' },
   walls: { zh: '大屏管理', en: 'Walls' },
   toTheWall: { zh: '返回大屏', en: 'To the wall' },
   otherLanguage: { zh: '切换至 English', en: 'Switch to Chinese' },
-  noPairingNeeded: { zh: '此服务端无需登录,也就无需配对', en: 'This server asks nobody for a key, so no wall needs to be paired' },
+  noPairingNeeded: { zh: '此服务端无需登录，也就无需配对', en: 'This server asks nobody for a key, so no wall needs to be paired' },
   mayNotPair: { zh: '配对大屏需要 operator 或 admin 角色', en: 'Pairing walls needs the role operator or admin' },
   pairAWall: { zh: '配对大屏', en: 'Pair a wall' },
   codeOnTheWall: { zh: '大屏上显示的六位数字', en: 'The six digits on the wall' },
@@ -93,7 +93,7 @@ export const WORDS = {
   allScreens: { zh: '全部', en: 'all' },
   approve: { zh: '批准', en: 'Approve' },
   paired: { zh: '已配对', en: 'Paired' },
-  noSuchCode: { zh: '没有大屏显示此码,或已过期', en: 'No wall shows this code, or it is over' },
+  noSuchCode: { zh: '没有大屏显示此码，或已过期', en: 'No wall shows this code, or it is over' },
   waitingWalls: { zh: '等待配对', en: 'Waiting to be paired' },
   nobodyWaits: { zh: '暂无', en: 'none' },
   pairedWalls: { zh: '已配对的大屏', en: 'Paired walls' },
@@ -101,7 +101,7 @@ export const WORDS = {
   lastSeen: { zh: '最近连接', en: 'Last seen' },
   noWalls: { zh: '尚无大屏', en: 'No walls yet' },
   revoke: { zh: '吊销', en: 'Revoke' },
-  reallyRevoke: { zh: '确认吊销?', en: 'Really revoke?' },
+  reallyRevoke: { zh: '确认吊销？', en: 'Really revoke?' },
   revoked: { zh: '已吊销', en: 'Revoked' },
   noServer: { zh: '服务端没有应答', en: 'The server does not answer' },
   help: { zh: '快捷键', en: 'Keys' },
@@ -128,4 +128,9 @@ export function word(name: Word, language: Language): string {
 /** A word in both languages, for who has not chosen one yet. */
 export function both(name: Word): string {
   return `${WORDS[name].zh} · ${WORDS[name].en}`;
+}
+
+/** `text` in the brackets of the language. */
+export function bracketed(text: string, language: Language): string {
+  return language === 'zh' ? `（${text}）` : `(${text})`;
 }

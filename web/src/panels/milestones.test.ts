@@ -35,6 +35,10 @@ describe('ladderOf', () => {
     expect(ladderOf(viewOf(rows), PANEL, SCREEN, at(60_000))?.passed).toHaveLength(2);
   });
 
+  it('is none before the first level is known', () => {
+    expect(ladderOf(viewOf([]), PANEL, SCREEN, at(5000))).toBeUndefined();
+  });
+
   it('has no next one when all are passed', () => {
     const ladder = ladderOf(viewOf([level('50', 4000)]), PANEL, SCREEN, at(5000));
     expect([ladder?.next, ladder?.progress]).toEqual([undefined, 1]);

@@ -29,7 +29,8 @@ export interface Ladder {
 
 /**
  * A level counts as passed once the watermark has passed the time at which it fell; what has only
- * been read so far could still be moved by an order that is on its way.
+ * been read so far could still be moved by an order that is on its way. Without a level there is no
+ * ladder, and not one that has been climbed.
  */
 export function ladderOf(
   view: ViewState | undefined,
@@ -58,6 +59,7 @@ export function ladderOf(
       });
     } else if (next === undefined || compareDecimal(level, next) < 0) next = level;
   }
+  if (passed.length === 0 && next === undefined) return undefined;
   passed.sort((a, b) => compareDecimal(b.level, a.level));
   const { total } = now;
   const way = total === undefined || next === undefined ? 0 : ratio(total, next);
