@@ -119,6 +119,11 @@ impl Engine {
             ["CREATE", "TABLE", ..] => self.declare("streams", sql)?,
             ["CREATE", "VIEW", ..] => self.declare("scopes", sql)?,
             ["CREATE", "MATERIALIZED", "VIEW", ..] => self.declare("views", sql)?,
+            ["PROBLEMS"] => {
+                let problems = self.system()?.problems();
+                let rows = problems.into_iter().map(|problem| vec![problem]).collect();
+                return Ok(DBOutput::Rows { types: vec![DefaultColumnType::Text], rows });
+            }
             ["SELECT" | "WITH", ..] => return self.query(sql),
             _ => bail!("no such statement: {}", words.join(" ")),
         }

@@ -203,6 +203,18 @@ fn check_groups(aggregate: &Aggregate, groups: &[Expr], windows: &[Option<usize>
             );
         }
     }
+    let of_window = |expr: &&Expr| {
+        expr.column_refs().iter().any(|column| window_column(&aggregate.input, column).is_some())
+    };
+    if let Some(call) = aggregate.aggr_expr.iter().find(of_window) {
+        return refuse(
+            call,
+            format!(
+                "'{call}' asks for the window of each record, and a record is added up before its windows are known: use \
+                 the event time there, and window_start and window_end after GROUP BY"
+            ),
+        );
+    }
     let has_window =
         aggregate.input.schema().fields().iter().any(|field| {
             window_column(&aggregate.input, &Column::from_name(field.name())).is_some()

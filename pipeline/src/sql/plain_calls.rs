@@ -83,6 +83,12 @@ impl Rewriter {
             && self.word(1, "BY")
         {
             self.partition_by();
+        } else if self.word(0, "VIEW")
+            && self.out.last().is_some_and(|last| last.token == Token::Comma)
+        {
+            // A column of the engine's tables. As a keyword behind a comma it would end the list for the parser.
+            self.emit_like(Token::make_word("view", Some('"')));
+            self.at += 1;
         } else if self.word(0, "GROUPING_ID") && self.token(1, &Token::LParen) {
             self.emit_like(word("grouping"));
             self.at += 1;

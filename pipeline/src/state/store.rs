@@ -242,7 +242,7 @@ mod tests {
         store.save(&body("a")).expect("saves");
         let path = dir.path().join(name(1));
         let mut bytes = std::fs::read(&path).expect("read");
-        for version in [3, 9] {
+        for version in [3, 10] {
             bytes[8] = version;
             std::fs::write(&path, &bytes).expect("written");
             let error = store.read(1).expect_err("unknown").to_string();

@@ -370,7 +370,7 @@ impl ViewRuntime {
 
     /// What the accounting knows of it.
     pub(super) fn to_account(&self) -> ViewRef<'_> {
-        let is_running = self.failed.is_none();
+        let is_running = self.failed.is_none() && self.failing.is_none();
         let streams = self.inputs.iter().map(|input| &*input.stream).collect();
         ViewRef { name: &self.name, key: &self.key, streams, is_running }
     }

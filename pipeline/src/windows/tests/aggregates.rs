@@ -143,6 +143,9 @@ fn run(
                 ended,
             };
             for fired in state.fire(progress).map_err(said)?.fired.iter().filter(|_| ended) {
+                if let Some(problem) = &fired.problem {
+                    return Err(problem.clone());
+                }
                 for row in 0..fired.rows.num_rows() {
                     let mut text = String::new();
                     write_row(
@@ -293,7 +296,7 @@ fn with_bigs(values: &[i128]) -> Rows {
 }
 
 #[test]
-fn a_sum_of_38_digits_is_exact_and_one_more_stops_the_view() {
+fn a_sum_of_38_digits_is_exact_and_one_more_has_no_room() {
     let most = 10_i128.pow(38) - 1;
     let view = "SELECT SUM(big) AS total FROM t";
     let total = |values: &[i128]| rows_of(view, &with_bigs(values));
@@ -304,7 +307,7 @@ fn a_sum_of_38_digits_is_exact_and_one_more_stops_the_view() {
     assert_eq!(total(&[-most, 0]), ["{\"total\":\"-99999999999999999999999999999999999999\"}"]);
     let catalog = load(&[], view).expect("planned");
     let mut dice = ChaCha8Rng::seed_from_u64(2);
-    // Whether it stops does not depend on which of them comes first, nor on what is published between.
+    // Whether it has does not depend on which of them comes first, nor on what is published between.
     for _ in 0..20 {
         let rows = with_bigs(&[most, 5, -5, 0, 0, 0]);
         let mut order: Vec<usize> = (0..6).collect();
@@ -316,7 +319,7 @@ fn a_sum_of_38_digits_is_exact_and_one_more_stops_the_view() {
 }
 
 #[test]
-fn a_sum_of_integers_that_passes_64_bits_stops_the_view() {
+fn a_sum_of_integers_that_passes_64_bits_has_no_room() {
     let mut rows = random_rows(&mut ChaCha8Rng::seed_from_u64(1), 2);
     rows.columns[2] = Arc::new(Int64Array::from(vec![i64::MAX, 0]));
     assert_eq!(rows_of("SELECT SUM(i) AS n FROM t", &rows), ["{\"n\":9223372036854775807}"]);
@@ -384,7 +387,7 @@ fn the_first_and_the_last_value_go_by_partition_and_offset() {
 }
 
 #[test]
-fn an_average_is_exact_and_stops_where_it_has_too_many_digits() {
+fn an_average_is_exact_and_has_no_room_for_too_many_digits() {
     let view = "SELECT AVG(big) AS mean FROM t";
     assert_eq!(rows_of(view, &with_bigs(&[1, 2, 2])), ["{\"mean\":\"1.6666\"}"]);
     let catalog = load(&[], view).expect("planned");
