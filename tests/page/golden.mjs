@@ -16,6 +16,24 @@ const COLOUR_MAX = 8;
 /** So many blocks may differ: a sign of the smallest figures is three or more, and two runs of one page differ by none. */
 const BLOCKS_MAX = 2;
 
+/** Which browser has made the pictures: another one draws letters and lines otherwise. */
+const MADE_BY = `${FOLDER}browser.txt`;
+
+/** A test that cannot say anything here. */
+export class Skip extends Error {}
+
+/** Leaves a test out where the browser is another one than that of the pictures; `renew` makes them its own. */
+export function sameBrowser(browser, { renew = false } = {}) {
+  const here = `Chromium ${browser.version().split('.')[0]}`;
+  if (renew) {
+    mkdirSync(FOLDER, { recursive: true });
+    writeFileSync(MADE_BY, `${here}\n`);
+    return;
+  }
+  const made = existsSync(MADE_BY) ? readFileSync(MADE_BY, 'utf8').trim() : 'no browser';
+  if (made !== here) throw new Skip(`the golden pictures are of ${made}, and this is ${here}; --renew makes them anew`);
+}
+
 /** The page that works on the pictures. */
 let bench;
 

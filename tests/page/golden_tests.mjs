@@ -3,7 +3,7 @@
 //   node tests/page/run.mjs --only golden --renew     after a change of the looks; then look at what changed
 import { check, equal, open, shown, until } from './browser.mjs';
 import { install } from './feed.mjs';
-import { compare, goldenRows } from './golden.mjs';
+import { compare, goldenRows, sameBrowser } from './golden.mjs';
 
 /** Name, window, scenes. */
 const LAYOUTS = [
@@ -22,7 +22,8 @@ const FIRST_ROWS_MS = 4000;
 const AT_REST_MS = 1100;
 
 /** A wall whose time stands still but for what a test lets pass: it is the same with every run. */
-async function still({ browser, url }, { width, height, path = '/?scene=1', space = 'live', rows = goldenRows() }) {
+async function still({ browser, url, pictures }, { width, height, path = '/?scene=1', space = 'live', rows = goldenRows() }) {
+  sameBrowser(browser, pictures);
   const wall = await open(browser, url, {
     width,
     height,
