@@ -141,6 +141,14 @@ const CALENDAR: Shape = &[
     must("title-zh", Of::Column(Needs::Any)),
     must("title-en", Of::Column(Needs::Any)),
 ];
+/// Milestones that are no level of the total, each with a name.
+const NAMED: Shape = &[
+    must("view", Of::View),
+    must("reached", Of::Column(Needs::Time)),
+    may("step", Of::Column(Needs::Figure)),
+    must("label-zh", Of::Column(Needs::Any)),
+    must("label-en", Of::Column(Needs::Any)),
+];
 const COUNT: Shape = &[must("column", Of::Column(Needs::Figure)), must("label", Of::Words)];
 const SINGLE: Shape = &[must("view", Of::View), must("value", Of::Table(VALUE))];
 const RATE: Shape = &[
@@ -246,6 +254,7 @@ pub(super) const KINDS: &[(&str, &[Shape])] = &[
             may("label-en", Of::Column(Needs::Any)),
             may("before", Of::Column(Needs::Figure)),
             must("total", Of::Table(SINGLE)),
+            may("named", Of::Table(NAMED)),
         ]],
     ),
     (

@@ -19,7 +19,7 @@ describe('ladderOf', () => {
   it('gives the levels that fell, highest first, with the time since the day began', () => {
     const view = viewOf([level('50', 4000), level('100', 60_000, 60), level('200', null)]);
     const ladder = ladderOf(view, PANEL, SCREEN, at(70_000));
-    expect(ladder?.passed.map((one) => [one.level.units, one.tookMs, one.stepSeconds])).toEqual([
+    expect(ladder?.passed.map((one) => [one.level?.units, one.tookMs, one.stepSeconds])).toEqual([
       [100n, 59_000, 60],
       [50n, 3000, 1],
     ]);
@@ -33,6 +33,26 @@ describe('ladderOf', () => {
     expect(early?.passed).toHaveLength(1);
     expect([early?.next?.units, early?.progress]).toEqual([100n, 1]);
     expect(ladderOf(viewOf(rows), PANEL, SCREEN, at(60_000))?.passed).toHaveLength(2);
+  });
+
+  it('puts milestones with a name among the levels by their time, and measures nothing with them', () => {
+    const named = { view: 'brands', reached: 'at', step: 'step', labels: { labelZh: 'zh', labelEn: 'en' } };
+    const brand = (en: string, time: number, start = 1000) => ({
+      key: en,
+      zh: `${en}。`,
+      en,
+      at: time,
+      step: 600,
+      window_start: start,
+      _mark: 'provisional',
+    });
+    const view = viewOf([level('50', 4000), level('100', 60_000, 60), level('200', null)]);
+    const brands = viewOf([brand('first', 4000), brand('tenth', 50_000), brand('later', 80_000)]);
+    const ladder = ladderOf(view, { ...PANEL, named }, SCREEN, at(70_000), brands);
+    expect(ladder?.passed.map((one) => one.name?.en ?? one.level?.units)).toEqual([100n, 'tenth', 50n, 'first']);
+    expect(ladder?.passed[1]).toMatchObject({ tookMs: 49_000, stepSeconds: 600, soonerMs: undefined });
+    expect([ladder?.next?.units, ladder?.progress]).toEqual([200n, 0.75]);
+    expect(ladderOf(view, { ...PANEL, named }, SCREEN, at(70_000))?.passed).toHaveLength(2);
   });
 
   it('is none before the first level is known', () => {

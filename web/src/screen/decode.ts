@@ -16,6 +16,7 @@ import type {
   Flows,
   LabelColumns,
   Layout,
+  NamedMilestones,
   Names,
   Panel,
   ReferenceCurve,
@@ -175,6 +176,7 @@ function panelAt(value: unknown, at: string): Panel {
         labels: panel['labelZh'] === undefined ? undefined : labelsAt(panel, at),
         before: optional(panel['before'], (it) => stringAt(it, `${at}.before`)),
         total: singleAt(objectAt(panel['total'], `${at}.total`), `${at}.total`),
+        named: optional(panel['named'], (it) => namedAt(it, `${at}.named`)),
       };
     case 'accounting':
       return {
@@ -205,6 +207,16 @@ function labelsAt(value: Row, at: string): LabelColumns {
   return {
     labelZh: stringAt(value['labelZh'], `${at}.labelZh`),
     labelEn: stringAt(value['labelEn'], `${at}.labelEn`),
+  };
+}
+
+function namedAt(value: unknown, at: string): NamedMilestones {
+  const named = objectAt(value, at);
+  return {
+    view: stringAt(named['view'], `${at}.view`),
+    reached: stringAt(named['reached'], `${at}.reached`),
+    step: optional(named['step'], (it) => stringAt(it, `${at}.step`)),
+    labels: labelsAt(named, at),
   };
 }
 

@@ -152,6 +152,14 @@ export interface TickerPanel extends PanelBase {
   readonly rate: Single | undefined;
 }
 
+/** Milestones that are no level of the total: a row each, once it is passed. */
+export interface NamedMilestones {
+  readonly view: string;
+  readonly reached: string;
+  readonly step: string | undefined;
+  readonly labels: LabelColumns;
+}
+
 export interface MilestonesPanel extends PanelBase {
   readonly kind: 'milestones';
   readonly view: string;
@@ -165,6 +173,7 @@ export interface MilestonesPanel extends PanelBase {
   /** Column with the seconds it took last year; null where that cannot be said. */
   readonly before: string | undefined;
   readonly total: Single;
+  readonly named: NamedMilestones | undefined;
 }
 
 export interface CountColumn {
@@ -296,7 +305,7 @@ export function viewsOfPanel(panel: Panel): readonly string[] {
     case 'ticker':
       return [panel.view, ...some(panel.rate?.view)];
     case 'milestones':
-      return [panel.view, panel.total.view];
+      return [panel.view, panel.total.view, ...some(panel.named?.view)];
     case 'scorecard':
       return panel.checks.map((check) => check.view);
     case 'text':
