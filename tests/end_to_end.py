@@ -862,7 +862,7 @@ def an_embedded_log_that_grows(ground):
 
     declared(2)
     with Server(["serve"], folder, config=config) as server:
-        ingest(server, "orders", range(20))
+        admission.ingest(server, [admission.order(number) for number in range(20)])
         accounted(server, read=20, accepted=20)
         ends_well(server)
     declared(3)
@@ -872,7 +872,7 @@ def an_embedded_log_that_grows(ground):
     assert "none can be taken away" in refused(), refused()
     declared(3, '"on-partition-added" = "accept"\n')
     with Server(["serve"], folder, config=config) as server:
-        ingest(server, "orders", range(20, 60))
+        admission.ingest(server, [admission.order(number) for number in range(20, 60)])
         accounted(server, read=60, accepted=60)
         rows = server.sql("SELECT partition, read FROM records_accounted WHERE stream = 'orders'")
         assert {int(row["partition"]) for row in rows if int(row["read"]) > 0} == {0, 1, 2}, rows

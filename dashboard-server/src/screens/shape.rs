@@ -142,7 +142,7 @@ const CALENDAR: Shape = &[
     must("title-en", Of::Column(Needs::Any)),
 ];
 /// Milestones that are no level of the total, each with a name.
-const NAMED: Shape = &[
+const MILESTONE: Shape = &[
     must("view", Of::View),
     must("reached", Of::Column(Needs::Time)),
     may("step", Of::Column(Needs::Figure)),
@@ -254,7 +254,7 @@ pub(super) const KINDS: &[(&str, &[Shape])] = &[
             may("label-en", Of::Column(Needs::Any)),
             may("before", Of::Column(Needs::Figure)),
             must("total", Of::Table(SINGLE)),
-            may("named", Of::Table(NAMED)),
+            may("named", Of::Table(MILESTONE)),
         ]],
     ),
     (

@@ -25,6 +25,7 @@ use serde_json::Value;
 use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::{Results, StreamProgress};
 use tidemark_pipeline::sql::aggregates;
+use tidemark_pipeline::sql::instants::Instants;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -304,6 +305,8 @@ fn template(limits: &SqlConfig) -> SessionState {
         .with_higher_order_functions(Vec::new())
         .with_physical_optimizer_rules(rules)
         .build();
+    // Days begin where the zone's do, as in views.
+    state.add_analyzer_rule(Arc::new(Instants));
     // SUM as in views: it fails where its value does not fit its type. AVG of integers stays PostgreSQL's, with a fraction.
     for function in aggregates::own().into_iter().filter(|function| function.name() == "sum") {
         let _wrapping = state.register_udaf(Arc::new(function));

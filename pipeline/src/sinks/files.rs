@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::csv::WriterBuilder;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -182,7 +182,7 @@ impl FileSink {
         let bad = |source| SinkError::Rows { table: self.table.clone(), source };
         let columns = rows.columns().iter().zip(self.schema.fields());
         let columns = columns
-            .map(|(column, field)| cast_with_options(column, field.data_type(), &STRICT))
+            .map(|(column, field)| strict(column, field.data_type()))
             .collect::<Result<_, _>>()
             .map_err(bad)?;
         let rows = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(bad)?;
@@ -231,12 +231,24 @@ impl FileSink {
 const STRICT: CastOptions<'static> =
     CastOptions { safe: false, format_options: arrow::util::display::FormatOptions::new() };
 
+/// A column as one of another type. A time without a zone is the instant that it is in UTC.
+fn strict(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    match (column.data_type(), to) {
+        (DataType::Timestamp(unit, None), DataType::Timestamp(_, Some(_))) => {
+            let utc = DataType::Timestamp(*unit, Some(Arc::from("UTC")));
+            cast_with_options(&cast_with_options(column, &utc, &STRICT)?, to, &STRICT)
+        }
+        _ => cast_with_options(column, to, &STRICT),
+    }
+}
+
 /// Whether numbers of one type may be others in another, though each has its place there.
 fn loses(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) => from > to,
         (DataType::Decimal128(_, scale), to) if to.is_integer() => *scale > 0,
-        (DataType::Decimal128(..), to) => to.is_floating(),
+        (DataType::Decimal128(..) | DataType::Int64 | DataType::UInt64, to) => to.is_floating(),
+        (DataType::Float64, DataType::Float32) => true,
         (from, to) if from.is_floating() => to.is_integer() || to.is_decimal(),
         _ => false,
     }

@@ -11,7 +11,8 @@ use datafusion::logical_expr::{Expr, ExprSchemable as _, LogicalPlan};
 use super::refusal::refuse;
 
 /// Refuses a plan, analyzed and not optimized, in which an exact number becomes a float or a float one; `scope` is what
-/// it declares or reads. Whole numbers may be made floats over a scope, as counts are for a mean, and not in one.
+/// it declares or reads. Whole numbers may be made floats over a scope, as counts are for a mean, and not in one. A float as it is stays a
+/// float: comparing it with a decimal is refused too, for the decimal would become one; CAST the literal AS DOUBLE.
 ///
 /// # Errors
 /// A refusal with the place of the first such expression.
@@ -37,6 +38,10 @@ fn check_expr(expr: &Expr, (schema, scope, is_scope): (&DFSchema, &str, bool)) -
         let (inner, to) = match part {
             Expr::Cast(cast) => (&cast.expr, cast.field.data_type()),
             Expr::TryCast(cast) => (&cast.expr, cast.field.data_type()),
+            Expr::ScalarFunction(call) if ["arrow_cast", "arrow_try_cast"].contains(&call.name()) => {
+                let message = format!("{} in scope {scope}: write CAST, which says what becomes of an amount", call.name());
+                return refuse(part, message);
+            }
             _ => return Ok(TreeNodeRecursion::Continue),
         };
         let from = inner.get_type(schema)?;

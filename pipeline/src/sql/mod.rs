@@ -35,6 +35,7 @@ pub mod state_estimate;
 mod scope;
 pub mod meaning;
 mod float_money;
+pub mod instants;
 pub mod names;
 mod system_tables;
 mod folder;

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement};
 
 use super::error::Place;
 use super::exact::with_plain_literals;
+use super::instants::Instants;
 use super::pure;
 use super::window_function::WindowFunctionPlanner;
 
@@ -96,6 +97,7 @@ pub fn new_session() -> SessionContext {
         // It only fails for a session built without one, which this is not.
         tracing::error!(%error, "window functions could not be registered");
     }
+    context.add_analyzer_rule(Arc::new(Instants));
     for function in super::aggregates::own() {
         context.register_udaf(function);
     }

@@ -282,7 +282,11 @@ impl ViewRuntime {
         progress: Progress,
     ) -> Mark {
         let begins = window.0.or(window.1).unwrap_or(i64::MIN);
-        if self.failed.is_some() || !self.is_shown || begins < self.whole_from() {
+        // A window that has no row because something fails on it may have one yet, or should have.
+        let is_broken = self.problems.keys().any(|(start, end)| {
+            window.0.is_none_or(|at| at == *start) && window.1.is_none_or(|at| at == *end)
+        });
+        if self.failed.is_some() || is_broken || !self.is_shown || begins < self.whole_from() {
             return Mark::Provisional;
         }
         self.state.mark_without_rows(window, progress)
