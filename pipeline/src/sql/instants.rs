@@ -13,7 +13,9 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable as _, LogicalPlan};
+use datafusion::logical_expr::{
+    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, binary_expr,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 /// Rewrites the casts that DataFusion has put in, and those that are written; behind its own rules.
@@ -27,7 +29,9 @@ impl AnalyzerRule for Instants {
             let names = NamePreserver::new(&node);
             node.map_expressions(|expr| {
                 let name = names.save(&expr);
-                let told = expr.transform_up(|part| of_zone(part, &schema))?;
+                let told = expr.transform_up(|part| {
+                    of_zone(part, &schema)?.transform_data(|part| Ok(beside_a_day(part, &schema)))
+                })?;
                 Ok(told.update_data(|expr| name.restore(expr)))
             })
         })?;
@@ -74,6 +78,52 @@ fn of_zone(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     };
     let to = Arc::clone(&cast.field);
     Ok(Transformed::yes(Expr::Cast(Cast::new_from_field(Box::new(inner), to))))
+}
+
+/// A comparison of a time that has a zone with a day: DataFusion takes the zone off the one and makes the other midnight,
+/// in UTC both. Here both have the zone.
+fn beside_a_day(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let zoned = |expr: &Expr| match expr {
+        Expr::Cast(cast) => match (cast.expr.get_type(schema), cast.field.data_type()) {
+            (Ok(DataType::Timestamp(_, Some(zone))), DataType::Timestamp(unit, None)) => {
+                let to = DataType::Timestamp(*unit, Some(zone));
+                Some((Expr::Cast(Cast::new(cast.expr.clone(), to.clone())), to))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let day = |expr: &Expr, to: &DataType| match expr {
+        Expr::Cast(cast) => match (cast.expr.get_type(schema), cast.field.data_type()) {
+            (Ok(DataType::Date32 | DataType::Date64), DataType::Timestamp(_, None)) => {
+                let text = Expr::Cast(Cast::new(cast.expr.clone(), DataType::Utf8));
+                Some(Expr::Cast(Cast::new(Box::new(text), to.clone())))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    match &expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
+            let sides = match (zoned(left), zoned(right)) {
+                (Some((left, to)), None) => day(right, &to).map(|right| (left, right)),
+                (None, Some((right, to))) => day(left, &to).map(|left| (left, right)),
+                _ => None,
+            };
+            match sides {
+                Some((left, right)) => Transformed::yes(binary_expr(left, *op, right)),
+                None => Transformed::no(expr),
+            }
+        }
+        Expr::Between(Between { expr: time, negated, low, high }) => {
+            let told = zoned(time).and_then(|(time, to)| {
+                let (low, high) = (day(low, &to)?, day(high, &to)?);
+                Some(Between::new(Box::new(time), *negated, Box::new(low), Box::new(high)))
+            });
+            told.map_or(Transformed::no(expr.clone()), |told| Transformed::yes(Expr::Between(told)))
+        }
+        _ => Transformed::no(expr),
+    }
 }
 
 /// Whether a time without a zone is an instant: it comes from a column, or is reckoned from the epoch.
