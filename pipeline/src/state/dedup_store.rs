@@ -122,7 +122,12 @@ impl DedupStore {
             return Ok(());
         }
         let keys = self.keyspace(keyspace)?;
-        keys.clear().map_err(|error| self.refused(&error))
+        // Cleared, it would be cleared once more after a crash: the store's journal knows of that, and nothing of the
+        // runs that have been written since. Deleted, the next one of the name is another one.
+        match self.opened.lock().as_ref() {
+            Some(database) => database.delete_keyspace(keys).map_err(|error| self.refused(&error)),
+            None => Ok(()),
+        }
     }
 
     /// Bytes of the store on disk; 0 while it has not been needed.
@@ -319,6 +324,27 @@ mod tests {
         store.clear("orders").expect("cleared");
         assert_eq!(store.partition("orders", 0).find(1).expect("read"), []);
         assert_eq!(store.partition("parcels", 0).find(1).expect("read"), [at(5, 6)]);
+    }
+
+    #[test]
+    fn keys_that_are_written_after_a_stream_was_cleared_survive_the_process_too() {
+        let dir = tempfile::tempdir().expect("folder");
+        let written = |key: Key| {
+            let store = DedupStore::new(dir.path(), 1 << 20);
+            store.partition("orders", 0).write(&[(key, vec![at(5, 6)])]).expect("written");
+            store
+        };
+        drop(written(1));
+        let store = DedupStore::new(dir.path(), 1 << 20);
+        store.clear("orders").expect("cleared");
+        store.partition("orders", 0).write(&[(2, vec![at(7, 8)])]).expect("written");
+        drop(store);
+        drop(written(3));
+        let store = DedupStore::new(dir.path(), 1 << 20);
+        let orders = store.partition("orders", 0);
+        assert_eq!(orders.find(1).expect("read"), []);
+        assert_eq!(orders.find(2).expect("read"), [at(7, 8)]);
+        assert_eq!(orders.find(3).expect("read"), [at(5, 6)]);
     }
 
     #[test]
