@@ -8,24 +8,18 @@ use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::{Expr, ExprSchemable as _, LogicalPlan};
 
+use super::instants::schema_under;
 use super::refusal::refuse;
 
 /// Refuses a plan, analyzed and not optimized, in which an exact number becomes a float or a float one; `scope` is what
-/// it declares or reads. Whole numbers may be made floats over a scope, as counts are for a mean, and not in one. A float as it is stays a
-/// float: comparing it with a decimal is refused too, for the decimal would become one; CAST the literal AS DOUBLE.
+/// it declares or reads. Whole numbers may be made floats over a scope, as counts are for a mean, and not in one.
+/// Comparing a float with a decimal is refused too, for the decimal would become one; CAST the literal AS DOUBLE.
 ///
 /// # Errors
 /// A refusal with the place of the first such expression.
 pub(super) fn check(plan: &LogicalPlan, scope: &str, is_scope: bool) -> Result<()> {
     plan.apply_with_subqueries(|node| {
-        let mut schema = DFSchema::empty();
-        for input in node.inputs() {
-            schema.merge(input.schema());
-        }
-        // The expressions of a scan are over its own columns.
-        if node.inputs().is_empty() {
-            schema.merge(node.schema());
-        }
+        let schema = schema_under(node)?;
         node.apply_expressions(|expr| {
             check_expr(expr, (&schema, scope, is_scope)).map(|()| TreeNodeRecursion::Continue)
         })

@@ -43,8 +43,8 @@ impl AnalyzerRule for Instants {
     }
 }
 
-/// The columns that the expressions of a node may read.
-fn schema_under(node: &LogicalPlan) -> Result<DFSchema> {
+/// The columns that the expressions of a node may read; those of a scan are over its own.
+pub(super) fn schema_under(node: &LogicalPlan) -> Result<DFSchema> {
     let mut schema = DFSchema::empty();
     for input in node.inputs() {
         schema.merge(input.schema());
