@@ -120,12 +120,13 @@ if includes wall; then
     suite "page in a browser" 1500 count_plain node tests/page/run.mjs
 fi
 
+say "summary"
+# Reasons are cut to one line of a terminal; what failed stands below.
+printf '%.200s\n' "${lines[@]}"
 for log in "${broken[@]}"; do
     say "what failed: $log"
     what_failed "$log"
 done
-say "summary"
-printf '%s\n' "${lines[@]}"
 [ "$failed_all" = 0 ] || echo "logs: $logs"
 echo "$passed_all passed, $failed_all failed, $skipped_all skipped"
 [ "$failed_all" = 0 ]

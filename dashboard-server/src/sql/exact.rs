@@ -8,9 +8,9 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use tidemark_pipeline::sql::exact::checked_plan;
 
-/// Checks what is selected, what rows are filtered by and what aggregates are given. It has to come before the rules
-/// that move expressions into a scan. What stands in a join's condition, in ORDER BY, in GROUP BY or over a window wraps
-/// as DataFusion's own does; so does what the optimizer computes of constants.
+/// Checks what is selected, joined by, what rows are filtered by and what aggregates are given. It has to come before the
+/// rules that move expressions into a scan. What sorts, keys and functions OVER reckon has been put into projections
+/// before, and what is reckoned of constants has been computed (`OwnColumns`, `ExactConstants`).
 #[derive(Debug)]
 pub(super) struct ExactArithmetic;
 

@@ -25,7 +25,9 @@ use serde_json::Value;
 use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::{Results, StreamProgress};
 use tidemark_pipeline::sql::aggregates;
+use tidemark_pipeline::sql::constants::ExactConstants;
 use tidemark_pipeline::sql::instants::Instants;
+use tidemark_pipeline::sql::own_columns::OwnColumns;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -307,6 +309,9 @@ fn template(limits: &SqlConfig) -> SessionState {
         .build();
     // Days begin where the zone's do, as in views.
     state.add_analyzer_rule(Arc::new(Instants));
+    // Sums and products fit their type wherever they stand.
+    state.add_analyzer_rule(Arc::new(ExactConstants));
+    state.add_analyzer_rule(Arc::new(OwnColumns));
     // SUM as in views: it fails where its value does not fit its type. AVG of integers stays PostgreSQL's, with a fraction.
     for function in aggregates::own().into_iter().filter(|function| function.name() == "sum") {
         let _wrapping = state.register_udaf(Arc::new(function));

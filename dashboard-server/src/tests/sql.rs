@@ -81,6 +81,16 @@ async fn arithmetic_that_does_not_fit_its_type_is_an_error_and_never_another_num
         format!("SELECT SUM(d) FROM {digits}"),
         format!("SELECT SUM(d * 1) FROM {digits}"),
         format!("SELECT d + 1 FROM {digits}"),
+        format!("SELECT i FROM {large} ORDER BY i * 2"),
+        format!("SELECT i, ROW_NUMBER() OVER (ORDER BY i * 2) FROM {large}"),
+        format!("SELECT LAG(i + i) OVER (ORDER BY i) FROM {large}"),
+        format!("SELECT COUNT(*) FROM {large} GROUP BY i * 2"),
+        format!("SELECT COUNT(*) FROM {large} GROUP BY ROLLUP (i * 2)"),
+        format!("SELECT COUNT(*) FROM {large} JOIN (VALUES (3)) AS u(j) ON t.i + u.j > 0"),
+        format!("SELECT COUNT(*) FROM {large} JOIN (VALUES (3)) AS u(j) ON t.i + 1 = u.j"),
+        "SELECT - i FROM (VALUES (-9223372036854775808)) AS t(i)".to_owned(),
+        "SELECT 9223372036854775807 + 1".to_owned(),
+        "SELECT 1 WHERE 9223372036854775807 * 2 > 0".to_owned(),
     ];
     for sql in refused {
         let reply = ask(&server, &sql).await;
@@ -94,6 +104,12 @@ async fn arithmetic_that_does_not_fit_its_type_is_an_error_and_never_another_num
     let told = [
         ("SELECT i + 1 AS n FROM (VALUES (41)) AS t(i)", json!([[42]])),
         ("SELECT -i FROM (VALUES (41)) AS t(i)", json!([[-41]])),
+        ("SELECT i FROM (VALUES (1), (2)) AS t(i) ORDER BY - i", json!([[2], [1]])),
+        (
+            "SELECT i AS k, SUM(i * 2) OVER (ORDER BY i * 3) FROM (VALUES (1), (2)) AS t(i) ORDER BY i * 2 DESC LIMIT 1",
+            json!([[2, 6]]),
+        ),
+        ("SELECT 1 + 2 * 3 AS n, 0.1 + 0.2 AS d", json!([[7, "0.3"]])),
         ("SELECT SUM(i + 1), AVG(i) FROM (VALUES (1), (2)) AS t(i)", json!([[5, 1.5]])),
         ("SELECT i + 1, SUM(i) FROM (VALUES (1), (1)) AS t(i) GROUP BY i + 1", json!([[2, 2]])),
         (

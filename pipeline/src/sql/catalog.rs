@@ -20,7 +20,7 @@ use super::lifecycle;
 use super::meaning::{Beneath, meaning_of};
 use super::names::{wrong_columns, wrong_name};
 use super::of_script::ReadTable;
-use super::options::{self, Emit, Options, Retention};
+use super::options::Options;
 use super::over_results::{InputView, OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
 use super::refusal::located;
@@ -28,86 +28,17 @@ pub use super::scope::ScopeDefinition;
 use super::scope::{head, hex, read_by, scope_of, without_later};
 use super::script::{Statement, StatementKind, TableStatement, ViewStatement};
 use super::session::{DeclaredTable, RowsOf, analyzed, message_of, new_session, tables_of};
-use super::state_estimate::{GROUPS_OPTION, StateBounds, StateEstimate, VALUES_OPTION};
+use super::state_estimate::{StateBounds, StateEstimate};
 use super::stream::StreamDefinition;
 use super::stream_plan::StreamPlan;
 pub use super::system_tables::system_tables;
+pub use super::view::{ViewDefinition, ViewQuery};
+use super::view_options::ViewOptions;
 use super::window_function::WindowKind;
 use crate::config::StreamOverrides;
 use crate::model::Zone;
 use crate::results::published::schema_with_papers;
 use crate::results::snapshot::Bilingual;
-
-/// A continuous query that is kept up to date.
-#[derive(Debug, Clone)]
-pub struct ViewDefinition {
-    /// Name in SQL, JSON and URLs.
-    pub name: String,
-    /// Its text with place and head.
-    pub statement: Statement,
-    /// What it runs.
-    pub query: ViewQuery,
-    /// The scope it reads, if it reads one.
-    pub scope: Option<ScopeDefinition>,
-    /// The other scopes that a join of two streams reads.
-    pub other_scopes: Vec<ScopeDefinition>,
-    /// How long a closed window may be revised, in milliseconds.
-    pub allowed_lateness: i64,
-    /// How much the snapshot holds.
-    pub retention: Retention,
-    /// Which of its rows are shown.
-    pub emit: Emit,
-    /// Bytes of state at which it is stopped.
-    pub state_bytes_max: u64,
-    /// Kafka topic it goes to, empty for none; `None` where it does not say.
-    pub result_topic: Option<String>,
-    /// Title in Chinese and English.
-    pub title: Bilingual,
-    /// Unit of its measure.
-    pub unit: String,
-    /// SHA-256 over its text, its plan, in which the scopes and views it reads are written out, and the
-    /// definition of its stream, in hex.
-    pub hash: String,
-}
-
-/// What a view runs.
-#[derive(Debug, Clone)]
-pub enum ViewQuery {
-    /// A continuous query over a stream.
-    Stream(Arc<ViewPlan>),
-    /// A query over other views, the engine's own tables and reference tables, run again when one of
-    /// them has changed.
-    Results(Arc<OverResults>),
-}
-
-impl ViewQuery {
-    /// The result's columns.
-    #[must_use]
-    pub fn schema(&self) -> SchemaRef {
-        match self {
-            Self::Stream(plan) => Arc::clone(&plan.schema),
-            Self::Results(over) => over.plan.schema(),
-        }
-    }
-
-    /// Result columns that identify a row.
-    #[must_use]
-    pub fn keys(&self) -> &[usize] {
-        match self {
-            Self::Stream(plan) => &plan.keys,
-            Self::Results(over) => &over.keys,
-        }
-    }
-
-    /// Whether those tell all rows apart, by what the query is.
-    #[must_use]
-    pub fn is_keyed(&self) -> bool {
-        match self {
-            Self::Stream(plan) => plan.is_keyed,
-            Self::Results(_) => false,
-        }
-    }
-}
 
 /// Everything `sql/` says, planned.
 pub struct Catalog {
@@ -129,12 +60,6 @@ pub struct Catalog {
 
 /// Reads all rows of a reference table; sources are no matter of the planner's.
 pub type ReadRows<'a> = &'a dyn Fn(&StreamPlan) -> Result<RecordBatch, Vec<SqlError>>;
-
-/// Options of a materialized view.
-const VIEW_OPTIONS: [&str; 6] =
-    ["allowed-lateness", "result.retention", "result.topic", "emit", GROUPS_OPTION, VALUES_OPTION];
-/// Rows a view holds when it does not say.
-const DEFAULT_RETENTION: Retention = Retention::Rows(10_000);
 
 impl Catalog {
     /// An empty catalogue with the engine's own tables.
@@ -413,69 +338,26 @@ impl Catalog {
         view: &ViewStatement,
     ) -> Result<(), Vec<SqlError>> {
         self.refuse_second(statement, &view.name)?;
-        let mut errors = Vec::new();
-        let mut wrong =
-            |message: String| errors.push(SqlError::at(&statement.file, statement.place, message));
-        for key in view.options.keys().filter(|key| !VIEW_OPTIONS.contains(&key.as_str())) {
-            let hint = options::nearest(key, &VIEW_OPTIONS)
-                .map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-            wrong(format!("unknown option '{key}'{hint}"));
-        }
-        let allowed_lateness = read(&view.options, "allowed-lateness", 0, &mut wrong, |text| {
-            options::duration(text).map(options::ms)
-        });
-        let retention = read(
-            &view.options,
-            "result.retention",
-            DEFAULT_RETENTION,
-            &mut wrong,
-            options::retention,
-        );
-        let emit = read(&view.options, "emit", Emit::Changes, &mut wrong, options::emit);
-        let bounds = self.bounds.with_hints(&view.options).unwrap_or_else(|message| {
-            wrong(message);
-            self.bounds
-        });
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        let refused = |message: String| SqlError::at(&statement.file, statement.place, message);
+        let options = ViewOptions::read(&view.options, self.bounds)
+            .map_err(|messages| messages.into_iter().map(refused).collect::<Vec<_>>())?;
         let logical = self.logical(statement, &view.query)?;
         let query = self.query(statement, view, &logical)?;
-        if let Some(message) = wrong_columns(&query.schema()) {
-            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
-        }
-        let has_window = matches!(&query, ViewQuery::Stream(plan) if plan.window.is_some());
-        if emit == Emit::Final && !has_window {
-            let message = "'emit' = 'final' shows windows once they are closed, and this view has none of its own; use \
-                           it with TUMBLE, HOP, CUMULATE or SESSION over a stream";
-            return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+        if let Some(message) = wrong_columns(&query.schema()).or_else(|| options.refusal(&query)) {
+            return Err(vec![refused(message)]);
         }
         if let ViewQuery::Stream(plan) = &query {
-            if plan.outer.is_some() && allowed_lateness > 0 {
-                let message = "'allowed-lateness' on windows over windows: a late record is judged by the inner window; keep the inner windows as a view of their own";
-                return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
-            }
-            if plan.window.is_none() && allowed_lateness > 0 {
-                let message = "'allowed-lateness' without a window: nothing is late for a running total; leave it out";
-                return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
-            }
-            let is_session = plan
-                .window
-                .as_ref()
-                .is_some_and(|window| matches!(window.kind, WindowKind::Session { .. }));
-            if is_session && allowed_lateness > 0 {
-                let message = "'allowed-lateness' on SESSION: a late record may make one session of two that have both been \
-                               told; give the stream's WATERMARK a longer delay, or use a TUMBLE, HOP or CUMULATE";
-                return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
-            }
             let bounds = StateBounds {
-                partitions: self.declared_partitions(&plan.stream).unwrap_or(bounds.partitions),
-                ..bounds
+                partitions: self
+                    .declared_partitions(&plan.stream)
+                    .unwrap_or(options.bounds.partitions),
+                ..options.bounds
             };
-            let estimate = StateEstimate::of(plan, allowed_lateness, retention, bounds)
-                .map_err(|error| vec![located(statement, &view.query, &error)])?;
+            let estimate =
+                StateEstimate::of(plan, options.allowed_lateness, options.retention, bounds)
+                    .map_err(|error| vec![located(statement, &view.query, &error)])?;
             if let Some(message) = estimate.refusal(bounds) {
-                return Err(vec![SqlError::at(&statement.file, statement.place, message)]);
+                return Err(vec![refused(message)]);
             }
         }
         let scope = self.scope_of(&logical).cloned();
@@ -491,11 +373,11 @@ impl Catalog {
             query,
             scope,
             other_scopes,
-            allowed_lateness,
-            retention,
-            emit,
-            state_bytes_max: bounds.bytes_max,
-            result_topic: view.options.get("result.topic").cloned(),
+            allowed_lateness: options.allowed_lateness,
+            retention: options.retention,
+            emit: options.emit,
+            state_bytes_max: options.bounds.bytes_max,
+            result_topic: options.result_topic,
             title: Bilingual {
                 zh: head(statement, "title.zh").unwrap_or_default(),
                 en: head(statement, "title.en").unwrap_or_default(),
@@ -640,23 +522,6 @@ pub(super) fn register(context: &SessionContext, name: &str, schema: SchemaRef, 
     if let Err(error) = context.register_table(name, Arc::new(table)) {
         // The caller has checked that the name is free.
         tracing::error!(%error, name, "a table could not be registered");
-    }
-}
-
-fn read<T>(
-    options: &Options,
-    key: &str,
-    otherwise: T,
-    wrong: &mut impl FnMut(String),
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> T {
-    match options.get(key).map(|text| parse(text)) {
-        None => otherwise,
-        Some(Ok(value)) => value,
-        Some(Err(message)) => {
-            wrong(format!("option '{key}': {message}"));
-            otherwise
-        }
     }
 }
 

@@ -12,14 +12,18 @@ use arrow::array::AsArray as _;
 use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::BinaryExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, NegativeExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode};
 use datafusion::physical_plan::filter::{FilterExec, FilterExecBuilder};
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{
+    HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
+};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 
 /// The expression with arithmetic that fails where its value does not fit its type.
@@ -28,6 +32,10 @@ use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 /// DataFusion's own, when the expression cannot be put together again.
 pub fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
     let exact = expr.transform_up(|node| {
+        if node.downcast_ref::<NegativeExpr>().is_some() {
+            let within: Arc<dyn PhysicalExpr> = Arc::new(WithinType { value: node });
+            return Ok(Transformed::yes(within));
+        }
         let Some(binary) = node.downcast_ref::<BinaryExpr>() else {
             return Ok(Transformed::no(node));
         };
@@ -37,7 +45,7 @@ pub fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
         let strict =
             BinaryExpr::new(Arc::clone(binary.left()), *binary.op(), Arc::clone(binary.right()))
                 .with_fail_on_overflow(true);
-        let within: Arc<dyn PhysicalExpr> = Arc::new(WithinDigits { value: Arc::new(strict) });
+        let within: Arc<dyn PhysicalExpr> = Arc::new(WithinType { value: Arc::new(strict) });
         Ok(Transformed::yes(within))
     })?;
     Ok(exact.data)
@@ -46,10 +54,11 @@ pub fn checked(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExpr>> {
 /// The arithmetic under what [`checked`] has put around it, for those who look at what an expression is.
 #[must_use]
 pub fn unchecked(expr: &Arc<dyn PhysicalExpr>) -> &Arc<dyn PhysicalExpr> {
-    expr.downcast_ref::<WithinDigits>().map_or(expr, |within| &within.value)
+    expr.downcast_ref::<WithinType>().map_or(expr, |within| &within.value)
 }
 
-/// The plan with the expressions of its filters, its projections and what its aggregates are given checked.
+/// The plan with the expressions of its filters, joins and projections and what its aggregates are given checked. What
+/// its sorts, window functions and keys reckon has to stand in projections already (`own_columns.rs`).
 ///
 /// # Errors
 /// As [`checked`].
@@ -62,6 +71,20 @@ pub fn checked_plan(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
         if let Some(filter) = node.downcast_ref::<FilterExec>() {
             let predicate = checked(Arc::clone(filter.predicate()))?;
             let built = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
+            return Ok(Transformed::yes(Arc::new(built) as Arc<dyn ExecutionPlan>));
+        }
+        if let Some(join) = node.downcast_ref::<HashJoinExec>()
+            && let Some(filter) = join.filter()
+        {
+            let filter = checked_join_filter(filter)?;
+            let built = join.builder().with_filter(Some(filter)).build_exec()?;
+            return Ok(Transformed::yes(built));
+        }
+        if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>()
+            && let Some(filter) = join.filter()
+        {
+            let filter = checked_join_filter(filter)?;
+            let built = NestedLoopJoinExecBuilder::from(join).with_filter(Some(filter)).build()?;
             return Ok(Transformed::yes(Arc::new(built) as Arc<dyn ExecutionPlan>));
         }
         let Some(projection) = node.downcast_ref::<ProjectionExec>() else {
@@ -81,6 +104,14 @@ pub fn checked_plan(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPla
         Ok(Transformed::yes(Arc::new(built) as Arc<dyn ExecutionPlan>))
     })?;
     Ok(exact.data)
+}
+
+fn checked_join_filter(filter: &JoinFilter) -> Result<JoinFilter> {
+    Ok(JoinFilter::new(
+        checked(Arc::clone(filter.expression()))?,
+        filter.column_indices().to_vec(),
+        Arc::clone(filter.schema()),
+    ))
 }
 
 /// An aggregate with its arguments checked; `None` where it merges what another one has made of them.
@@ -133,33 +164,57 @@ fn plain_literal(expr: Expr) -> Result<Transformed<Expr>> {
     Ok(Transformed::no(expr))
 }
 
-/// A value whose decimals have at most the digits of their type.
+/// A value whose decimals have at most the digits of their type, and that is no smallest integer where it was negated: there
+/// is no largest one to that.
 #[derive(Debug)]
-struct WithinDigits {
+struct WithinType {
     value: Arc<dyn PhysicalExpr>,
 }
 
-impl PartialEq for WithinDigits {
+impl PartialEq for WithinType {
     fn eq(&self, other: &Self) -> bool {
         self.value.eq(&other.value)
     }
 }
 
-impl Eq for WithinDigits {}
+impl Eq for WithinType {}
 
-impl Hash for WithinDigits {
+impl Hash for WithinType {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.value.hash(state);
     }
 }
 
-impl fmt::Display for WithinDigits {
+impl fmt::Display for WithinType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.value, f)
     }
 }
 
-impl PhysicalExpr for WithinDigits {
+/// Arrow negates the smallest integer to itself.
+fn check_negated(value: &ColumnarValue) -> Result<()> {
+    let smallest = match value.data_type() {
+        DataType::Int8 => ScalarValue::Int8(Some(i8::MIN)),
+        DataType::Int16 => ScalarValue::Int16(Some(i16::MIN)),
+        DataType::Int32 => ScalarValue::Int32(Some(i32::MIN)),
+        DataType::Int64 => ScalarValue::Int64(Some(i64::MIN)),
+        _ => return Ok(()),
+    };
+    let has_it = match value {
+        ColumnarValue::Scalar(value) => *value == smallest,
+        ColumnarValue::Array(values) => {
+            let hits = arrow::compute::kernels::cmp::eq(values, &smallest.to_scalar()?)?;
+            hits.true_count() > 0
+        }
+    };
+    if has_it {
+        exec_err!("overflow: - {smallest} does not fit {}", value.data_type())
+    } else {
+        Ok(())
+    }
+}
+
+impl PhysicalExpr for WithinType {
     fn data_type(&self, schema: &Schema) -> Result<DataType> {
         self.value.data_type(schema)
     }
@@ -170,6 +225,9 @@ impl PhysicalExpr for WithinDigits {
 
     fn evaluate(&self, rows: &RecordBatch) -> Result<ColumnarValue> {
         let value = self.value.evaluate(rows)?;
+        if self.value.downcast_ref::<NegativeExpr>().is_some() {
+            check_negated(&value)?;
+        }
         match &value {
             ColumnarValue::Array(array) => {
                 if let (Some(decimals), DataType::Decimal128(digits, _)) =

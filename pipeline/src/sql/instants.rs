@@ -8,10 +8,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, binary_expr,
@@ -30,7 +31,10 @@ impl AnalyzerRule for Instants {
             node.map_expressions(|expr| {
                 let name = names.save(&expr);
                 let told = expr.transform_up(|part| {
-                    of_zone(part, &schema)?.transform_data(|part| Ok(beside_a_day(part, &schema)))
+                    of_zone(part, &schema)?
+                        .transform_data(|part| chosen_among(part, &schema))?
+                        .transform_data(|part| Ok(beside_a_day(part, &schema)))?
+                        .transform_data(|part| from_midnight(part, &schema))
                 })?;
                 Ok(told.update_data(|expr| name.restore(expr)))
             })
@@ -58,27 +62,95 @@ pub(super) fn schema_under(node: &LogicalPlan) -> Result<DFSchema> {
 /// A cast into a time with a zone, as it is meant. Done once more it stays as it is.
 fn of_zone(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Expr::Cast(cast) = &expr else { return Ok(Transformed::no(expr)) };
-    let DataType::Timestamp(unit, Some(_)) = cast.field.data_type() else {
+    if !matches!(cast.field.data_type(), DataType::Timestamp(_, Some(_))) {
         return Ok(Transformed::no(expr));
-    };
+    }
+    match as_meant(&cast.expr, &cast.field, schema)? {
+        Some(meant) => Ok(Transformed::yes(meant)),
+        None => Ok(Transformed::no(expr)),
+    }
+}
+
+/// A day or a time without a zone as a time with one; `None` where a plain cast says what is meant.
+fn as_meant(expr: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Option<Expr>> {
+    let cast = |expr: Expr| Some(Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::clone(to))));
     // What is computed by an outer query has its type there.
-    let Ok(from) = cast.expr.get_type(schema) else { return Ok(Transformed::no(expr)) };
-    let inner = match (&from, cast.expr.as_ref()) {
-        (DataType::Date32 | DataType::Date64, day) => {
-            Expr::Cast(Cast::new(Box::new(day.clone()), DataType::Utf8))
+    let Ok(from) = expr.get_type(schema) else { return Ok(None) };
+    let unit = match from {
+        DataType::Date32 | DataType::Date64 => {
+            return Ok(cast(Expr::Cast(Cast::new(Box::new(expr.clone()), DataType::Utf8))));
         }
-        (DataType::Timestamp(_, None), Expr::Cast(stamp)) if matches!(stamp.expr.as_ref(), Expr::Literal(value, _) if value.data_type().is_string()) => {
-            stamp.expr.as_ref().clone()
+        DataType::Timestamp(unit, None) => unit,
+        _ => return Ok(None),
+    };
+    let each = |part: Expr| match as_meant(&part, to, schema)?.or_else(|| cast(part.clone())) {
+        Some(meant) => Ok(Transformed::yes(meant)),
+        None => Ok(Transformed::no(part)),
+    };
+    match expr {
+        Expr::Cast(inner) => match inner.expr.get_type(schema) {
+            Ok(of) if of.is_string() && matches!(inner.expr.as_ref(), Expr::Literal(..)) => {
+                return Ok(cast(inner.expr.as_ref().clone()));
+            }
+            Ok(DataType::Date32 | DataType::Date64) => return as_meant(&inner.expr, to, schema),
+            Ok(DataType::Timestamp(_, Some(_))) => return Ok(cast(inner.expr.as_ref().clone())),
+            _ => {}
+        },
+        // What is chosen among is meant each by itself; what is asked to choose is not touched.
+        Expr::Case(case) => {
+            let mut case = case.clone();
+            for (_, then) in &mut case.when_then_expr {
+                **then = each(then.as_ref().clone())?.data;
+            }
+            if let Some(otherwise) = &mut case.else_expr {
+                **otherwise = each(otherwise.as_ref().clone())?.data;
+            }
+            return Ok(Some(Expr::Case(case)));
         }
-        (DataType::Timestamp(_, None), other) if is_instant(other)? => {
-            let utc = DataType::Timestamp(*unit, Some(Arc::from("UTC")));
-            Expr::Cast(Cast::new(Box::new(other.clone()), utc))
+        Expr::ScalarFunction(call) if CHOOSE.contains(&call.name()) => {
+            return Ok(Some(expr.clone().map_children(each)?.data));
         }
+        _ => {}
+    }
+    if !is_instant(expr)? {
+        return Ok(None);
+    }
+    let utc = DataType::Timestamp(unit, Some(Arc::from("UTC")));
+    Ok(cast(Expr::Cast(Cast::new(Box::new(expr.clone()), utc))))
+}
+
+/// What chooses among a time that has a zone and a day: DataFusion takes the zone off the one and makes the other midnight,
+/// in UTC both. Here both have the zone, and it is taken off what was chosen.
+fn chosen_among(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let parts: Vec<&Expr> = match &expr {
+        Expr::Case(case) => {
+            let then = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+            then.chain(case.else_expr.as_deref()).collect()
+        }
+        Expr::ScalarFunction(call) if CHOOSE.contains(&call.name()) => call.args.iter().collect(),
         _ => return Ok(Transformed::no(expr)),
     };
-    let to = Arc::clone(&cast.field);
-    Ok(Transformed::yes(Expr::Cast(Cast::new_from_field(Box::new(inner), to))))
+    let (mut zoned, mut has_day) = (None, false);
+    for part in parts {
+        let Expr::Cast(cast) = part else { continue };
+        let DataType::Timestamp(unit, None) = cast.field.data_type() else { continue };
+        match cast.expr.get_type(schema) {
+            Ok(DataType::Timestamp(_, Some(zone))) => {
+                zoned = Some(DataType::Timestamp(*unit, Some(zone)));
+            }
+            Ok(DataType::Date32 | DataType::Date64) => has_day = true,
+            _ => {}
+        }
+    }
+    let Some(to) = zoned.filter(|_| has_day) else { return Ok(Transformed::no(expr)) };
+    let naive = expr.get_type(schema)?;
+    let to = Arc::new(Field::new("time", to, true));
+    let Some(chosen) = as_meant(&expr, &to, schema)? else { return Ok(Transformed::no(expr)) };
+    Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(chosen), naive))))
 }
+
+/// Functions whose value is one of their arguments.
+const CHOOSE: [&str; 5] = ["coalesce", "nvl", "nullif", "greatest", "least"];
 
 /// A comparison of a time that has a zone with a day: DataFusion takes the zone off the one and makes the other midnight,
 /// in UTC both. Here both have the zone.
@@ -115,6 +187,13 @@ fn beside_a_day(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
                 None => Transformed::no(expr),
             }
         }
+        Expr::InList(InList { expr: time, list, negated }) => {
+            let told = zoned(time).and_then(|(time, to)| {
+                let days = list.iter().map(|item| day(item, &to)).collect::<Option<_>>()?;
+                Some(InList::new(Box::new(time), days, *negated))
+            });
+            told.map_or(Transformed::no(expr.clone()), |told| Transformed::yes(Expr::InList(told)))
+        }
         Expr::Between(Between { expr: time, negated, low, high }) => {
             let told = zoned(time).and_then(|(time, to)| {
                 let (low, high) = (day(low, &to)?, day(high, &to)?);
@@ -123,6 +202,24 @@ fn beside_a_day(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
             told.map_or(Transformed::no(expr.clone()), |told| Transformed::yes(Expr::Between(told)))
         }
         _ => Transformed::no(expr),
+    }
+}
+
+/// `date_bin` of a time with a zone begins to count at the zone's midnight where no origin is named; DataFusion's own
+/// would at that of UTC.
+fn from_midnight(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::ScalarFunction(mut call) if call.name() == "date_bin" && call.args.len() == 2 => {
+            let zoned = match call.args.get(1).map(|time| time.get_type(schema)) {
+                Some(Ok(DataType::Timestamp(_, Some(zone)))) => zone,
+                _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
+            };
+            let midnight = ScalarValue::from("1970-01-01T00:00:00");
+            let to = DataType::Timestamp(TimeUnit::Nanosecond, Some(zoned));
+            call.args.push(Expr::Literal(midnight.cast_to(&to)?, None));
+            Ok(Transformed::yes(Expr::ScalarFunction(call)))
+        }
+        expr => Ok(Transformed::no(expr)),
     }
 }
 

@@ -9,6 +9,8 @@ pub mod error;
 mod across;
 mod statement_size;
 pub mod exact;
+pub mod own_columns;
+pub mod constants;
 pub mod script;
 mod plain_calls;
 pub mod options;
@@ -39,6 +41,8 @@ pub mod instants;
 pub mod names;
 mod system_tables;
 mod folder;
+pub mod view;
+mod view_options;
 pub mod catalog;
 mod of_script;
 

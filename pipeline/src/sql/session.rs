@@ -15,6 +15,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 
+use super::constants::ExactConstants;
 use super::error::Place;
 use super::exact::with_plain_literals;
 use super::instants::Instants;
@@ -98,6 +99,7 @@ pub fn new_session() -> SessionContext {
         tracing::error!(%error, "window functions could not be registered");
     }
     context.add_analyzer_rule(Arc::new(Instants));
+    context.add_analyzer_rule(Arc::new(ExactConstants));
     for function in super::aggregates::own() {
         context.register_udaf(function);
     }

@@ -27,6 +27,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use parking_lot::Mutex;
 
 use super::exact::checked_plan;
+use super::own_columns::with_own_columns;
 
 /// The rows of the next execution; shared by a slot and whoever fills it.
 pub type SlotRows = Arc<Mutex<Vec<RecordBatch>>>;
@@ -260,7 +261,8 @@ pub fn physical_of(
     plan: &LogicalPlan,
     rows: Vec<SlotRows>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    physical_of_optimized(state, plan, &state.optimize(plan)?, rows)
+    let optimized = state.optimize(&with_own_columns(plan.clone())?)?;
+    physical_of_optimized(state, plan, &optimized, rows)
 }
 
 /// As [`physical_of`], of a plan that has been `optimized` already.

@@ -5,7 +5,8 @@ use datafusion::common::Result;
 
 use super::assemble::assemble;
 use super::assign::{SliceKey, Window, Windows};
-use super::fire::{Fired, ViewState, is_wanted, slices_of};
+use super::fire::{Fired, ViewState};
+use super::fire_rows::{is_wanted, slices_of};
 use super::slice::Slice;
 use super::top::{Fresh, Top};
 use crate::model::PartitionId;

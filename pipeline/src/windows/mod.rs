@@ -19,6 +19,7 @@ pub mod table;
 mod top;
 pub mod fire;
 pub mod sides;
+mod fire_rows;
 mod fire_steps;
 mod fire_top;
 mod fire_sessions;

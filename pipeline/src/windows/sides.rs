@@ -11,7 +11,8 @@ use datafusion::common::{Result, internal_err};
 
 use super::assemble::assemble;
 use super::assign::{SliceKey, Window, Windows};
-use super::fire::{Fired, Progress, ViewState, is_wanted, reach};
+use super::fire::{Fired, Progress, ViewState, reach};
+use super::fire_rows::is_wanted;
 use super::slice::Slice;
 use super::table::Codec;
 use crate::model::PartitionId;

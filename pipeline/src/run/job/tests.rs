@@ -350,6 +350,10 @@ fn a_file_holds_what_the_query_says_or_the_job_stops() {
         let refused = script.refused(&insert(of_type, "SUM(amount)"));
         assert!(refused.contains("would cut what the query says"), "{of_type}: {refused}");
     }
+    for of_type in ["DECIMAL(12, 2)", "INT", "DOUBLE"] {
+        let refused = script.refused(&insert(of_type, "MAX(id)"));
+        assert!(refused.contains("would cut what the query says"), "{of_type}: {refused}");
+    }
     for (of_type, value) in [("DECIMAL(4, 2)", "SUM(amount)"), ("TINYINT", "COUNT(*) * 100")] {
         let refused = script.refused(&insert(of_type, value));
         assert!(refused.contains("INSERT INTO out"), "{of_type}: {refused}");
