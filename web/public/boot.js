@@ -1,11 +1,11 @@
 // Runs before and apart from the page's own script: when that cannot be loaded or does not start,
-// the figures are shown as plain HTML instead of a dark screen.
+// the figures are shown as plain HTML instead of a dark screen, and the wall is tried again after a while.
 (function () {
   'use strict';
   var STARTS_WITHIN_MS = 20000;
   var root = document.documentElement;
   function plain() {
-    if (!root.hasAttribute('data-started')) location.replace('/lite');
+    if (!root.hasAttribute('data-started')) location.replace('/lite?wall=' + encodeURIComponent(location.pathname + location.search));
   }
   addEventListener(
     'error',

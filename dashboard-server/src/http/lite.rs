@@ -1,11 +1,12 @@
 //! `/lite`: the figures as plain HTML, without script or images, for a phone on a bad line.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Map, Value};
 use tidemark_pipeline::model::Zone;
@@ -19,17 +20,25 @@ use crate::websocket::protocol;
 /// Rows of one view, the newest: the page is for the figures and not for history.
 const ROWS_MAX: usize = 40;
 
-/// `GET /lite`.
+/// How often the page is taken anew, s.
+const REFRESH_S: u64 = 10;
+/// After as many a wall that fell back to this page is tried again; it is longer gone by then than what it takes for
+/// the same break (`fallback.ts`), so one that is still broken reloads once and comes back here.
+const LOOKS: u64 = 7;
+
+/// `GET /lite`, with `?wall=PATH` where a wall has fallen back to it, whose page is tried again after [`LOOKS`].
 pub async fn get_lite(
     State(state): State<Arc<AppState>>,
     Extension(principal): Extension<Arc<Principal>>,
+    Query(wanted): Query<BTreeMap<String, String>>,
 ) -> Response {
     let cut = state.results.latest();
     let status = state.results.status();
-    let mut out = String::from(
+    let mut out = format!(
         "<!doctype html><html lang=\"zh\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <meta http-equiv=\"refresh\" content=\"10\"><title>Tidemark</title></head><body>",
+         <meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\
+         <meta http-equiv=\"refresh\" content=\"{REFRESH_S}{}\"><title>Tidemark</title></head><body>",
+        escaped(&next_page(&wanted)),
     );
     let _infallible = write!(
         out,
@@ -46,6 +55,30 @@ pub async fn get_lite(
     }
     out.push_str("</body></html>");
     Html(out).into_response()
+}
+
+/// Where the page goes next; nothing where it stays what it is.
+fn next_page(wanted: &BTreeMap<String, String>) -> String {
+    // A path of this server, and no address of another's.
+    let is_own =
+        |path: &&String| path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
+    let Some(wall) = wanted.get("wall").filter(is_own) else { return String::new() };
+    let looks = wanted.get("looks").and_then(|looks| looks.parse::<u64>().ok()).unwrap_or(0) + 1;
+    if looks >= LOOKS {
+        return format!(";url={wall}");
+    }
+    let mut encoded = String::new();
+    for byte in wall.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
+                encoded.push(char::from(byte))
+            }
+            _ => {
+                let _infallible = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    format!(";url=/lite?wall={encoded}&looks={looks}")
 }
 
 /// The word a value has in JSON.

@@ -237,6 +237,27 @@ async fn lite_is_plain_and_escapes_what_strangers_wrote() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_wall_that_fell_back_to_lite_is_tried_again() {
+    let publisher = Publisher::new("e1");
+    let server = TestServer::start(&publisher.results).await;
+    let next = async |path: &str| {
+        let text = get(server.bound.http, path).await.text();
+        let (_, after) = text.split_once("content=\"10").expect("refreshes");
+        after.split_once('"').expect("quoted").0.to_owned()
+    };
+    assert_eq!(next("/lite").await, "");
+    let first = next("/lite?wall=%2F%3Fscene%3D2%26lang%3Den").await;
+    assert_eq!(first, ";url=/lite?wall=/%3Fscene%3D2%26lang%3Den&amp;looks=1");
+    let last = next("/lite?wall=/%3Fscene%3D2%26lang%3Den&looks=6").await;
+    assert_eq!(last, ";url=/?scene=2&amp;lang=en");
+    for other in
+        ["//evil.example", "https://evil.example", "/%5Cevil.example", "javascript:alert(1)"]
+    {
+        assert_eq!(next(&format!("/lite?wall={other}")).await, "", "{other}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn server_sent_events_carry_the_same_frames_and_resume() {
     let mut publisher = Publisher::new("e1");
     publisher.day(1).province("浙江", 1).publish();

@@ -205,21 +205,42 @@ fn beside_a_day(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     }
 }
 
-/// `date_bin` of a time with a zone begins to count at the zone's midnight where no origin is named; DataFusion's own
-/// would at that of UTC.
+/// `date_bin` of a time with a zone begins to count at the zone's midnight where no origin is named, and at the origin by the
+/// zone's clock where one is; DataFusion's own would by that of UTC.
 fn from_midnight(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
-        Expr::ScalarFunction(mut call) if call.name() == "date_bin" && call.args.len() == 2 => {
+        Expr::ScalarFunction(mut call) if call.name() == "date_bin" => {
             let zoned = match call.args.get(1).map(|time| time.get_type(schema)) {
                 Some(Ok(DataType::Timestamp(_, Some(zone)))) => zone,
                 _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
             };
-            let midnight = ScalarValue::from("1970-01-01T00:00:00");
             let to = DataType::Timestamp(TimeUnit::Nanosecond, Some(zoned));
+            if let Some(origin) = call.args.get_mut(2) {
+                let to = Arc::new(Field::new("origin", to, true));
+                let Some(meant) = origin_of_zone(origin, &to, schema)? else {
+                    return Ok(Transformed::no(Expr::ScalarFunction(call)));
+                };
+                *origin = meant;
+                return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+            }
+            let midnight = ScalarValue::from("1970-01-01T00:00:00");
             call.args.push(Expr::Literal(midnight.cast_to(&to)?, None));
             Ok(Transformed::yes(Expr::ScalarFunction(call)))
         }
         expr => Ok(Transformed::no(expr)),
+    }
+}
+
+/// The origin of `date_bin` by the zone's clock; `None` where it is an instant already.
+fn origin_of_zone(origin: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Option<Expr>> {
+    let written = |expr: &Expr| {
+        let clock = Cast::new_from_field(Box::new(expr.clone()), Arc::clone(to));
+        Some(Expr::Cast(clock))
+    };
+    match (origin.get_type(schema)?, origin) {
+        (DataType::Timestamp(_, None), Expr::Literal(..)) => Ok(written(origin)),
+        (DataType::Timestamp(_, None), _) => as_meant(origin, to, schema),
+        _ => Ok(None),
     }
 }
 

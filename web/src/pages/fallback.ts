@@ -1,4 +1,4 @@
-/** When the wall breaks: one reload, and the plain page if that does not mend it. */
+/** When the wall breaks: one reload, and the plain page for a while if that does not mend it. */
 const KEY = 'tidemark.brokenAt';
 /** Breaking again this soon after a reload is not chance, ms. */
 const AGAIN_MS = 60_000;
@@ -12,6 +12,7 @@ export function fallBack(error: unknown): void {
   } catch {
     brokenAt = Date.now();
   }
-  if (Date.now() - brokenAt < AGAIN_MS) location.replace('/lite');
+  const wall = encodeURIComponent(location.pathname + location.search);
+  if (Date.now() - brokenAt < AGAIN_MS) location.replace(`/lite?wall=${wall}`);
   else location.reload();
 }

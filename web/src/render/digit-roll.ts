@@ -3,6 +3,10 @@
  * that would have to turn again before it came to rest swaps its digit instead, so that the fast
  * wheels on the right stay sharp. Which number the wheels stand for is decided elsewhere
  * (`Follower`).
+ *
+ * At every instant the wheels read a figure between the last and the new one. So nothing turns at a
+ * carry: a wheel on its way from 1 to 2 over zeros would read less than before, and one from 9 to 0
+ * beside its new neighbour more than there is.
  */
 export interface Wheel {
   readonly digit: number;
@@ -28,11 +32,16 @@ export function turn(
   digits: readonly number[],
   now: number,
 ): readonly Wheel[] {
+  // How the digits to the right of a wheel compare with what they were.
+  let right = 0;
   return digits.map((digit, i) => {
     const wheel = wheels[i];
     if (wheel === undefined) return { digit, from: digit, changedAt: now, rolling: false };
-    if (wheel.digit === digit) return wheel;
-    const rolling = now - wheel.changedAt >= REST_MS;
+    const change = Math.sign(digit - wheel.digit);
+    const mayRoll = change > 0 && right >= 0;
+    right = change === 0 ? right : change;
+    if (change === 0) return wheel;
+    const rolling = mayRoll && now - wheel.changedAt >= REST_MS;
     return { digit, from: wheel.digit, changedAt: now, rolling };
   });
 }
@@ -41,7 +50,11 @@ export function turn(
 export function positionAt(wheel: Wheel, now: number): number {
   const part = Math.min(1, Math.max(0, (now - wheel.changedAt) / ROLL_MS));
   if (!wheel.rolling || part >= 1) return wheel.digit;
-  const way = (wheel.digit - wheel.from + 10) % 10;
   const eased = 1 - (1 - part) ** 3;
-  return (wheel.from + way * eased) % 10;
+  return wheel.from + (wheel.digit - wheel.from) * eased;
+}
+
+/** The digits that can be read at `now`, from the right: of a wheel between two, the one it leaves. */
+export function readingAt(wheels: readonly Wheel[], now: number): readonly number[] {
+  return wheels.map((wheel) => Math.floor(positionAt(wheel, now)));
 }
