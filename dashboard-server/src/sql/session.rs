@@ -28,6 +28,7 @@ use tidemark_pipeline::sql::aggregates;
 use tidemark_pipeline::sql::constants::ExactConstants;
 use tidemark_pipeline::sql::instants::Instants;
 use tidemark_pipeline::sql::own_columns::OwnColumns;
+use tidemark_pipeline::sql::plain_numbers;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -306,6 +307,7 @@ fn template(limits: &SqlConfig) -> SessionState {
         // A function that is given a function could do anything a thousand times.
         .with_higher_order_functions(Vec::new())
         .with_physical_optimizer_rules(rules)
+        .with_analyzer_rules(plain_numbers::rules())
         .build();
     // Days begin where the zone's do, as in views.
     state.add_analyzer_rule(Arc::new(Instants));

@@ -499,6 +499,14 @@ impl Catalog {
         if let ViewQuery::Stream(plan) = query {
             for stream in plan.streams().filter_map(|name| self.streams.get(name)) {
                 hash.update(stream.definition.hash());
+                // State from before they did holds other windows.
+                if plan
+                    .window
+                    .as_ref()
+                    .is_some_and(|window| window.kind.divides_days_of(stream.definition.zone))
+                {
+                    hash.update("windows by the zone's clock");
+                }
             }
             hash.update(plan.reference_hash);
             // It was told already when the plan was made, so there is nothing left to fail.

@@ -11,13 +11,15 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
-use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::InList;
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, binary_expr,
+    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, Projection,
+    binary_expr,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::model::Zone;
 
 /// Rewrites the casts that DataFusion has put in, and those that are written; behind its own rules.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ impl AnalyzerRule for Instants {
                 let told = expr.transform_up(|part| {
                     of_zone(part, &schema)?
                         .transform_data(|part| chosen_among(part, &schema))?
-                        .transform_data(|part| Ok(beside_a_day(part, &schema)))?
+                        .transform_data(|part| beside_a_day(part, &schema))?
                         .transform_data(|part| from_midnight(part, &schema))
                 })?;
                 Ok(told.update_data(|expr| name.restore(expr)))
@@ -152,57 +154,129 @@ fn chosen_among(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 /// Functions whose value is one of their arguments.
 const CHOOSE: [&str; 5] = ["coalesce", "nvl", "nullif", "greatest", "least"];
 
-/// A comparison of a time that has a zone with a day: DataFusion takes the zone off the one and makes the other midnight,
-/// in UTC both. Here both have the zone.
-fn beside_a_day(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
-    let zoned = |expr: &Expr| match expr {
-        Expr::Cast(cast) => match (cast.expr.get_type(schema), cast.field.data_type()) {
+/// A time that has a zone beside a day: DataFusion takes the zone off the one and makes the other midnight, in UTC both.
+/// Here all that stands beside it has the zone.
+fn beside_a_day(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let beside = Beside { schema };
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if op.supports_propagation() || op == Operator::Minus =>
+        {
+            let sides = match (beside.zoned(&left), beside.zoned(&right)) {
+                (Some((time, to)), None) if beside.is_day(&right) => {
+                    Some((time, beside.meant(&right, &to)?))
+                }
+                (None, Some((time, to))) if beside.is_day(&left) => {
+                    Some((beside.meant(&left, &to)?, time))
+                }
+                _ => None,
+            };
+            Ok(match sides {
+                Some((left, right)) => Transformed::yes(binary_expr(left, op, right)),
+                None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+            })
+        }
+        Expr::InList(mut list) => {
+            let told = beside.all(&list.expr, list.list.iter().collect())?;
+            Ok(match told {
+                Some((time, items)) => {
+                    (*list.expr, list.list) = (time, items);
+                    Transformed::yes(Expr::InList(list))
+                }
+                None => Transformed::no(Expr::InList(list)),
+            })
+        }
+        Expr::Between(Between { expr: time, negated, low, high }) => {
+            let told = beside.all(&time, vec![&low, &high])?;
+            Ok(match told.map(|(time, bounds)| (time, <[Expr; 2]>::try_from(bounds))) {
+                Some((time, Ok([low, high]))) => {
+                    let told = Between::new(time.into(), negated, low.into(), high.into());
+                    Transformed::yes(Expr::Between(told))
+                }
+                _ => Transformed::no(Expr::Between(Between { expr: time, negated, low, high })),
+            })
+        }
+        Expr::Case(mut case) => {
+            let Some(time) = &case.expr else { return Ok(Transformed::no(Expr::Case(case))) };
+            let cases = case.when_then_expr.iter().map(|(when, _)| when.as_ref()).collect();
+            let Some((time, cases)) = beside.all(time, cases)? else {
+                return Ok(Transformed::no(Expr::Case(case)));
+            };
+            case.expr = Some(Box::new(time));
+            for ((when, _), told) in case.when_then_expr.iter_mut().zip(cases) {
+                **when = told;
+            }
+            Ok(Transformed::yes(Expr::Case(case)))
+        }
+        Expr::InSubquery(mut query) => {
+            let Some((time, to)) = beside.zoned(&query.expr) else {
+                return Ok(Transformed::no(Expr::InSubquery(query)));
+            };
+            let Some(days) = as_days(&query.subquery.subquery, &to)? else {
+                return Ok(Transformed::no(Expr::InSubquery(query)));
+            };
+            (*query.expr, query.subquery.subquery) = (time, Arc::new(days));
+            Ok(Transformed::yes(Expr::InSubquery(query)))
+        }
+        expr => Ok(Transformed::no(expr)),
+    }
+}
+
+/// What stands beside a time, over these columns.
+struct Beside<'a> {
+    schema: &'a DFSchema,
+}
+
+impl Beside<'_> {
+    /// A time whose zone has been taken off, with it, and its type.
+    fn zoned(&self, expr: &Expr) -> Option<(Expr, DataType)> {
+        let Expr::Cast(cast) = expr else { return None };
+        match (cast.expr.get_type(self.schema), cast.field.data_type()) {
             (Ok(DataType::Timestamp(_, Some(zone))), DataType::Timestamp(unit, None)) => {
                 let to = DataType::Timestamp(*unit, Some(zone));
                 Some((Expr::Cast(Cast::new(cast.expr.clone(), to.clone())), to))
             }
             _ => None,
-        },
-        _ => None,
-    };
-    let day = |expr: &Expr, to: &DataType| match expr {
-        Expr::Cast(cast) => match (cast.expr.get_type(schema), cast.field.data_type()) {
-            (Ok(DataType::Date32 | DataType::Date64), DataType::Timestamp(_, None)) => {
-                let text = Expr::Cast(Cast::new(cast.expr.clone(), DataType::Utf8));
-                Some(Expr::Cast(Cast::new(Box::new(text), to.clone())))
-            }
-            _ => None,
-        },
-        _ => None,
-    };
-    match &expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
-            let sides = match (zoned(left), zoned(right)) {
-                (Some((left, to)), None) => day(right, &to).map(|right| (left, right)),
-                (None, Some((right, to))) => day(left, &to).map(|left| (left, right)),
-                _ => None,
-            };
-            match sides {
-                Some((left, right)) => Transformed::yes(binary_expr(left, *op, right)),
-                None => Transformed::no(expr),
-            }
         }
-        Expr::InList(InList { expr: time, list, negated }) => {
-            let told = zoned(time).and_then(|(time, to)| {
-                let days = list.iter().map(|item| day(item, &to)).collect::<Option<_>>()?;
-                Some(InList::new(Box::new(time), days, *negated))
-            });
-            told.map_or(Transformed::no(expr.clone()), |told| Transformed::yes(Expr::InList(told)))
-        }
-        Expr::Between(Between { expr: time, negated, low, high }) => {
-            let told = zoned(time).and_then(|(time, to)| {
-                let (low, high) = (day(low, &to)?, day(high, &to)?);
-                Some(Between::new(Box::new(time), *negated, Box::new(low), Box::new(high)))
-            });
-            told.map_or(Transformed::no(expr.clone()), |told| Transformed::yes(Expr::Between(told)))
-        }
-        _ => Transformed::no(expr),
     }
+
+    /// Whether it is a day that has been made a time.
+    fn is_day(&self, expr: &Expr) -> bool {
+        let Expr::Cast(cast) = expr else { return false };
+        let from = cast.expr.get_type(self.schema);
+        let is_time = matches!(cast.field.data_type(), DataType::Timestamp(_, None));
+        is_time && matches!(from, Ok(DataType::Date32 | DataType::Date64))
+    }
+
+    fn meant(&self, expr: &Expr, to: &DataType) -> Result<Expr> {
+        let field = Arc::new(Field::new("time", to.clone(), true));
+        let plain = || Expr::Cast(Cast::new(Box::new(expr.clone()), to.clone()));
+        Ok(as_meant(expr, &field, self.schema)?.unwrap_or_else(plain))
+    }
+
+    /// A time and all that stands beside it, where a day is among that.
+    fn all(&self, time: &Expr, others: Vec<&Expr>) -> Result<Option<(Expr, Vec<Expr>)>> {
+        let Some((time, to)) = self.zoned(time) else { return Ok(None) };
+        if !others.iter().any(|other| self.is_day(other)) {
+            return Ok(None);
+        }
+        let told = others.into_iter().map(|other| self.meant(other, &to));
+        Ok(Some((time, told.collect::<Result<_>>()?)))
+    }
+}
+
+/// The rows of a query that are days made times, with their zone; `None` where they are something else.
+fn as_days(query: &LogicalPlan, to: &DataType) -> Result<Option<LogicalPlan>> {
+    let LogicalPlan::Projection(projection) = query else { return Ok(None) };
+    let [column] = projection.expr.as_slice() else { return Ok(None) };
+    let beside = Beside { schema: projection.input.schema() };
+    let (name, day) = (NamePreserver::new(query).save(column), column.clone().unalias());
+    if !beside.is_day(&day) {
+        return Ok(None);
+    }
+    let told = name.restore(beside.meant(&day, to)?);
+    let days = Projection::try_new(vec![told], Arc::clone(&projection.input))?;
+    Ok(Some(LogicalPlan::Projection(days)))
 }
 
 /// `date_bin` of a time with a zone begins to count at the zone's midnight where no origin is named, and at the origin by the
@@ -214,6 +288,13 @@ fn from_midnight(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 Some(Ok(DataType::Timestamp(_, Some(zone)))) => zone,
                 _ => return Ok(Transformed::no(Expr::ScalarFunction(call))),
             };
+            let changes = Zone::named(&zoned).is_ok_and(|zone| zone.changes_its_clock());
+            if changes && !call.args.first().is_some_and(is_within_an_hour) {
+                return plan_err!(
+                    "date_bin counts hours, and days of {zoned} have 23, 24 or 25: use date_trunc for days and longer, or \
+                     TUMBLE over an event time"
+                );
+            }
             let to = DataType::Timestamp(TimeUnit::Nanosecond, Some(zoned));
             if let Some(origin) = call.args.get_mut(2) {
                 let to = Arc::new(Field::new("origin", to, true));
@@ -231,6 +312,23 @@ fn from_midnight(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
 }
 
+/// Whether an interval is known to be of an hour at most.
+fn is_within_an_hour(interval: &Expr) -> bool {
+    const HOUR_MS: i64 = 3_600_000;
+    match interval {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(time)), _) => {
+            (time.months, time.days) == (0, 0) && time.nanoseconds <= HOUR_MS * 1_000_000
+        }
+        Expr::Literal(ScalarValue::IntervalDayTime(Some(time)), _) => {
+            time.days == 0 && i64::from(time.milliseconds) <= HOUR_MS
+        }
+        _ => false,
+    }
+}
+
+/// The zone that DataFusion gives to an argument without one, of a function that wants one of any zone.
+const ANY_ZONE: &str = "+00";
+
 /// The origin of `date_bin` by the zone's clock; `None` where it is an instant already.
 fn origin_of_zone(origin: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Option<Expr>> {
     let written = |expr: &Expr| {
@@ -238,6 +336,10 @@ fn origin_of_zone(origin: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Opt
         Some(Expr::Cast(clock))
     };
     match (origin.get_type(schema)?, origin) {
+        // So it has been made to fit where it had no zone; what is under that is as it is meant.
+        (DataType::Timestamp(_, Some(zone)), Expr::Cast(cast)) if &*zone == ANY_ZONE => {
+            Ok(written(&cast.expr))
+        }
         (DataType::Timestamp(_, None), Expr::Literal(..)) => Ok(written(origin)),
         (DataType::Timestamp(_, None), _) => as_meant(origin, to, schema),
         _ => Ok(None),

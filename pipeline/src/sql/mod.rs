@@ -11,6 +11,7 @@ mod statement_size;
 pub mod exact;
 pub mod own_columns;
 pub mod constants;
+pub mod plain_numbers;
 pub mod script;
 mod plain_calls;
 pub mod options;

@@ -1,9 +1,9 @@
 //! What a sort, a function OVER or a GROUP BY reckons with, in columns of its own below it.
 //!
 //! Sums, differences and products are checked where a projection computes them (`exact.rs`). Those that stand in the
-//! keys of a sort or an aggregate, or in what a window function is given, are put into a projection, so that they are
-//! checked too. In the executable plan it could not be done: what is sorted there is told by its expression, and another
-//! one would not be known for the same.
+//! keys of a sort or an aggregate, in what a window function is given, in a FILTER or behind a DISTINCT are put into a
+//! projection, so that they are checked too. In the executable plan it could not be done: what is sorted there is told by its
+//! expression, and another one would not be known for the same.
 
 use std::sync::Arc;
 
@@ -63,10 +63,12 @@ pub fn with_own_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
             let node = LogicalPlan::Aggregate(aggregate.clone());
             let keys = aggregate.group_expr.iter().map(|expr| own.key(&node, expr));
             let keys = keys.collect::<Result<Vec<_>>>()?;
+            let calls = aggregate.aggr_expr.iter().map(|expr| own.called(&node, expr));
+            let calls = calls.collect::<Result<Vec<_>>>()?;
             let Some(input) = own.below(&aggregate.input)? else {
                 return Ok(Transformed::no(node));
             };
-            let built = Aggregate::try_new(Arc::new(input), keys, aggregate.aggr_expr)?;
+            let built = Aggregate::try_new(Arc::new(input), keys, calls)?;
             Ok(Transformed::yes(LogicalPlan::Aggregate(built)))
         }
         node => Ok(Transformed::no(node)),
@@ -104,6 +106,27 @@ impl Own {
             part => Ok(Transformed::no(part)),
         })?;
         Ok(name.restore(given.data))
+    }
+
+    /// An aggregate function whose condition is a column, and whose argument is one where it is DISTINCT: that becomes a
+    /// key while the plan is optimized. Others have their arguments checked where they are computed.
+    fn called(&mut self, node: &LogicalPlan, expr: &Expr) -> Result<Expr> {
+        let name = NamePreserver::new(node).save(expr);
+        let called = expr.clone().transform_down(|part| match part {
+            Expr::AggregateFunction(mut call) => {
+                if let Some(filter) = call.params.filter.take() {
+                    call.params.filter = Some(Box::new(self.column_of(*filter)));
+                }
+                if call.params.distinct {
+                    let args = std::mem::take(&mut call.params.args);
+                    call.params.args = args.into_iter().map(|arg| self.column_of(arg)).collect();
+                }
+                let call = Expr::AggregateFunction(call);
+                Ok(Transformed::new(call, true, TreeNodeRecursion::Jump))
+            }
+            part => Ok(Transformed::no(part)),
+        })?;
+        Ok(name.restore(called.data))
     }
 
     /// A key of GROUP BY, or those of grouping sets, by the names they had.

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::datasource::source_as_provider;
-use datafusion::execution::SessionState;
 use datafusion::execution::context::SessionContext;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
@@ -19,6 +19,7 @@ use super::constants::ExactConstants;
 use super::error::Place;
 use super::exact::with_plain_literals;
 use super::instants::Instants;
+use super::plain_numbers;
 use super::pure;
 use super::window_function::WindowFunctionPlanner;
 
@@ -91,7 +92,12 @@ pub fn new_session() -> SessionContext {
         .set_bool("datafusion.optimizer.enable_round_robin_repartition", false)
         .set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
     config.options_mut().sql_parser.default_null_ordering = "nulls_min".to_owned();
-    let context = SessionContext::new_with_config(config);
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_analyzer_rules(plain_numbers::rules())
+        .build();
+    let context = SessionContext::new_with_state(state);
     if let Err(error) =
         context.state_ref().write().register_relation_planner(Arc::new(WindowFunctionPlanner))
     {
@@ -117,6 +123,19 @@ pub fn analyzed(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
     let plan = futures::executor::block_on(state.statement_to_plan(statement))?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     pure::check_plan(&plan)?;
+    with_literals_as_meant(state, plan)
+}
+
+/// The analyzed plan of one that was put together here.
+///
+/// # Errors
+/// As [`analyzed`].
+pub(super) fn analyzed_plan(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    with_literals_as_meant(state, plan)
+}
+
+fn with_literals_as_meant(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
     // With the literals as they are meant some types are others, which those around them have to follow.
     let plan = with_plain_literals(plan)?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;

@@ -12,9 +12,12 @@ use arrow::datatypes::{
     DataType, Field, Float32Type, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit,
     TimestampMillisecondType,
 };
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::tree_node::TreeNode as _;
+use datafusion::common::{DFSchema, Result, ScalarValue, internal_err, plan_err};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Operator;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion::sql::sqlparser::ast;
@@ -24,7 +27,8 @@ use super::error::SqlError;
 use super::exact::{checked, unchecked};
 use super::pure;
 use super::refusal::located_in;
-use super::session::message_of;
+use super::session::{analyzed_plan, message_of};
+use super::slot::SlotNode;
 use super::stream::{StreamDefinition, timestamp_type};
 use crate::model::Zone;
 
@@ -328,9 +332,34 @@ fn computed(
     let schema_for_names = DFSchema::try_from(schema.as_ref().clone())?;
     let expr = state.create_logical_expr(&expression.to_string(), &schema_for_names)?;
     pure::check_expr(&expr)?;
+    let expr = as_in_a_view(state, expr, schema)?;
     let expr = checked(state.create_physical_expr(expr, &schema_for_names)?)?;
     let data_type = expr.data_type(schema)?;
     Ok((expr, data_type))
+}
+
+/// An expression over a stream's columns as a view over them would compute it: literals, types and times as they are meant,
+/// and functions that are others in short written out.
+fn as_in_a_view(state: &SessionState, expr: Expr, schema: &SchemaRef) -> Result<Expr> {
+    let is_over_rows =
+        |part: &Expr| matches!(part, Expr::AggregateFunction(_) | Expr::WindowFunction(_));
+    if expr.exists(|part| Ok(is_over_rows(part)))? {
+        return plan_err!("'{expr}' is computed of one record, and has a function over several");
+    }
+    let columns = Arc::new(DFSchema::try_from(schema.as_ref().clone())?);
+    let over = LogicalPlanBuilder::from(SlotNode::plan(columns, 0));
+    let plan = analyzed_plan(state, over.project([expr.alias("computed")])?.build()?)?;
+    let LogicalPlan::Projection(projection) = &plan else {
+        return internal_err!("a projection is no projection any more");
+    };
+    let [expr] = projection.expr.as_slice() else {
+        return internal_err!("an expression is not one expression any more");
+    };
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::clone(projection.input.schema()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .build();
+    ExprSimplifier::new(context).simplify(expr.clone().unalias())
 }
 
 #[cfg(test)]

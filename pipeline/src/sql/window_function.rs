@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::options::greatest_common_divisor;
 use super::script::{PARTITION_BY_ARGUMENT, normalized};
+use crate::model::Zone;
 
 /// The columns a window function adds, in order.
 pub const WINDOW_COLUMNS: [&str; 3] = ["window_start", "window_end", "window_time"];
@@ -75,7 +76,33 @@ impl WindowKind {
             Self::Session { .. } => 1,
         }
     }
+
+    /// Whether windows begin by the clock of a stream's zone, as Flink's do by that of the session. Where it says the same
+    /// as UTC's they need not, and in a zone whose clock changes only whole days do: other windows would be longer or
+    /// shorter than they say.
+    #[must_use]
+    pub fn follows(&self, zone: Zone) -> bool {
+        let is_of_days = !matches!(self, Self::Session { .. }) && self.size() % DAY_MS == 0;
+        is_of_days && zone != Zone::UTC || self.divides_days_of(zone)
+    }
+
+    /// Whether windows that are not of whole days begin otherwise by the zone's clock than by UTC's.
+    #[must_use]
+    pub fn divides_days_of(&self, zone: Zone) -> bool {
+        if matches!(self, Self::Session { .. })
+            || self.size() % DAY_MS == 0
+            || zone.changes_its_clock()
+        {
+            return false;
+        }
+        // Any instant tells the offset of such a zone.
+        let offset = zone.wall_ms(A_KNOWN_MS) - A_KNOWN_MS;
+        offset % self.size() != 0 || offset % self.slice() != 0
+    }
 }
+
+/// 2020-11-11T00:00:00Z.
+const A_KNOWN_MS: i64 = 1_605_052_800_000;
 
 /// A window function with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd)]

@@ -4,7 +4,7 @@
 //! why starts and ends here are wall-clock milliseconds and are turned into instants at the edge.
 
 use crate::model::{MissedWindows, WindowRun, Zone};
-use crate::sql::window_function::{DAY_MS, WindowKind, WindowSpec};
+use crate::sql::window_function::{WindowKind, WindowSpec};
 
 /// A window's start and end in wall-clock milliseconds; ordered by end, then start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,12 +87,11 @@ impl Windows {
     /// The windows of `spec`; `allowed_lateness` in milliseconds.
     #[must_use]
     pub fn new(spec: &WindowSpec, zone: Zone, allowed_lateness: i64) -> Self {
-        let is_session = matches!(spec.kind, WindowKind::Session { .. });
-        let follows_days = !is_session && spec.kind.size() % DAY_MS == 0 && zone != Zone::UTC;
+        let follows_zone = spec.kind.follows(zone);
         Self {
             kind: spec.kind.clone(),
             offset: spec.offset,
-            zone: follows_days.then_some(zone),
+            zone: follows_zone.then_some(zone),
             stream_zone: zone,
             allowed_lateness,
             slice: spec.kind.slice(),
@@ -285,6 +284,7 @@ fn steps(first: i64, last: i64, every: i64) -> impl Iterator<Item = i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::window_function::DAY_MS;
 
     fn windows(kind: WindowKind) -> Windows {
         let spec =

@@ -1,0 +1,69 @@
+//! Numbers that are written with an exponent, without one.
+//!
+//! `1e2` is a decimal of negative scale to DataFusion's parser, and most of what comes behind it does not expect one: it
+//! divides by zero while it plans, or takes `ROUND(1e2)` for 10.
+
+use arrow::datatypes::i256;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
+use datafusion::common::{Result, ScalarValue, plan_err};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::optimizer::analyzer::Analyzer;
+use std::sync::Arc;
+
+/// Gives them their digits. Before all other rules: those tell types by them.
+#[derive(Debug)]
+pub struct PlainNumbers;
+
+/// DataFusion's own rules of analysis behind this one.
+#[must_use]
+pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(PlainNumbers));
+    rules
+}
+
+impl AnalyzerRule for PlainNumbers {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let plain = plan.transform_up_with_subqueries(|node| {
+            let names = NamePreserver::new(&node);
+            let plain = node.map_expressions(|expr| {
+                let name = names.save(&expr);
+                Ok(expr.transform_up(number)?.update_data(|expr| name.restore(expr)))
+            })?;
+            match plain.transformed {
+                true => Ok(Transformed::yes(plain.data.recompute_schema()?)),
+                false => Ok(Transformed::no(plain.data)),
+            }
+        })?;
+        Ok(plain.data)
+    }
+
+    fn name(&self) -> &str {
+        "plain_numbers"
+    }
+}
+
+fn number(expr: Expr) -> Result<Transformed<Expr>> {
+    let (value, precision, scale) = match &expr {
+        Expr::Literal(ScalarValue::Decimal128(Some(value), precision, scale), _) if *scale < 0 => {
+            (i256::from_i128(*value), *precision, *scale)
+        }
+        Expr::Literal(ScalarValue::Decimal256(Some(value), precision, scale), _) if *scale < 0 => {
+            (*value, *precision, *scale)
+        }
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let digits = precision.saturating_add(scale.unsigned_abs());
+    let whole = i256::from_i128(10)
+        .checked_pow(u32::from(scale.unsigned_abs()))
+        .and_then(|power| value.checked_mul(power));
+    let plain = match whole {
+        Some(whole) if digits <= 38 => ScalarValue::Decimal128(whole.to_i128(), digits, 0),
+        Some(whole) if digits <= 76 => ScalarValue::Decimal256(Some(whole), digits, 0),
+        _ => return plan_err!("the number {expr} has more than 76 digits"),
+    };
+    Ok(Transformed::yes(Expr::Literal(plain, None)))
+}
