@@ -92,8 +92,6 @@ pub struct Query {
     pub kind: Kind,
     /// The window's offset in milliseconds.
     pub offset_ms: i64,
-    /// Whether window arithmetic is done on the wall clock of the stream's zone.
-    pub follows_zone: bool,
     /// Only orders of three pieces and more.
     pub is_filtered: bool,
     /// Grouping sets over (shop, kind): which of the two are keys.
@@ -117,7 +115,6 @@ pub fn queries(shape: Shape) -> Vec<Query> {
         name: "",
         kind: Kind::Ever,
         offset_ms: 0,
-        follows_zone: false,
         is_filtered: false,
         sets: BY_SHOP,
         allowed_ms: 0,
@@ -179,7 +176,7 @@ pub fn queries(shape: Shape) -> Vec<Query> {
     ];
     all.extend(asking(&plain, unit));
     if unit == 3_600_000 {
-        let day = Query { follows_zone: true, ..plain.clone() };
+        let day = plain.clone();
         all.push(Query { name: "tumble_day", kind: Kind::Tumble { size: DAY_MS }, ..day.clone() });
         all.push(Query {
             name: "cumulate_day",

@@ -273,7 +273,8 @@ fn enter<'a>(
 
 /// Every window that holds a time, found by trying all starts near it.
 fn windows_of(query: &Query, shape: Shape, time: i64) -> Vec<(i64, i64)> {
-    let shift = if query.follows_zone { shape.zone_ms } else { 0 } - query.offset_ms;
+    // On the wall clock of the stream's zone.
+    let shift = shape.zone_ms - query.offset_ms;
     let local = time + shift;
     let mut found = Vec::new();
     match query.kind {

@@ -97,7 +97,9 @@ impl WindowKind {
         }
         // Any instant tells the offset of such a zone.
         let offset = zone.wall_ms(A_KNOWN_MS) - A_KNOWN_MS;
-        offset % self.size() != 0 || offset % self.slice() != 0
+        // A window of HOP begins at every slide.
+        let every = if let Self::Hop { slide, .. } = *self { slide } else { self.size() };
+        offset % every != 0 || offset % self.slice() != 0
     }
 }
 
