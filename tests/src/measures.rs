@@ -70,16 +70,16 @@ pub fn rows_of(
     rows.into_iter().map(|row| (row, revision)).collect()
 }
 
-/// The rows of windows of `size` over windows that hold these orders: an inner one belongs to where its last
-/// millisecond is.
+/// The rows of windows of `size`, by the clock of a zone, over windows that hold these orders: an inner one belongs to
+/// where its last millisecond is.
 pub fn rows_of_windows(
-    size: i64,
+    (size, zone_ms): (i64, i64),
     inside: Vec<((i64, i64), &[Placed<'_>])>,
 ) -> Vec<((i64, i64), Vec<(String, u64)>)> {
     // By outer window and shop: the number of orders of each inner window.
     let mut all: BTreeMap<(i64, i64), BTreeMap<Option<u8>, Vec<usize>>> = BTreeMap::new();
     for ((_, end), held) in inside {
-        let start = (end - 1) - (end - 1).rem_euclid(size);
+        let start = (end - 1) - (end - 1 + zone_ms).rem_euclid(size);
         let shops: BTreeSet<Option<u8>> = held.iter().map(|placed| placed.order.shop).collect();
         for shop in shops {
             let orders = held.iter().filter(|placed| placed.order.shop == shop).count();

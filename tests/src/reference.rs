@@ -81,7 +81,7 @@ pub fn expected(log: &Log, queries: &[Query]) -> (Vec<Records>, BTreeMap<&'stati
         .iter()
         .map(|query| {
             let (mut expected, windows) = of_query(query, log, &judged.accepted);
-            for (_, rows) in windowed(query, &windows) {
+            for (_, rows) in windowed(query, log.shape, &windows) {
                 expected.rows.extend(rows);
             }
             expected.rows.sort();
@@ -105,7 +105,7 @@ pub fn shown(query: &Query, log: &Log, judged: &Judged<'_>) -> (Vec<String>, Exp
     let is_closed = |end: i64| end != i64::MAX && end - 1 <= watermark.saturating_sub(waits_ms);
     let newest = judged.accepted.iter().map(|record| record.order.time).max().unwrap_or(i64::MIN);
     let mut all = Vec::new();
-    for ((start, end), rows) in windowed(query, &windows) {
+    for ((start, end), rows) in windowed(query, log.shape, &windows) {
         let (start, end) = (&start, &end);
         if let Kind::Cumulate { step, size } = query.kind
             && !is_closed(*end)
@@ -184,10 +184,14 @@ fn admit<'a>(partition: u32, entries: &'a [Entry], shape: Shape, judged: &mut Ju
 }
 
 /// The rows of every window a query shows, by start and end.
-fn windowed(query: &Query, windows: &Windows<'_>) -> Vec<((i64, i64), Vec<(String, u64)>)> {
+fn windowed(
+    query: &Query,
+    shape: Shape,
+    windows: &Windows<'_>,
+) -> Vec<((i64, i64), Vec<(String, u64)>)> {
     if let Asks::Windows { size } = query.asks {
         let inside = windows.iter().map(|(window, held)| (*window, held.orders.as_slice()));
-        return rows_of_windows(size, inside.collect());
+        return rows_of_windows((size, shape.zone_ms), inside.collect());
     }
     windows
         .iter()
