@@ -176,13 +176,16 @@ pub fn queries(shape: Shape) -> Vec<Query> {
     ];
     all.extend(asking(&plain, unit));
     if unit == 3_600_000 {
-        let day = plain.clone();
-        all.push(Query { name: "tumble_day", kind: Kind::Tumble { size: DAY_MS }, ..day.clone() });
+        all.push(Query {
+            name: "tumble_day",
+            kind: Kind::Tumble { size: DAY_MS },
+            ..plain.clone()
+        });
         all.push(Query {
             name: "cumulate_day",
             kind: Kind::Cumulate { step: unit, size: DAY_MS },
             sets: NO_KEY,
-            ..day
+            ..plain.clone()
         });
     }
     all.push(Query {

@@ -9,7 +9,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use tidemark_pipeline::sql::exact::checked_plan;
 
 /// Checks what is selected, joined by, what rows are filtered by and what aggregates are given. It has to come before the
-/// rules that move expressions into a scan. What sorts, keys and functions OVER reckon has been put into projections
+/// rules that move expressions into a scan. What sorts, keys, FILTER, DISTINCT and functions OVER reckon has been put into projections
 /// before, and what is reckoned of constants has been computed (`OwnColumns`, `ExactConstants`).
 #[derive(Debug)]
 pub(super) struct ExactArithmetic;

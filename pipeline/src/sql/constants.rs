@@ -6,10 +6,9 @@ use arrow::array::RecordBatchOptions;
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode as _};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::execution_props::ExecutionProps;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable as _, LogicalPlan, Operator,
@@ -18,6 +17,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_expr::create_physical_expr;
 
 use super::exact::checked;
+use super::rewrite::rewritten;
 
 /// Computes them; behind the rules that make types alike.
 #[derive(Debug)]
@@ -25,18 +25,7 @@ pub struct ExactConstants;
 
 impl AnalyzerRule for ExactConstants {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let computed = plan.transform_up_with_subqueries(|node| {
-            let names = NamePreserver::new(&node);
-            let computed = node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                Ok(expr.transform_up(constant)?.update_data(|expr| name.restore(expr)))
-            })?;
-            match computed.transformed {
-                true => Ok(Transformed::yes(computed.data.recompute_schema()?)),
-                false => Ok(Transformed::no(computed.data)),
-            }
-        })?;
-        Ok(computed.data)
+        rewritten(plan, constant)
     }
 
     fn name(&self) -> &str {

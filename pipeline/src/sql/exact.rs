@@ -13,7 +13,6 @@ use arrow::datatypes::{DataType, Decimal128Type, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{Result, ScalarValue, exec_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan, Operator};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, NegativeExpr};
@@ -25,6 +24,8 @@ use datafusion::physical_plan::joins::{
     HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
 };
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
+
+use super::rewrite::rewritten;
 
 /// The expression with arithmetic that fails where its value does not fit its type.
 ///
@@ -138,18 +139,7 @@ fn checked_aggregate(aggregate: &AggregateExec) -> Result<Option<Arc<dyn Executi
 /// # Errors
 /// When a literal does not fit the type.
 pub fn with_plain_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plain = plan.transform_up_with_subqueries(|node| {
-        let names = NamePreserver::new(&node);
-        let written = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            Ok(expr.transform_up(plain_literal)?.update_data(|expr| name.restore(expr)))
-        })?;
-        match written.transformed {
-            true => Ok(Transformed::yes(written.data.recompute_schema()?)),
-            false => Ok(Transformed::no(written.data)),
-        }
-    })?;
-    Ok(plain.data)
+    rewritten(plan, plain_literal)
 }
 
 fn plain_literal(expr: Expr) -> Result<Transformed<Expr>> {

@@ -15,7 +15,6 @@ use parking_lot::Mutex;
 
 use super::cut::reads_stream;
 use super::over_windows::{WindowColumns, window_columns};
-use super::own_columns::with_own_columns;
 use super::roles::key_columns;
 use super::session::{DeclaredTable, RowsOf};
 use super::slot::{self, SlotNode, SlotRows};
@@ -156,7 +155,7 @@ impl OverResults {
         let inputs: BTreeSet<String> = slots.iter().map(|(name, _)| name.clone()).collect();
         let views: BTreeMap<&String, InputView> =
             inputs.iter().filter_map(|name| Some((name, view(name)?))).collect();
-        let optimized = state.optimize(&with_own_columns(ordered.clone())?)?;
+        let optimized = slot::optimized(state, &ordered)?;
         let mut windows = window_columns(&optimized, &|slot, schema| {
             let Some(view) = slots.get(slot).and_then(|(name, _)| views.get(name)) else {
                 return WindowColumns::default();

@@ -3,15 +3,17 @@
 //! `1e2` is a decimal of negative scale to DataFusion's parser, and most of what comes behind it does not expect one: it
 //! divides by zero while it plans, or takes `ROUND(1e2)` for 10.
 
+use std::sync::Arc;
+
 use arrow::datatypes::i256;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode as _};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue, plan_err};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
-use std::sync::Arc;
+
+use super::rewrite::rewritten;
 
 /// Gives them their digits. Before all other rules: those tell types by them.
 #[derive(Debug)]
@@ -27,18 +29,7 @@ pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 impl AnalyzerRule for PlainNumbers {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let plain = plan.transform_up_with_subqueries(|node| {
-            let names = NamePreserver::new(&node);
-            let plain = node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                Ok(expr.transform_up(number)?.update_data(|expr| name.restore(expr)))
-            })?;
-            match plain.transformed {
-                true => Ok(Transformed::yes(plain.data.recompute_schema()?)),
-                false => Ok(Transformed::no(plain.data)),
-            }
-        })?;
-        Ok(plain.data)
+        rewritten(plan, number)
     }
 
     fn name(&self) -> &str {

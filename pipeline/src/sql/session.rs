@@ -121,21 +121,16 @@ pub fn analyzed(state: &SessionState, query: &Query) -> Result<LogicalPlan> {
     pure::check_text(state, query)?;
     let statement = DfStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
     let plan = futures::executor::block_on(state.statement_to_plan(statement))?;
-    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-    pure::check_plan(&plan)?;
-    with_literals_as_meant(state, plan)
+    analyzed_plan(state, plan)
 }
 
-/// The analyzed plan of one that was put together here.
+/// As [`analyzed`], of a plan that has been put together already.
 ///
 /// # Errors
-/// As [`analyzed`].
+/// As there.
 pub(super) fn analyzed_plan(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-    with_literals_as_meant(state, plan)
-}
-
-fn with_literals_as_meant(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    pure::check_plan(&plan)?;
     // With the literals as they are meant some types are others, which those around them have to follow.
     let plan = with_plain_literals(plan)?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;

@@ -261,11 +261,18 @@ pub fn physical_of(
     plan: &LogicalPlan,
     rows: Vec<SlotRows>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
-    let optimized = state.optimize(&with_own_columns(plan.clone())?)?;
-    physical_of_optimized(state, plan, &optimized, rows)
+    physical_of_optimized(state, plan, &optimized(state, plan)?, rows)
 }
 
-/// As [`physical_of`], of a plan that has been `optimized` already.
+/// The optimized plan of one that is to be made executable.
+///
+/// # Errors
+/// DataFusion's own.
+pub(super) fn optimized(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+    state.optimize(&with_own_columns(plan.clone())?)
+}
+
+/// As [`physical_of`], of a plan that has been [`optimized`] already.
 ///
 /// # Errors
 /// As there.
