@@ -119,6 +119,10 @@ pub struct HistoryLayout {
     stream: String,
     /// What is kept.
     pub schema: SchemaRef,
+    /// The same columns as SQL shows them, with the types that a view over the stream sees.
+    pub shown: SchemaRef,
+    /// A number of what is declared of the stream: under another declaration other records are accepted.
+    pub declaration: i64,
     hashed: Vec<usize>,
     zone: Zone,
     key: HashKey,
@@ -136,6 +140,7 @@ impl HistoryLayout {
         let stream = definition.name.clone();
         let wrong = |detail: String| HistoryError::Layout { stream: stream.clone(), detail };
         let mut fields = Vec::with_capacity(definition.columns.len() + OWN.len());
+        let mut shown = Vec::with_capacity(definition.columns.len() + OWN.len());
         for (at, column) in definition.columns.iter().enumerate() {
             let name = column.field.name();
             if OWN.iter().any(|(own, _)| own == name) {
@@ -154,10 +159,15 @@ impl HistoryLayout {
                 false => as_kept(column.field.data_type()),
             };
             fields.push(Field::new(name, kept, true));
+            shown.push(Field::new(name, column.field.data_type().clone(), true));
         }
-        fields.extend(OWN.map(|(name, kind)| Field::new(name, kind, true)));
+        let own = OWN.map(|(name, kind)| Field::new(name, kind, true));
+        fields.extend(own.clone());
+        shown.extend(own);
         Ok(Self {
             schema: Arc::new(Schema::new(fields)),
+            shown: Arc::new(Schema::new(shown)),
+            declaration: number_of(&definition.hash()),
             hashed: definition.history_hashed.clone(),
             zone: definition.zone,
             stream,
@@ -217,6 +227,11 @@ impl HistoryLayout {
         }
         Ok(Arc::new(hashes.finish()))
     }
+}
+
+/// The leading 60 bits of a hash in hexadecimal digits: Delta Lake keeps a number for an application, not a text.
+fn number_of(hash: &str) -> i64 {
+    hash.get(..15).and_then(|digits| i64::from_str_radix(digits, 16).ok()).unwrap_or(0)
 }
 
 /// The type in Delta Lake: microseconds, signed integers.

@@ -77,6 +77,18 @@ pub enum HistoryError {
         /// Where the table is.
         place: String,
     },
+    /// The rows of the table were accepted under another declaration of the stream.
+    #[error(
+        "the history of stream {stream} at {place} was kept while the stream was declared otherwise, so other records were \
+         accepted, or other columns read: move that table away, and a new one is filled from the log; or declare the \
+         stream as it was"
+    )]
+    AnotherDeclaration {
+        /// The stream.
+        stream: String,
+        /// Where the table is.
+        place: String,
+    },
     /// The key of the hashes.
     #[error("the key for hashes in the history, {place}: {detail}")]
     Key {

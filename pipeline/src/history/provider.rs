@@ -3,20 +3,23 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Operator, TableProviderFilterPushDown, TableType, binary_expr,
+};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
+use datafusion::physical_expr::expressions::{CastExpr, Column as PlanColumn, Literal};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::prelude::SessionConfig;
 
+use super::layout::HistoryLayout;
 use super::table::HistoryTable;
 
 /// A session whose columns of text are read as they are declared.
@@ -29,7 +32,7 @@ static PLAIN: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
 /// A history at one cut: a version of its table, and the rows after it.
 #[derive(Debug, Clone)]
 pub struct HistoryAt {
-    schema: SchemaRef,
+    layout: Arc<HistoryLayout>,
     table: HistoryTable,
     tail: Vec<RecordBatch>,
 }
@@ -37,8 +40,8 @@ pub struct HistoryAt {
 impl HistoryAt {
     /// A table with the rows that it does not hold yet.
     #[must_use]
-    pub fn new(schema: SchemaRef, table: HistoryTable, tail: Vec<RecordBatch>) -> Self {
-        Self { schema, table, tail }
+    pub fn new(layout: &Arc<HistoryLayout>, table: HistoryTable, tail: Vec<RecordBatch>) -> Self {
+        Self { layout: Arc::clone(layout), table, tail }
     }
 
     /// The version of the table.
@@ -65,17 +68,56 @@ impl HistoryAt {
         let held = table.schema();
         let projection: Vec<usize> =
             wanted.fields().iter().filter_map(|field| held.index_of(field.name()).ok()).collect();
-        let asked: Vec<&Expr> = filters.iter().collect();
+        let told: Vec<Expr> =
+            filters.iter().filter_map(|filter| as_held(filter, &self.layout)).collect();
+        let asked: Vec<&Expr> = told.iter().collect();
         let pushed: Vec<Expr> = table
             .supports_filters_pushdown(&asked)?
             .into_iter()
-            .zip(filters)
+            .zip(&told)
             .filter(|(answer, _)| !matches!(answer, TableProviderFilterPushDown::Unsupported))
             .map(|(_, filter)| filter.clone())
             .collect();
         let rows = table.scan(state, Some(&projection), &pushed, limit).await?;
         as_wanted(rows, wanted)
     }
+}
+
+/// A filter over the columns as they are shown as one over those that are held; `None` where it is left to be asked of
+/// the rows.
+fn as_held(filter: &Expr, layout: &HistoryLayout) -> Option<Expr> {
+    let is_held = |column: &Column| {
+        let (held, shown) = (
+            layout.schema.field_with_name(&column.name).ok(),
+            layout.shown.field_with_name(&column.name).ok(),
+        );
+        held.zip(shown).is_some_and(|(held, shown)| held.data_type() == shown.data_type())
+    };
+    if filter.column_refs().into_iter().all(is_held) {
+        return Some(filter.clone());
+    }
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
+    let (left, right) = match (left.as_ref(), right.as_ref()) {
+        _ if matches!(op, Operator::And | Operator::Or) => {
+            (as_held(left, layout)?, as_held(right, layout)?)
+        }
+        (Expr::Column(column), Expr::Literal(value, _)) if op.supports_propagation() => {
+            (Expr::Column(column.clone()), value_held(column, value, layout)?)
+        }
+        (Expr::Literal(value, _), Expr::Column(column)) if op.supports_propagation() => {
+            (value_held(column, value, layout)?, Expr::Column(column.clone()))
+        }
+        _ => return None,
+    };
+    Some(binary_expr(left, *op, right))
+}
+
+/// A time beside a column of times, in the column's own unit: the instant stays what it is.
+fn value_held(column: &Column, value: &ScalarValue, layout: &HistoryLayout) -> Option<Expr> {
+    let shown = layout.shown.field_with_name(&column.name).ok()?.data_type();
+    let held = layout.schema.field_with_name(&column.name).ok()?.data_type();
+    let is_time = matches!(shown, DataType::Timestamp(_, _)) && value.data_type() == *shown;
+    is_time.then(|| value.cast_to(held).ok().map(|value| Expr::Literal(value, None))).flatten()
 }
 
 /// The rows with the columns that are wanted; one that the files do not have yet is NULL.
@@ -93,10 +135,10 @@ fn as_wanted(rows: Arc<dyn ExecutionPlan>, wanted: &Schema) -> Result<Arc<dyn Ex
     for field in wanted.fields() {
         let column: Arc<dyn PhysicalExpr> = match held.index_of(field.name()) {
             Ok(at) if held.field(at).data_type() == field.data_type() => {
-                Arc::new(Column::new(field.name(), at))
+                Arc::new(PlanColumn::new(field.name(), at))
             }
             Ok(at) => {
-                let column = Arc::new(Column::new(field.name(), at));
+                let column = Arc::new(PlanColumn::new(field.name(), at));
                 Arc::new(CastExpr::new(column, field.data_type().clone(), None))
             }
             Err(_) => Arc::new(Literal::new(ScalarValue::try_from(field.data_type())?)),
@@ -109,7 +151,7 @@ fn as_wanted(rows: Arc<dyn ExecutionPlan>, wanted: &Schema) -> Result<Arc<dyn Ex
 #[async_trait]
 impl TableProvider for HistoryAt {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        Arc::clone(&self.layout.shown)
     }
 
     fn table_type(&self) -> TableType {
@@ -131,9 +173,10 @@ impl TableProvider for HistoryAt {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let shown = &self.layout.shown;
         let wanted = match projection {
-            Some(columns) => self.schema.project(columns)?,
-            None => self.schema.as_ref().clone(),
+            Some(columns) => shown.project(columns)?,
+            None => shown.as_ref().clone(),
         };
         let stored = self.stored(state, &wanted, filters, limit).await?;
         if self.tail.is_empty() {
@@ -141,9 +184,9 @@ impl TableProvider for HistoryAt {
         }
         let tail = MemorySourceConfig::try_new_exec(
             std::slice::from_ref(&self.tail),
-            Arc::clone(&self.schema),
+            Arc::clone(&self.layout.schema),
             projection.cloned(),
         )?;
-        UnionExec::try_new(vec![stored, tail])
+        UnionExec::try_new(vec![stored, as_wanted(tail, &wanted)?])
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
+use arrow::datatypes::{Int32Type, Int64Type};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
 use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::kernel::{StructType, Transaction};
@@ -21,7 +21,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::HistoryError;
-use super::layout::{DATE, OFFSET, PARTITION};
+use super::layout::{DATE, HistoryLayout, OFFSET, PARTITION};
 use crate::model::{Offset, PartitionId};
 use crate::state::objects::{self, S3Options};
 
@@ -39,6 +39,7 @@ pub struct HistoryPlace {
 pub struct HistoryTable {
     stream: String,
     place: String,
+    declaration: i64,
     table: DeltaTable,
 }
 
@@ -46,12 +47,9 @@ impl HistoryTable {
     /// Opens the table of a stream, and makes it where there is none.
     ///
     /// # Errors
-    /// When the place refuses, or holds something else.
-    pub async fn open(
-        place: &HistoryPlace,
-        stream: &str,
-        schema: &SchemaRef,
-    ) -> Result<Self, HistoryError> {
+    /// When the place refuses, or holds something else, or rows of a stream that was declared otherwise.
+    pub async fn open(place: &HistoryPlace, layout: &HistoryLayout) -> Result<Self, HistoryError> {
+        let (stream, schema) = (layout.stream(), &layout.schema);
         let url = format!("{}/{stream}", place.url.trim_end_matches('/'));
         let failed = |detail: String| HistoryError::Table {
             stream: stream.to_owned(),
@@ -85,7 +83,14 @@ impl HistoryTable {
             }
             Err(error) => return Err(failed(error.to_string())),
         }
-        Ok(Self { stream: stream.to_owned(), place: url, table })
+        let declaration = layout.declaration;
+        let opened = Self { stream: stream.to_owned(), place: url, declaration, table };
+        match opened.transaction(opened.declared()).await? {
+            Some(other) if other != declaration => {
+                Err(HistoryError::AnotherDeclaration { stream: opened.stream, place: opened.place })
+            }
+            _ => Ok(opened),
+        }
     }
 
     /// Where it is.
@@ -128,15 +133,24 @@ impl HistoryTable {
         format!("tidemark/{}/{partition}", self.stream)
     }
 
+    /// The application that remembers the declaration of the stream.
+    fn declared(&self) -> String {
+        format!("tidemark/{}/declaration", self.stream)
+    }
+
+    async fn transaction(&self, application: String) -> Result<Option<i64>, HistoryError> {
+        let log = self.table.log_store();
+        let snapshot = self.table.snapshot().map_err(|error| self.failed(&error))?;
+        let version = snapshot.transaction_version(log.as_ref(), application).await;
+        version.map_err(|error| self.failed(&error))
+    }
+
     /// Offset after the last record of a partition that the table holds; `None` for none.
     ///
     /// # Errors
     /// When the table cannot be read.
     pub async fn committed(&self, partition: PartitionId) -> Result<Option<Offset>, HistoryError> {
-        let log = self.table.log_store();
-        let snapshot = self.table.snapshot().map_err(|error| self.failed(&error))?;
-        let version = snapshot.transaction_version(log.as_ref(), self.application(partition)).await;
-        version.map_err(|error| self.failed(&error))
+        self.transaction(self.application(partition)).await
     }
 
     /// Adds rows, which reach each partition up to `next`, in one commit. What an attempt before has
@@ -159,7 +173,7 @@ impl HistoryTable {
             .filter_map(|batch| without(&batch, &held))
             .filter(|batch| batch.num_rows() > 0)
             .collect();
-        let transactions: Vec<Transaction> = next
+        let mut transactions: Vec<Transaction> = next
             .iter()
             .filter(|(partition, next)| held.get(partition).is_none_or(|held| held < next))
             .map(|(partition, next)| Transaction::new(self.application(*partition), *next))
@@ -167,6 +181,7 @@ impl HistoryTable {
         if fresh.is_empty() || transactions.is_empty() {
             return Ok(());
         }
+        transactions.push(Transaction::new(self.declared(), self.declaration));
         crate::fail_points::hit("history-commit");
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))

@@ -239,7 +239,7 @@ impl History {
     pub fn tables(&self) -> BTreeMap<String, Arc<dyn TableProvider>> {
         let table = |kept: &KeptStream| -> Arc<dyn TableProvider> {
             let tail = kept.tail.values().flatten().map(|run| run.rows.clone()).collect();
-            Arc::new(HistoryAt::new(Arc::clone(&kept.layout.schema), kept.table.clone(), tail))
+            Arc::new(HistoryAt::new(&kept.layout, kept.table.clone(), tail))
         };
         self.streams.iter().map(|(name, kept)| (name.clone(), table(kept))).collect()
     }

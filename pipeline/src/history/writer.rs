@@ -119,7 +119,7 @@ async fn open(
     layout: &HistoryLayout,
     partitions: &[PartitionId],
 ) -> Result<Opened, HistoryError> {
-    let table = HistoryTable::open(place, layout.stream(), &layout.schema).await?;
+    let table = HistoryTable::open(place, layout).await?;
     let mut committed = BTreeMap::new();
     for partition in partitions {
         committed.extend(table.committed(*partition).await?.map(|next| (*partition, next)));

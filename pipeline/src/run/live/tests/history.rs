@@ -7,6 +7,7 @@ use datafusion::prelude::SessionContext;
 use super::*;
 use crate::history::HistoryAt;
 use crate::model::record::SHADOW_HEADER;
+use crate::sql::instants::Instants;
 
 fn keeping(partitions: u32) -> Ground {
     let ground = Ground::new(partitions);
@@ -23,6 +24,7 @@ fn asked(cut: &Cut, sql: &str) -> Vec<Vec<String>> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     runtime.block_on(async {
         let session = SessionContext::new();
+        session.add_analyzer_rule(Arc::new(Instants));
         let table = cut.histories.get("orders").expect("a history");
         session.register_table("orders", Arc::clone(table)).expect("registered");
         let batches = session.sql(sql).await.expect("plans").collect().await.expect("runs");
@@ -114,10 +116,18 @@ fn every_accepted_record_is_there_once_at_every_cut_and_after_every_crash() {
     pipeline.stop();
 }
 
-fn version(cut: &Cut) -> u64 {
+fn at(cut: &Cut) -> &HistoryAt {
     let table = cut.histories.get("orders").expect("a history");
     let any: &dyn std::any::Any = table.as_ref();
-    any.downcast_ref::<HistoryAt>().expect("a table and its tail").version()
+    any.downcast_ref::<HistoryAt>().expect("a table and its tail")
+}
+
+fn version(cut: &Cut) -> u64 {
+    at(cut).version()
+}
+
+fn tail_rows(cut: &Cut) -> usize {
+    at(cut).tail_rows()
 }
 
 #[test]
@@ -136,10 +146,7 @@ fn a_clean_end_leaves_everything_in_the_table_with_places_hashes_and_late_marks_
     pipeline.stop();
     let again = ground.running("data");
     let cut = first_cut(&again);
-    let at = cut.histories.get("orders").expect("a history");
-    let any: &dyn std::any::Any = at.as_ref();
-    let at = any.downcast_ref::<HistoryAt>().expect("a table and its tail");
-    assert_eq!(at.tail_rows(), 0, "all rows are in the table");
+    assert_eq!(tail_rows(&cut), 0, "all rows are in the table");
     assert_whole(&cut);
     let rows = asked(
         &cut,
@@ -168,4 +175,85 @@ fn a_table_of_another_log_is_refused_with_both_offsets() {
     }
     let refused = other.start("data").map(Pipeline::stop).expect_err("refused").to_string();
     assert!(refused.contains("up to offset 110") && refused.contains("ends at 11"), "{refused}");
+}
+
+/// A stream in Shanghai with an order before, at and after the midnights of both, of UTC and of Shanghai.
+fn in_shanghai() -> Ground {
+    let ground = keeping(1);
+    let stream = stream_sql("orders", ", 'history' = 'keep'").replace("'UTC'", "'Asia/Shanghai'");
+    ground.sql("streams/orders.sql", &stream);
+    let at = [
+        "2020-11-10T15:59:59Z",
+        "2020-11-10T16:00:00Z",
+        "2020-11-10T23:59:59Z",
+        "2020-11-11T00:00:00Z",
+        "2020-11-11T15:59:59Z",
+        "2020-11-11T16:00:00Z",
+    ];
+    let mut writer = ground.log.writer("orders").expect("writer");
+    for (id, at) in at.iter().enumerate() {
+        let line = format!("{{\"id\":{id},\"shop\":\"s\",\"amount\":1,\"at\":\"{at}\"}}");
+        writer
+            .write(&NewRecord {
+                partition: Some(0),
+                key: None,
+                timestamp_ms: START_MS,
+                headers: &[],
+                payload: line.as_bytes(),
+            })
+            .expect("written");
+    }
+    writer.flush().expect("flushed");
+    ground
+}
+
+#[test]
+fn a_day_of_a_history_is_the_day_of_its_stream_in_the_table_and_before() {
+    let ground = in_shanghai();
+    let pipeline = ground.running("data");
+    let cut = wait(&pipeline, "the orders", |cut| at_end(&ground, cut, "orders"));
+    let ids = |cut: &Cut, condition: &str| -> String {
+        let rows = asked(cut, &format!("SELECT id FROM orders WHERE {condition} ORDER BY id"));
+        rows.concat().join(" ")
+    };
+    let hold = |cut: &Cut| {
+        assert_eq!(ids(cut, "at >= DATE '2020-11-11' AND at < DATE '2020-11-12'"), "1 2 3 4");
+        assert_eq!(ids(cut, "at >= '2020-11-11 00:00:00'"), "1 2 3 4 5");
+        assert_eq!(ids(cut, "TIMESTAMP '2020-11-11 08:00:00' > at"), "0 1 2");
+        assert_eq!(ids(cut, "at = '2020-11-11T00:00:00Z' OR id = 0"), "0 3");
+        assert_eq!(ids(cut, "event_date = DATE '2020-11-11'"), "1 2 3 4");
+        assert_eq!(ids(cut, "date_trunc('day', at) = DATE '2020-11-11'"), "1 2 3 4");
+        assert_eq!(
+            asked(cut, "SELECT CAST(at AS STRING) FROM orders WHERE id = 1"),
+            [["2020-11-11T00:00:00+08:00"]]
+        );
+    };
+    hold(&cut);
+    pipeline.stop();
+    // All rows are in the files now, which hold microseconds in UTC.
+    let again = ground.running("data");
+    let cut = first_cut(&again);
+    assert_eq!(tail_rows(&cut), 0);
+    hold(&cut);
+    again.stop();
+}
+
+#[test]
+fn a_table_of_a_stream_that_was_declared_otherwise_is_refused_and_a_new_one_filled_from_the_log() {
+    let ground = keeping(1);
+    ground.write("orders", 0..100);
+    let pipeline = ground.running("data");
+    wait(&pipeline, "the orders", |cut| at_end(&ground, cut, "orders"));
+    pipeline.stop();
+    let other =
+        stream_sql("orders", ", 'history' = 'keep'").replace("'id', 'dedup", "'shop', 'dedup");
+    ground.sql("streams/orders.sql", &other);
+    let refused = ground.start("data").map(Pipeline::stop).expect_err("refused").to_string();
+    assert!(refused.contains("declared otherwise") && refused.contains("orders"), "{refused}");
+    let table = ground.dir.path().join("data/history/orders");
+    std::fs::rename(&table, ground.dir.path().join("before")).expect("moved");
+    let again = ground.running("data");
+    let cut = wait(&again, "all orders again", |cut| at_end(&ground, cut, "orders"));
+    assert_eq!(asked(&cut, "SELECT COUNT(*), COUNT(DISTINCT shop) FROM orders"), [["3", "3"]]);
+    again.stop();
 }
