@@ -2,7 +2,8 @@
 -- title.en: GMV per minute of last year, laid over today
 -- unit: CNY
 --
--- The whole day at once, minute by minute on today's clock. Empty where no curve has this scope and window.
+-- The whole day at once, minute by minute on today's clock; a curve is straight between its points. Empty where no
+-- curve has this scope, window and day of the campaign.
 CREATE MATERIALIZED VIEW gmv_by_minute_last_year AS
 SELECT
   to_timestamp_millis(CAST(day.window_start AS BIGINT) + minute.`second` * 1000) AS window_start,
@@ -11,19 +12,34 @@ SELECT
   CAST(MAX((minute.total - minute.before) * (1 + minute.target_growth)) AS DECIMAL(24, 2)) AS target,
   MAX(minute.label_zh) AS label_zh,
   MAX(minute.label_en) AS label_en
-FROM (SELECT MAX(window_start) AS window_start FROM business_days) AS day
-CROSS JOIN (
+FROM (
+  SELECT window_start, wave, day_of_wave
+  FROM campaign_days
+  WHERE window_start = (SELECT MAX(window_start) FROM business_days)
+) AS day
+JOIN (
   SELECT
-    LAG(`second`) OVER (ORDER BY `second`) AS `second`,
-    total,
-    LAG(total) OVER (ORDER BY `second`) AS before,
+    wave,
+    day_of_wave,
+    ends - 60 AS `second`,
+    reached AS total,
+    COALESCE(LAG(reached) OVER (PARTITION BY curve ORDER BY ends), 0) AS before,
     target_growth,
     label_zh,
     label_en
-  FROM reference_segments
-  WHERE `second` % 60 = 0
-) AS minute
-WHERE minute.before IS NOT NULL
+  FROM (
+    SELECT
+      piece.*,
+      clock.ends,
+      CAST(
+        piece.total + (piece.next_total - piece.total) * (clock.ends - piece.`second`)
+          / (piece.next_second - piece.`second`)
+        AS DECIMAL(24, 2)
+      ) AS reached
+    FROM (SELECT CAST(value AS BIGINT) * 60 AS ends FROM range(1, 1441)) AS clock
+    JOIN reference_segments AS piece ON piece.`second` < clock.ends AND clock.ends <= piece.next_second
+  )
+) AS minute ON minute.wave = day.wave AND minute.day_of_wave = day.day_of_wave
 GROUP BY
   to_timestamp_millis(CAST(day.window_start AS BIGINT) + minute.`second` * 1000),
   to_timestamp_millis(CAST(day.window_start AS BIGINT) + (minute.`second` + 60) * 1000);

@@ -3,8 +3,8 @@
 -- unit: CNY
 --
 -- last_year_seconds is when last year's curve was at the level, in seconds after midnight: the end of the piece in
--- which it got there; empty where it never did or no curve has this scope and window. The whole day of a curve is a
--- level, with a name, only where the curve may be compared with.
+-- which it got there; empty where it never did or no curve has this scope, window and day of the campaign. The whole
+-- day of a curve is a level, with a name, only where the curve may be compared with.
 CREATE MATERIALIZED VIEW milestones_compared AS
 SELECT
   mine.window_start,
@@ -17,11 +17,16 @@ SELECT
   MIN(CASE WHEN mine.curve IS NULL THEN theirs.last_year_seconds END) AS last_year_seconds
 FROM milestones AS mine
 LEFT JOIN (
-  SELECT levels.level, MIN(piece.next_second) AS last_year_seconds
+  SELECT days.window_start, levels.level, MIN(piece.next_second) AS last_year_seconds
   FROM milestone_levels AS levels
   JOIN reference_segments AS piece ON piece.total < levels.level AND piece.next_total >= levels.level
-  GROUP BY levels.level
-) AS theirs ON theirs.level = mine.level
-LEFT JOIN (SELECT DISTINCT curve, label_zh, label_en FROM reference_segments) AS whole ON whole.curve = mine.curve
+  JOIN campaign_days AS days ON days.wave = piece.wave AND days.day_of_wave = piece.day_of_wave
+  GROUP BY days.window_start, levels.level
+) AS theirs ON theirs.window_start = mine.window_start AND theirs.level = mine.level
+LEFT JOIN (
+  SELECT DISTINCT days.window_start, pieces.curve, pieces.label_zh, pieces.label_en
+  FROM reference_segments AS pieces
+  JOIN campaign_days AS days ON days.wave = pieces.wave AND days.day_of_wave = pieces.day_of_wave
+) AS whole ON whole.window_start = mine.window_start AND whole.curve = mine.curve
 WHERE mine.curve IS NULL OR whole.curve IS NOT NULL
 GROUP BY mine.window_start, mine.window_end, mine.level;

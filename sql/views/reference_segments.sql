@@ -1,7 +1,10 @@
--- The pieces of the curves that may stand beside paid@3 over a day: same scope, same window.
+-- The pieces of the curves that may stand beside paid@3 over a day: same scope, same window, one curve for each day
+-- of a campaign.
 CREATE VIEW reference_segments AS
 SELECT
   points.curve,
+  curves.wave,
+  curves.day_of_wave,
   curves.basis,
   curves.label_zh,
   curves.label_en,
@@ -13,11 +16,10 @@ SELECT
   MAX(points.total) OVER (PARTITION BY points.curve) AS day_total
 FROM reference_points AS points
 JOIN reference_curves AS curves ON curves.curve = points.curve
-WHERE curves.scope = 'paid@3'
-  AND curves.window_seconds = 86400
-  AND curves.curve = (
-    SELECT MIN(known.curve)
-    FROM reference_curves AS known
-    JOIN reference_points AS its ON its.curve = known.curve
-    WHERE known.scope = 'paid@3' AND known.window_seconds = 86400
-  );
+JOIN (
+  SELECT MIN(known.curve) AS curve
+  FROM reference_curves AS known
+  JOIN (SELECT DISTINCT curve FROM reference_points) AS its ON its.curve = known.curve
+  WHERE known.scope = 'paid@3' AND known.window_seconds = 86400
+  GROUP BY known.wave, known.day_of_wave
+) AS chosen ON chosen.curve = curves.curve;

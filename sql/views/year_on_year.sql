@@ -3,7 +3,8 @@
 -- unit: CNY
 --
 -- One row for the day. last_year is the curve at as many seconds after midnight, in the same scope over the same
--- window; where there is no such curve the comparison is refused: growth and forecast are empty and the label says so.
+-- window, of the same day of the same wave; where there is no such curve the comparison is refused: growth and forecast
+-- are empty and the label says so.
 -- The forecast is today's total and what last year still had to come, scaled by today's growth; its band is 15 % of
 -- what is still to come. It is a forecast and no figure.
 CREATE MATERIALIZED VIEW year_on_year AS
@@ -18,8 +19,8 @@ SELECT
   CAST(MAX(gmv + still * 0.85) AS DECIMAL(24, 2)) AS forecast_low,
   CAST(MAX(gmv + still * 1.15) AS DECIMAL(24, 2)) AS forecast_high,
   COALESCE(MAX(basis), 'none') AS basis,
-  COALESCE(MAX(label_zh), '无同口径同时段的去年曲线') AS label_zh,
-  COALESCE(MAX(label_en), 'no curve of last year in this scope') AS label_en
+  COALESCE(MAX(label_zh), '无同口径、同活动日的去年曲线') AS label_zh,
+  COALESCE(MAX(label_en), 'no curve of this day of the campaign in this scope') AS label_en
 FROM (
   SELECT *, (day_total - last_year) * ratio AS still
   FROM (
@@ -43,8 +44,13 @@ FROM (
         FROM gmv_day
         WHERE window_end = (SELECT MAX(window_end) FROM gmv_day)
       ) AS today
-      LEFT JOIN reference_segments AS piece
-        ON piece.`second` < today.seconds AND today.seconds <= piece.next_second
+      LEFT JOIN (
+        SELECT days.window_start, pieces.*
+        FROM reference_segments AS pieces
+        JOIN campaign_days AS days ON days.wave = pieces.wave AND days.day_of_wave = pieces.day_of_wave
+      ) AS piece
+        ON piece.window_start = today.window_start
+        AND piece.`second` < today.seconds AND today.seconds <= piece.next_second
     )
   )
 )

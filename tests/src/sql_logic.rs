@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! LOAD sql                                  the shipped folder, instead of CREATE statements
-//! REFERENCE rates.csv                       a file beside the reference tables, then its lines
+//! REFERENCE rates.csv                       a file beside the reference tables, then its lines; before LOAD, in place
+//!                                           of the shipped one that the table of its name reads
 //! CREATE TABLE … / CREATE VIEW … / CREATE MATERIALIZED VIEW …     later, of the same name: from the next RESTART on
 //! PARTITIONS 2                              before the first record, 1 unless said; later, from the next RESTART on
 //! APPEND orders PARTITION 0 OFFSET 0        then one record a line, at this offset and the next ones:
@@ -32,9 +33,11 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use sqllogictest::{DB, DBOutput, DefaultColumnType};
 use tempfile::TempDir;
+use tidemark_pipeline::config::StreamOverrides;
 use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::model::{Header, Record, Space};
 use tidemark_pipeline::run::reference::catalog as catalog_of;
+use tidemark_pipeline::sql::instants::Instants;
 use tidemark_pipeline::sql::{Catalog, StateBounds};
 
 use crate::system::System;
@@ -191,10 +194,27 @@ impl Engine {
                 self.folder.path().to_owned()
             }
         };
-        catalog_of(&folder, &BTreeMap::new(), StateBounds::default()).map_err(|errors| {
+        let own = self.own_references()?;
+        catalog_of(&folder, &own, StateBounds::default()).map_err(|errors| {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
             anyhow!(all.join("\n"))
         })
+    }
+
+    /// The files that stand in the place of shipped ones, as the options of their tables.
+    fn own_references(&self) -> Result<StreamOverrides> {
+        let mut own = StreamOverrides::new();
+        let folder = self.folder.path().join("reference");
+        if self.shipped.is_none() || !folder.exists() {
+            return Ok(own);
+        }
+        for file in std::fs::read_dir(folder)? {
+            let path = file?.path();
+            let table = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("").to_owned();
+            let option = BTreeMap::from([("path".to_owned(), path.display().to_string())]);
+            own.insert(table, option);
+        }
+        Ok(own)
     }
 
     fn system(&mut self) -> Result<&mut System> {
@@ -234,6 +254,8 @@ impl Engine {
         let cut = Arc::clone(self.system()?.cut());
         let context =
             SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
+        // As at the doors: a day is one of the stream's zone.
+        context.add_analyzer_rule(Arc::new(Instants));
         let shadow = Arc::new(MemorySchemaProvider::new());
         let catalog = context.catalog("datafusion").context("the default catalogue")?;
         catalog.register_schema(Space::Shadow.as_str(), shadow)?;
