@@ -12,6 +12,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ use crate::auth::Gate;
 use crate::clock::Clock;
 use crate::closing::{Closing, Doorkeeper};
 use crate::config::Config;
-use crate::http::access::ClientAddress;
+use crate::http::access::Client;
 use crate::http::router::router;
 use crate::http::state::AppState;
 use crate::ingest::IngestSink;
@@ -43,6 +44,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// Send buffer of a connection. What lies in it is old by the time a slow viewer reads it, so it is
 /// kept to a second or two of frames; the system doubles it.
 const SEND_BUFFER_BYTES: u32 = 65_536;
+/// Of these, what has not left yet: on a slow line the next cut waits here and not behind the ones before it.
+const UNSENT_BYTES: u32 = 16_384;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
 /// How often histograms are folded, so that an unread `/metrics` does not grow.
@@ -216,7 +219,7 @@ async fn serve_http(
 ) -> Result<(), ServeError> {
     let connections = Arc::new(Semaphore::new(state.config.connections_max));
     let mut closing: Closing = keeper.closing();
-    let routes = router(Arc::new(state)).into_make_service_with_connect_info::<ClientAddress>();
+    let routes = router(Arc::new(state)).into_make_service_with_connect_info::<Client>();
     let serving = axum::serve(Bounded { listener, connections }, routes)
         .with_graceful_shutdown(async move { closing.begun().await });
     let mut serving = std::pin::pin!(serving.into_future());
@@ -306,8 +309,11 @@ impl Listener for Bounded {
             };
             let (stream, from) = Listener::accept(&mut self.listener).await;
             // A frame must not wait for the next one to fill a packet.
-            if stream.set_nodelay(true).is_ok() {
-                return (Counted { stream, _place: place }, from);
+            let quick = stream
+                .set_nodelay(true)
+                .and_then(|()| socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES));
+            if quick.is_ok() {
+                return (Counted { stream, taken: Arc::default(), _place: place }, from);
             }
         }
     }
@@ -317,10 +323,25 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that gives its place back when it ends.
+/// A connection that gives its place back when it ends, and counts what it takes.
 pub(crate) struct Counted {
     stream: TcpStream,
+    taken: Arc<AtomicU64>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Counted {
+    /// Bytes it has taken, as they come to be more.
+    pub(crate) fn taken(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.taken)
+    }
+
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.taken.fetch_add(u64::try_from(*bytes).unwrap_or(0), Ordering::Relaxed);
+        }
+        written
+    }
 }
 
 impl AsyncRead for Counted {
@@ -339,7 +360,8 @@ impl AsyncWrite for Counted {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.count(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -359,6 +381,7 @@ impl AsyncWrite for Counted {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.count(written)
     }
 }

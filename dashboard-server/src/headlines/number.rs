@@ -1,5 +1,7 @@
 //! Exact decimals as words: rounded down, never upwards, and without a float in between.
 
+use std::cmp::Ordering;
+
 /// An exact decimal: `units` divided by ten to the power of `scale`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exact {
@@ -54,6 +56,25 @@ impl Exact {
         written(self.units, self.scale)
     }
 
+    /// A share of one as percent with two digits, the rest cut off.
+    #[must_use]
+    pub fn percent(self) -> String {
+        let one = 10_i128.checked_pow(self.scale).unwrap_or(i128::MAX);
+        written(self.units.saturating_mul(10_000) / one, DIGITS)
+    }
+
+    /// Which is larger.
+    #[must_use]
+    pub fn compared(self, other: Self) -> Ordering {
+        let to = self.scale.max(other.scale);
+        let fit = |it: Self| it.units.checked_mul(10_i128.checked_pow(to - it.scale)?);
+        match (fit(self), fit(other)) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            // One does not fit where the other may: without its digits after the point it does.
+            _ => whole(self).cmp(&whole(other)),
+        }
+    }
+
     /// Rounded down to 亿 or 万.
     #[must_use]
     pub fn chinese(self) -> Rounded {
@@ -83,6 +104,10 @@ impl Exact {
         let inexact = self.units.rem_euclid(divisor) != 0;
         Rounded { text: format!("{}{}", written(floor, DIGITS), step.word), inexact }
     }
+}
+
+fn whole(it: Exact) -> i128 {
+    10_i128.checked_pow(it.scale).map_or(0, |one| it.units / one)
 }
 
 fn written(units: i128, scale: u32) -> String {
@@ -138,6 +163,17 @@ mod tests {
         assert_eq!(exact("0.05").grouped(), "0.05");
         assert_eq!(exact("-0.05").grouped(), "-0.05");
         assert_eq!(exact("1234567").grouped(), "1,234,567");
+    }
+
+    #[test]
+    fn numbers_are_compared_whatever_their_digits_and_shares_cut_off() {
+        assert_eq!(exact("1.5").compared(exact("1.49")), Ordering::Greater);
+        assert_eq!(exact("-1.50").compared(exact("-1.5")), Ordering::Equal);
+        let large = exact(&format!("1{}", "0".repeat(37)));
+        assert_eq!(large.compared(exact("0.05")), Ordering::Greater);
+        assert_eq!(exact("0.0512").percent(), "5.12");
+        assert_eq!(exact("0.05129").percent(), "5.12");
+        assert_eq!(exact("1").percent(), "100.00");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
@@ -17,6 +18,7 @@ use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use super::lite;
 use super::state::AppState;
 use crate::auth::policy::right_of;
 use crate::auth::tickets::TICKET_MS;
@@ -36,26 +38,36 @@ pub const DEVICE_COOKIE: &str = "tidemark_device";
 /// When one of them does not.
 pub async fn check_access(
     State(state): State<Arc<AppState>>,
-    ConnectInfo(from): ConnectInfo<ClientAddress>,
+    ConnectInfo(from): ConnectInfo<Client>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let host = host_of(&request).ok_or_else(|| ApiError::ForeignHost { host: String::new() })?;
+    let is_lite = request.uri().path() == "/lite";
+    match admit(&state, from, &mut request).await {
+        Ok(()) => Ok(next.run(request).await),
+        // A page for people refuses in words for people.
+        Err(error) if is_lite => Ok(lite::refused(error)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn admit(state: &AppState, from: Client, request: &mut Request) -> Result<(), ApiError> {
+    let host = host_of(request).ok_or_else(|| ApiError::ForeignHost { host: String::new() })?;
     if !known_host(&host, &state.config) {
         return Err(ApiError::ForeignHost { host: host.to_string() });
     }
     check_origin(request.headers(), &host, &state.config)?;
     if let Some(right) = right_of(request.method(), request.uri().path()) {
-        let admitted = who(&state, request.headers(), from).await?;
+        let admitted = who(state, request.headers(), from).await?;
         let principal = &admitted.principal;
         if !principal.may(right, request.uri().path()) {
             return Err(ApiError::Forbidden { role: principal.role.as_str(), right: right.told() });
         }
-        check_page(&state, request.method(), request.headers())?;
+        check_page(state, request.method(), request.headers())?;
         request.extensions_mut().insert(Arc::clone(&admitted.principal));
         request.extensions_mut().insert(admitted);
     }
-    Ok(next.run(request).await)
+    Ok(())
 }
 
 /// A browser sends cookies by itself, and names the origin of the page with whatever changes something. What
@@ -113,13 +125,18 @@ fn check_origin(
     }
 }
 
-/// The address a connection comes from; behind a proxy, the proxy's.
-#[derive(Debug, Clone, Copy)]
-pub struct ClientAddress(pub IpAddr);
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its address; behind a proxy, the proxy's.
+    pub address: IpAddr,
+    /// Bytes that the system has taken for it so far.
+    pub taken: Arc<AtomicU64>,
+}
 
-impl Connected<IncomingStream<'_, Bounded>> for ClientAddress {
+impl Connected<IncomingStream<'_, Bounded>> for Client {
     fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
-        Self(stream.remote_addr().ip())
+        Self { address: stream.remote_addr().ip(), taken: stream.io().taken() }
     }
 }
 
@@ -130,14 +147,14 @@ impl Connected<IncomingStream<'_, Bounded>> for ClientAddress {
 pub async fn who(
     state: &AppState,
     headers: &HeaderMap,
-    from: ClientAddress,
+    from: Client,
 ) -> Result<Admitted, ApiError> {
     let shown = Shown {
         key: bearer(headers),
         session: cookie(headers, SESSION_COOKIE),
         device: cookie(headers, DEVICE_COOKIE),
     };
-    let mut admitted = state.gate.who(shown, from.0).await?;
+    let mut admitted = state.gate.who(shown, from.address).await?;
     if let Some(screens) = &admitted.principal.screens {
         let views = state.screens.read().views_of(screens);
         let views = Views::Only(views.into_iter().collect());

@@ -155,6 +155,8 @@ impl Events {
             _ = self.status.changed() => {
                 let all = self.status.borrow_and_update().clone();
                 let status = self.hub.status_for(&self.admitted.principal.views, all);
+                // As over a WebSocket, the figures it speaks of come first.
+                self.push_changes();
                 self.push(&status, None);
             }
         }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tidemark_pipeline::lifecycle::Counts;
 use tidemark_pipeline::results::{Cut, State as Freshness, ViewState};
 
-use super::access::{self, ClientAddress};
+use super::access::{self, Client};
 use super::accounting;
 use super::state::AppState;
 
@@ -22,7 +22,7 @@ use super::state::AppState;
 /// Says nothing about the brokers: restarting does not mend those. `alarms` are what someone must look at although the figures go on; whoever may not see all views is told their number.
 pub async fn get_health(
     State(state): State<Arc<AppState>>,
-    ConnectInfo(from): ConnectInfo<ClientAddress>,
+    ConnectInfo(from): ConnectInfo<Client>,
     headers: HeaderMap,
 ) -> Response {
     let mut body = json!({"version": crate::VERSION});
@@ -43,7 +43,7 @@ pub async fn get_health(
 }
 
 /// Whether whoever asks may know what there is. A probe without a key is answered too, with less.
-async fn sees_all(state: &AppState, headers: &HeaderMap, from: ClientAddress) -> bool {
+async fn sees_all(state: &AppState, headers: &HeaderMap, from: Client) -> bool {
     let admitted = access::who(state, headers, from).await;
     admitted.is_ok_and(|admitted| admitted.principal.views.is_all())
 }
@@ -60,7 +60,7 @@ fn tell_alarms(body: &mut Value, state: &AppState, sees_all: bool) {
 /// single views are stopped the others are fit to be shown: 200, and the stopped ones are named.
 pub async fn get_readiness(
     State(state): State<Arc<AppState>>,
-    ConnectInfo(from): ConnectInfo<ClientAddress>,
+    ConnectInfo(from): ConnectInfo<Client>,
     headers: HeaderMap,
 ) -> Response {
     let sees_all = sees_all(&state, &headers, from).await;

@@ -17,9 +17,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::access::{
-    ClientAddress, DEVICE_COOKIE, SESSION_COOKIE, cookie, cookie_answer, no_random, who,
-};
+use super::access::{Client, DEVICE_COOKIE, SESSION_COOKIE, cookie, cookie_answer, no_random, who};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::auth::Refusal;
@@ -54,7 +52,7 @@ impl Shown {
 /// When the key is wrong, too many were before it, or the body is none.
 pub async fn log_in(
     State(state): State<Arc<AppState>>,
-    ConnectInfo(from): ConnectInfo<ClientAddress>,
+    ConnectInfo(from): ConnectInfo<Client>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
@@ -64,10 +62,10 @@ pub async fn log_in(
     // Its message would hold what was sent.
     let shown: Shown = serde_json::from_slice(&body)
         .map_err(|_| ApiError::bad_request("the body must be {\"token\":\"…\"}"))?;
-    let admitted = match state.gate.doorman.who(&shown.key(), from.0).await {
+    let admitted = match state.gate.doorman.who(&shown.key(), from.address).await {
         Ok(admitted) => admitted,
         Err(refusal) => {
-            tracing::warn!(address = %from.0, ?refusal, "a login from {} was refused", from.0);
+            tracing::warn!(address = %from.address, ?refusal, "a login from {} was refused", from.address);
             if refusal == Refusal::Unknown {
                 tokio::time::sleep(WRONG_WAIT).await;
             }
@@ -79,7 +77,7 @@ pub async fn log_in(
     let name = admitted.principal.name.clone();
     let session =
         state.gate.sessions.begin(admitted.principal).map_err(|error| no_random(&error))?;
-    tracing::info!(user = name, address = %from.0, "{name} logged in from {}", from.0);
+    tracing::info!(user = name, address = %from.address, "{name} logged in from {}", from.address);
     let seconds = state.config.session_life.as_secs();
     cookie_answer(&headers, (SESSION_COOKIE, &session), seconds)
 }
@@ -103,7 +101,7 @@ pub async fn log_out(
 /// of a device which was revoked is told so: it asks to be paired again.
 pub async fn get_session(
     State(state): State<Arc<AppState>>,
-    ConnectInfo(from): ConnectInfo<ClientAddress>,
+    ConnectInfo(from): ConnectInfo<Client>,
     headers: HeaderMap,
 ) -> Response {
     let needs_login = state.gate.doorman.anyone().is_none();

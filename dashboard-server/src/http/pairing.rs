@@ -15,7 +15,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::{ClientAddress, DEVICE_COOKIE, cookie_answer, no_random};
+use super::access::{Client, DEVICE_COOKIE, cookie_answer, no_random};
 use super::error::ApiError;
 use super::state::AppState;
 use crate::auth::devices::{Device, Devices, DevicesError};
@@ -33,13 +33,13 @@ const DEVICE_COOKIE_SECONDS: u64 = 400 * 24 * 3_600;
 /// When nobody needs to be paired here, or too many codes are open.
 pub async fn begin_pairing(
     State(state): State<Arc<AppState>>,
-    ConnectInfo(from): ConnectInfo<ClientAddress>,
+    ConnectInfo(from): ConnectInfo<Client>,
 ) -> Result<Json<Value>, ApiError> {
     if state.gate.doorman.anyone().is_some() {
         let message = "this server asks nobody for a key, so there is nothing to pair for";
         return Err(ApiError::Refused { message: message.to_owned() });
     }
-    let begun = state.gate.pairing.begin(from.0)?;
+    let begun = state.gate.pairing.begin(from.address)?;
     Ok(Json(json!({
         "code": begun.code, "secret": begun.secret, "expiresInMs": CODE_MS, "claimEveryMs": CLAIM_EVERY_MS,
     })))

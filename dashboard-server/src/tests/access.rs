@@ -74,6 +74,10 @@ async fn with_tokens_figures_need_one_and_the_page_does_not() {
             "{path}"
         );
     }
+    // A person is told so in words, with the way in.
+    let refused = get(at, "/lite").await;
+    assert_eq!(refused.header("content-type").as_deref(), Some("text/html; charset=utf-8"));
+    assert!(refused.text().contains("<a href=\"/\">登录 / Sign in</a>"), "{}", refused.text());
     assert_eq!(post(at, "/api/sql", &[], "{\"sql\":\"SELECT 1\"}").await.status, 401);
     assert_eq!(post(at, "/api/ws-ticket", &[], "").await.status, 401);
     for path in ["/", "/healthz", "/readyz"] {

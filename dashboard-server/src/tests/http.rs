@@ -229,8 +229,9 @@ async fn lite_is_plain_and_escapes_what_strangers_wrote() {
     let mut publisher = Publisher::new("e1");
     publisher.province("<script>alert(1)</script>", 268_412_999_999_999).publish();
     let server = TestServer::start(&publisher.results).await;
-    let text = get(server.bound.http, "/lite").await.text();
-    assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
+    let text = get(server.bound.http, "/lite?views").await.text();
+    assert_eq!(text.matches("<script").count(), 1, "{text}");
+    assert!(text.contains("<script src=\"/lite.js\" defer>") && !text.contains("<img"), "{text}");
     assert!(text.contains("&lt;script&gt;alert(1)"), "{text}");
     assert!(text.contains("2684129999999.99") && text.contains("paid@1"), "{text}");
     assert!(text.contains("2020-11-11 00:30:00 (Asia/Shanghai, UTC+08:00)"), "{text}");
@@ -242,19 +243,82 @@ async fn a_wall_that_fell_back_to_lite_is_tried_again() {
     let server = TestServer::start(&publisher.results).await;
     let next = async |path: &str| {
         let text = get(server.bound.http, path).await.text();
-        let (_, after) = text.split_once("content=\"10").expect("refreshes");
-        after.split_once('"').expect("quoted").0.to_owned()
+        let (_, after) = text.split_once("data-next=\"").expect("is taken anew");
+        let next = after.split_once('"').expect("quoted").0.to_owned();
+        assert!(
+            text.contains(&format!("content=\"10;url={next}\"")),
+            "also without scripts: {text}"
+        );
+        next.replace("&amp;", "&")
     };
-    assert_eq!(next("/lite").await, "");
-    let first = next("/lite?wall=%2F%3Fscene%3D2%26lang%3Den").await;
-    assert_eq!(first, ";url=/lite?wall=/%3Fscene%3D2%26lang%3Den&amp;looks=1");
-    let last = next("/lite?wall=/%3Fscene%3D2%26lang%3Den&looks=6").await;
-    assert_eq!(last, ";url=/?scene=2&amp;lang=en");
+    assert_eq!(next("/lite").await, "/lite");
+    assert_eq!(next("/lite?lang=en&x=%22%3E").await, "/lite?lang=en");
+    let mut at = "/lite?wall=%2F%3Fscene%3D2%26lang%3Den".to_owned();
+    for look in 1..7 {
+        at = next(&at).await;
+        assert_eq!(at, format!("/lite?wall=%2F%3Fscene%3D2%26lang%3Den&looks={look}"));
+    }
+    assert_eq!(next(&at).await, "/?scene=2&lang=en");
     for other in
         ["//evil.example", "https://evil.example", "/%5Cevil.example", "javascript:alert(1)"]
     {
-        assert_eq!(next(&format!("/lite?wall={other}")).await, "", "{other}");
+        assert_eq!(next(&format!("/lite?wall={other}")).await, "/lite", "{other}");
     }
+    let script = get(server.bound.http, "/lite.js").await;
+    assert_eq!(script.header("content-type").as_deref(), Some("text/javascript; charset=utf-8"));
+}
+
+const PLAIN_SCREEN: &str = r#"
+[[panel]]
+name = "provinces"
+kind = "rank"
+title = { zh = "省份排行", en = "Top provinces" }
+view = "gmv_by_province"
+key = "province"
+names = "provinces"
+value = { column = "gmv", unit = "money" }
+limit = 2
+[[panel]]
+name = "live"
+kind = "ticker"
+title = { zh = "最新", en = "Newest" }
+view = "gmv_by_province"
+time = "window_start"
+columns = [{ column = "window_start", format = "clock" }, { column = "orders", format = "count" }]
+[names.provinces]
+"北京" = { zh = "北京", en = "Beijing" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lite_shows_the_panels_of_the_screen_in_one_language() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(268_412_999_999_999).province("浙江", 900).province("北京", 12_345_600);
+    publisher.province("西藏", 7).publish();
+    let folder = tempfile::tempdir().expect("folder");
+    let text = SMALL_SCREEN.replace("[layout.wide]", &format!("{PLAIN_SCREEN}[layout.wide]"));
+    let layout = "provinces = [24, 400, 900, 200]\nlive = [24, 700, 900, 200]\n";
+    std::fs::write(folder.path().join("wall.toml"), text + layout).expect("writes");
+    let screens = Screens::load(folder.path(), &publisher.results.views(), &|_| false);
+    let wishes = Wishes { screens: screens.expect("passes"), ..Wishes::default() };
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    let page = async |path: &str| get(server.bound.http, path).await.text();
+    let english = page("/lite?lang=en").await;
+    let after = |text: &str, title: &str| text.split_once(title).expect("a panel").1.to_owned();
+    let hero = after(&english, "<h2>GMV</h2>");
+    let hero_row = "<tr><td>GMV</td><td>¥2,684,129,999,999.99</td><td>2020-11-11 00:00:00</td><td>provisional</td></tr>";
+    assert!(hero.starts_with(&format!("<table border=\"1\">{hero_row}</table>")), "{english}");
+    let ranks = after(&english, "<h2>Top provinces</h2>");
+    let ranked = "<tr><td>1</td><td>Beijing</td><td>¥123,456.00</td></tr><tr><td>2</td><td>浙江</td><td>¥9.00</td></tr></table>";
+    assert!(ranks.starts_with(&format!("<table border=\"1\">{ranked}")), "{english}");
+    assert!(after(&english, "<h2>Newest</h2>").contains("<td>2020-11-11 00:00:00</td><td>3</td>"));
+    assert!(!english.contains("gmv_by_province") && english.contains("as of 2020-11-11 00:30:00"));
+    let chinese = page("/lite").await;
+    assert!(
+        chinese.contains("<html lang=\"zh\">") && chinese.contains("<h2>省份排行</h2>"),
+        "{chinese}"
+    );
+    assert!(chinese.contains("<td>北京</td>") && chinese.contains("<td>暂计</td>"), "{chinese}");
+    assert!(page("/lite?views&lang=en").await.contains("gmv_by_province"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

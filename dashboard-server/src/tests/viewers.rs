@@ -1,6 +1,7 @@
 //! Many viewers: what they share, and what a slow one costs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
@@ -115,4 +116,63 @@ async fn a_viewer_that_answers_no_ping_is_closed() {
     assert!(closed.is_ok(), "the connection must be closed");
     let pings = String::from_utf8_lossy(&bytes).matches("\"type\":\"ping\"").count();
     assert_eq!(pings, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_on_a_slow_line_that_still_drains_gets_its_snapshot_whole() {
+    const PARTS: usize = 12;
+    let mut publisher = Publisher::new("e1");
+    for nth in 0..PARTS {
+        large(&mut publisher, nth);
+    }
+    let mut wishes = Wishes::default();
+    wishes.raw.server.write_timeout_ms = 1_000;
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    let mut slow = Socket::open(server.bound.http).await;
+    slow.expect("hello").await;
+    slow.say(&json!({"type":"subscribe","views":[PROVINCE]}).to_string()).await;
+    let mut stream = slow.into_stream();
+    let (mut got, mut part) = (0, vec![0; 16_384]);
+    // The snapshot takes several times as long as nothing at all may leave.
+    let reading = async {
+        while got < PARTS * LARGE {
+            let read = stream.read(&mut part).await.expect("is open");
+            assert!(read > 0, "given up after {got} bytes");
+            got += read;
+            tokio::time::sleep(Duration::from_millis(u64::try_from(read / 800).expect("small")))
+                .await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("arrives");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_never_speaks_of_figures_that_are_still_to_come() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(0).publish();
+    let server = TestServer::start(&publisher.results).await;
+    let mut viewer = Socket::open(server.bound.http).await;
+    viewer.expect("hello").await;
+    viewer.say(&json!({"type":"subscribe","views":[DAY]}).to_string()).await;
+    let mut newest = viewer.expect("snap").await["cut"].as_u64().expect("a cut");
+    let publishing = tokio::spawn(async move {
+        for fen in 1.. {
+            publisher.day(fen).publish();
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+    });
+    let mut told = 0;
+    while told < 4 {
+        let frame = viewer.any().await.expect("goes on");
+        let cut = frame["cut"].as_u64();
+        match frame["type"].as_str() {
+            Some("status") => {
+                assert!(cut <= Some(newest), "a status of cut {cut:?} after figures of {newest}");
+                told += 1;
+            }
+            Some("delta") => newest = cut.expect("a cut"),
+            _ => {}
+        }
+    }
+    publishing.abort();
 }

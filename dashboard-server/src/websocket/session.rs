@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!  waiting for `auth` ──ticket──▶ open ──shutdown, end of session──▶ `bye` ──▶ closed
-//!  (only with users)                └──3 pings missed, a frame too slow, line broken──▶ closed
+//!  (only with users)                └──3 pings missed, nothing drains, line broken──▶ closed
 //! ```
 //!
 //! One task, one frame group in flight: while it sends it takes no new cut, and afterwards takes
 //! the newest.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
@@ -33,8 +34,10 @@ const AUTH_WAIT: Duration = Duration::from_secs(10);
 pub struct SessionOptions {
     /// Time between pings.
     pub ping_every: Duration,
-    /// Time a group of frames may take to leave.
+    /// Time in which something of what waits has to leave.
     pub write_timeout: Duration,
+    /// Bytes that the viewer's connection has taken so far.
+    pub taken: Arc<AtomicU64>,
     /// Who is there, where that is known; else the first frame has to show a ticket.
     pub admitted: Option<Admitted>,
     /// Where it is checked.
@@ -102,13 +105,19 @@ impl Session {
                 () = stay.over() => return Err(End::SessionEnded),
                 message = self.socket.recv() => self.receive(message).await?,
                 _ = self.cuts.changed() => self.send_changes().await?,
-                _ = self.status.changed() => {
-                    let status = self.status_for(&principal);
-                    self.send(vec![status]).await?;
-                }
+                _ = self.status.changed() => self.send_status(&principal).await?,
                 _ = ping.tick() => self.ping().await?,
             }
         }
+    }
+
+    /// The figures first, so that a status never speaks of fresher ones than the viewer has got.
+    async fn send_status(&mut self, principal: &Principal) -> Result<(), End> {
+        let status = self.status_for(principal);
+        let cut = Arc::clone(&self.cuts.borrow_and_update());
+        let mut frames = self.viewer.frames(&cut);
+        frames.push(status);
+        self.send(frames).await
     }
 
     fn status_for(&mut self, principal: &Principal) -> Utf8Bytes {
@@ -211,21 +220,26 @@ impl Session {
         self.send_all(frames.into_iter().map(Message::Text).collect()).await
     }
 
-    /// Writes a group with one flush, and gives the viewer up when it takes too long.
+    /// Writes a group with one flush, and gives the viewer up when nothing of it leaves any more.
     async fn send_all(&mut self, messages: Vec<Message>) -> Result<(), End> {
-        let socket = &mut self.socket;
-        let sending = async {
+        let (socket, taken) = (&mut self.socket, &self.options.taken);
+        let mut sending = std::pin::pin!(async {
             for message in messages {
                 socket.feed(message).await?;
             }
             socket.flush().await
-        };
-        match tokio::time::timeout(self.options.write_timeout, sending).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
-            Err(_) => {
-                metrics::counter!("tidemark_viewers_too_slow_total").increment(1);
-                Err(End::Dead)
+        });
+        loop {
+            let before = taken.load(Ordering::Relaxed);
+            match tokio::time::timeout(self.options.write_timeout, &mut sending).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(_)) => return Err(End::Gone),
+                // A slow line is no dead one: the largest snapshot takes it minutes.
+                Err(_) if taken.load(Ordering::Relaxed) > before => {}
+                Err(_) => {
+                    metrics::counter!("tidemark_viewers_too_slow_total").increment(1);
+                    return Err(End::Dead);
+                }
             }
         }
     }

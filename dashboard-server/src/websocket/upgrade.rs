@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::protocol::INBOUND_BYTES_MAX;
 use super::session::{self, SessionOptions};
 use crate::auth::{Refusal, Right, Shown};
-use crate::http::access::{self, ClientAddress};
+use crate::http::access::{self, Client};
 use crate::http::error::ApiError;
 use crate::http::state::AppState;
 
@@ -22,13 +22,13 @@ const WRITE_BUFFER_BYTES: usize = 16_384;
 /// Takes up the WebSocket.
 pub async fn upgrade_viewer(
     State(state): State<Arc<AppState>>,
-    ConnectInfo(from): ConnectInfo<ClientAddress>,
+    ConnectInfo(from): ConnectInfo<Client>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     // A cookie alone opens no socket: a page shows a ticket. A program may show its key.
     let shown = Shown { key: access::bearer(&headers), ..Shown::default() };
-    let admitted = match state.gate.who(shown, from.0).await {
+    let admitted = match state.gate.who(shown, from.address).await {
         Ok(admitted) => Some(admitted),
         Err(Refusal::Unknown) => None,
         Err(too_many) => return ApiError::from(too_many).into_response(),
@@ -37,6 +37,7 @@ pub async fn upgrade_viewer(
     let options = SessionOptions {
         ping_every: state.config.ping_every,
         write_timeout: state.config.write_timeout,
+        taken: from.taken,
         admitted,
         gate: Arc::clone(&state.gate),
         closing: state.closing.clone(),

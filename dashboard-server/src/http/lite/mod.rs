@@ -1,0 +1,242 @@
+//! `/lite`: the figures as plain HTML, without images, for a phone on a bad line and for a wall whose page cannot run.
+
+mod panels;
+mod words;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use axum::Extension;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde_json::{Map, Value};
+use tidemark_pipeline::model::Zone;
+use tidemark_pipeline::results::{Cut, Snapshot};
+
+use self::panels::Screen;
+use self::words::Language;
+use super::error::ApiError;
+use super::state::AppState;
+use crate::auth::Principal;
+use crate::headlines::words::{local_time, zone_name};
+
+/// The screen that is shown where none is named, as the wall does.
+const SCREEN: &str = "wall";
+/// Rows of one view, the newest: the page is for the figures and not for history.
+const ROWS_MAX: usize = 40;
+
+/// How often the page is taken anew, s.
+const REFRESH_S: u64 = 10;
+/// After as many a wall that fell back to this page is tried again; it is longer gone by then than what it takes for
+/// the same break (`fallback.ts`), so one that is still broken reloads once and comes back here.
+const LOOKS: u64 = 7;
+
+/// Takes the page anew without leaving it.
+const SCRIPT: &str = include_str!("lite.js");
+
+/// `GET /lite.js`. It does not lie with the wall's own files: the plain page is there where those are not.
+pub async fn get_script() -> Response {
+    let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
+    (
+        [
+            (header::CONTENT_TYPE, kind),
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        ],
+        SCRIPT,
+    )
+        .into_response()
+}
+
+/// `GET /lite`: the panels of the screen `?screen=NAME`, or with `?views` every view, in the language `?lang=zh|en`;
+/// with `?wall=PATH` where a wall has fallen back to it, whose page is tried again after [`LOOKS`].
+pub async fn get_lite(
+    State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
+    headers: HeaderMap,
+    Query(wanted): Query<BTreeMap<String, String>>,
+) -> Response {
+    let language = Language::wanted(&wanted, &headers);
+    let cut = state.results.latest();
+    let status = state.results.status();
+    let screen = match wanted.contains_key("views") {
+        true => None,
+        false => screen_of(&state, &principal, &wanted),
+    };
+    let title = screen.as_ref().map_or("Tidemark", |screen| language.text(screen.get("title")));
+    let mut out = begun(language, title, &next_page(&wanted));
+    let _infallible = write!(
+        out,
+        "<h1>{}</h1><p id=\"gone\" hidden></p><p>{}, {}, {} {}",
+        escaped(title),
+        words::mode(state.results.mode(), language),
+        words::state(status.state, language),
+        language.of("切点", "cut"),
+        cut.cut,
+    );
+    let first = cut.views.values().next();
+    let zone = first.and_then(|view| Zone::named(&view.info.time_zone).ok()).unwrap_or(Zone::UTC);
+    if let Some(as_of) = cut.overall().as_of {
+        let (at, named) = (local_time(as_of, &zone), zone_name(as_of, &zone));
+        let _infallible = write!(out, ", {} {at} ({named})", language.of("截至", "as of"));
+    }
+    let lang = language.code();
+    let _infallible = write!(
+        out,
+        "</p><p><a href=\"/\">{}</a> <a href=\"/lite?lang={lang}\">{}</a> <a href=\"/lite?views&amp;lang={lang}\">{}</a></p>",
+        language.of("大屏", "The wall"),
+        language.of("数字", "Figures"),
+        language.of("全部视图", "All views"),
+    );
+    if let Some(problem) = &status.problem {
+        let _infallible = write!(out, "<p><strong>{}</strong></p>", escaped(problem));
+    }
+    match &screen {
+        Some(screen) => {
+            Screen { screen, cut: &cut, views: &principal.views, language }.write(&mut out);
+            for part in ["scope", "source"] {
+                let text = screen.get("footer").and_then(|footer| footer.get(part));
+                let _infallible = write!(out, "<p>{}</p>", escaped(language.text(text)));
+            }
+        }
+        None => {
+            for view in cut.views.values().filter(|view| principal.views.has(&view.info.name)) {
+                write_view(&mut out, &cut, view);
+            }
+        }
+    }
+    out.push_str("</body></html>");
+    Html(out).into_response()
+}
+
+/// The answer where `/lite` is refused: words for a person, and the way in.
+pub fn refused(error: ApiError) -> Response {
+    let text = match error {
+        ApiError::Unauthorized => "请先登录。 Sign in to see the figures.".to_owned(),
+        _ => escaped(&error.to_string()),
+    };
+    let mut response = error.into_response();
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <link rel=\"icon\" href=\"data:,\"><title>Tidemark</title></head><body><h1>Tidemark</h1><p>{text}</p>\
+         <p><a href=\"/\">登录 / Sign in</a></p></body></html>"
+    );
+    *response.body_mut() = page.into();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+/// The screen that is asked for, or that of the wall that fell back; `None` where there is none that may be shown.
+fn screen_of(
+    state: &AppState,
+    principal: &Principal,
+    wanted: &BTreeMap<String, String>,
+) -> Option<Value> {
+    let of_wall = wanted.get("wall").and_then(|wall| wall.strip_prefix("/screens/"));
+    let of_wall = of_wall.and_then(|rest| rest.split(['/', '?']).next());
+    let name = wanted.get("screen").map(String::as_str).or(of_wall).unwrap_or(SCREEN);
+    let screens = state.screens.read();
+    // A paired wall may show another screen than the first.
+    let mut own = screens.names().filter(|name| principal.shows(name));
+    let name = if principal.shows(name) { Some(name) } else { own.next() };
+    serde_json::from_str(screens.screen(name?)?).ok()
+}
+
+/// The page up to its figures.
+fn begun(language: Language, title: &str, next: &str) -> String {
+    let (title, next_url) = (escaped(title), escaped(next));
+    let gone = language.of(
+        "自 {at} 起服务器无应答，以下为此前的数字。",
+        "No answer from the server since {at}: these are the figures from before.",
+    );
+    format!(
+        "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\
+         <noscript><meta http-equiv=\"refresh\" content=\"{REFRESH_S};url={next_url}\"></noscript>\
+         <script src=\"/lite.js\" defer></script><title>{title}</title></head>\
+         <body data-next=\"{next_url}\" data-gone=\"{gone}\">",
+        language.code(),
+    )
+}
+
+/// What is asked for once more, or the wall after [`LOOKS`].
+fn next_page(wanted: &BTreeMap<String, String>) -> String {
+    // A path of this server, and no address of another's.
+    let is_own =
+        |path: &&String| path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for name in ["screen", "views", "lang"] {
+        if let Some(value) = wanted.get(name) {
+            query.append_pair(name, value);
+        }
+    }
+    if let Some(wall) = wanted.get("wall").filter(is_own) {
+        let looks =
+            wanted.get("looks").and_then(|looks| looks.parse::<u64>().ok()).unwrap_or(0) + 1;
+        if looks >= LOOKS {
+            return wall.clone();
+        }
+        query.append_pair("wall", wall).append_pair("looks", &looks.to_string());
+    }
+    match query.finish() {
+        query if query.is_empty() => "/lite".to_owned(),
+        query => format!("/lite?{query}"),
+    }
+}
+
+fn write_view(out: &mut String, cut: &Cut, view: &Snapshot) {
+    let info = &view.info;
+    let zone = Zone::named(&info.time_zone).unwrap_or(Zone::UTC);
+    let _infallible =
+        write!(out, "<h2>{} {}</h2><p>", escaped(&info.title.zh), escaped(&info.title.en));
+    let _infallible = write!(out, "{}", escaped(&info.name));
+    for (name, value) in
+        [("scope", info.scope.as_deref().unwrap_or("")), ("unit", info.unit.as_str())]
+    {
+        if !value.is_empty() {
+            let _infallible = write!(out, ", {name} {}", escaped(value));
+        }
+    }
+    if let Some(as_of) = cut.progress(info).as_of {
+        let _infallible =
+            write!(out, ", as of {} ({})", local_time(as_of, &zone), zone_name(as_of, &zone));
+    }
+    out.push_str("</p><table border=\"1\"><tr>");
+    for field in info.schema.fields() {
+        let _infallible = write!(out, "<th>{}</th>", escaped(field.name()));
+    }
+    out.push_str("</tr>");
+    for row in view.rows(Some(ROWS_MAX)) {
+        write_row(out, view, &serde_json::from_str(&row.json).unwrap_or_default(), &zone);
+    }
+    out.push_str("</table>");
+}
+
+fn write_row(out: &mut String, view: &Snapshot, row: &Map<String, Value>, zone: &Zone) {
+    out.push_str("<tr>");
+    for field in view.info.schema.fields() {
+        let text = match (row.get(field.name()), field.data_type()) {
+            (None | Some(Value::Null), _) => String::new(),
+            (Some(Value::Number(ms)), DataType::Timestamp(..)) => {
+                ms.as_i64().map_or_else(|| ms.to_string(), |ms| local_time(ms, zone))
+            }
+            (Some(Value::String(text)), _) => text.clone(),
+            (Some(other), _) => other.to_string(),
+        };
+        let _infallible = write!(out, "<td>{}</td>", escaped(&text));
+    }
+    out.push_str("</tr>");
+}
+
+/// Shop and product names are written by strangers.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
