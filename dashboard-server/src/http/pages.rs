@@ -63,6 +63,12 @@ pub fn has_map(name: &str) -> bool {
     Page::get("index.html").is_none() || Page::get(&format!("maps/{name}.json")).is_some()
 }
 
+/// A map pack that the page brings.
+#[must_use]
+pub fn map_pack(name: &str) -> Option<Vec<u8>> {
+    Page::get(&format!("maps/{name}.json")).map(|file| file.data.into_owned())
+}
+
 fn answer(name: &str, file: EmbeddedFile, asked: &HeaderMap) -> Response {
     let tag = entity_tag(&file.metadata.sha256_hash());
     let caching = if name.starts_with("assets/") { FOREVER } else { ASK_AGAIN };

@@ -21,6 +21,8 @@ pub(super) enum Of {
     Choice(&'static [&'static str]),
     /// The name of a view in the catalogue. Columns beside and below it are looked up there.
     View,
+    /// The name of a view with one row a window: what shows one figure would show any of several.
+    OneRowView,
     /// A column of the nearest view.
     Column(Needs),
     /// The name of a map pack.
@@ -110,7 +112,7 @@ const VALUE: Shape = &[
 ];
 const FIGURE: Shape = &[
     must("label", Of::Words),
-    must("view", Of::View),
+    must("view", Of::OneRowView),
     must("value", Of::Table(VALUE)),
     may("pick", Of::Choice(&["newest", "complete"])),
     may("spark", Of::Flag),
@@ -118,7 +120,7 @@ const FIGURE: Shape = &[
 ];
 /// The same figure last year, at the same time of its campaign, from a view with one row.
 const AGAINST: Shape = &[
-    must("view", Of::View),
+    must("view", Of::OneRowView),
     must("growth", Of::Column(Needs::Figure)),
     must("label-zh", Of::Column(Needs::Any)),
     must("label-en", Of::Column(Needs::Any)),
@@ -128,7 +130,7 @@ const AGAINST: Shape = &[
     may("forecast-high", Of::Column(Needs::Figure)),
 ];
 const CURVE: Shape = &[
-    must("view", Of::View),
+    must("view", Of::OneRowView),
     must("value", Of::Table(VALUE)),
     must("label-zh", Of::Column(Needs::Any)),
     must("label-en", Of::Column(Needs::Any)),
@@ -150,9 +152,9 @@ const MILESTONE: Shape = &[
     must("label-en", Of::Column(Needs::Any)),
 ];
 const COUNT: Shape = &[must("column", Of::Column(Needs::Figure)), must("label", Of::Words)];
-const SINGLE: Shape = &[must("view", Of::View), must("value", Of::Table(VALUE))];
+const SINGLE: Shape = &[must("view", Of::OneRowView), must("value", Of::Table(VALUE))];
 const RATE: Shape = &[
-    must("view", Of::View),
+    must("view", Of::OneRowView),
     must("value", Of::Table(VALUE)),
     may("pick", Of::Choice(&["newest", "complete"])),
 ];

@@ -228,3 +228,16 @@ fn no_path_is_a_name() {
         assert!(!is_name(bad), "{bad}");
     }
 }
+
+#[test]
+fn a_figure_of_a_view_with_several_rows_a_window_is_refused_with_what_tells_them_apart() {
+    let found = mistakes("gmv_day", "gmv_by_province");
+    assert_eq!(
+        found,
+        [format!(
+            "wall.toml:{}:8: view gmv_by_province has a row for each province of a window, and one row is shown here: \
+             name a view that is grouped by its window alone",
+            HEAD.lines().count() + 5
+        )]
+    );
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use serde_json::{Map, Value, json};
 use tidemark_pipeline::results::ViewInfo;
+use tidemark_pipeline::results::snapshot::ROW_KEY;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -167,6 +168,7 @@ impl Walk<'_> {
         let (name, span) = (field.name, value.span());
         match (field.of, value.get_ref()) {
             (Of::Words, DeValue::Table(table)) => self.words(name, table, &span),
+            (Of::OneRowView, DeValue::String(_)) => self.one_row(value, &span, view),
             (Of::Text | Of::View, DeValue::String(text)) if !text.trim().is_empty() => {
                 json!(text)
             }
@@ -245,6 +247,32 @@ impl Walk<'_> {
             self.unknown(span, "view", name, &names);
         }
         found.map(Arc::clone)
+    }
+
+    /// The name of a view that is told apart by its windows alone.
+    fn one_row(
+        &mut self,
+        value: &Spanned<DeValue<'_>>,
+        span: &Range<usize>,
+        view: Option<&Arc<ViewInfo>>,
+    ) -> Value {
+        let Some(view) = view else { return Value::Null };
+        // A view over results may have `_row` for want of anything else; how many rows it has is seen on the wall.
+        let of_window = ["window_start", "window_end", ROW_KEY];
+        let keys = view.keys.iter().map(String::as_str);
+        let keys: Vec<&str> = keys.filter(|key| !of_window.contains(key)).collect();
+        if !keys.is_empty() {
+            return self.wrong(
+                span,
+                &format!(
+                    "view {} has a row for each {} of a window, and one row is shown here: name a view that is grouped \
+                     by its window alone",
+                    view.name,
+                    keys.join(", ")
+                ),
+            );
+        }
+        text_of(Some(value)).map_or(Value::Null, |(name, _)| json!(name))
     }
 
     fn column(
@@ -421,7 +449,7 @@ fn scenes_of(table: &DeTable<'_>) -> Vec<i64> {
 fn said(of: Of) -> &'static str {
     match of {
         Of::Words => "`{ zh = \"…\", en = \"…\" }`",
-        Of::Text | Of::View | Of::Column(_) | Of::MapPack | Of::Choice(_) => {
+        Of::Text | Of::View | Of::OneRowView | Of::Column(_) | Of::MapPack | Of::Choice(_) => {
             "a text that is not empty"
         }
         Of::Flag => "true or false",

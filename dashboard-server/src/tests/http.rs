@@ -285,6 +285,14 @@ title = { zh = "最新", en = "Newest" }
 view = "gmv_by_province"
 time = "window_start"
 columns = [{ column = "window_start", format = "clock" }, { column = "orders", format = "count" }]
+[[panel]]
+name = "packed"
+kind = "rank"
+title = { zh = "图", en = "By the map" }
+view = "gmv_by_province"
+key = "province"
+names = "map:tiny"
+value = { column = "gmv", unit = "money" }
 [names.provinces]
 "北京" = { zh = "北京", en = "Beijing" }
 "#;
@@ -296,8 +304,12 @@ async fn lite_shows_the_panels_of_the_screen_in_one_language() {
     publisher.province("西藏", 7).publish();
     let folder = tempfile::tempdir().expect("folder");
     let text = SMALL_SCREEN.replace("[layout.wide]", &format!("{PLAIN_SCREEN}[layout.wide]"));
-    let layout = "provinces = [24, 400, 900, 200]\nlive = [24, 700, 900, 200]\n";
+    let layout = "provinces = [24, 400, 900, 200]\nlive = [24, 700, 900, 200]\npacked = [1000, 400, 900, 200]\n";
     std::fs::write(folder.path().join("wall.toml"), text + layout).expect("writes");
+    std::fs::create_dir(folder.path().join("maps")).expect("folder");
+    let pack =
+        r#"{"regions":[{"code":"33","name":{"zh":"浙江","en":"Zhejiang"},"aliases":["浙江省"]}]}"#;
+    std::fs::write(folder.path().join("maps/tiny.json"), pack).expect("writes");
     let screens = Screens::load(folder.path(), &publisher.results.views(), &|_| false);
     let wishes = Wishes { screens: screens.expect("passes"), ..Wishes::default() };
     let server = TestServer::start_with(&publisher.results, wishes).await;
@@ -310,6 +322,7 @@ async fn lite_shows_the_panels_of_the_screen_in_one_language() {
     let ranks = after(&english, "<h2>Top provinces</h2>");
     let ranked = "<tr><td>1</td><td>Beijing</td><td>¥123,456.00</td></tr><tr><td>2</td><td>浙江</td><td>¥9.00</td></tr></table>";
     assert!(ranks.starts_with(&format!("<table border=\"1\">{ranked}")), "{english}");
+    assert!(after(&english, "<h2>By the map</h2>").contains("<td>Zhejiang</td><td>¥9.00</td>"));
     assert!(after(&english, "<h2>Newest</h2>").contains("<td>2020-11-11 00:00:00</td><td>3</td>"));
     assert!(!english.contains("gmv_by_province") && english.contains("as of 2020-11-11 00:30:00"));
     let chinese = page("/lite").await;

@@ -128,7 +128,7 @@ async fn with_screens() -> TestServer {
     TestServer::start_with(&publisher.results, wishes).await
 }
 
-const SCREEN: &str = include_str!("one_figure.toml");
+const SCREEN: &str = include_str!("one_panel.toml");
 
 /// A wall that shows a code, and the cookie it gets when it is approved with a body.
 struct Wall {

@@ -19,6 +19,7 @@ use tidemark_pipeline::results::{Cut, Snapshot};
 use self::panels::Screen;
 use self::words::Language;
 use super::error::ApiError;
+use super::pages;
 use super::state::AppState;
 use crate::auth::Principal;
 use crate::headlines::words::{local_time, zone_name};
@@ -95,7 +96,9 @@ pub async fn get_lite(
     }
     match &screen {
         Some(screen) => {
-            Screen { screen, cut: &cut, views: &principal.views, language }.write(&mut out);
+            let pack = |name: &str| pack_of(&state, name);
+            Screen { screen, cut: &cut, views: &principal.views, language, pack: &pack }
+                .write(&mut out);
             for part in ["scope", "source"] {
                 let text = screen.get("footer").and_then(|footer| footer.get(part));
                 let _infallible = write!(out, "<p>{}</p>", escaped(language.text(text)));
@@ -144,6 +147,12 @@ fn screen_of(
     let mut own = screens.names().filter(|name| principal.shows(name));
     let name = if principal.shows(name) { Some(name) } else { own.next() };
     serde_json::from_str(screens.screen(name?)?).ok()
+}
+
+/// A map pack: the deployment's own, or else that of the page.
+fn pack_of(state: &AppState, name: &str) -> Option<Value> {
+    let own = state.screens.read().map(name).map(|pack| serde_json::from_slice(pack));
+    own.or_else(|| pages::map_pack(name).map(|pack| serde_json::from_slice(&pack)))?.ok()
 }
 
 /// The page up to its figures.

@@ -26,6 +26,8 @@ pub(super) struct Screen<'a> {
     /// The views that the reader may see.
     pub(super) views: &'a Views,
     pub(super) language: Language,
+    /// A map pack by its name.
+    pub(super) pack: &'a dyn Fn(&str) -> Option<Value>,
 }
 
 impl Screen<'_> {
@@ -138,9 +140,10 @@ impl Screen<'_> {
         });
         let limit = panel.get("limit").and_then(Value::as_u64);
         let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(ROWS_MAX);
+        let names = self.names(panel.get("names").or_else(|| panel.get("map")));
         let line = |(nth, (_, row)): (usize, (_, Row))| {
             let key = row.get(text(panel, "key")).map(plain).unwrap_or_default();
-            let name = self.named(&key, panel.get("names"));
+            let name = self.named(&key, names.as_ref());
             vec![(nth + 1).to_string(), name, self.value(&row, panel.get("value"))]
         };
         ranked.into_iter().take(limit).enumerate().map(line).collect()
@@ -150,19 +153,24 @@ impl Screen<'_> {
     fn newest(&self, panel: &Value) -> Vec<Vec<String>> {
         let Some(view) = self.view(panel) else { return Vec::new() };
         let newest = view.windows.iter().rev().flat_map(|window| rows(window).into_iter().rev());
-        let cell = |row: &Row, column: &Value| match text(column, "format") {
+        let columns: Vec<(&Value, Option<Value>)> = items(panel, "columns")
+            .iter()
+            .map(|column| (column, self.names(column.get("names"))))
+            .collect();
+        let cell = |row: &Row, column: &Value, names: Option<&Value>| match text(column, "format") {
             "clock" => self.time(row, text(column, "column"), view),
             _ => {
                 let value = row.get(text(column, "column")).map(plain).unwrap_or_default();
                 match text(column, "format") {
                     "money" => self.money(&value),
                     "count" => grouped(&value),
-                    _ => self.named(&value, column.get("names")),
+                    _ => self.named(&value, names),
                 }
             }
         };
-        let columns = items(panel, "columns");
-        let line = |row: Row| columns.iter().map(|column| cell(&row, column)).collect();
+        let line = |row: Row| {
+            columns.iter().map(|(column, names)| cell(&row, column, names.as_ref())).collect()
+        };
         newest.take(ROWS_MAX).map(line).collect()
     }
 
@@ -230,9 +238,26 @@ impl Screen<'_> {
         format!("{symbol}{}", grouped(figure))
     }
 
+    /// What keys are called: a table of the screen, or the regions of a map pack with all that they are known as.
+    fn names(&self, from: Option<&Value>) -> Option<Value> {
+        let Some(name) = from.and_then(Value::as_str) else { return from.cloned() };
+        let pack = (self.pack)(name.strip_prefix("map:").unwrap_or(name))?;
+        let mut names = Map::new();
+        for region in items(&pack, "regions") {
+            let Some(called) = region.get("name") else { continue };
+            let aliases = items(region, "aliases").iter().filter_map(Value::as_str);
+            let own = ["zh", "en"].map(|language| text(called, language));
+            for key in aliases.chain(own).chain([text(region, "code")]) {
+                names.insert(key.to_owned(), called.clone());
+            }
+        }
+        Some(Value::Object(names))
+    }
+
     /// What a key is called; itself where nothing is said.
     fn named(&self, key: &str, names: Option<&Value>) -> String {
         match self.language.text(names.and_then(|names| names.get(key))) {
+            "" if key.is_empty() => self.language.of("未注明", "Not given").to_owned(),
             "" => key.to_owned(),
             name => name.to_owned(),
         }
