@@ -29,7 +29,6 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/devices", get(pages::get_index))
         .route("/sql", get(pages::get_sql))
         .route("/lite", get(lite::get_lite))
-        .route("/lite.js", get(lite::get_script))
         .route("/maps/{file}", get(screens::get_map))
         // Operators
         .route("/healthz", get(health::get_health))

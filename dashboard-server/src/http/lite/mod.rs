@@ -1,4 +1,5 @@
-//! `/lite`: the figures as plain HTML, without images, for a phone on a bad line and for a wall whose page cannot run.
+//! `/lite`: the figures as plain HTML, without script or images, for a phone on a bad line and for a wall whose page cannot
+//! run.
 
 mod panels;
 mod words;
@@ -35,22 +36,6 @@ const REFRESH_S: u64 = 10;
 /// the same break (`fallback.ts`), so one that is still broken reloads once and comes back here.
 const LOOKS: u64 = 7;
 
-/// Takes the page anew without leaving it.
-const SCRIPT: &str = include_str!("lite.js");
-
-/// `GET /lite.js`. It does not lie with the wall's own files: the plain page is there where those are not.
-pub async fn get_script() -> Response {
-    let kind = HeaderValue::from_static("text/javascript; charset=utf-8");
-    (
-        [
-            (header::CONTENT_TYPE, kind),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        ],
-        SCRIPT,
-    )
-        .into_response()
-}
-
 /// `GET /lite`: the panels of the screen `?screen=NAME`, or with `?views` every view, in the language `?lang=zh|en`;
 /// with `?wall=PATH` where a wall has fallen back to it, whose page is tried again after [`LOOKS`].
 pub async fn get_lite(
@@ -70,7 +55,7 @@ pub async fn get_lite(
     let mut out = begun(language, title, &next_page(&wanted));
     let _infallible = write!(
         out,
-        "<h1>{}</h1><p id=\"gone\" hidden></p><p>{}, {}, {} {}",
+        "<h1>{}</h1><p>{}, {}, {} {}",
         escaped(title),
         words::mode(state.results.mode(), language),
         words::state(status.state, language),
@@ -158,16 +143,10 @@ fn pack_of(state: &AppState, name: &str) -> Option<Value> {
 /// The page up to its figures.
 fn begun(language: Language, title: &str, next: &str) -> String {
     let (title, next_url) = (escaped(title), escaped(next));
-    let gone = language.of(
-        "自 {at} 起服务器无应答，以下为此前的数字。",
-        "No answer from the server since {at}: these are the figures from before.",
-    );
     format!(
         "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\
-         <noscript><meta http-equiv=\"refresh\" content=\"{REFRESH_S};url={next_url}\"></noscript>\
-         <script src=\"/lite.js\" defer></script><title>{title}</title></head>\
-         <body data-next=\"{next_url}\" data-gone=\"{gone}\">",
+         <meta http-equiv=\"refresh\" content=\"{REFRESH_S};url={next_url}\"><title>{title}</title></head><body>",
         language.code(),
     )
 }
