@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::{DataFusionError, Result};
 
 use super::HistoryError;
-use crate::model::{Offset, PartitionId, Zone};
+use crate::model::{MS_A_DAY, Offset, PartitionId, Zone};
 use crate::sql::StreamDefinition;
 
 /// What a history knows of a record beside the stream's columns.
@@ -29,7 +29,6 @@ pub const PARTITION: &str = "partition";
 /// The column with the record's offset.
 pub const OFFSET: &str = "offset";
 
-const MS_A_DAY: i64 = 86_400_000;
 /// Bytes of a hash that are written, as hexadecimal digits: 128 bits, so that no two buyers meet.
 const HASH_BYTES: usize = 16;
 const KEY_BYTES: usize = 32;
@@ -123,6 +122,8 @@ pub struct HistoryLayout {
     pub shown: SchemaRef,
     /// A number of what is declared of the stream: under another declaration other records are accepted.
     pub declaration: i64,
+    /// Days that are kept behind the newest; `None` for all.
+    pub days: Option<i32>,
     hashed: Vec<usize>,
     zone: Zone,
     key: HashKey,
@@ -168,6 +169,7 @@ impl HistoryLayout {
             schema: Arc::new(Schema::new(fields)),
             shown: Arc::new(Schema::new(shown)),
             declaration: number_of(&definition.hash()),
+            days: definition.history_days,
             hashed: definition.history_hashed.clone(),
             zone: definition.zone,
             stream,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::datatypes::{Date32Type, Int32Type, Int64Type};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{col, lit};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel as _;
 use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::kernel::{StructType, Transaction};
@@ -40,8 +42,16 @@ pub struct HistoryTable {
     stream: String,
     place: String,
     declaration: i64,
+    days: Option<i32>,
+    /// The newest day of what was added, in days since 1970.
+    newest: Option<i32>,
+    /// The day before which everything was removed.
+    trimmed: Option<i32>,
     table: DeltaTable,
 }
+
+/// Beyond the days that are kept: the newest may be of a clock that is ahead, by as much as the future guard lets through.
+const AHEAD_DAYS: i32 = 1;
 
 impl HistoryTable {
     /// Opens the table of a stream, and makes it where there is none.
@@ -84,7 +94,15 @@ impl HistoryTable {
             Err(error) => return Err(failed(error.to_string())),
         }
         let declaration = layout.declaration;
-        let opened = Self { stream: stream.to_owned(), place: url, declaration, table };
+        let opened = Self {
+            stream: stream.to_owned(),
+            place: url,
+            declaration,
+            days: layout.days,
+            newest: None,
+            trimmed: None,
+            table,
+        };
         match opened.transaction(opened.declared()).await? {
             Some(other) if other != declaration => {
                 Err(HistoryError::AnotherDeclaration { stream: opened.stream, place: opened.place })
@@ -182,6 +200,7 @@ impl HistoryTable {
             return Ok(());
         }
         transactions.push(Transaction::new(self.declared(), self.declaration));
+        self.newest = self.newest.max(fresh.iter().filter_map(newest_day).max());
         crate::fail_points::hit("history-commit");
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -201,6 +220,26 @@ impl HistoryTable {
         self.sync()?;
         crate::fail_points::hit("history-committed");
         Ok(())
+    }
+
+    /// Removes the days that are no longer kept. Versions before stay readable until [`Self::forget`]. How many files
+    /// went.
+    ///
+    /// # Errors
+    /// When the place refuses; it is tried again with the next commit.
+    pub async fn trim(&mut self) -> Result<usize, HistoryError> {
+        let Some((days, newest)) = self.days.zip(self.newest) else { return Ok(0) };
+        let before = newest.saturating_sub(days).saturating_sub(AHEAD_DAYS);
+        if self.trimmed.is_some_and(|trimmed| trimmed >= before) {
+            return Ok(0);
+        }
+        // Files are of one day each, so none is written anew.
+        let old = col(DATE).lt(lit(ScalarValue::Date32(Some(before))));
+        let done = self.table.clone().delete().with_predicate(old).await;
+        let (table, metrics) = done.map_err(|error| self.failed(&error))?;
+        (self.table, self.trimmed) = (table, Some(before));
+        self.sync()?;
+        Ok(metrics.num_removed_files)
     }
 
     /// Puts small files together; the rows stay what they are. How many files went.
@@ -232,6 +271,12 @@ impl HistoryTable {
         self.table = table;
         Ok(metrics.files_deleted.len())
     }
+}
+
+/// The newest day of some rows.
+fn newest_day(rows: &RecordBatch) -> Option<i32> {
+    let days = rows.column_by_name(DATE)?.as_primitive_opt::<Date32Type>()?;
+    arrow::compute::max(days)
 }
 
 /// The rows that are not `held`: offsets by partition from which on rows are new.

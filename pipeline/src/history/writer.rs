@@ -148,6 +148,7 @@ fn serve(
                     .increment(u64::try_from(rows).unwrap_or(0));
                 let count = commits.entry(order.stream.clone()).or_default();
                 *count += 1;
+                trim(runtime, table);
                 if upkeep.compact_every > 0 && count.is_multiple_of(upkeep.compact_every) {
                     tidy(runtime, table, upkeep.keep);
                 }
@@ -157,6 +158,17 @@ fn serve(
         };
         if outbox.send(outcome).is_err() {
             return;
+        }
+    }
+}
+
+/// Old days go. That it fails costs room and nothing else.
+fn trim(runtime: &Runtime, table: &mut HistoryTable) {
+    match runtime.block_on(table.trim()) {
+        Ok(0) => {}
+        Ok(files) => tracing::info!(files, "{files} files of old days removed from the history"),
+        Err(error) => {
+            tracing::warn!(%error, "old days stay in the history until its next commit: {error}")
         }
     }
 }

@@ -16,4 +16,4 @@ pub use position::{Offset, PartitionId, Position};
 pub use record::{Header, Record};
 pub use rejected::{DeadLetter, RejectReason};
 pub use space::{BySpace, Space};
-pub use time::{EventTime, Zone};
+pub use time::{EventTime, MS_A_DAY, Zone};

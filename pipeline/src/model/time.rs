@@ -34,7 +34,8 @@ pub struct Zone {
 
 /// Years for which a zone must keep one offset to be treated as fixed: from here on.
 const FIXED_SINCE_MS: i64 = 946_684_800_000; // 2000-01-01, the default event-time.min
-const MS_A_DAY: i64 = 86_400_000;
+/// Milliseconds of a day of 24 hours.
+pub const MS_A_DAY: i64 = 86_400_000;
 
 impl Zone {
     /// Coordinated Universal Time.

@@ -11,11 +11,11 @@ use super::lifecycle::Derived;
 use super::options::{self, Options};
 use super::script::{ColumnKind, Statement, TableStatement};
 use crate::decode::RecordMetadata;
-use crate::model::Zone;
 use crate::model::record::SHADOW_HEADER;
+use crate::model::{MS_A_DAY, Zone};
 
 /// Options a stream may have; others are refused. `properties.*` go to librdkafka as they are.
-pub const STREAM_OPTIONS: [&str; 26] = [
+pub const STREAM_OPTIONS: [&str; 27] = [
     "connector",
     "format",
     "path",
@@ -42,6 +42,7 @@ pub const STREAM_OPTIONS: [&str; 26] = [
     "accounted.values-max",
     "history",
     "history.hashed",
+    "history.retention",
 ];
 
 /// Default of `record.bytes-max`: Kafka's own default for a message.
@@ -55,7 +56,7 @@ const SEQUENCE_RANGES_MAX: usize = 1_000_000;
 const EVENT_TIME_MIN_MS: i64 = 946_684_800_000;
 /// Default of `max-future-skew`: a day. Without it one order of a clock that is years ahead makes all later ones
 /// late; no zone's midnight is further ahead than this.
-const MAX_FUTURE_SKEW_MS: i64 = 86_400_000;
+const MAX_FUTURE_SKEW_MS: i64 = MS_A_DAY;
 
 /// One declared column.
 #[derive(Debug, Clone)]
@@ -128,6 +129,8 @@ pub struct StreamDefinition {
     pub keeps_history: bool,
     /// Columns of that table that are hashed with a key.
     pub history_hashed: Vec<usize>,
+    /// Days that its history keeps; `None` for all.
+    pub history_days: Option<i32>,
     /// Header that marks shadow records.
     pub shadow_header: String,
     /// Boolean column that marks shadow records.
@@ -188,7 +191,13 @@ impl StreamDefinition {
         hash.update(format!("{} {event_time:?} {watermark:?} {}", self.name, self.zone.name()));
         self.checks.iter().for_each(|(_, text)| hash.update(format!("\nCHECK {text}")));
         hash.update(self.derived.as_ref().map_or("", |derived| &derived.text));
-        let elsewhere = ["retention", "retention.bytes", "partitions", "on-partition-added"];
+        let elsewhere = [
+            "retention",
+            "retention.bytes",
+            "partitions",
+            "on-partition-added",
+            "history.retention",
+        ];
         for (key, value) in &self.options {
             if !key.starts_with("properties.") && !elsewhere.contains(&key.as_str()) {
                 hash.update(format!("\n{key}={value}"));
@@ -329,7 +338,7 @@ impl Reader<'_> {
                 one_of(word, &["json", "csv", "parquet"])
             }),
             dedup_key,
-            dedup_horizon_ms: self.option(&options, "dedup.horizon", 3 * 86_400_000, duration),
+            dedup_horizon_ms: self.option(&options, "dedup.horizon", 3 * MS_A_DAY, duration),
             partition_key,
             accounted_by,
             accounted_values_max: self.option(
@@ -357,6 +366,9 @@ impl Reader<'_> {
                 other => Err(format!("'{other}' is neither 'keep' nor 'none'")),
             }),
             history_hashed,
+            history_days: self.option(&options, "history.retention", None, |text| {
+                whole_days(duration(text)?).map(Some)
+            }),
             shadow_header: options
                 .get("shadow.header")
                 .cloned()
@@ -504,6 +516,14 @@ fn one_of(word: &str, known: &[&str]) -> Result<String, String> {
         Ok(word.to_owned())
     } else {
         Err(format!("'{word}' is not one of {}", known.join(", ")))
+    }
+}
+
+/// A span in days, of which histories have a folder each.
+fn whole_days(ms: i64) -> Result<i32, String> {
+    match (ms / MS_A_DAY, ms % MS_A_DAY) {
+        (days @ 1.., 0) => i32::try_from(days).map_err(|error| error.to_string()),
+        _ => Err("a history is kept by whole days; write as '400 d'".to_owned()),
     }
 }
 

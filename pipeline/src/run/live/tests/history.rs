@@ -182,14 +182,22 @@ fn in_shanghai() -> Ground {
     let ground = keeping(1);
     let stream = stream_sql("orders", ", 'history' = 'keep'").replace("'UTC'", "'Asia/Shanghai'");
     ground.sql("streams/orders.sql", &stream);
-    let at = [
-        "2020-11-10T15:59:59Z",
-        "2020-11-10T16:00:00Z",
-        "2020-11-10T23:59:59Z",
-        "2020-11-11T00:00:00Z",
-        "2020-11-11T15:59:59Z",
-        "2020-11-11T16:00:00Z",
-    ];
+    write_at(
+        &ground,
+        &[
+            "2020-11-10T15:59:59Z",
+            "2020-11-10T16:00:00Z",
+            "2020-11-10T23:59:59Z",
+            "2020-11-11T00:00:00Z",
+            "2020-11-11T15:59:59Z",
+            "2020-11-11T16:00:00Z",
+        ],
+    );
+    ground
+}
+
+/// Orders at these times, numbered from 0.
+fn write_at(ground: &Ground, at: &[&str]) {
     let mut writer = ground.log.writer("orders").expect("writer");
     for (id, at) in at.iter().enumerate() {
         let line = format!("{{\"id\":{id},\"shop\":\"s\",\"amount\":1,\"at\":\"{at}\"}}");
@@ -204,7 +212,6 @@ fn in_shanghai() -> Ground {
             .expect("written");
     }
     writer.flush().expect("flushed");
-    ground
 }
 
 #[test]
@@ -255,5 +262,23 @@ fn a_table_of_a_stream_that_was_declared_otherwise_is_refused_and_a_new_one_fill
     let again = ground.running("data");
     let cut = wait(&again, "all orders again", |cut| at_end(&ground, cut, "orders"));
     assert_eq!(asked(&cut, "SELECT COUNT(*), COUNT(DISTINCT shop) FROM orders"), [["3", "3"]]);
+    again.stop();
+}
+
+#[test]
+fn days_that_are_no_longer_kept_leave_the_table() {
+    let ground = keeping(1);
+    let stream = stream_sql("orders", ", 'history' = 'keep', 'history.retention' = '2 d'");
+    ground.sql("streams/orders.sql", &stream);
+    let days = ["01", "06", "07", "09", "10"].map(|day| format!("2020-11-{day}T12:00:00Z"));
+    write_at(&ground, &days.each_ref().map(String::as_str));
+    let pipeline = ground.running("data");
+    let cut = wait(&pipeline, "the orders", |cut| at_end(&ground, cut, "orders"));
+    assert_eq!(accepted(&cut), 5);
+    pipeline.stop();
+    let again = ground.running("data");
+    // Two days behind the newest, and one for a clock that is ahead.
+    let left = asked(&first_cut(&again), "SELECT event_date FROM orders ORDER BY 1");
+    assert_eq!(left, [["2020-11-07"], ["2020-11-09"], ["2020-11-10"]]);
     again.stop();
 }
