@@ -21,6 +21,7 @@ import { tests as ownTests } from './own_tests.mjs';
 import { tests as sqlTests } from './sql_tests.mjs';
 import { ROOT, start } from './server.mjs';
 import { tests as slowTests } from './slow_tests.mjs';
+import { tests as twinTests } from './twin_tests.mjs';
 import { tests as widestTests } from './widest_tests.mjs';
 
 /** Time for one test; a million rows take half a minute, and three where others compile. */
@@ -59,7 +60,7 @@ const context = {
   rows: undefined,
 };
 let [passed, failed, skipped] = [0, 0, 0];
-const every = [...liveTests, ...feedTests, ...widestTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
+const every = [...liveTests, ...twinTests, ...feedTests, ...widestTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
 for (const [name, run] of every) {
   if (!name.includes(args.only)) continue;
   if ([...feedTests, ...widestTests].some(([one]) => one === name)) context.rows ??= await realRows(context.url);

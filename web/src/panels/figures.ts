@@ -98,7 +98,7 @@ export function written(value: Decimal, column: ValueColumn, language: Language)
   if (column.unit === 'percent') return { digits: signedPercent(value), unit: '%' };
   if (column.unit === 'milliseconds') return spanOf(value, language);
   if (column.style === 'plain') {
-    return { digits: grouped(column.unit === 'money' ? atScale(value, 2) : value), unit: '' };
+    return { digits: grouped(atScale(value, column.unit === 'money' ? 2 : 0)), unit: '' };
   }
   return compact(value, language, { plainDecimals: column.unit === 'money' ? 2 : 0 });
 }
