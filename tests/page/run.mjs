@@ -17,9 +17,11 @@ import { front } from './front.mjs';
 import { Skip } from './golden.mjs';
 import { tests as goldenTests } from './golden_tests.mjs';
 import { tests as liveTests } from './live_tests.mjs';
+import { tests as namesTests } from './names_tests.mjs';
 import { tests as ownTests } from './own_tests.mjs';
 import { tests as sqlTests } from './sql_tests.mjs';
 import { ROOT, start } from './server.mjs';
+import { tests as singleTests } from './single_tests.mjs';
 import { tests as slowTests } from './slow_tests.mjs';
 import { tests as twinTests } from './twin_tests.mjs';
 import { tests as widestTests } from './widest_tests.mjs';
@@ -60,7 +62,7 @@ const context = {
   rows: undefined,
 };
 let [passed, failed, skipped] = [0, 0, 0];
-const every = [...liveTests, ...twinTests, ...feedTests, ...widestTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
+const every = [...liveTests, ...twinTests, ...feedTests, ...widestTests, ...namesTests, ...singleTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
 for (const [name, run] of every) {
   if (!name.includes(args.only)) continue;
   if ([...feedTests, ...widestTests].some(([one]) => one === name)) context.rows ??= await realRows(context.url);
