@@ -58,10 +58,8 @@ export const WORDS = {
   good: { zh: '正常', en: 'good' },
   watch: { zh: '留意', en: 'watch' },
   wrong: { zh: '异常', en: 'wrong' },
-  crowded: {
-    zh: '视图 {view} 一个窗口有 {rows} 行，此处只能显示一行：请写明筛选条件',
-    en: 'View {view} has {rows} rows for one window, one figure needs one: name a filter',
-  },
+  crowded: { zh: '视图 {view} 一个窗口有 {rows} 行', en: 'View {view} has {rows} rows for one window' },
+  crowdedHelp: { zh: '此处只能显示一行：请写明筛选条件', en: 'a figure needs one: name a filter' },
   noFigure: { zh: '暂无数据', en: 'no figures yet' },
   broken: { zh: '此面板出错', en: 'This panel failed' },
   mapApproval: { zh: '审图号', en: 'map no.' },

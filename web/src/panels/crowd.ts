@@ -37,6 +37,7 @@ export function crowdOfPanel(panel: Panel, screen: Pick<Screen, 'window'>, view:
   }
 }
 
+/** What is wrong, in the words of the page; what to do about it is a word of its own. */
 export function crowdText({ view, rows }: Crowd, language: Language): string {
   return word('crowded', language).replace('{view}', view).replace('{rows}', String(rows));
 }
