@@ -13,6 +13,12 @@ const WINDOWS = [
 ];
 const SCENES = [1, 2, 3, 4];
 
+/** Window and the median pause between two pictures, ms: a tenth of a second still moves. Quiet cores have 17 and 30. */
+const FRAMES = [[1920, 1080, 120], [3840, 2160, 300]];
+/** So long frames are looked at, and no pause among them may be longer: other work takes the cores now and then, ms. */
+const FRAMES_MS = 5000;
+const GAP_MS_MAX = 2000;
+
 export const tests = [
   ['the first figures are there', async ({ browser, url }) => {
     const began = Date.now();
@@ -24,26 +30,30 @@ export const tests = [
     check(took < 10_000, `${took} ms on this machine`);
     return `${took} ms`;
   }],
-  ['frames a second, for comparison', async ({ browser, url }) => {
+  ['the picture goes on: frames come, and no pause is one that is seen as a stop', async ({ browser, url }) => {
     const rates = [];
-    for (const [width, height] of [[1920, 1080], [3840, 2160]]) {
+    for (const [width, height, medianMost] of FRAMES) {
       const wall = await open(browser, url, { width, height });
       await started(wall.page);
       await wall.page.waitForTimeout(1000);
-      const rate = await wall.page.evaluate(async () => {
+      const gaps = await wall.page.evaluate(async (ms) => {
         const began = performance.now();
-        let frames = 0;
-        while (performance.now() - began < 3000) {
+        const found = [];
+        for (let last = began; last - began < ms; ) {
           await new Promise((resolve) => requestAnimationFrame(resolve));
-          frames += 1;
+          const now = performance.now();
+          found.push(now - last);
+          last = now;
         }
-        return (frames * 1000) / (performance.now() - began);
-      });
-      rates.push(`${rate.toFixed(0)} at ${width}x${height}`);
+        return found.sort((a, b) => a - b);
+      }, FRAMES_MS);
       await wall.close();
-      check(rate > 0, `${rate} frames a second`);
+      const [median, longest] = [gaps[Math.floor(gaps.length / 2)], gaps.at(-1)];
+      const seen = `${width}x${height}: ${((gaps.length * 1000) / FRAMES_MS).toFixed(0)} a second, median ${median.toFixed(0)} ms, longest ${longest.toFixed(0)} ms`;
+      rates.push(seen);
+      check(median <= medianMost && longest <= GAP_MS_MAX, `asked: median ${medianMost}, longest ${GAP_MS_MAX}; ${seen}`);
     }
-    return `${rates.join(', ')} (software rendering, beside the demo)`;
+    return `${rates.join('; ')} (software rendering, beside the demo)`;
   }],
   ['every layout shows all it should, cut nowhere, in both languages', async ({ browser, url, shots }) => {
     const screen = await (await fetch(`${url}/api/screens/wall`)).json();
@@ -113,20 +123,39 @@ export const tests = [
     equal(wall.complaints, [], 'complaints');
     await wall.close();
   }],
-  ['axe finds nothing, on the wall, its tables and its help, in both languages', async ({ browser, url }) => {
+  ['axe finds nothing, in any scene, its tables and the help, in both languages', async ({ browser, url }) => {
     const wall = await open(browser, url);
     const { page } = wall;
     await started(page);
     await page.evaluate(readFileSync(AXE, 'utf8'));
     const found = [];
-    for (const key of ['', '2', '3', '4', 't', 't', '?', 'Escape', 'l']) {
-      if (key !== '') await page.keyboard.press(key);
+    const looked = [];
+    const look = async (what) => {
       await page.waitForTimeout(400);
+      const { language, scene } = await shown(page);
+      const where = `${language} scene ${scene} ${what}`;
+      looked.push(where);
       const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-      for (const { id, nodes } of violations) found.push(`after ${key}: ${id} ${nodes[0]?.html.slice(0, 120)} ${nodes[0]?.failureSummary?.slice(0, 200)}`);
+      for (const { id, nodes } of violations) found.push(`${where}: ${id} ${nodes[0]?.html.slice(0, 120)} ${nodes[0]?.failureSummary?.slice(0, 200)}`);
+    };
+    for (const language of ['zh', 'en']) {
+      if ((await shown(page)).language !== language) await page.keyboard.press('l');
+      for (const scene of SCENES) {
+        await page.keyboard.press(String(scene));
+        await look('wall');
+        await page.keyboard.press('t');
+        check((await page.locator('dialog table').count()) > 0, 'the tables are open');
+        await look('tables');
+        await page.keyboard.press('Escape');
+      }
+      await page.keyboard.press('?');
+      await look('help');
+      await page.keyboard.press('Escape');
     }
     await wall.close();
     equal(found, [], 'violations');
+    equal(new Set(looked).size, 2 * (2 * SCENES.length + 1), 'every scene, its tables and the help, in both languages');
+    return `${looked.length} pictures`;
   }],
   ['provinces add up to the total at one cut', async ({ browser, url }) => {
     const wall = await open(browser, url);

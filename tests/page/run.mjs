@@ -17,6 +17,7 @@ import { front } from './front.mjs';
 import { Skip } from './golden.mjs';
 import { tests as goldenTests } from './golden_tests.mjs';
 import { tests as liveTests } from './live_tests.mjs';
+import { tests as mapTests } from './map_tests.mjs';
 import { tests as namesTests } from './names_tests.mjs';
 import { tests as ownTests } from './own_tests.mjs';
 import { tests as sqlTests } from './sql_tests.mjs';
@@ -62,7 +63,7 @@ const context = {
   rows: undefined,
 };
 let [passed, failed, skipped] = [0, 0, 0];
-const every = [...liveTests, ...twinTests, ...feedTests, ...widestTests, ...namesTests, ...singleTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
+const every = [...liveTests, ...twinTests, ...mapTests, ...feedTests, ...widestTests, ...namesTests, ...singleTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
 for (const [name, run] of every) {
   if (!name.includes(args.only)) continue;
   if ([...feedTests, ...widestTests].some(([one]) => one === name)) context.rows ??= await realRows(context.url);
