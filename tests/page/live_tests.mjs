@@ -1,5 +1,6 @@
 // On the demo: layouts, keys, accessibility, the way to the plain page.
 import { readFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
 import { AXE, check, equal, open, shown, started, until } from './browser.mjs';
 import { looksWhole } from './whole.mjs';
 
@@ -13,6 +14,20 @@ const WINDOWS = [
 ];
 const SCENES = [1, 2, 3, 4];
 
+/** From the first byte asked for to the first figure, ms; the best of a few loads, since one may meet other work. */
+const FIRST_MS_MAX = 2000;
+const FIRST_CPU_MS_MAX = 4000;
+const LOADS = 5;
+
+/** In the page, before its script: when the hero first shows a figure, ms after the page was asked for. */
+function noteFirst() {
+  const look = setInterval(() => {
+    if (!window.__tidemark?.shown().hero.display) return;
+    window.__firstMs = performance.now();
+    clearInterval(look);
+  }, 10);
+}
+
 /** Window and the median pause between two pictures, ms: a tenth of a second still moves. Quiet cores have 17 and 30. */
 const FRAMES = [[1920, 1080, 120], [3840, 2160, 300]];
 /** So long frames are looked at, and no pause among them may be longer: other work takes the cores now and then, ms. */
@@ -20,15 +35,28 @@ const FRAMES_MS = 5000;
 const GAP_MS_MAX = 2000;
 
 export const tests = [
-  ['the first figures are there', async ({ browser, url }) => {
-    const began = Date.now();
-    const wall = await open(browser, url);
-    await started(wall.page);
-    const took = Date.now() - began;
-    await wall.close();
-    // Two seconds is what is aimed at and measured on two quiet cores; beside other work they take longer.
-    check(took < 10_000, `${took} ms on this machine`);
-    return `${took} ms`;
+  ['the first figures are there within two seconds, cold', async ({ browser, url }) => {
+    const whole = await browser.newBrowserCDPSession();
+    const cpu = async () => {
+      const { processInfo } = await whole.send('SystemInfo.getProcessInfo');
+      return processInfo.reduce((sum, one) => sum + one.cpuTime, 0) * 1000;
+    };
+    const loads = [];
+    while (loads.length < LOADS && !loads.some(({ took }) => took <= FIRST_MS_MAX)) {
+      const before = await cpu();
+      // A context of its own has nothing in its cache.
+      const wall = await open(browser, url, { before: (page) => page.addInitScript(noteFirst) });
+      await started(wall.page, 60_000);
+      loads.push({ took: Math.round(await wall.page.evaluate(() => window.__firstMs)), spent: Math.round((await cpu()) - before) });
+      await wall.close();
+    }
+    await whole.detach();
+    const seen = loads.map(({ took, spent }) => `${took} ms, of processor time ${spent} ms`).join('; ');
+    // Where others have the cores the clock says nothing of the page: then what it takes of them is held to its limit.
+    const busy = loadavg()[0] > 1.5 * availableParallelism();
+    const holds = loads.some(({ took, spent }) => took <= FIRST_MS_MAX || (busy && spent <= FIRST_CPU_MS_MAX));
+    check(holds, `${seen}; asked: ${FIRST_MS_MAX} ms`);
+    return `${seen}${busy ? ' (beside other work)' : ''}`;
   }],
   ['the picture goes on: frames come, and no pause is one that is seen as a stop', async ({ browser, url }) => {
     const rates = [];
