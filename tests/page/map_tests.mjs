@@ -134,4 +134,38 @@ export const tests = [
     }
     check(pack.inset.polygons.length >= 12, 'the inset has its land and all its dashes');
   }],
+  ['figures do not wait for maps: the big one is asked for first and is there before them', async ({ browser, url }) => {
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    const wall = await open(browser, url, {
+      reducedMotion: 'reduce',
+      before: async (page) => {
+        await page.route('**/maps/*.json', async (route) => {
+          await held;
+          await route.continue();
+        });
+        await page.addInitScript(install, { rows: goldenRows() });
+      },
+    });
+    const { page } = wall;
+    await started(page);
+    const [first, ...later] = await page.evaluate(() => window.__feed.asked);
+    equal(first, ['gmv_day'], 'what is asked for first');
+    check(later.flat().length > 20 && !later.flat().includes('gmv_day'), `and then the others: ${later.flat().length}`);
+    const missing = page.locator('[data-panel=map] .missing');
+    equal(await missing.count(), 0, 'a map on its way is not missing');
+    release();
+    await until('the map', () => page.locator('[data-panel=map] .legend').isVisible());
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+    const without = await open(browser, url, {
+      before: async (page) => {
+        await page.route('**/maps/china.json', (route) => route.fulfill({ status: 404, body: '' }));
+        await page.addInitScript(install, { rows: goldenRows() });
+      },
+    });
+    await started(without.page);
+    await until('the word for it', () => without.page.locator('[data-panel=map] .missing').isVisible());
+    await without.close();
+  }],
 ];
