@@ -18,6 +18,8 @@ export function install(options) {
     asOf: 1_605_024_096_000,
     rows: new Map(),
     opened: 0,
+    /** Views by request, in the order they were asked for. */
+    asked: [],
     say(frame) {
       const data = JSON.stringify(frame);
       for (const socket of sockets) socket.onmessage?.({ data });
@@ -63,6 +65,7 @@ export function install(options) {
     send(text) {
       const frame = JSON.parse(text);
       if (frame.type !== 'subscribe') return;
+      feed.asked.push(frame.views);
       setTimeout(() => {
         for (const view of frame.views) {
           const rows = feed.rows.get(view);

@@ -8,8 +8,8 @@ import { compare, goldenRows, sameBrowser } from './golden.mjs';
 /** Name, window, scenes. */
 const LAYOUTS = [
   ['screen', 1920, 1080, [1, 2, 3, 4]],
-  ['wide', 3840, 1080, [1]],
-  ['strip', 3840, 860, [1]],
+  ['wide', 3840, 1080, [1, 2, 3, 4]],
+  ['strip', 3840, 860, [1, 2, 3, 4]],
   ['4k', 3840, 2160, [1]],
 ];
 const DAY_MS = 86_400_000;

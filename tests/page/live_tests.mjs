@@ -1,5 +1,6 @@
 // On the demo: layouts, keys, accessibility, the way to the plain page.
 import { readFileSync } from 'node:fs';
+import { availableParallelism, loadavg } from 'node:os';
 import { AXE, check, equal, open, shown, started, until } from './browser.mjs';
 import { looksWhole } from './whole.mjs';
 
@@ -11,37 +12,83 @@ const WINDOWS = [
   [3840, 860, 1, 'strip', 1, ['zh', 'en']],
   [1366, 768, 2, 'screen', 768 / 1080, ['en']],
 ];
+const SCENES = [1, 2, 3, 4];
+
+/** From the first byte asked for to the first figure, ms; the best of a few loads, since one may meet other work. */
+const FIRST_MS_MAX = 2000;
+const FIRST_CPU_MS_MAX = 3000;
+const LOADS = 5;
+
+/** In the page, before its script: when the hero first shows a figure, ms after the page was asked for. */
+function noteFirst() {
+  const look = setInterval(() => {
+    if (!window.__tidemark?.shown().hero.display) return;
+    window.__firstMs = performance.now();
+    clearInterval(look);
+  }, 10);
+}
+
+/** Window and the median pause between two pictures, ms: a tenth of a second still moves. Quiet cores have 17 and 30. */
+const FRAMES = [[1920, 1080, 120], [3840, 2160, 300]];
+/** So long frames are looked at, and no pause among them may be longer: other work takes the cores now and then, ms. */
+const FRAMES_MS = 5000;
+const GAP_MS_MAX = 2000;
+/** Where others have the cores, pauses may be so many times as long: still no stop. */
+const BUSY_FACTOR = 4;
+
+function isBusy() {
+  return loadavg()[0] > 1.5 * availableParallelism();
+}
+
 export const tests = [
-  ['the first figures are there', async ({ browser, url }) => {
-    const began = Date.now();
-    const wall = await open(browser, url);
-    await started(wall.page);
-    const took = Date.now() - began;
-    await wall.close();
-    // Two seconds is what is aimed at and measured on two quiet cores; beside other work they take longer.
-    check(took < 10_000, `${took} ms on this machine`);
-    return `${took} ms`;
+  ['the first figures are there within two seconds, cold', async ({ browser, url }) => {
+    const whole = await browser.newBrowserCDPSession();
+    const cpu = async () => {
+      const { processInfo } = await whole.send('SystemInfo.getProcessInfo');
+      return processInfo.reduce((sum, one) => sum + one.cpuTime, 0) * 1000;
+    };
+    const loads = [];
+    while (loads.length < LOADS && !loads.some(({ took }) => took <= FIRST_MS_MAX)) {
+      const before = await cpu();
+      // A context of its own has nothing in its cache.
+      const wall = await open(browser, url, { before: (page) => page.addInitScript(noteFirst) });
+      await started(wall.page, 60_000);
+      loads.push({ took: Math.round(await wall.page.evaluate(() => window.__firstMs)), spent: Math.round((await cpu()) - before) });
+      await wall.close();
+    }
+    await whole.detach();
+    const seen = loads.map(({ took, spent }) => `${took} ms, of processor time ${spent} ms`).join('; ');
+    // Where others have the cores the clock says nothing of the page: then what it takes of them is held to its limit.
+    const busy = isBusy();
+    const holds = loads.some(({ took, spent }) => took <= FIRST_MS_MAX || (busy && spent <= FIRST_CPU_MS_MAX));
+    check(holds, `${seen}; asked: ${FIRST_MS_MAX} ms`);
+    return `${seen}${busy ? ' (beside other work)' : ''}`;
   }],
-  ['frames a second, for comparison', async ({ browser, url }) => {
+  ['the picture goes on: frames come, and no pause is one that is seen as a stop', async ({ browser, url }) => {
     const rates = [];
-    for (const [width, height] of [[1920, 1080], [3840, 2160]]) {
+    for (const [width, height, medianMost] of FRAMES) {
       const wall = await open(browser, url, { width, height });
       await started(wall.page);
       await wall.page.waitForTimeout(1000);
-      const rate = await wall.page.evaluate(async () => {
+      const gaps = await wall.page.evaluate(async (ms) => {
         const began = performance.now();
-        let frames = 0;
-        while (performance.now() - began < 3000) {
+        const found = [];
+        for (let last = began; last - began < ms; ) {
           await new Promise((resolve) => requestAnimationFrame(resolve));
-          frames += 1;
+          const now = performance.now();
+          found.push(now - last);
+          last = now;
         }
-        return (frames * 1000) / (performance.now() - began);
-      });
-      rates.push(`${rate.toFixed(0)} at ${width}x${height}`);
+        return found.sort((a, b) => a - b);
+      }, FRAMES_MS);
       await wall.close();
-      check(rate > 0, `${rate} frames a second`);
+      const [median, longest] = [gaps[Math.floor(gaps.length / 2)], gaps.at(-1)];
+      const seen = `${width}x${height}: ${((gaps.length * 1000) / FRAMES_MS).toFixed(0)} a second, median ${median.toFixed(0)} ms, longest ${longest.toFixed(0)} ms`;
+      rates.push(seen);
+      const room = isBusy() ? BUSY_FACTOR : 1;
+      check(median <= medianMost * room && longest <= GAP_MS_MAX * room, `asked: median ${medianMost * room}, longest ${GAP_MS_MAX * room}; ${seen}`);
     }
-    return `${rates.join(', ')} (software rendering, beside the demo)`;
+    return `${rates.join('; ')} (software rendering, beside the demo)`;
   }],
   ['every layout shows all it should, cut nowhere, in both languages', async ({ browser, url, shots }) => {
     const screen = await (await fetch(`${url}/api/screens/wall`)).json();
@@ -49,10 +96,9 @@ export const tests = [
     for (const [width, height, dpr, name, unit, languages] of WINDOWS) {
       const wall = await open(browser, url, { width, height, dpr, path: '/' });
       await started(wall.page);
-      const scenes = name === 'screen' ? [1, 2, 3, 4] : [1];
       for (const language of languages) {
         if ((await shown(wall.page)).language !== language) await wall.page.keyboard.press('l');
-        for (const scene of scenes) {
+        for (const scene of SCENES) {
           await wall.page.keyboard.press(String(scene));
           await wall.page.waitForTimeout(700);
           // A demo that has just begun has no sampled order yet.
@@ -112,20 +158,39 @@ export const tests = [
     equal(wall.complaints, [], 'complaints');
     await wall.close();
   }],
-  ['axe finds nothing, on the wall, its tables and its help, in both languages', async ({ browser, url }) => {
+  ['axe finds nothing, in any scene, its tables and the help, in both languages', async ({ browser, url }) => {
     const wall = await open(browser, url);
     const { page } = wall;
     await started(page);
     await page.evaluate(readFileSync(AXE, 'utf8'));
     const found = [];
-    for (const key of ['', '2', '3', '4', 't', 't', '?', 'Escape', 'l']) {
-      if (key !== '') await page.keyboard.press(key);
+    const looked = [];
+    const look = async (what) => {
       await page.waitForTimeout(400);
+      const { language, scene } = await shown(page);
+      const where = `${language} scene ${scene} ${what}`;
+      looked.push(where);
       const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }));
-      for (const { id, nodes } of violations) found.push(`after ${key}: ${id} ${nodes[0]?.html.slice(0, 120)} ${nodes[0]?.failureSummary?.slice(0, 200)}`);
+      for (const { id, nodes } of violations) found.push(`${where}: ${id} ${nodes[0]?.html.slice(0, 120)} ${nodes[0]?.failureSummary?.slice(0, 200)}`);
+    };
+    for (const language of ['zh', 'en']) {
+      if ((await shown(page)).language !== language) await page.keyboard.press('l');
+      for (const scene of SCENES) {
+        await page.keyboard.press(String(scene));
+        await look('wall');
+        await page.keyboard.press('t');
+        check((await page.locator('dialog table').count()) > 0, 'the tables are open');
+        await look('tables');
+        await page.keyboard.press('Escape');
+      }
+      await page.keyboard.press('?');
+      await look('help');
+      await page.keyboard.press('Escape');
     }
     await wall.close();
     equal(found, [], 'violations');
+    equal(new Set(looked).size, 2 * (2 * SCENES.length + 1), 'every scene, its tables and the help, in both languages');
+    return `${looked.length} pictures`;
   }],
   ['provinces add up to the total at one cut', async ({ browser, url }) => {
     const wall = await open(browser, url);

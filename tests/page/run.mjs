@@ -17,10 +17,14 @@ import { front } from './front.mjs';
 import { Skip } from './golden.mjs';
 import { tests as goldenTests } from './golden_tests.mjs';
 import { tests as liveTests } from './live_tests.mjs';
+import { tests as mapTests } from './map_tests.mjs';
+import { tests as namesTests } from './names_tests.mjs';
 import { tests as ownTests } from './own_tests.mjs';
 import { tests as sqlTests } from './sql_tests.mjs';
 import { ROOT, start } from './server.mjs';
+import { tests as singleTests } from './single_tests.mjs';
 import { tests as slowTests } from './slow_tests.mjs';
+import { tests as twinTests } from './twin_tests.mjs';
 import { tests as widestTests } from './widest_tests.mjs';
 
 /** Time for one test; a million rows take half a minute, and three where others compile. */
@@ -59,10 +63,10 @@ const context = {
   rows: undefined,
 };
 let [passed, failed, skipped] = [0, 0, 0];
-const every = [...liveTests, ...feedTests, ...widestTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
+const every = [...liveTests, ...twinTests, ...mapTests, ...feedTests, ...widestTests, ...namesTests, ...singleTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
 for (const [name, run] of every) {
   if (!name.includes(args.only)) continue;
-  if ([...feedTests, ...widestTests].some(([one]) => one === name)) context.rows ??= await realRows(context.url);
+  if (feedTests.some(([one]) => one === name)) context.rows ??= await realRows(context.url);
   const began = Date.now();
   try {
     const note = await within(TEST_MS_MAX, run(context));

@@ -6,6 +6,7 @@ import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
 import type { Against, LabelColumns, Screen } from '../screen/definition';
 import { windowRows } from '../state/windows';
+import { crowdOf, crowdText } from './crowd';
 import { signedPercent } from './figures';
 
 export interface Comparison {
@@ -30,6 +31,10 @@ export function againstOf(
     readonly isOver?: boolean;
   },
 ): Comparison | undefined {
+  const crowd = crowdOf(against.view, view, screen);
+  if (crowd !== undefined) {
+    return { growth: undefined, rises: false, label: crowdText(crowd, language), forecast: undefined, band: undefined };
+  }
   const row = view === undefined ? undefined : windowRows(view, screen.window)[0];
   if (row === undefined) return undefined;
   const growth = parseDecimal(row[against.growth]);

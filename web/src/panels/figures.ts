@@ -33,15 +33,15 @@ export interface Entry {
   readonly value: Decimal;
 }
 
-/** The figure of a single-row view, or `undefined` while there is none. */
+/** The figure of a view with one row a window, or `undefined` while there is none or where `crowdOf` says there are several. */
 export function figureOf(
   view: ViewState | undefined,
   screen: Screen,
   figure: Pick<Single, 'value' | 'pick'>,
 ): Decimal | undefined {
   if (view === undefined) return undefined;
-  const row = windowRows(view, screen.window, figure.pick)[0];
-  return row === undefined ? undefined : parseDecimal(row[figure.value.column]);
+  const [row, ...others] = windowRows(view, screen.window, figure.pick);
+  return row === undefined || others.length > 0 ? undefined : parseDecimal(row[figure.value.column]);
 }
 
 /** The entries of the newest window, largest first; equal ones by name, so they do not swap. */
@@ -66,6 +66,14 @@ export function entriesOf(
   return [...byKey.values()].sort(
     (a, b) => compareDecimal(b.value, a.value) || (a.key < b.key ? -1 : 1),
   );
+}
+
+/** Keys of the newest window whose rows have no figure, in order of their names: what is known of, and not known. */
+export function withoutFigure(view: ViewState | undefined, screen: Screen, key: string, column: string): readonly string[] {
+  if (view === undefined) return [];
+  const known = new Set(entriesOf(view, screen, key, column).map((entry) => entry.key));
+  const keys = windowRows(view, screen.window).map((row) => String(row[key] ?? UNNAMED));
+  return [...new Set(keys)].filter((one) => !known.has(one)).sort();
 }
 
 const NOTHING: Decimal = { units: 0n, scale: 0 };
@@ -98,7 +106,7 @@ export function written(value: Decimal, column: ValueColumn, language: Language)
   if (column.unit === 'percent') return { digits: signedPercent(value), unit: '%' };
   if (column.unit === 'milliseconds') return spanOf(value, language);
   if (column.style === 'plain') {
-    return { digits: grouped(column.unit === 'money' ? atScale(value, 2) : value), unit: '' };
+    return { digits: grouped(atScale(value, column.unit === 'money' ? 2 : 0)), unit: '' };
   }
   return compact(value, language, { plainDecimals: column.unit === 'money' ? 2 : 0 });
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { viewOf } from './sample-view';
-import { withNext, type Line } from './ticker';
+import type { TickerColumn } from '../screen/definition';
+import { columnNeed, columnParts, withNext, type Line } from './ticker';
 
 const at = (...times: number[]) => viewOf(times.map((time) => ({ key: String(time), at: time })));
 const times = (lines: readonly Line[]) => lines.map((line) => line.atMs);
@@ -22,5 +23,37 @@ describe('withNext', () => {
   it('keeps its lines when the rows have left the view', () => {
     const first = withNext([], at(5), 'at', 4);
     expect(withNext(first, at(), 'at', 4)).toEqual(first);
+  });
+});
+
+describe('columnNeed', () => {
+  const all = { language: 'en', maps: new Map(), symbol: '¥' } as const;
+  const names = { from: 'table', table: new Map([['鞋包', { zh: '鞋包', en: 'Shoes & bags' }]]) } as const;
+  const text: TickerColumn = { column: 'category', format: 'text', names, weight: 1 };
+
+  it('is the longest name its list has, also one that no line has yet', () => {
+    const need = columnNeed(text, ['Food'], all);
+    expect(need).toBeGreaterThan(81);
+    expect(need).toBeLessThan(95);
+    expect(columnNeed(text, [], { ...all, language: 'zh' })).toBe(34);
+  });
+
+  it('grows with what is shown, up to what would push the others out', () => {
+    const none = { ...text, names: { from: 'table', table: new Map() } } as const;
+    expect(columnNeed(none, ['***1234'], all)).toBeLessThan(columnNeed(none, ['***12345678'], all));
+    expect(columnNeed(none, ['m'.repeat(300)], all)).toBe(170);
+  });
+});
+
+describe('columnParts', () => {
+  it('gives each what it needs and shares the rest by weight', () => {
+    const parts = columnParts([50, 100], [1, 3], 256);
+    expect(parts.map((part) => part * 256)).toEqual([50 + 6 + 25, 100 + 75]);
+  });
+
+  it('takes from all alike where there is too little', () => {
+    const parts = columnParts([100, 194], [1, 1], 150);
+    expect(parts.reduce((sum, part) => sum + part, 0)).toBeCloseTo(1);
+    expect((parts[0] ?? 0) * 300).toBeCloseTo(106);
   });
 });

@@ -1,6 +1,10 @@
 /** Which rows a ticker shows: the newest, a few a second, so that they can be read. */
+import { emsOf, wordEms } from '../format/width';
+import type { Language } from '../format/words';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
+import type { Names, TickerColumn } from '../screen/definition';
+import type { MapPack } from '../screen/map-pack';
 import { timeOf } from '../state/windows';
 
 export interface Line {
@@ -28,4 +32,50 @@ export function withNext(lines: readonly Line[], view: ViewState, time: string, 
     .filter((line) => !shown.has(line.key) && line.atMs >= top.atMs)
     .at(0);
   return next === undefined ? lines.slice(0, count) : [next, ...lines].slice(0, count);
+}
+
+/** Design units of a line's words and figures, and between two columns, as the panel's style sets them. */
+const TICKER_UNITS = { words: 17, figures: 20, gap: 6 } as const;
+/** Figures no order is likely to be above, so that columns do not move with every order. */
+const USUAL_MOST = { clock: '88:88:88', money: '88,888.88', count: '88,888' } as const;
+/** A text this long, em, takes no more room from the other columns. */
+const TEXT_EM_MAX = 10;
+
+/** What a column is sized for: every name its list has, and the texts it has shown so far. */
+export function columnNeed(
+  column: TickerColumn,
+  shown: Iterable<string>,
+  { language, maps, symbol }: { readonly language: Language; readonly maps: ReadonlyMap<string, MapPack>; readonly symbol: string },
+): number {
+  const { format } = column;
+  if (format !== 'text') {
+    const usual = (format === 'money' ? symbol : '') + USUAL_MOST[format];
+    const size = format === 'clock' ? TICKER_UNITS.words : TICKER_UNITS.figures;
+    return Math.max(...[usual, ...shown].map(emsOf)) * size;
+  }
+  const texts = [...namesIn(column.names, maps, language), ...shown];
+  const ems = texts.map((text) => Math.min(TEXT_EM_MAX, wordEms(text, language)));
+  return Math.max(1, ...ems) * TICKER_UNITS.words;
+}
+
+/** Every text a list of names can give. */
+export function namesIn(names: Names, maps: ReadonlyMap<string, MapPack>, language: Language): readonly string[] {
+  if (names.from === 'table') return [...names.table.values()].map((name) => name[language]);
+  const regions = maps.get(names.map)?.regions ?? [];
+  return [...regions.map((region) => region.name[language]), ...[...names.more.values()].map((name) => name[language])];
+}
+
+/**
+ * Widths of columns, as parts of 1: what each needs, and what is left by weight. Where that is more than there is, each
+ * gives way by the same part.
+ */
+export function columnParts(needs: readonly number[], weights: readonly number[], width: number): readonly number[] {
+  const gaps = TICKER_UNITS.gap * (needs.length - 1);
+  const needed = needs.reduce((sum, need) => sum + need, gaps);
+  const all = weights.reduce((sum, weight) => sum + weight, 0);
+  const room = Math.max(needed, width);
+  return needs.map((need, i) => {
+    const gap = i < needs.length - 1 ? TICKER_UNITS.gap : 0;
+    return (need + gap + ((room - needed) * (weights[i] ?? 0)) / all) / room;
+  });
 }

@@ -27,6 +27,10 @@ const STAGE_RINGS: readonly (readonly [number, number, readonly number[]])[] = [
 /** How far pulses and arcs may reach past the land, design units. */
 const EFFECTS_ROOM = 36;
 
+/** A region smaller than this both ways, as Macao is, is drawn as a dot so that it is seen, design units. */
+const SEEN_UNITS = 5;
+const DOT_RADIUS_UNITS = 3;
+
 /** A part of a canvas, in its pixels. */
 export interface PixelBox {
   readonly x: number;
@@ -62,6 +66,8 @@ export class Choropleth {
   private known = new WeakMap<Point, Point>();
   /** Where the effects canvas lies on the base, in device pixels. */
   private over: PixelBox = { x: 0, y: 0, width: 0, height: 0 };
+  /** Regions too small to be seen by their outline. */
+  private tiny: readonly Region[] = [];
   private outline = new Path2D();
   private scale = 1;
 
@@ -93,7 +99,14 @@ export class Choropleth {
       this.outline.addPath(path);
       this.anchors.set(region, this.project(region.label));
     }
+    this.tiny = this.pack.regions.filter((region) => this.isTiny(region));
     return this.over;
+  }
+
+  private isTiny(region: Region): boolean {
+    const points = region.polygons.flat().map((point) => this.project(point));
+    const extent = (axis: 0 | 1): number => Math.max(...points.map((at) => at[axis])) - Math.min(...points.map((at) => at[axis]));
+    return points.length > 0 && Math.max(extent(0), extent(1)) < SEEN_UNITS * this.scale;
   }
 
   drawBase(
@@ -108,14 +121,18 @@ export class Choropleth {
     this.drawDepth();
     const share = new Map(fills.map((fill) => [fill.region, fill.share]));
     base.lineJoin = 'round';
-    for (const [region, path] of this.paths) {
+    const colour = (region: Region): string => {
       const part = share.get(region);
-      base.fillStyle = part === undefined ? NO_DATA : (STEPS[stepOf(part)] ?? NO_DATA);
+      return part === undefined ? NO_DATA : (STEPS[stepOf(part)] ?? NO_DATA);
+    };
+    for (const [region, path] of this.paths) {
+      base.fillStyle = colour(region);
       base.fill(path);
     }
     base.strokeStyle = BORDER;
     base.lineWidth = scale;
     for (const path of this.paths.values()) base.stroke(path);
+    for (const region of this.tiny) this.drawDot(region, colour(region));
     this.drawMarks(names);
     this.drawInset(inset);
     this.drawLabels(labels);
@@ -183,6 +200,18 @@ export class Choropleth {
     base.strokeStyle = COAST;
     base.lineWidth = 2.4 * scale;
     base.stroke(this.outline);
+  }
+
+  private drawDot(region: Region, colour: string): void {
+    const { base, scale } = this;
+    const [x, y] = this.anchors.get(region) ?? [0, 0];
+    base.beginPath();
+    base.arc(x, y, DOT_RADIUS_UNITS * scale, 0, Math.PI * 2);
+    base.fillStyle = colour;
+    base.fill();
+    base.strokeStyle = COAST;
+    base.lineWidth = scale;
+    base.stroke();
   }
 
   private drawMarks(names: Language): void {

@@ -75,6 +75,11 @@ export class Wall {
   /** Views the server said it does not have. */
   missing = $state.raw<readonly string[]>([]);
 
+  /** Map packs by id. They are the largest files a wall loads, and come after its first figures. */
+  maps = $state.raw<ReadonlyMap<string, MapPack>>(new Map());
+  /** Whether they are still on their way; one that is not there then is missing. */
+  mapsAwaited = $state(true);
+
   readonly scenes: Scenes;
   private readonly cells = new Map<string, ViewCell>();
   private readonly views: readonly string[];
@@ -101,7 +106,6 @@ export class Wall {
 
   constructor(
     readonly screen: Screen,
-    readonly maps: ReadonlyMap<string, MapPack>,
     catalogue: Catalogue,
     url: string,
     ticket?: () => Promise<string>,
@@ -144,6 +148,11 @@ export class Wall {
   stop(): void {
     this.socket.stop();
     window.clearTimeout(this.reloadTimer);
+  }
+
+  hang(maps: ReadonlyMap<string, MapPack>): void {
+    this.maps = maps;
+    this.mapsAwaited = false;
   }
 
   /** The panels on the wall now: those of the scene that have a box. */
@@ -306,7 +315,11 @@ export class Wall {
     this.missing = this.views.filter((view) => !wanted.includes(view));
     const from = this.store.resumeFrom(wanted, this.epoch);
     this.epoch = hello.epoch;
-    if (wanted.length > 0) this.subscribe(wanted, from);
+    // The big figure is asked for by itself: it is there before the thousands of rows of charts and maps.
+    const first = wanted.filter((view) => this.leading.has(view));
+    for (const views of [first, wanted.filter((view) => !this.leading.has(view))]) {
+      if (views.length > 0) this.subscribe(views, from);
+    }
   }
 
   private subscribe(views: readonly string[], from: object | undefined): void {
