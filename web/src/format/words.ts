@@ -30,6 +30,8 @@ export const WORDS = {
   provisional: { zh: '暂计', en: 'provisional' },
   settled: { zh: '已定', en: 'settled' },
   final: { zh: '终值', en: 'final' },
+  dayTotal: { zh: '总计', en: 'total' },
+  newDay: { zh: '新的一天', en: 'New day' },
   other: { zh: '其他', en: 'Other' },
   offMap: { zh: '未上图', en: 'Not on the map' },
   total: { zh: '合计', en: 'Total' },
