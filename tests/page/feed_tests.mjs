@@ -239,6 +239,27 @@ export const tests = [
     await wall.close();
     return `RECONNECTING after ${noticed} ms`;
   }],
+  ['a report that overtakes the figures makes nothing live, and its time is not theirs', async (context) => {
+    const wall = await fed(context);
+    const { page } = wall;
+    await until('live', async () => (await shown(page)).status.kind === 'live');
+    const asOf = (await shown(page)).asOf;
+    await page.evaluate(() => {
+      const { __feed: feed } = window;
+      feed.held = 0;
+      const asOf = feed.asOf + 40_000;
+      feed.status({ asOf, streams: { orders: { asOf, watermark: asOf - 5000 } } });
+    });
+    await until('STALE, in spite of a report a second', async () => (await chip(page)).startsWith('数据滞后'), 5000);
+    equal((await shown(page)).asOf, asOf, 'as of');
+    await until('the age of the figures grows', async () => (await shown(page)).status.ageMs > 4000, 8000);
+    // Now they are there, and what came after the report is known to be.
+    await page.evaluate(() => window.__feed.answer());
+    await until('live again', async () => (await shown(page)).status.kind === 'live', 5000);
+    await until('the time of the report', async () => (await shown(page)).asOf === asOf + 40_000, 5000);
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
   ['what is not live is called so', async (context) => {
     const words = { demo: '演示', replay: '回放', rehearsal: '彩排' };
     for (const [mode, word] of Object.entries(words)) {

@@ -15,6 +15,7 @@ export const WORDS = {
   rehearsalNote: { zh: '压测数据，不计入任何正式数字', en: 'Load-test figures that count nowhere' },
   connecting: { zh: '连接中', en: 'CONNECTING' },
   reconnecting: { zh: '重连中', en: 'RECONNECTING' },
+  loading: { zh: '接收数据', en: 'RECEIVING' },
   catchingUp: { zh: '追赶中', en: 'CATCHING UP' },
   stale: { zh: '数据滞后', en: 'STALE' },
   quiet: { zh: '无新订单', en: 'QUIET' },
