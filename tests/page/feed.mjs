@@ -89,6 +89,10 @@ export function install(options) {
 
 /** The rows a real server has now, by view, so that a feed begins with a real wall. */
 export async function realRows(url) {
+  // A demo that has just begun has no orders yet.
+  while ((await (await fetch(`${url}/api/views/gmv_day`)).json()).rows.length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
   const views = await (await fetch(`${url}/api/views`)).json();
   const rows = {};
   for (const { name } of views) {

@@ -48,12 +48,16 @@ export const WORDS = {
   next: { zh: '下一站', en: 'next' },
   yearOnYear: { zh: '较去年同时刻', en: 'vs last year, same time' },
   forecast: { zh: '全天预测', en: 'Day forecast' },
+  language: { zh: '中文', en: 'EN' },
   target: { zh: '目标', en: 'target' },
   toStart: { zh: '距开场', en: 'starts in' },
   sinceStart: { zh: '已开场', en: 'T+' },
   closed: { zh: '已收官', en: 'closed' },
   faster: { zh: '快', en: 'faster by' },
   slower: { zh: '慢', en: 'slower by' },
+  about: { zh: '约', en: 'about' },
+  exactToSecond: { zh: '精确到秒', en: 'exact to the second' },
+  between: { zh: '发生于', en: 'some time within' },
   took: { zh: '用时', en: 'in' },
   passed: { zh: '突破', en: 'Passed' },
   allPassed: { zh: '全部达成', en: 'All passed' },
@@ -131,6 +135,20 @@ export type Word = keyof typeof WORDS;
 
 export function word(name: Word, language: Language): string {
   return WORDS[name][language];
+}
+
+/** What the roles of users are called. */
+const ROLES: Readonly<Record<string, Bilingual>> = {
+  viewer: { zh: '观看', en: 'viewer' },
+  analyst: { zh: '分析', en: 'analyst' },
+  media: { zh: '媒体', en: 'media' },
+  operator: { zh: '运维', en: 'operator' },
+  admin: { zh: '管理', en: 'admin' },
+};
+
+/** A role; one of a newer server is called as the server calls it. */
+export function roleName(role: string, language: Language): string {
+  return ROLES[role]?.[language] ?? role;
 }
 
 /** A word in both languages, for who has not chosen one yet. */
