@@ -60,6 +60,20 @@ export const tests = [
     await fall(96_000);
     await page.waitForTimeout(700);
     equal(await page.locator('[data-panel=milestones] .lit').count(), 0, 'lit a second time');
+    check(/中文/.test(await page.locator('header .who').innerText()), 'the language is said');
+    // One that is known to ten minutes only is not said to have fallen at the tenth.
+    await page.evaluate(() => {
+      const { __feed: feed } = window;
+      const { window_start: start } = feed.rows.get('gmv_day').at(-1);
+      feed.asOf = Math.max(feed.asOf, start + 610_000);
+      const rough = { window_start: start, level: '1000000.00', nth: 1, label_zh: '首个品牌超100万', label_en: 'First brand over ¥1M', brand: 'b', passed_at: start + 600_000, step_seconds: 600, _mark: 'final', _revision: 0 };
+      feed.snap('brand_milestones', [rough]);
+      feed.status();
+    });
+    const brand = page.locator('[data-panel=milestones] li.named .clock').first();
+    await until('the brand', async () => (await brand.count()) === 1);
+    check(/^≤\d\d:\d0$/.test(await brand.innerText()), await brand.innerText());
+    check(/发生于 \d\d:\d0–\d\d:\d0/.test(await brand.getAttribute('title')), await brand.getAttribute('title'));
     equal(wall.complaints, [], 'complaints');
     await wall.close();
   }],
