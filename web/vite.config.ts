@@ -13,5 +13,6 @@ export default defineConfig({
     sourcemap: false,
     rolldownOptions: { input: ['index.html', 'sql.html'] },
   },
-  test: { environment: 'node', include: ['src/**/*.test.ts'] },
+  // A test reads the colours; without this a style sheet is empty there.
+  test: { environment: 'node', include: ['src/**/*.test.ts'], css: true },
 });

@@ -7,7 +7,7 @@ import { front } from './front.mjs';
 import { start, tidemark } from './server.mjs';
 
 /** What a browser says of answers that are part of being asked who one is. */
-const EXPECTED = /the server responded with a status of (401|404|410)/;
+const EXPECTED = /the server responded with a status of (400|401|403|404|410)/;
 /** For what takes a moment on a machine of its own, and longer where others compile. */
 const PATIENCE_MS = 60_000;
 
@@ -211,4 +211,41 @@ export const tests = [
       await viewer.close();
       return `login in ${changed} and ${removed} ms`;
     })],
+
+  ['a screen there is not is called so, with those there are; one that is not for whoever looks says who that is', async ({ browser, url, shots }) => {
+    const wall = await open(browser, url, { path: '/screens/nosuch' });
+    const refused = wall.page.locator('[data-refused]');
+    await refused.waitFor({ timeout: PATIENCE_MS });
+    const text = await refused.innerText();
+    check(/没有这块大屏/.test(text) && /There is no such screen/.test(text) && /nosuch/.test(text), text);
+    check(!/重试|retrying/.test(await wall.page.innerText('body')), 'it is no failure of the network');
+    await shot(wall.page, shots, 'no-such-screen');
+    await accessible(wall.page, 'a screen there is not');
+    await refused.getByRole('link', { name: 'wall' }).click();
+    await started(wall.page, PATIENCE_MS);
+    equal(unexpected(wall), [], 'complaints');
+    await wall.close();
+    // A name that none can have is not taken for the wall.
+    const odd = await open(browser, url, { path: '/screens/NoSuch' });
+    await odd.page.locator('[data-refused="400"]').waitFor({ timeout: PATIENCE_MS });
+    await odd.close();
+    // Every role of ours sees figures; a proxy before the server may say no.
+    const said = { error: { code: 'forbidden', message: 'a user with the role clerk may not see figures' } };
+    const session = { needsLogin: true, isOpen: true, user: 'guest', role: 'clerk' };
+    const barred = await open(browser, url, {
+      path: '/',
+      before: async (page) => {
+        await page.route('**/api/session', (route) => route.fulfill({ json: session }));
+        await page.route('**/api/screens/wall', (route) => route.fulfill({ status: 403, json: said }));
+      },
+    });
+    const refusal = barred.page.locator('[data-refused="403"]');
+    await refusal.waitFor({ timeout: PATIENCE_MS });
+    const told = await refusal.innerText();
+    check(/无权查看此大屏/.test(told) && /guest/.test(told) && /clerk/.test(told), told);
+    await shot(barred.page, shots, 'not-allowed');
+    await barred.page.getByRole('button', { name: 'Log in as another' }).click();
+    await barred.page.locator('#token').waitFor();
+    await barred.close();
+  }],
 ];

@@ -6,6 +6,12 @@ import { begin, install, level, playTicks } from './feed.mjs';
 const HOUR_TICKS = 36_000;
 const WARM_TICKS = 9_000;
 const HEAP_GROWTH_MAX = 1_000_000;
+const DAY_MS = 86_400_000;
+/** A wave of one day, 11 November in Shanghai: the demo of a moment ago may not have its calendar yet. */
+const WAVE = {
+  campaign: 'c', wave: 1, title_zh: '双11', title_en: 'Double 11', starts_at: Date.UTC(2020, 10, 10, 16),
+  ends_at: Date.UTC(2020, 10, 11, 16), gmv: null, payments: null, days: 1, _mark: 'provisional', _revision: 0,
+};
 
 async function fed(context, options = {}) {
   const { browser, url, rows } = context;
@@ -54,6 +60,20 @@ export const tests = [
     await fall(96_000);
     await page.waitForTimeout(700);
     equal(await page.locator('[data-panel=milestones] .lit').count(), 0, 'lit a second time');
+    check(/中文/.test(await page.locator('header .who').innerText()), 'the language is said');
+    // One that is known to ten minutes only is not said to have fallen at the tenth.
+    await page.evaluate(() => {
+      const { __feed: feed } = window;
+      const { window_start: start } = feed.rows.get('gmv_day').at(-1);
+      feed.asOf = Math.max(feed.asOf, start + 610_000);
+      const rough = { window_start: start, level: '1000000.00', nth: 1, label_zh: '首个品牌超100万', label_en: 'First brand over ¥1M', brand: 'b', passed_at: start + 600_000, step_seconds: 600, _mark: 'final', _revision: 0 };
+      feed.snap('brand_milestones', [rough]);
+      feed.status();
+    });
+    const brand = page.locator('[data-panel=milestones] li.named .clock').first();
+    await until('the brand', async () => (await brand.count()) === 1);
+    check(/^≤\d\d:\d0$/.test(await brand.innerText()), await brand.innerText());
+    check(/发生于 \d\d:\d0–\d\d:\d0/.test(await brand.getAttribute('title')), await brand.getAttribute('title'));
     equal(wall.complaints, [], 'complaints');
     await wall.close();
   }],
@@ -96,6 +116,74 @@ export const tests = [
     await page.keyboard.press('l');
     check(/Revised/.test(await page.locator('[data-panel=hero] .title').innerText()), 'in English too');
     equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
+  ['at the close the total of the day stands until it has been final for ten minutes, the new day beside it', async (context) => {
+    const wall = await fed({ ...context, rows: { ...context.rows, campaign_waves: [WAVE] } });
+    const { page } = wall;
+    const hero = page.locator('[data-panel=hero]');
+    const look = (name) => context.shots && page.screenshot({ path: `${context.shots}/close-${name}.png` });
+    /** What a server says `ms` after the end of the day: both days' rows while `gmv` is that of the closed one. */
+    const at = (ms, gmv, mark) =>
+      page.evaluate(([offset, total, its, end, day]) => {
+        const { __feed: feed } = window;
+        const row = { payments: 5, payments_without_gmv: 0, _revision: 0 };
+        const closed = { ...row, window_start: end - day, window_end: Math.min(end, end + offset), gmv: total, _mark: its };
+        const running = { ...row, window_start: end, window_end: end + offset, gmv: '1234.50', _mark: 'provisional' };
+        feed.asOf = end + offset;
+        feed.snap('gmv_day', [...(total === null ? [] : [closed]), ...(offset > 0 ? [running] : [])]);
+        feed.status();
+      }, [ms, gmv, mark, WAVE.ends_at, DAY_MS]);
+    const reads = (gmv) => until(`the wheels read ${gmv}`, async () => (await shown(page)).hero.display.replaceAll(',', '') === gmv);
+    const says = async (...words) => {
+      const text = (await hero.innerText()).replace(/\s+/g, ' ');
+      for (const word of words) check(text.includes(word), `“${word}” in “${text}”`);
+    };
+    await at(-1000, '900000000.25', 'provisional');
+    await reads('900000000.25');
+    await says('今日成交额', '暂计');
+    await at(1000, '900000100.25', 'provisional');
+    await reads('900000100.25');
+    await says('成交额 GMV 总计', '截至 2020-11-11 24:00:00', 'paid@1', '暂计', '新的一天 11-12 ¥1,234');
+    check(!(await hero.innerText()).includes('今日'), 'a closed day is not today');
+    await look('provisional');
+    await at(240_000, '899999900.00', 'settled');
+    await reads('899999900.00');
+    await says('已定', '订正');
+    await at(300_000, '899999900.00', 'final');
+    await until('final', async () => (await hero.innerText()).includes('终值'));
+    await look('final');
+    await page.keyboard.press('l');
+    await until('in English', async () => (await hero.innerText()).includes('GMV total'));
+    await says('final', 'as of 2020-11-11 24:00:00', 'New day 11-12');
+    await look('final-en');
+    await page.keyboard.press('l');
+    await at(895_000, null, null);
+    await page.waitForTimeout(600);
+    await reads('899999900.00');
+    await says('终值', '总计');
+    await at(901_000, null, null);
+    await reads('1234.50');
+    await says('今日成交额');
+    check(!(await hero.innerText()).includes('订正'), 'a new day is no correction');
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
+  ['when a wave begins nothing stands in its way', async (context) => {
+    const wall = await fed({ ...context, rows: { ...context.rows, campaign_waves: [WAVE] } });
+    const { page } = wall;
+    await page.evaluate(([start, day]) => {
+      const { __feed: feed } = window;
+      const row = { payments: 5, payments_without_gmv: 0, _mark: 'provisional', _revision: 0 };
+      feed.asOf = start + 1000;
+      feed.snap('gmv_day', [
+        { ...row, window_start: start - day, window_end: start, gmv: '700000000.00' },
+        { ...row, window_start: start, window_end: start + 1000, gmv: '4321.00' },
+      ]);
+      feed.status();
+    }, [WAVE.starts_at, DAY_MS]);
+    await until('the first second', async () => (await shown(page)).hero.display === '4,321.00', 3000);
+    check((await page.locator('[data-panel=hero]').innerText()).includes('今日成交额'), 'it is today');
     await wall.close();
   }],
   ['after a restart the last figure is held until the recomputed one has passed it', async (context) => {
@@ -164,6 +252,27 @@ export const tests = [
     await until('panels say so', async () => (await chips(page)) > 5);
     await wall.close();
     return `RECONNECTING after ${noticed} ms`;
+  }],
+  ['a report that overtakes the figures makes nothing live, and its time is not theirs', async (context) => {
+    const wall = await fed(context);
+    const { page } = wall;
+    await until('live', async () => (await shown(page)).status.kind === 'live');
+    const asOf = (await shown(page)).asOf;
+    await page.evaluate(() => {
+      const { __feed: feed } = window;
+      feed.held = 0;
+      const asOf = feed.asOf + 40_000;
+      feed.status({ asOf, streams: { orders: { asOf, watermark: asOf - 5000 } } });
+    });
+    await until('STALE, in spite of a report a second', async () => (await chip(page)).startsWith('数据滞后'), 5000);
+    equal((await shown(page)).asOf, asOf, 'as of');
+    await until('the age of the figures grows', async () => (await shown(page)).status.ageMs > 4000, 8000);
+    // Now they are there, and what came after the report is known to be.
+    await page.evaluate(() => window.__feed.answer());
+    await until('live again', async () => (await shown(page)).status.kind === 'live', 5000);
+    await until('the time of the report', async () => (await shown(page)).asOf === asOf + 40_000, 5000);
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
   }],
   ['what is not live is called so', async (context) => {
     const words = { demo: '演示', replay: '回放', rehearsal: '彩排' };

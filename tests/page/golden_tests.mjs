@@ -162,14 +162,18 @@ export const tests = [
     check(await wall.page.locator('[data-panel=milestones] .lit').count(), 'the level is lit');
     await picture('night-milestone');
     await wall.pass(4000);
-    for (const mark of ['settled', 'final']) {
-      await wall.change((now) => {
+    for (const [mark, seconds] of [['settled', 4], ['final', 9]]) {
+      // By now the new day has orders: both days are in the view.
+      await wall.change(([row, now, ms]) => {
         const { __feed: feed } = window;
-        const row = feed.rows.get('gmv_day').at(-1);
-        feed.asOf = row.window_start + 86_400_000;
-        feed.snap('gmv_day', [{ ...row, window_end: feed.asOf, _mark: now }]);
+        const end = row.window_start + 86_400_000;
+        feed.asOf = end + ms;
+        feed.snap('gmv_day', [
+          { ...row, window_end: end, _mark: now },
+          { ...row, window_start: end, window_end: feed.asOf, gmv: '2046.10', payments: 11, _mark: 'provisional' },
+        ]);
         feed.status();
-      }, mark);
+      }, [goldenRows().gmv_day.at(-1), mark, seconds * 1000]);
       await picture(`night-${mark}`);
     }
     await wall.close();

@@ -230,6 +230,7 @@ export const tests = [
     check(gmv < low && low < mid && mid < high, `the forecast ${low} ${mid} ${high} lies above ${gmv}`);
     const title = await wall.page.locator('[data-panel=hero] .title').innerText();
     check(/较去年同时刻/.test(title) && /演示上年（生成）/.test(title), title);
+    check(/目标\s*¥[\d.,]+[万亿]?\s*[\d.]+%/.test(await wall.page.locator('[data-panel=hero]').innerText()), 'the target and how far it is');
     check(/全天预测/.test(await wall.page.locator('[data-panel=hero] .notes').innerText()), 'the forecast is called so');
     equal(wall.complaints, [], 'complaints');
     await wall.close();

@@ -16,8 +16,37 @@ export async function fetchJson(path: string): Promise<unknown> {
     headers: { accept: 'application/json' },
     cache: 'no-cache',
   });
-  if (!response.ok) throw new Error(`${path}: ${response.status}`);
+  if (!response.ok) throw await refusalOf(response, path);
   return response.json();
+}
+
+/** The server is there and says no. */
+export class RefusedError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Whether asking again as the same person, for the same thing, is answered the same. */
+export function isFinal(error: unknown): error is RefusedError {
+  return error instanceof RefusedError && [400, 403, 404].includes(error.status);
+}
+
+/** The screens that a refusal names as those there are. */
+export function screensNamedIn(message: string): readonly string[] {
+  const names = /sql\/screens are: ([a-z0-9-]+(?:, [a-z0-9-]+)*)$/.exec(message)?.[1] ?? 'none';
+  return names === 'none' ? [] : names.split(', ');
+}
+
+/** An answer that is none, with what the server says about it where it says it in its usual form. */
+export async function refusalOf(response: Response, path: string): Promise<RefusedError> {
+  const body: unknown = await response.json().catch(() => undefined);
+  const error = isRow(body) ? body['error'] : undefined;
+  const message = isRow(error) ? error['message'] : undefined;
+  return new RefusedError(response.status, typeof message === 'string' ? message : `${path}: ${response.status}`);
 }
 
 export async function fetchCatalogue(): Promise<Catalogue> {
@@ -37,23 +66,34 @@ export function decodeCatalogue(value: unknown): Catalogue {
   );
 }
 
-/** The screen a path asks for: `/` is the wall, `/screens/{name}` is that screen. */
+/** The screen a path asks for: `/` is the wall, `/screens/{name}` is that screen, whether there is one or not. */
 export function screenNameOf(pathname: string): string {
-  return /^\/screens\/([a-z0-9-]{1,60})\/?$/.exec(pathname)?.[1] ?? 'wall';
+  const name = /^\/screens\/([^/]+)\/?$/.exec(pathname)?.[1];
+  if (name === undefined) return 'wall';
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }
 
-/** Runs `load` until it succeeds, with a growing pause that ends at ten seconds. */
+/** Runs `load` until it succeeds, with a growing pause that ends at ten seconds; throws once `signal` says so. */
 export async function untilLoaded<T>(
   load: () => Promise<T>,
   failed: (error: unknown) => void,
   waitMs: (attempt: number) => number,
+  signal?: AbortSignal,
 ): Promise<T> {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await load();
+      const loaded = await load();
+      signal?.throwIfAborted();
+      return loaded;
     } catch (error) {
+      signal?.throwIfAborted();
       failed(error);
-      await new Promise((resolve) => window.setTimeout(resolve, waitMs(attempt)));
+      await new Promise((resolve) => setTimeout(resolve, waitMs(attempt)));
+      signal?.throwIfAborted();
     }
   }
 }

@@ -8,6 +8,7 @@ class Bench {
   ended = 0;
   frames: string[] = [];
   states: (readonly [boolean, number])[] = [];
+  answers: number[] = [];
   private timers: { id: number; at: number; run: () => void }[] = [];
   private nextId = 1;
 
@@ -17,6 +18,7 @@ class Bench {
     const events = {
       frame: (frame: { type: string }) => this.frames.push(frame.type),
       state: (open: boolean, attempt: number) => this.states.push([open, attempt]),
+      answered: (sentAt: number) => this.answers.push(sentAt),
       ended: () => {
         this.ended += 1;
       },
@@ -137,6 +139,82 @@ describe('LiveSocket', () => {
     expect(bench.socket.sent).toEqual(['{"type":"pong"}']);
   });
 
+  it('asks every second, and says when the ping was sent that is answered', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.opens();
+    for (let second = 0; second < 3; second += 1) {
+      bench.pass(1000);
+      bench.socket.says({ type: 'pong' });
+    }
+    expect([bench.answers, bench.socket.sent]).toEqual([[1000, 2000, 3000], Array(3).fill('{"type":"ping"}')]);
+  });
+
+  it('has one ping on its way, and the next as soon as it is answered', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.opens();
+    bench.live.ask();
+    bench.pass(2500);
+    expect(bench.socket.sent).toHaveLength(1);
+    bench.socket.says({ type: 'pong' });
+    expect([bench.answers, bench.socket.sent.length]).toEqual([[0], 2]);
+    bench.socket.says({ type: 'pong' });
+    expect(bench.answers).toEqual([0, 2500]);
+    // What was asked of the old line is not answered by the new one.
+    bench.live.ask();
+    bench.socket.fails();
+    bench.pass(250);
+    bench.socket.opens();
+    bench.socket.says({ type: 'pong' });
+    expect(bench.answers).toEqual([0, 2500]);
+  });
+
+  it('asks nothing of a way on which nothing can be sent', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    for (let nth = 0; nth < 2; nth += 1) {
+      bench.socket.fails();
+      bench.pass(1000);
+    }
+    bench.socket.opens();
+    bench.pass(3000);
+    expect([bench.ways.at(-1), bench.live.answers, bench.socket.sent]).toEqual(['events', false, []]);
+  });
+
+  it('gives a line that fell silent twice the time once it is back, for a frame may only be slow', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    let waited = SILENCE_MS;
+    for (let nth = 0; nth < 3; nth += 1) {
+      const { socket } = bench;
+      socket.opens();
+      socket.says({ type: 'hello' });
+      bench.pass(waited - 1);
+      expect(socket.closed).toBe(false);
+      bench.pass(1);
+      expect(socket.closed).toBe(true);
+      waited *= 2;
+      while (bench.socket === socket) bench.pass(250);
+    }
+  });
+
+  it('waits no longer than at first for a line that has carried frames for minutes', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.socket.opens();
+    bench.pass(SILENCE_MS);
+    bench.pass(10_000);
+    bench.socket.opens();
+    for (let second = 0; second < 301; second += 1) {
+      bench.pass(1000);
+      bench.socket.says({ type: 'status' });
+    }
+    const { socket } = bench;
+    bench.pass(SILENCE_MS);
+    expect(socket.closed).toBe(true);
+  });
+
   it('waits longer after each failure', () => {
     const bench = new Bench();
     bench.live.connect();
@@ -154,6 +232,17 @@ describe('LiveSocket', () => {
       [false, 1],
       [false, 2],
     ]);
+  });
+
+  it('leaves a line that is too slow, and comes back at once', () => {
+    const bench = new Bench();
+    bench.live.connect();
+    bench.live.again();
+    expect(bench.socket.closed).toBe(false);
+    bench.socket.opens();
+    bench.live.again();
+    bench.pass(0);
+    expect([bench.sockets.length, bench.sockets[0]?.closed]).toEqual([2, true]);
   });
 
   it('takes a silent line for dead', () => {

@@ -14,7 +14,15 @@ import { EventSocket } from './event-socket';
 
 /** The server pings every 5 s; one and a half of that without any frame is a dead line. */
 export const SILENCE_MS = 7500;
-const PING_MS = 5000;
+/**
+ * A frame that is still on its way over a slow line cannot be told from silence. So each silence in a row
+ * is waited for twice as long, up to this: half a megabyte at 20 kbit/s.
+ */
+export const SILENCE_MS_MAX = 240_000;
+/** A line that has carried frames for this long is none of those, ms. */
+const PROVEN_MS = 300_000;
+/** The answers say how old the figures are, which may be two seconds. */
+const PING_MS = 1000;
 /** How the server says that the session of this page is over: a reason, and a close code for who missed it. */
 const SESSION_ENDED = 'session_ended';
 const SESSION_ENDED_CODE = 4401;
@@ -46,6 +54,8 @@ export interface SocketEvents {
   readonly frame: (frame: ServerFrame) => void;
   /** `attempt` is 0 while open and counts tries from 1 while it is not. */
   readonly state: (open: boolean, attempt: number) => void;
+  /** The server has answered a ping, and what it had said before has all been handed over. */
+  readonly answered?: ((sentAt: number) => void) | undefined;
   /** The session, user or device of this page is no more: nothing is tried again. */
   readonly ended?: (() => void) | undefined;
 }
@@ -63,6 +73,11 @@ export class LiveSocket {
   private silenceTimer: number | undefined;
   private pingTimer: number | undefined;
   private stopped = false;
+  private silences = 0;
+  /** When the ping was sent that is on its way. */
+  private pingedAt: number | undefined;
+  /** Whether another is wanted as soon as it is answered. */
+  private asksAgain = false;
 
   constructor(
     private readonly url: string,
@@ -91,6 +106,28 @@ export class LiveSocket {
 
   send(message: object): void {
     if (this.openedAt !== undefined) this.socket?.send(JSON.stringify(message));
+  }
+
+  /** Whether this way can be asked at all: nothing goes up a stream of events. */
+  get answers(): boolean {
+    return !this.instead;
+  }
+
+  /**
+   * Asks for a sign of life, which comes after everything the server has to say. One ping at a time: a server whose
+   * line is full reads them as slowly as it writes, and a heap of them would make each answer later.
+   */
+  ask(): void {
+    if (this.openedAt === undefined || this.instead) return;
+    this.asksAgain = this.pingedAt !== undefined;
+    if (this.asksAgain) return;
+    this.pingedAt = this.around.now();
+    this.send({ type: 'ping' });
+  }
+
+  /** Leaves this line with all that is still on its way, and comes back at once. */
+  again(): void {
+    if (this.openedAt !== undefined) this.lost(this.socket, 0);
   }
 
   stop(): void {
@@ -133,9 +170,20 @@ export class LiveSocket {
     this.barred = this.instead ? BARRED_AFTER : 0;
     this.proven ||= !this.instead;
     if (frame.type === 'ping') this.send({ type: 'pong' });
+    if (frame.type === 'pong') this.answered();
     if (frame.type === 'bye' && frame.reason === SESSION_ENDED) return this.ended();
     if (frame.type === 'bye') this.lost(this.socket, frame.retryMs);
     this.events.frame(frame);
+  }
+
+  private answered(): void {
+    const sentAt = this.pingedAt;
+    if (sentAt === undefined) return;
+    const asksAgain = this.asksAgain;
+    this.pingedAt = undefined;
+    // What is asked for now has to go before the next ping, which then tells of it.
+    this.events.answered?.(sentAt);
+    if (asksAgain && this.pingedAt === undefined) this.ask();
   }
 
   private ended(): void {
@@ -162,6 +210,8 @@ export class LiveSocket {
     const socket = this.socket;
     this.socket = undefined;
     this.openedAt = undefined;
+    this.pingedAt = undefined;
+    this.asksAgain = false;
     this.clear('silenceTimer');
     this.clear('pingTimer');
     if (socket === undefined) return;
@@ -172,12 +222,18 @@ export class LiveSocket {
   private listenForSilence(): void {
     this.clear('silenceTimer');
     const socket = this.socket;
-    this.silenceTimer = this.around.setTimer(() => this.lost(socket, undefined), SILENCE_MS);
+    const patience = Math.min(SILENCE_MS_MAX, SILENCE_MS * 2 ** this.silences);
+    this.silenceTimer = this.around.setTimer(() => {
+      // Before it is open there is nothing on its way.
+      if (this.openedAt !== undefined) this.silences += 1;
+      this.lost(socket, undefined);
+    }, patience);
   }
 
   private keepPinging(): void {
     this.pingTimer = this.around.setTimer(() => {
-      this.send({ type: 'ping', now: this.around.now() });
+      this.ask();
+      if (this.openedAt !== undefined && this.around.now() - this.openedAt >= PROVEN_MS) this.silences = 0;
       this.keepPinging();
     }, PING_MS);
   }

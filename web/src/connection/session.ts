@@ -4,6 +4,7 @@
  * for with that cookie and good for one socket.
  */
 import { isRow } from '../protocol/frames';
+import { refusalOf } from './api';
 
 export interface Session {
   readonly needsLogin: boolean;
@@ -36,7 +37,7 @@ const WAIT_S = 60;
 export async function fetchSession(): Promise<Session> {
   const response = await fetch('/api/session', { cache: 'no-store' });
   if (response.status === 404) return NONE;
-  if (!response.ok) throw new Error(`/api/session: ${response.status}`);
+  if (!response.ok) throw await refusalOf(response, '/api/session');
   return decodeSession(await response.json());
 }
 

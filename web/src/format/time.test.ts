@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ageText, clockText, dateText, dayStart, spanText } from './time';
+import { ageText, clockText, clockWithin, dateText, dayStart, spanText } from './time';
 
 const BEIJING = 480;
 /** 2020-11-11 00:01:36 in Beijing is still the tenth in UTC. */
@@ -43,5 +43,12 @@ describe('spanText', () => {
       '54分钟',
       '54 min',
     ]);
+  });
+});
+
+describe('clockWithin', () => {
+  it('says between which two clocks something happened', () => {
+    expect(clockWithin(Date.UTC(2020, 10, 11, 13, 30), 600, 480)).toBe('21:20–21:30');
+    expect(clockWithin(Date.UTC(2020, 10, 10, 16, 0), 60, 480)).toBe('23:59–00:00');
   });
 });

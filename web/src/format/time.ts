@@ -9,6 +9,12 @@ export function clockText(timeMs: number, offsetMinutes: number): string {
   return new Date(timeMs + offsetMinutes * MINUTE_MS).toISOString().slice(11, 19);
 }
 
+/** The step that ends at an instant and within which something happened: `21:20–21:30`. */
+export function clockWithin(endMs: number, stepSeconds: number, offsetMinutes: number): string {
+  const [from, to] = [endMs - stepSeconds * 1000, endMs].map((ms) => clockText(ms, offsetMinutes).slice(0, 5));
+  return `${from}–${to}`;
+}
+
 /** `YYYY-MM-DD` of an instant at an offset from UTC. */
 export function dateText(timeMs: number, offsetMinutes: number): string {
   return new Date(timeMs + offsetMinutes * MINUTE_MS).toISOString().slice(0, 10);

@@ -15,6 +15,7 @@ export const WORDS = {
   rehearsalNote: { zh: '压测数据，不计入任何正式数字', en: 'Load-test figures that count nowhere' },
   connecting: { zh: '连接中', en: 'CONNECTING' },
   reconnecting: { zh: '重连中', en: 'RECONNECTING' },
+  loading: { zh: '接收数据', en: 'RECEIVING' },
   catchingUp: { zh: '追赶中', en: 'CATCHING UP' },
   stale: { zh: '数据滞后', en: 'STALE' },
   quiet: { zh: '无新订单', en: 'QUIET' },
@@ -30,6 +31,8 @@ export const WORDS = {
   provisional: { zh: '暂计', en: 'provisional' },
   settled: { zh: '已定', en: 'settled' },
   final: { zh: '终值', en: 'final' },
+  dayTotal: { zh: '总计', en: 'total' },
+  newDay: { zh: '新的一天', en: 'New day' },
   other: { zh: '其他', en: 'Other' },
   offMap: { zh: '未上图', en: 'Not on the map' },
   total: { zh: '合计', en: 'Total' },
@@ -45,12 +48,16 @@ export const WORDS = {
   next: { zh: '下一站', en: 'next' },
   yearOnYear: { zh: '较去年同时刻', en: 'vs last year, same time' },
   forecast: { zh: '全天预测', en: 'Day forecast' },
+  language: { zh: '中文', en: 'EN' },
   target: { zh: '目标', en: 'target' },
   toStart: { zh: '距开场', en: 'starts in' },
   sinceStart: { zh: '已开场', en: 'T+' },
   closed: { zh: '已收官', en: 'closed' },
   faster: { zh: '快', en: 'faster by' },
   slower: { zh: '慢', en: 'slower by' },
+  about: { zh: '约', en: 'about' },
+  exactToSecond: { zh: '精确到秒', en: 'exact to the second' },
+  between: { zh: '发生于', en: 'some time within' },
   took: { zh: '用时', en: 'in' },
   passed: { zh: '突破', en: 'Passed' },
   allPassed: { zh: '全部达成', en: 'All passed' },
@@ -81,6 +88,11 @@ export const WORDS = {
   noTwins: { zh: '当前画面全部为文字，无图形', en: 'All of this picture is text; nothing is drawn' },
   mapMissing: { zh: '地图文件不可用', en: 'Map file not available' },
   noScreen: { zh: '无法读取大屏定义，正在重试', en: 'Cannot read the screen definition, retrying' },
+  noSuchScreen: { zh: '没有这块大屏', en: 'There is no such screen' },
+  screensThereAre: { zh: '现有大屏', en: 'Screens there are' },
+  notAllowed: { zh: '无权查看此大屏', en: 'You may not see this screen' },
+  signedInAs: { zh: '当前登录', en: 'Logged in as' },
+  logInAsAnother: { zh: '以其他用户登录', en: 'Log in as another' },
   token: { zh: '密钥', en: 'Key' },
   userName: { zh: '用户名（密钥已含用户名时可留空）', en: 'Name (may stay empty with a whole key)' },
   logIn: { zh: '登录', en: 'Log in' },
@@ -137,6 +149,20 @@ export type Word = keyof typeof WORDS;
 
 export function word(name: Word, language: Language): string {
   return WORDS[name][language];
+}
+
+/** What the roles of users are called. */
+const ROLES: Readonly<Record<string, Bilingual>> = {
+  viewer: { zh: '观看', en: 'viewer' },
+  analyst: { zh: '分析', en: 'analyst' },
+  media: { zh: '媒体', en: 'media' },
+  operator: { zh: '运维', en: 'operator' },
+  admin: { zh: '管理', en: 'admin' },
+};
+
+/** A role; one of a newer server is called as the server calls it. */
+export function roleName(role: string, language: Language): string {
+  return ROLES[role]?.[language] ?? role;
 }
 
 /** A word in both languages, for who has not chosen one yet. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ViewState } from '../protocol/apply-frame';
-import { campaignClock } from './campaign';
+import { campaignClock, wavesOf } from './campaign';
 
 const CALENDAR = { view: 'waves', starts: 'starts', ends: 'ends', titleZh: 'zh', titleEn: 'en' };
 const HOUR = 3_600_000;
@@ -27,5 +27,13 @@ describe('campaignClock', () => {
 
   it('says nothing of a calendar without waves', () => {
     expect(campaignClock({ ...WAVES, rows: new Map() }, CALENDAR, 0, 'zh')).toBeUndefined();
+  });
+});
+
+describe('wavesOf', () => {
+  it('tells a screen without a calendar from one whose calendar has not come yet', () => {
+    expect(wavesOf(WAVES, undefined)).toBe('none');
+    expect([wavesOf(undefined, CALENDAR), wavesOf({ ...WAVES, rows: new Map() }, CALENDAR)]).toEqual(['unknown', 'unknown']);
+    expect(wavesOf(WAVES, CALENDAR)).toContainEqual({ starts: 10 * HOUR, ends: 20 * HOUR });
   });
 });

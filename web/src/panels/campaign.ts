@@ -2,6 +2,7 @@
 import type { Language } from '../format/words';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Calendar } from '../screen/definition';
+import type { Waves } from '../state/close';
 import { timeOf } from '../state/windows';
 
 export interface CampaignClock {
@@ -34,6 +35,16 @@ export function campaignClock(
   if (next !== undefined) return { phase: 'before', title: next.title, clock: span(next.starts - nowMs) };
   const last = waves.at(-1);
   return last === undefined ? undefined : { phase: 'closed', title: last.title, clock: '' };
+}
+
+/** When the waves begin and end, for whoever must not stand in the way of one. */
+export function wavesOf(view: ViewState | undefined, calendar: Calendar | undefined): Waves {
+  if (calendar === undefined) return 'none';
+  if (view === undefined || view.rows.size === 0) return 'unknown';
+  return [...view.rows.values()].map((row) => ({
+    starts: timeOf(row, calendar.starts),
+    ends: timeOf(row, calendar.ends),
+  }));
 }
 
 function span(ms: number): string {

@@ -41,7 +41,7 @@ describe('a view with several rows for one window', () => {
 
   it('is compared with nothing', () => {
     const against = { view: 'v', growth: 'gmv', target: undefined, forecast: 'gmv', forecastLow: undefined, forecastHigh: undefined, labelZh: 'a', labelEn: 'b' };
-    const found = againstOf(MANY, against, { screen: SCREEN, language: 'en' });
+    const found = againstOf(MANY, against, { start: 0, total: { units: 1n, scale: 0 }, isOver: false }, { screen: SCREEN, language: 'en' });
     expect([found?.growth, found?.forecast, found?.label]).toEqual([undefined, undefined, crowdText({ view: 'v', rows: 2 }, 'en')]);
   });
 

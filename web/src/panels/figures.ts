@@ -15,7 +15,7 @@ import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
 import type { Names, Screen, Single, ValueColumn } from '../screen/definition';
 import type { MapPack, Region } from '../screen/map-pack';
-import { byWindow, timeOf, windowRows } from '../state/windows';
+import { byWindow, rowsFrom, timeOf, windowRows } from '../state/windows';
 
 const SECOND: readonly [number, Bilingual] = [1000, { zh: '秒', en: ' s' }];
 const SPANS: readonly (readonly [number, Bilingual])[] = [
@@ -41,6 +41,17 @@ export function figureOf(
 ): Decimal | undefined {
   if (view === undefined) return undefined;
   const [row, ...others] = windowRows(view, screen.window, figure.pick);
+  return row === undefined || others.length > 0 ? undefined : parseDecimal(row[figure.value.column]);
+}
+
+/** The same, of the window that began at `start`, ms since the Unix epoch. */
+export function figureFrom(
+  view: ViewState | undefined,
+  screen: Pick<Screen, 'window'>,
+  figure: Pick<Single, 'value'>,
+  start: number,
+): Decimal | undefined {
+  const [row, ...others] = view === undefined ? [] : rowsFrom(view, screen.window, start);
   return row === undefined || others.length > 0 ? undefined : parseDecimal(row[figure.value.column]);
 }
 
@@ -183,12 +194,11 @@ export function nameOf(
   return known?.[language] ?? key;
 }
 
-/** `provisional`, `settled` or `final`, as the newest row is marked. */
-export function markOf(
-  view: ViewState | undefined,
-  screen: Screen,
-): 'provisional' | 'settled' | 'final' | undefined {
-  const mark = view === undefined ? undefined : windowRows(view, screen.window)[0]?.['_mark'];
+/** How far a row may still change. */
+export type Mark = 'provisional' | 'settled' | 'final';
+
+export function markOf(row: Row): Mark | undefined {
+  const mark = row['_mark'];
   return mark === 'provisional' || mark === 'settled' || mark === 'final' ? mark : undefined;
 }
 

@@ -60,11 +60,16 @@ describe('applyFrame', () => {
     expect([...view.rows.values()]).toEqual([ROW('a', '1')]);
   });
 
-  it('calls a delta on another base a gap', () => {
+  it('calls a delta on a later base a gap', () => {
     const view = after(undefined, snap(4, []));
     expect(applyFrame(view, delta(5, 6, []), SHAPE)).toBe('gap');
-    expect(applyFrame(view, delta(3, 6, []), SHAPE)).toBe('gap');
     expect(applyFrame(undefined, delta(0, 1, []), SHAPE)).toBe('gap');
+  });
+
+  it('takes one from an earlier base, which brings again what it has', () => {
+    const view = after(undefined, snap(4, [ROW('a', '1'), ROW('b', '2')]));
+    const next = after(view, delta(3, 6, [ROW('a', '3')], [{ window_start: 1, place: 'b' }]));
+    expect([next.cut, [...next.rows.values()]]).toEqual([6, [ROW('a', '3')]]);
   });
 
   it('passes over what it already has after a reconnect', () => {

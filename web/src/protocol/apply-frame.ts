@@ -41,7 +41,8 @@ export function applyFrame(
       if (view === undefined) return 'gap';
       // After a reconnect the server repeats what we already have.
       if (frame.cut <= view.cut) return view;
-      if (frame.base !== view.cut) return 'gap';
+      // One from an earlier cut on brings more than is missing: rows are whole, not differences.
+      if (frame.base > view.cut) return 'gap';
       return withChanges(view, frame, shape);
   }
 }

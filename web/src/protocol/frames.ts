@@ -94,7 +94,7 @@ export function decodeFrame(text: string): ServerFrame | undefined {
     case 'hello':
       return decodeHello(frame);
     case 'snap':
-      return decodeSnap(frame);
+      return decodeSnapshot(frame);
     case 'delta':
       return decodeDelta(frame);
     case 'status':
@@ -142,7 +142,8 @@ function decodeHello(frame: Row): HelloFrame | undefined {
   };
 }
 
-function decodeSnap(frame: Row): SnapFrame | undefined {
+/** A view and its rows at a cut, as a frame of the socket and the answer over HTTP say it alike. */
+export function decodeSnapshot(frame: Row): SnapFrame | undefined {
   const view = textOf(frame['view']);
   const cut = numberOf(frame['cut']);
   const rows = rowList(frame['rows']);

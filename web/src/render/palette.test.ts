@@ -1,6 +1,5 @@
 // Nothing on the wall is told by hue alone: in grey, as on a bad projector or to who sees no colours, steps and ranks stay
 // apart by lightness, and states by words and shapes.
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { word } from '../format/words';
 import { STEPS } from './choropleth';
@@ -25,7 +24,8 @@ function contrast(a: string, b: string): number {
   return (high + 0.05) / (low + 0.05);
 }
 
-const source = (file: string): string => readFileSync(new URL(`../${file}`, import.meta.url), 'utf8');
+const SOURCES: Record<string, string> = import.meta.glob(['../app.css', '../panels/*.svelte'], { query: '?raw', import: 'default', eager: true });
+const source = (file: string): string => SOURCES[`../${file}`] ?? '';
 const variable = (name: string): string => {
   const found = new RegExp(`--${name}: (#[0-9a-f]{6});`).exec(source('app.css'))?.[1];
   if (found === undefined) throw new Error(`no colour --${name}`);

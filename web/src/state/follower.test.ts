@@ -40,7 +40,8 @@ describe('Follower', () => {
 
   it('starts a new day without calling it a revision', () => {
     const follower = new Follower();
-    follower.confirm(500n, 'monday', 0, false);
+    follower.confirm(510n, 'monday', 0, false);
+    follower.confirm(500n, 'monday', 50, false);
     follower.confirm(3n, 'tuesday', 100, false);
     expect(follower.shown(100)).toBe(3n);
     expect(follower.revision).toBeUndefined();

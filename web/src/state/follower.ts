@@ -35,6 +35,8 @@ export class Follower {
   confirm(value: bigint, window: string, now: number, mayHold: boolean): void {
     const previous = this.confirmed;
     if (previous === undefined || window !== this.window) {
+      // What was corrected is not what is shown from here on.
+      this.revision = undefined;
       this.restart(value, window, now);
       return;
     }

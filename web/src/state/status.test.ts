@@ -42,6 +42,16 @@ describe('statusOf', () => {
     expect(kinds({ report: report({ at: 97_000, state: 'live', lagMs: 0 }) })).toEqual(['stale', 'warn']);
   });
 
+  it('is never live over figures that are older than the rule allows, however new the report is', () => {
+    expect(kinds({ figures: { at: 98_600 } })).toEqual(['live', 'ok']);
+    expect(statusOf({ ...GOOD, figures: { at: 88_000 } })).toEqual({ kind: 'stale', level: 'bad', ageMs: 12_120 });
+    expect(kinds({ figures: { at: 97_900 }, report: report({ state: 'quiet', lagMs: 0 }) })).toEqual(['stale', 'warn']);
+  });
+
+  it('says that it is receiving until all figures have come', () => {
+    expect(kinds({ figures: { at: undefined } })).toEqual(['loading', 'warn']);
+  });
+
   it('calls a source without records quiet and never stale', () => {
     const quiet = report({ state: 'quiet', lagMs: 0 });
     expect(statusOf({ ...GOOD, report: quiet, changeAt: 60_000 })).toEqual({

@@ -1,10 +1,10 @@
 /**
- * What the status chips say. Freshness is how long records have been in the log and not on the
- * screen, plus how old that report is. A source without records is quiet, never stale, and how far
+ * What the status chips say. Freshness is how long records have been in the log and not in the figures, plus
+ * how old the figures on the screen are, or that report. A source without records is quiet, never stale, and how far
  * the watermark lags behind does not turn the chip. Records that wait while others are read are
  * being caught up with; records that wait while nothing is read make the figures stale.
  */
-export type StatusKind = 'connecting' | 'reconnecting' | 'stale' | 'catchingUp' | 'quiet' | 'live';
+export type StatusKind = 'connecting' | 'reconnecting' | 'loading' | 'stale' | 'catchingUp' | 'quiet' | 'live';
 export type Level = 'ok' | 'warn' | 'bad';
 
 export interface Status {
@@ -37,12 +37,17 @@ export interface StatusFacts {
   readonly freshAt: number | undefined;
   /** Last change of any figure. */
   readonly changeAt: number | undefined;
+  /**
+   * The figures on the screen are of this moment or later, and `undefined` before all have come. Left out on a
+   * way that cannot be asked: there the age of the report stands for theirs.
+   */
+  readonly figures?: { readonly at: number | undefined } | undefined;
 }
 
 export const STALE_MS = 2000;
 export const STALE_BAD_MS = 10_000;
-/** Reports come every second: an age below this is the ordinary pause between two. */
-const REPORT_EVERY_MS = 1500;
+/** Reports and answers come every second: an age below this is the ordinary pause between two. */
+const PAUSE_MS = 1500;
 
 export function statusOf(facts: StatusFacts): Status {
   const { now, report } = facts;
@@ -51,9 +56,11 @@ export function statusOf(facts: StatusFacts): Status {
     if (!facts.opened) return { kind: 'connecting', level: 'warn', ageMs };
     return { kind: 'reconnecting', level: ageMs > STALE_BAD_MS ? 'bad' : 'warn', ageMs };
   }
-  const heardAt = report?.at ?? facts.frameAt;
-  const reportAge = heardAt === undefined ? 0 : now - heardAt;
-  const ageMs = (report?.lagMs ?? 0) + (reportAge > REPORT_EVERY_MS ? reportAge : 0);
+  if (facts.figures !== undefined && facts.figures.at === undefined) {
+    return { kind: 'loading', level: 'warn', ageMs: 0 };
+  }
+  const age = Math.max(since(now, report?.at ?? facts.frameAt), since(now, facts.figures?.at));
+  const ageMs = (report?.lagMs ?? 0) + (age > PAUSE_MS ? age : 0);
   if (report?.state === 'stale' || report?.state === 'paused') return stale(Math.max(ageMs, now - (facts.freshAt ?? now)));
   if (report?.state === 'catching_up' && report.readPerSecond !== 0) {
     return { kind: 'catchingUp', level: 'warn', ageMs };
@@ -63,6 +70,10 @@ export function statusOf(facts: StatusFacts): Status {
     return { kind: 'quiet', level: 'ok', ageMs: now - (facts.changeAt ?? now) };
   }
   return { kind: 'live', level: 'ok', ageMs };
+}
+
+function since(now: number, at: number | undefined): number {
+  return at === undefined ? 0 : now - at;
 }
 
 function stale(ageMs: number): Status {

@@ -5,6 +5,7 @@
 import { fetchCatalogue, type Catalogue } from '../connection/api';
 import { browserSurroundings, LiveSocket } from '../connection/live-socket';
 import { fetchSession } from '../connection/session';
+import { fetchSnapshot } from '../connection/snapshot';
 import type { ViewShape, ViewState } from '../protocol/apply-frame';
 import type { HelloFrame, ServerFrame, StatusFrame } from '../protocol/frames';
 import type { Panel, Screen } from '../screen/definition';
@@ -13,7 +14,9 @@ import { fit, shownPanels, type Fitted } from '../screen/layout';
 import type { MapPack } from '../screen/map-pack';
 import type { Bilingual, Language } from '../format/words';
 import { keep, recall } from './keep';
+import { Loader } from './loader';
 import { logged, type LogEntry } from './log';
+import { Proof } from './proof';
 import { Scenes } from './scenes.svelte';
 import {
   panelState,
@@ -41,6 +44,8 @@ const FIGURES_EVERY_MS = 190;
 const SAVE_EVERY_S = 30;
 /** Reports come every second; this long after hello one must have come. */
 const FIRST_REPORT_MS = 3000;
+/** Everything at once takes a good line a moment; one that takes longer than this gets it piece by piece, ms. */
+const WHOLE_MS_MAX = 5000;
 /** Behind by less than this, a restarted server has read again what its checkpoint had not, ms. */
 const SETTLED_LAG_MS = 500;
 /** A newer build is loaded between these two, spread out so that screens do not come at once. */
@@ -92,6 +97,12 @@ export class Wall {
   private open = false;
   private opened = false;
   private greetedAt = 0;
+  private readonly proof = new Proof<StatusFrame>();
+  private readonly loader: Loader;
+  /** Whether every view that was asked for on this line has come. */
+  private whole = false;
+  /** Whether a line was too slow for all views at once: then they are loaded one after another. */
+  private isNarrow = false;
   /** Event time reached in this epoch, shown with the next picture. */
   private readonly clock: EventClock;
   /** Views of the big figures, which are shown as they come. */
@@ -127,9 +138,14 @@ export class Wall {
     const events = {
       frame: (frame: ServerFrame) => this.received(frame),
       state: (open: boolean, attempt: number) => this.connectionChanged(open, attempt),
+      answered: (sentAt: number) => this.answered(sentAt),
       ended: () => this.ended?.(),
     };
     this.guarded = ticket !== undefined;
+    this.loader = new Loader({
+      load: (view) => this.load(view),
+      subscribe: (views, cut) => this.subscribe(views, this.resumeAt(cut)),
+    });
     this.socket = new LiveSocket(url, events, browserSurroundings(ticket));
   }
 
@@ -189,6 +205,7 @@ export class Wall {
     for (const [view, state] of kept.views) if (this.cells.has(view)) this.store.seed(view, state);
     this.epoch = kept.epoch;
     this.frameAt = performance.now() - (Date.now() - kept.savedAt);
+    this.proof.figuresAt = this.frameAt;
   }
 
   view(name: string): ViewState | undefined {
@@ -217,6 +234,7 @@ export class Wall {
 
   private paintStatus(now: number): void {
     this.statusAt = now;
+    if (this.open && !this.whole && now - this.greetedAt > WHOLE_MS_MAX) this.goByPieces();
     this.status = statusOf(this.facts(now));
     const stopped = stoppedView(this.report?.problem);
     const states = this.screen.panels.map(
@@ -255,7 +273,8 @@ export class Wall {
 
   private facts(now: number): StatusFacts {
     const { open, opened, frameAt, report, freshAt } = this;
-    return { now, open, opened, frameAt, report, freshAt, changeAt: this.store.anyChangedAt() };
+    const figures = this.socket.answers ? { at: this.proof.figuresAt } : undefined;
+    return { now, open, opened, frameAt, report, freshAt, figures, changeAt: this.store.anyChangedAt() };
   }
 
   private connectionChanged(open: boolean, attempt: number): void {
@@ -263,8 +282,38 @@ export class Wall {
     this.open = open;
     this.opened ||= open;
     this.attempt = attempt;
-    if (!open) this.report = undefined;
+    if (!open) this.lineBroke();
     if (!open && attempt >= DOUBTED_AFTER) void this.askWhetherLetIn();
+  }
+
+  /** What was asked for at once would come through in minutes, or never. */
+  private goByPieces(): void {
+    if (this.isNarrow || !this.socket.answers || this.epoch === undefined) return;
+    this.isNarrow = true;
+    this.note({ zh: '线路较慢，数据逐项加载', en: 'Slow line, figures are loaded one by one' });
+    this.open = false;
+    this.socket.again();
+  }
+
+  private lineBroke(): void {
+    // A line that never came to be says nothing about how much it carries.
+    this.isNarrow ||= this.hello !== undefined && !this.whole && this.socket.answers;
+    this.report = undefined;
+    this.whole = false;
+    this.loader.stop();
+    this.proof.broken();
+  }
+
+  /** The server has handed over all it had when the ping of `sentAt` came to it. */
+  private answered(sentAt: number): void {
+    if (!this.proof.counts(sentAt)) return;
+    if (this.loader.isBusy) {
+      this.loader.answered();
+      if (this.loader.isBusy) return;
+    }
+    this.whole = true;
+    const report = this.proof.answered(sentAt);
+    if (report !== undefined) this.tellClock(report);
   }
 
   /** A server that was restarted, or has users now, may know nothing of this page; no line tells so. */
@@ -315,6 +364,10 @@ export class Wall {
     this.missing = this.views.filter((view) => !wanted.includes(view));
     const from = this.store.resumeFrom(wanted, this.epoch);
     this.epoch = hello.epoch;
+    if (this.isNarrow) {
+      this.loader.begin(wanted);
+      return;
+    }
     // The big figure is asked for by itself: it is there before the thousands of rows of charts and maps.
     const first = wanted.filter((view) => this.leading.has(view));
     for (const views of [first, wanted.filter((view) => !this.leading.has(view))]) {
@@ -325,15 +378,26 @@ export class Wall {
   private subscribe(views: readonly string[], from: object | undefined): void {
     const resume = from === undefined ? {} : { from };
     this.socket.send({ type: 'subscribe', views, space: this.space, last: this.screen.last, ...resume });
+    this.proof.asked(performance.now());
+    this.socket.ask();
+  }
+
+  /** Gets a view by itself; gives its cut, or `undefined` where it must come over the socket. */
+  private async load(view: string): Promise<number | undefined> {
+    const found = await fetchSnapshot(view, this.screen.last, this.space).catch(() => undefined);
+    if (found === undefined || found.epoch !== this.epoch) return undefined;
+    this.store.apply(found.frame, performance.now());
+    return found.frame.cut;
+  }
+
+  private resumeAt(cut: number | undefined): object | undefined {
+    return cut === undefined || this.epoch === undefined ? undefined : { epoch: this.epoch, cut };
   }
 
   private askAgain(view: string, now: number): void {
     if (now - (this.askedAt.get(view) ?? -Infinity) < SECOND_MS) return;
     this.askedAt.set(view, now);
-    const cut = this.store.get(view)?.cut;
-    const from =
-      cut === undefined || this.epoch === undefined ? undefined : { epoch: this.epoch, cut };
-    this.subscribe([view], from);
+    this.subscribe([view], this.resumeAt(this.store.get(view)?.cut));
   }
 
   private reported(frame: StatusFrame, now: number): void {
@@ -342,8 +406,14 @@ export class Wall {
     if (state !== 'stale') this.freshAt = now;
     if (state !== 'stale' && state !== 'catching_up' && lagMs < SETTLED_LAG_MS) this.settling = false;
     if (problem !== undefined) this.note({ zh: `服务端：${problem}`, en: `Server: ${problem}` });
-    if (this.space === 'live') this.clock.reported(frame, frame.streams);
-    else this.clock.reported(frame.shadow, new Map());
+    if (this.socket.answers) this.proof.heard(frame, now);
+    else this.tellClock(frame);
+  }
+
+  /** How far the streams are by a report that the figures on the screen have come up with. */
+  private tellClock(report: StatusFrame): void {
+    if (this.space === 'live') this.clock.reported(report, report.streams);
+    else this.clock.reported(report.shadow, new Map());
   }
 
   private learn(catalogue: Catalogue): void {

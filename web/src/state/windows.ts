@@ -32,6 +32,27 @@ export function windowRows(
   return rows.length === 0 && pick === 'complete' ? windowRows(view, columns) : rows;
 }
 
+/** The newest row, and the newest of those whose window began earlier: a running day and the one before it. */
+export function newestStarts(view: ViewState, columns: WindowColumns): readonly [Row | undefined, Row | undefined] {
+  let [newest, before]: [Row | undefined, Row | undefined] = [undefined, undefined];
+  for (const row of view.rows.values()) {
+    if (newest === undefined || later(row, newest, columns) > 0) {
+      if (newest !== undefined && timeOf(newest, columns.start) < timeOf(row, columns.start)) before = newest;
+      newest = row;
+    } else if (timeOf(row, columns.start) < timeOf(newest, columns.start)) {
+      if (before === undefined || later(row, before, columns) > 0) before = row;
+    }
+  }
+  return [newest, before];
+}
+
+/** The newest rows of the window that began at `start`. */
+export function rowsFrom(view: ViewState, columns: WindowColumns, start: number): readonly Row[] {
+  const rows = [...view.rows.values()].filter((row) => timeOf(row, columns.start) === start);
+  const end = Math.max(...rows.map((row) => timeOf(row, columns.end)));
+  return rows.filter((row) => timeOf(row, columns.end) === end);
+}
+
 /** Milliseconds in a time column; -1 where there is none, so that rows without windows tie. */
 export function timeOf(row: Row, column: string): number {
   const value = row[column];
