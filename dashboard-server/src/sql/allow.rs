@@ -8,6 +8,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use tidemark_pipeline::sql::statement_size;
 
 use super::error::{Place, SqlError};
 use super::size::{check_tables, check_text};
@@ -28,10 +29,20 @@ pub(super) fn parse_reading(text: &str, limits: &SqlConfig) -> Result<Statement,
         return Err(SqlError::Refused { what: "more than one statement".to_owned() });
     }
     check_statement(&statement)?;
+    check_clauses(text)?;
     if let Some(sql) = innermost(&statement) {
         check_tables(sql, limits)?;
     }
     Ok(statement)
+}
+
+/// Part of the rows was asked for, and the planner would give all of them.
+fn check_clauses(text: &str) -> Result<(), SqlError> {
+    let Some((clause, at)) = statement_size::sampling(text) else { return Ok(()) };
+    Err(SqlError::Plan {
+        message: format!("{clause} is not supported, and every row would be counted: leave it out"),
+        place: Some(Place { line: at.line, column: at.column }),
+    })
 }
 
 /// A text that breaks off has its mistake where it ends; the parser gives no place for it.
@@ -165,6 +176,18 @@ mod tests {
         assert_eq!(refused("EXPLAIN INSERT INTO t VALUES (1)"), "INSERT INTO");
         assert_eq!(refused("SELECT 1; SELECT 2"), "more than one statement");
         assert_eq!(refused("PREPARE p AS SELECT 1"), "PREPARE p");
+    }
+
+    #[test]
+    fn a_sample_that_would_be_of_all_rows_is_refused_with_its_place() {
+        for clause in ["TABLESAMPLE (10)", "TABLESAMPLE BERNOULLI (1 PERCENT)", "SAMPLE 0.1"] {
+            match parse(&format!("SELECT COUNT(*)\nFROM gmv {clause}")) {
+                Err(SqlError::Plan { place, .. }) => {
+                    assert_eq!(place, Some(Place { line: 2, column: 10 }), "{clause}");
+                }
+                other => panic!("{clause}: {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 pub mod error;
 mod across;
-mod statement_size;
+pub mod statement_size;
 mod rewrite;
 pub mod exact;
 pub mod own_columns;

@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use super::error::{Place, SqlError};
 
@@ -78,6 +79,11 @@ fn ignored(rest: &[TokenWithSpan]) -> Option<&'static str> {
     };
     match (keyword(0)?, keyword(1)) {
         (Keyword::TABLESAMPLE, _) => Some("TABLESAMPLE"),
+        (Keyword::SAMPLE, None) if is_number(rest.get(1)) => Some("SAMPLE"),
+        (Keyword::CONNECT, Some(Keyword::BY)) => Some("CONNECT BY"),
+        (Keyword::WITH, Some(Keyword::ORDINALITY)) => Some("WITH ORDINALITY"),
+        // Options of ours are texts.
+        (Keyword::WITH, None) if is_hint(rest) => Some("a hint WITH (…)"),
         (Keyword::FOR, Some(Keyword::UPDATE | Keyword::SHARE)) => Some("FOR UPDATE or FOR SHARE"),
         (Keyword::WITH, Some(Keyword::ROLLUP | Keyword::CUBE | Keyword::TOTALS)) => {
             Some("WITH ROLLUP, CUBE or TOTALS (write GROUP BY ROLLUP (…))")
@@ -91,6 +97,29 @@ fn ignored(rest: &[TokenWithSpan]) -> Option<&'static str> {
     }
 }
 
+fn is_number(token: Option<&TokenWithSpan>) -> bool {
+    matches!(token.map(|token| &token.token), Some(Token::Number(..)))
+}
+
+fn is_hint(rest: &[TokenWithSpan]) -> bool {
+    let token = |at: usize| rest.get(at).map(|token| &token.token);
+    matches!((token(1), token(2)), (Some(Token::LParen), Some(Token::Word(word))) if word.quote_style.is_none())
+}
+
+/// A clause of an ad-hoc query that would pass for part of the rows and give all of them, with its place.
+#[must_use]
+pub fn sampling(sql: &str) -> Option<(&'static str, Place)> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().ok()?;
+    let is_code = |token: &TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
+    let code: Vec<TokenWithSpan> = tokens.into_iter().filter(is_code).collect();
+    let sampled = ["TABLESAMPLE", "SAMPLE", "CONNECT BY"];
+    (0..code.len()).find_map(|at| {
+        let rest = code.get(at..)?;
+        let clause = ignored(rest).filter(|clause| sampled.contains(clause))?;
+        Some((clause, place_of(rest.first()?)))
+    })
+}
+
 fn place_of(token: &TokenWithSpan) -> Place {
     Place { line: token.span.start.line, column: token.span.start.column }
 }
@@ -99,6 +128,28 @@ fn place_of(token: &TokenWithSpan) -> Place {
 mod tests {
     use super::*;
     use crate::sql::script::parse;
+
+    #[test]
+    fn clauses_that_nobody_would_obey_are_refused_and_names_alike_are_not() {
+        for clause in [
+            "SAMPLE 0.1",
+            "TABLESAMPLE (10)",
+            "CONNECT BY a = b",
+            "WITH ORDINALITY",
+            "WITH (NOLOCK)",
+        ] {
+            let text = format!("SELECT a FROM o {clause}");
+            let refused = parse(Path::new("v.sql"), &text).expect_err(clause).to_string();
+            assert!(
+                refused.starts_with("v.sql:1:17: ") && refused.contains("ignored"),
+                "{refused}"
+            );
+        }
+        let (clause, place) = sampling("SELECT a\nFROM o TABLESAMPLE (10)").expect("found");
+        assert_eq!((clause, place.line, place.column), ("TABLESAMPLE", 2, 8));
+        assert!(sampling("SELECT sample, connect FROM o FOR UPDATE").is_none());
+        assert!(parse(Path::new("v.sql"), "SELECT sample FROM o").is_ok());
+    }
 
     #[test]
     fn a_statement_that_would_end_the_process_is_refused_with_its_place() {

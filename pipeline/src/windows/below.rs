@@ -8,9 +8,9 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::Result;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::collect;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 
+use super::collected::collected;
 use super::row_by_row;
 use super::shared::Shared;
 use super::steps::Steps;
@@ -112,7 +112,7 @@ impl Runner {
         // A plan keeps the metrics of every execution; a fresh one has none.
         let plan = reset_plan_states(Arc::clone(&self.slot.plan))?;
         let schema = plan.schema();
-        let batches = futures::executor::block_on(collect(plan, Arc::clone(&self.context)))?;
+        let batches = collected(plan, Arc::clone(&self.context))?;
         self.slot.rows.lock().clear();
         Ok(concat_batches(&schema, &batches)?)
     }

@@ -13,10 +13,12 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{JoinType, NullEquality, Result};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::joins::HashJoinExec;
-use datafusion::physical_plan::{ExecutionPlan, collect};
 use hashbrown::HashMap;
+
+use super::collected::collected;
 
 /// The constant side of a join by its key.
 #[derive(Debug)]
@@ -196,6 +198,6 @@ fn partners<K: Copy + PartialEq>(
 fn constant_rows(plan: &Arc<dyn ExecutionPlan>) -> Option<RecordBatch> {
     let plan = reset_plan_states(Arc::clone(plan)).ok()?;
     let schema = plan.schema();
-    let batches = futures::executor::block_on(collect(plan, Arc::default())).ok()?;
+    let batches = collected(plan, Arc::default()).ok()?;
     concat_batches(&schema, &batches).ok()
 }

@@ -6,6 +6,7 @@
 pub mod assign;
 pub mod aggregate;
 pub mod below;
+mod collected;
 mod lookup;
 mod row_by_row;
 mod steps;

@@ -124,7 +124,8 @@ impl LogToFill {
             let run = partition_run(&self.plan, &self.derived, place, None, &self.folds);
             let mut run = run.map_err(|error| error.strip_backtrace())?;
             if first > 0 {
-                run.begins_at(first);
+                // All that it reads before it joins is of then.
+                run.begins_at(first, Offset::MAX);
             }
             catchers.push(Catcher::new(Arc::clone(&stream), reader, run, first));
         }

@@ -33,6 +33,8 @@ pub(super) struct Grown {
     pub(super) reader: Box<dyn PartitionReader>,
     /// Offset of that record.
     pub(super) first: Offset,
+    /// Offset after its last record when it was found.
+    pub(super) end: Offset,
 }
 
 /// Looks at every log each time `every` has passed, until `stop` is told or gone.
@@ -71,7 +73,8 @@ impl WatchedLog {
         }
         let mut events = Vec::new();
         for partition in now.difference(&self.known.clone()) {
-            let first = self.source.bounds(*partition)?.map_or(0, |bounds| bounds.first);
+            let bounds = self.source.bounds(*partition)?;
+            let (first, end) = bounds.map_or((0, 0), |bounds| (bounds.first, bounds.end));
             let reader = self.source.open(*partition, Some(first))?;
             self.known.insert(*partition);
             events.push(Event::Grown(Grown {
@@ -80,6 +83,7 @@ impl WatchedLog {
                 partition: *partition,
                 reader,
                 first,
+                end,
             }));
         }
         Ok(events)

@@ -382,7 +382,7 @@ fn owned(
             && let Some(bounds) = source.bounds(*partition).map_err(failed)?
             && bounds.first > 0
         {
-            run.begins_at(bounds.first);
+            run.begins_at(bounds.first, bounds.end);
         }
         // Entries of records that are about to be read again are about to be written again.
         publisher.rewind_ledgers((stream, *partition), from.unwrap_or(0))?;

@@ -260,7 +260,7 @@ impl PublishLoop {
             run.keep_history(layout);
         }
         if grown.first > 0 {
-            run.begins_at(grown.first);
+            run.begins_at(grown.first, grown.end);
         }
         self.publisher.add_partition(&grown.stream, grown.partition, now_ms());
         if let Some(partitions) = partitions {

@@ -256,8 +256,7 @@ impl Admission {
                         .watermarks
                         .as_ref()
                         .and_then(|asked| asked.get(row).copied().flatten());
-                    accepted.whole_from =
-                        accepted.whole_from.or_else(|| whole_from(time.flatten(), asked));
+                    accepted.before = accepted.before.max(before(time.flatten(), asked));
                     self.watermark = self.watermark.max(asked.unwrap_or(i64::MIN));
                 }
                 Judged::Duplicate => self.counts.duplicate += 1,
@@ -382,11 +381,12 @@ impl Admission {
     }
 }
 
-/// See [`AcceptedRows::whole_from`]: records before a row that is not late are at most as much newer than
-/// it as its watermark is behind it.
-fn whole_from(time: Option<i64>, asked: Option<i64>) -> Option<i64> {
+/// See [`AcceptedRows::before`]: records before a row that is not late are at most as much newer than it as its
+/// watermark is behind it.
+fn before(time: Option<i64>, asked: Option<i64>) -> Option<i64> {
     let time = time?;
-    Some(time.saturating_add(time.saturating_sub(asked.unwrap_or(time)).max(0)))
+    let delay = time.saturating_sub(asked.unwrap_or(time)).max(0);
+    Some(time.saturating_add(delay).saturating_sub(1))
 }
 
 /// A column as text, as it would stand in a message key.

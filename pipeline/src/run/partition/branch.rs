@@ -43,9 +43,9 @@ pub struct AcceptedRows {
     pub origins: Vec<usize>,
     /// Largest event time of the rows; `None` without rows or in a stream without a watermark.
     pub as_of: Option<i64>,
-    /// If the log had been cut just before the first row: the event time from which on, by the delay
-    /// the watermark allows, no record has been cut away.
-    pub whole_from: Option<i64>,
+    /// Largest event time that a record before one of the rows may have had, by the delay the watermark allows and
+    /// if that row was not late.
+    pub before: Option<i64>,
 }
 
 impl AcceptedRows {
@@ -61,7 +61,7 @@ impl AcceptedRows {
             corrections: Vec::new(),
             origins: Vec::with_capacity(rows),
             as_of: None,
-            whole_from: None,
+            before: None,
         }
     }
 
@@ -69,6 +69,12 @@ impl AcceptedRows {
     #[must_use]
     pub fn len(&self) -> usize {
         self.origins.len()
+    }
+
+    /// Offset of the first row; 0 without rows.
+    fn first_offset(&self) -> Offset {
+        let offset = self.arrivals.first().copied().unwrap_or(0) & OFFSET_OF_ARRIVAL;
+        Offset::try_from(offset).unwrap_or(0)
     }
 
     /// Whether there is no row.
@@ -104,6 +110,11 @@ struct BranchView {
     fold: Option<ViewFold>,
     counts: ViewCounts,
     since: Option<Since>,
+    /// Up to this offset the rows are those there were when the view began. How late a record is that stands just
+    /// behind the cut is not known, so all of them say together what may have been cut away.
+    rest_ends: Offset,
+    /// What the running system knows to have been before.
+    known: Option<i64>,
     /// Rows of the other space that came to it; see [`SavedFold::foreign`].
     foreign: u64,
     failed: Option<String>,
@@ -118,6 +129,8 @@ impl Branch {
             fold: Some(fold),
             counts: ViewCounts::default(),
             since: None,
+            rest_ends: 0,
+            known: None,
             foreign: 0,
             failed: None,
         };
@@ -137,6 +150,8 @@ impl Branch {
                 fold: of.fold.as_ref().map(ViewFold::alike).transpose()?,
                 counts: ViewCounts::default(),
                 since: of.since.map(|since| Since { time: None, ..since }),
+                rest_ends: of.rest_ends,
+                known: of.known,
                 foreign: 0,
                 failed: of.failed.clone(),
             })
@@ -167,8 +182,15 @@ impl Branch {
         &self.late
     }
 
-    /// Takes over the views of a branch that has had the same rows as this one.
+    /// Takes over the views of a branch that has had the same rows as this one, as far as they were still there: of what
+    /// had been cut away before, this one knows the largest event time.
     pub fn join(&mut self, other: &mut Self) {
+        for view in &mut other.views {
+            (view.rest_ends, view.known) = (0, self.as_of);
+            if let Some(Since { time: Some(time), .. }) = &mut view.since {
+                *time = (*time).max(self.as_of.map_or(i64::MIN, |as_of| as_of.saturating_add(1)));
+            }
+        }
         self.views.append(&mut other.views);
         self.late.append(&mut other.late);
     }
@@ -178,10 +200,11 @@ impl Branch {
         self.views.retain(|view| !keys.contains(&view.key));
     }
 
-    /// Says that the log had been cut before `offset` when its views began with it.
-    pub fn begins_at(&mut self, offset: Offset) {
+    /// Says that the log had been cut before `offset` when its views began with it, and ended at `end` then.
+    pub fn begins_at(&mut self, offset: Offset, end: Offset) {
         for view in &mut self.views {
             view.since = Some(Since { offset, time: None });
+            view.rest_ends = end;
         }
     }
 
@@ -219,8 +242,11 @@ impl Branch {
         let mut shared = Shared::default();
         for view in &mut self.views {
             let Some(fold) = view.fold.as_mut().filter(|_| view.failed.is_none()) else { continue };
-            if let Some(since) = &mut view.since {
-                since.time = since.time.or(rows.whole_from);
+            if let Some(since) = &mut view.since
+                && (since.time.is_none() || rows.first_offset() < view.rest_ends)
+                && let Some(before) = rows.before.max(view.known)
+            {
+                since.time = since.time.max(Some(before.saturating_add(1)));
             }
             let (key, late) = (&view.key, &mut self.late);
             let mut missed = |missed| late.push(late_record(key, missed, rows, read));
@@ -308,8 +334,11 @@ fn fold_before(
 }
 
 /// Stream, partition and offsets of the rows that a view was stopped at.
+/// The part of an arrival that is the offset; above it is the partition.
+const OFFSET_OF_ARRIVAL: u64 = 0xFFFF_FFFF_FFFF;
+
 fn place_of(stream: &str, arrivals: &[u64]) -> String {
-    let offset = |arrival: Option<&u64>| arrival.copied().unwrap_or(0) & 0xFFFF_FFFF_FFFF;
+    let offset = |arrival: Option<&u64>| arrival.copied().unwrap_or(0) & OFFSET_OF_ARRIVAL;
     let partition = arrivals.first().copied().unwrap_or(0) >> 48;
     let (first, last) = (offset(arrivals.first()), offset(arrivals.last()));
     match first == last {

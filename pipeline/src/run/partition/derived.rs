@@ -102,8 +102,8 @@ impl DerivedRun {
     }
 
     /// Says that the log had been cut before `offset` when its views began with it.
-    pub fn begins_at(&mut self, offset: Offset) {
-        self.readings.iter_mut().for_each(|reading| reading.branch.begins_at(offset));
+    pub fn begins_at(&mut self, offset: Offset, end: Offset) {
+        self.readings.iter_mut().for_each(|reading| reading.branch.begins_at(offset, end));
     }
 
     /// Goes on from a checkpoint; `orders` are those it kept.

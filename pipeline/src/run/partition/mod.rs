@@ -269,9 +269,9 @@ impl PartitionRun {
         self.shadow.iter_mut().for_each(|shadow| shadow.remove(keys));
     }
 
-    /// Says that the log had been cut before `offset` when it was first read; before the first record.
-    pub fn begins_at(&mut self, offset: Offset) {
-        self.live.begins_at(offset);
+    /// Says that the log had been cut before `offset`, and ended at `end`, when it was first read; before the first record.
+    pub fn begins_at(&mut self, offset: Offset, end: Offset) {
+        self.live.begins_at(offset, end);
     }
 
     /// Everything since the last drain, all at one offset.

@@ -171,10 +171,10 @@ impl SpaceRun {
         self.derived.iter_mut().for_each(|derived| derived.remove(keys));
     }
 
-    /// Says that the log had been cut before `offset` when it was first read.
-    pub fn begins_at(&mut self, offset: Offset) {
-        self.branch.begins_at(offset);
-        self.derived.iter_mut().for_each(|derived| derived.begins_at(offset));
+    /// Says that the log had been cut before `offset`, and ended at `end`, when it was first read.
+    pub fn begins_at(&mut self, offset: Offset, end: Offset) {
+        self.branch.begins_at(offset, end);
+        self.derived.iter_mut().for_each(|derived| derived.begins_at(offset, end));
     }
 
     /// Everything since the last drain, all at `next_offset`.

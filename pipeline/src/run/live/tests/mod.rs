@@ -417,17 +417,21 @@ fn where_the_log_is_cut_a_new_view_says_since_when_and_its_first_windows_are_nev
     ground.write("orders", 20_010..20_900);
     ground.sql("views/counts.sql", &minute_view("counts", "orders", "COUNT(*)"));
     pipeline.reloader().reload(ground.catalog()).expect("is taken");
+    wait(&pipeline, "the new view", |cut| is_live(cut, "counts"));
+    ground.write("orders", 20_900..21_200);
     ground.close("orders", END_MS);
-    let filled =
-        |cut: &Cut| is_live(cut, "counts") && cut.streams["orders"].watermark == Some(END_MS);
-    let cut = wait(&pipeline, "the new view", filled);
+    let cut = wait(&pipeline, "the end", |cut| cut.streams["orders"].watermark == Some(END_MS));
     assert!(cut.statuses["counts"].since.contains_key("0"), "{:?}", cut.statuses["counts"]);
     assert!(cut.statuses.get("sums").is_none_or(|status| status.since.is_empty()));
-    let counts = &cut.views["counts"].windows;
-    let is_final =
-        |at: usize| counts[at].rows.iter().all(|row| row.json.contains("\"_mark\":\"final\""));
-    assert!(!is_final(0), "{}", counts[0].rows[0].json);
-    assert!(is_final(2), "{}", counts[2].rows[0].json);
+    // How late the first record left is nobody knows; that none was newer than 20,899 the running system does.
+    let mut finals = 0;
+    for window in &cut.views["counts"].windows {
+        let is_final = window.rows.iter().all(|row| row.json.contains("\"_mark\":\"final\""));
+        let is_whole = window.window.0 > START_MS + 20_899_000;
+        assert_eq!(is_final, is_whole, "{}", window.rows[0].json);
+        finals += usize::from(is_final);
+    }
+    assert!(finals > 3, "{finals} windows");
     // The one that has been there all along lacks nothing.
     assert!(rows(&cut, "sums").iter().all(|row| row.contains("\"_mark\":\"final\"")));
     pipeline.stop();
