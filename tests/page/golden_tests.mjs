@@ -176,6 +176,10 @@ export const tests = [
       }, [goldenRows().gmv_day.at(-1), mark, seconds * 1000]);
       await picture(`night-${mark}`);
     }
+    // The words of a closed day are longer there.
+    await wall.page.keyboard.press('l');
+    await wall.rest();
+    await picture('night-final-en');
     await wall.close();
     const rows = goldenRows();
     const start = rows.gmv_day.at(-1).window_start;
@@ -199,6 +203,9 @@ export const tests = [
   }],
   ['golden: what is wrong by a colour, a panel, a label or a digit is seen', async (context) => {
     const wall = await still(context, { width: 1920, height: 1080 });
+    // As much time as the picture of it was given: the headlines go on with it.
+    await wall.page.keyboard.press('1');
+    await wall.rest();
     const notes = [];
     for (const [fault, css] of Object.entries(FAULTS)) {
       await wall.page.evaluate((text) => {

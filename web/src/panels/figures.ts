@@ -36,7 +36,7 @@ export interface Entry {
 /** The figure of a view with one row a window, or `undefined` while there is none or where `crowdOf` says there are several. */
 export function figureOf(
   view: ViewState | undefined,
-  screen: Screen,
+  screen: Pick<Screen, 'window'>,
   figure: Pick<Single, 'value' | 'pick'>,
 ): Decimal | undefined {
   if (view === undefined) return undefined;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ladderOf } from './milestones';
+import { ladderOf, totalOf } from './milestones';
 import { viewOf } from './sample-view';
 
 const PANEL = { level: 'level', reached: 'at', step: 'step' };
@@ -62,5 +62,20 @@ describe('ladderOf', () => {
   it('has no next one when all are passed', () => {
     const ladder = ladderOf(viewOf([level('50', 4000)]), PANEL, SCREEN, at(5000));
     expect([ladder?.next, ladder?.progress]).toEqual([undefined, 1]);
+  });
+});
+
+describe('totalOf', () => {
+  const total = { value: { column: 'gmv', unit: 'money', style: 'compact', label: undefined }, pick: 'newest' } as const;
+  const day = (start: number, gmv: string) => ({ key: String(start), gmv, window_start: start, window_end: start + 500 });
+
+  it('is of the day whose levels are shown, also when the next day has begun', () => {
+    const both = viewOf([day(1000, '190'), day(90_000, '2')]);
+    expect(totalOf(viewOf([level('200', null)]), both, total, SCREEN)?.units).toBe(190n);
+    expect(totalOf(undefined, both, total, SCREEN)?.units).toBe(2n);
+  });
+
+  it('is the newest where none is of that day', () => {
+    expect(totalOf(viewOf([level('200', null)]), viewOf([day(500, '7')]), total, SCREEN)?.units).toBe(7n);
   });
 });

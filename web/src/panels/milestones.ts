@@ -4,6 +4,7 @@ import type { ViewState } from '../protocol/apply-frame';
 import type { MilestonesPanel, NamedMilestones, Screen } from '../screen/definition';
 import type { Row } from '../protocol/frames';
 import { timeOf, windowRows } from '../state/windows';
+import { figureFrom, figureOf } from './figures';
 
 export interface Milestone {
   /** Of the total; `undefined` where it is a milestone of its own. */
@@ -26,6 +27,21 @@ export interface Ladder {
   readonly next: Decimal | undefined;
   /** How far the total is from zero to the next level, 0 to 1. */
   readonly progress: number;
+}
+
+/**
+ * The total of the very window whose levels are shown: after midnight the new day has a total before it has
+ * levels, and is not measured with those of the day before. Where no total is of that window it is the newest.
+ */
+export function totalOf(
+  levels: ViewState | undefined,
+  view: ViewState | undefined,
+  total: Pick<MilestonesPanel['total'], 'value' | 'pick'>,
+  screen: Pick<Screen, 'window'>,
+): Decimal | undefined {
+  const [level] = levels === undefined ? [] : windowRows(levels, screen.window);
+  const same = level === undefined ? undefined : figureFrom(view, screen, total, timeOf(level, screen.window.start));
+  return same ?? figureOf(view, screen, total);
 }
 
 /**
