@@ -244,8 +244,10 @@ impl Branch {
             let Some(fold) = view.fold.as_mut().filter(|_| view.failed.is_none()) else { continue };
             if let Some(since) = &mut view.since
                 && (since.time.is_none() || rows.first_offset() < view.rest_ends)
-                && let Some(before) = rows.before.max(view.known)
+                // What is derived never says it: the events that are cut away belong to orders that are still there.
+                && let Some(before) = rows.before
             {
+                let before = before.max(view.known.unwrap_or(i64::MIN));
                 since.time = since.time.max(Some(before.saturating_add(1)));
             }
             let (key, late) = (&view.key, &mut self.late);
