@@ -176,3 +176,27 @@ async fn a_status_never_speaks_of_figures_that_are_still_to_come() {
     }
     publishing.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_a_ping_comes_behind_the_figures_there_were_when_it_was_sent() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(0).publish();
+    let server = TestServer::start(&publisher.results).await;
+    let mut viewer = Socket::open(server.bound.http).await;
+    viewer.expect("hello").await;
+    viewer.say(&json!({"type":"subscribe","views":[DAY]}).to_string()).await;
+    let mut newest = viewer.expect("snap").await["cut"].as_u64();
+    for fen in 1..=60 {
+        let published = publisher.day(fen).publish();
+        viewer.say(&json!({"type":"ping"}).to_string()).await;
+        loop {
+            let frame = viewer.any().await.expect("goes on");
+            match frame["type"].as_str() {
+                Some("pong") => break,
+                Some("delta") => newest = frame["cut"].as_u64(),
+                _ => {}
+            }
+        }
+        assert_eq!(newest, Some(published));
+    }
+}

@@ -114,8 +114,7 @@ impl Session {
     /// The figures first, so that a status never speaks of fresher ones than the viewer has got.
     async fn send_status(&mut self, principal: &Principal) -> Result<(), End> {
         let status = self.status_for(principal);
-        let cut = Arc::clone(&self.cuts.borrow_and_update());
-        let mut frames = self.viewer.frames(&cut);
+        let mut frames = self.newest_frames();
         frames.push(status);
         self.send(frames).await
     }
@@ -163,7 +162,12 @@ impl Session {
             ClientFrame::Unsubscribe { views, space } => {
                 self.unsubscribe(&views, space.as_deref()).await
             }
-            ClientFrame::Ping {} => self.send(vec![Utf8Bytes::from_static(protocol::PONG)]).await,
+            // The answer proves that what is shown is no older than the ping: the figures come first.
+            ClientFrame::Ping {} => {
+                let mut frames = self.newest_frames();
+                frames.push(Utf8Bytes::from_static(protocol::PONG));
+                self.send(frames).await
+            }
             // A ticket where none is needed is as good as one where it is.
             ClientFrame::Pong {} | ClientFrame::Auth { .. } => Ok(()),
         }
@@ -176,8 +180,7 @@ impl Session {
                 frames.push(protocol::error(error.code(), &error.to_string()).into());
             }
         }
-        let cut = Arc::clone(&self.cuts.borrow_and_update());
-        frames.extend(self.viewer.frames(&cut));
+        frames.extend(self.newest_frames());
         self.send(frames).await
     }
 
@@ -196,9 +199,14 @@ impl Session {
     }
 
     async fn send_changes(&mut self) -> Result<(), End> {
-        let cut = Arc::clone(&self.cuts.borrow_and_update());
-        let frames = self.viewer.frames(&cut);
+        let frames = self.newest_frames();
         self.send(frames).await
+    }
+
+    /// What brings the viewer to the newest cut.
+    fn newest_frames(&mut self) -> Vec<Utf8Bytes> {
+        let cut = Arc::clone(&self.cuts.borrow_and_update());
+        self.viewer.frames(&cut)
     }
 
     /// One ping for the page's own clock and one of the protocol, which every client answers.
