@@ -270,7 +270,7 @@ impl System {
         let all =
             self.disk.ledgers.scan(space.as_str(), ledger)?.collect::<Result<Vec<Entry>, _>>()?;
         let rows: Vec<_> = all.into_iter().filter(stands).flat_map(table::rows_of).collect();
-        Ok(table::batch(ledger, &rows)?)
+        Ok(table::batch(ledger, self.catalog.zone(), &rows)?)
     }
 
     /// Whether every ledger is where the partitions are, as it must be right after a start: nothing in it is due to

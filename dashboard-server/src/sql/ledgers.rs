@@ -19,7 +19,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use tidemark_pipeline::ledger::table::{self, LedgerRow};
 use tidemark_pipeline::ledger::{Entry, LedgerError, LedgerKind, LedgerStore};
-use tidemark_pipeline::model::{Offset, PartitionId};
+use tidemark_pipeline::model::{Offset, PartitionId, Zone};
 
 use super::tables::Pin;
 
@@ -35,6 +35,7 @@ pub(super) struct LedgerTable {
     ledger: LedgerKind,
     space: &'static str,
     store: Arc<LedgerStore>,
+    zone: Zone,
     schema: SchemaRef,
     pin: Arc<Pin>,
 }
@@ -44,7 +45,9 @@ impl LedgerTable {
     pub(super) fn named(name: &str, space: &'static str, pin: &Arc<Pin>) -> Option<Self> {
         let ledger = LedgerKind::named(name)?;
         let store = Arc::clone(pin.ledgers()?);
-        Some(Self { ledger, space, store, schema: table::schema(ledger), pin: Arc::clone(pin) })
+        let zone = pin.ledger_zone();
+        let schema = table::schema(ledger, zone);
+        Some(Self { ledger, space, store, zone, schema, pin: Arc::clone(pin) })
     }
 }
 
@@ -69,6 +72,7 @@ impl TableProvider for LedgerTable {
             ledger: self.ledger,
             space: self.space,
             store: Arc::clone(&self.store),
+            zone: self.zone,
             schema: Arc::clone(&self.schema),
             offsets: Arc::new(self.pin.cut().offsets.clone()),
         };
@@ -84,6 +88,7 @@ struct Entries {
     ledger: LedgerKind,
     space: &'static str,
     store: Arc<LedgerStore>,
+    zone: Zone,
     schema: SchemaRef,
     offsets: Arc<Offsets>,
 }
@@ -100,7 +105,7 @@ impl PartitionStream for Entries {
                     let offsets = Arc::clone(&self.offsets);
                     let entries = entries.filter(move |entry| stands(entry, &offsets));
                     let rows = entries.flat_map(rows_or_error);
-                    Box::new(Batches { ledger: self.ledger, rows: Box::new(rows) })
+                    Box::new(Batches { ledger: self.ledger, zone: self.zone, rows: Box::new(rows) })
                 }
                 Err(error) => Box::new(std::iter::once(Err(failed(error)))),
             };
@@ -128,6 +133,7 @@ fn rows_or_error(entry: Result<Entry, LedgerError>) -> LedgerRows {
 /// Rows gathered into batches.
 struct Batches {
     ledger: LedgerKind,
+    zone: Zone,
     rows: LedgerRows,
 }
 
@@ -139,7 +145,10 @@ impl Iterator for Batches {
             self.rows.by_ref().take(BATCH_ROWS).collect();
         match rows {
             Ok(rows) if rows.is_empty() => None,
-            Ok(rows) => Some(table::batch(self.ledger, &rows).map_err(DataFusionError::from)),
+            Ok(rows) => {
+                let batch = table::batch(self.ledger, self.zone, &rows);
+                Some(batch.map_err(DataFusionError::from))
+            }
             Err(error) => Some(Err(failed(error))),
         }
     }

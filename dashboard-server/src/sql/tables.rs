@@ -22,7 +22,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use tidemark_pipeline::ledger::{LedgerKind, LedgerStore};
-use tidemark_pipeline::model::Space;
+use tidemark_pipeline::model::{Space, Zone};
 use tidemark_pipeline::results::{Cut, Filled, Results, StreamProgress, ViewStatus};
 
 use super::ledgers::LedgerTable;
@@ -95,6 +95,11 @@ impl Pin {
     /// The ledgers on disk, where there are any.
     pub(super) fn ledgers(&self) -> Option<&Arc<LedgerStore>> {
         self.results.ledgers()
+    }
+
+    /// The zone of the times in the ledgers.
+    pub(super) fn ledger_zone(&self) -> Zone {
+        self.results.ledger_zone()
     }
 
     fn epoch(&self) -> &str {

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 
 use super::entry::{Entry, LedgerKind};
+use crate::model::Zone;
 
 /// A row: an entry, and of the late ledger one of the windows that its record missed, epoch milliseconds.
 #[derive(Debug, Clone)]
@@ -84,9 +85,9 @@ fn columns(ledger: LedgerKind) -> Vec<Column> {
     columns
 }
 
-/// Columns of a ledger's table.
+/// Columns of a ledger's table; its times have the zone of the streams it tells of.
 #[must_use]
-pub fn schema(ledger: LedgerKind) -> SchemaRef {
+pub fn schema(ledger: LedgerKind, zone: Zone) -> SchemaRef {
     let mut fields: Vec<Field> = columns(ledger)
         .iter()
         .map(|(name, value)| match value {
@@ -94,7 +95,7 @@ pub fn schema(ledger: LedgerKind) -> SchemaRef {
             Value::Integer(_) => Field::new(*name, DataType::Int64, false),
             Value::Time(_) => Field::new(
                 *name,
-                DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
+                DataType::Timestamp(TimeUnit::Millisecond, Some(zone.name().into())),
                 true,
             ),
         })
@@ -103,11 +104,15 @@ pub fn schema(ledger: LedgerKind) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Rows as a batch, in their order.
+/// Rows as a batch of this [`schema`], in their order.
 ///
 /// # Errors
 /// Never, unless schema and columns disagree.
-pub fn batch(ledger: LedgerKind, rows: &[LedgerRow]) -> Result<RecordBatch, ArrowError> {
+pub fn batch(
+    ledger: LedgerKind,
+    zone: Zone,
+    rows: &[LedgerRow],
+) -> Result<RecordBatch, ArrowError> {
     let one = |(_, value): &Column| -> ArrayRef {
         match value {
             Value::Text(of) => {
@@ -118,14 +123,14 @@ pub fn batch(ledger: LedgerKind, rows: &[LedgerRow]) -> Result<RecordBatch, Arro
             }
             Value::Time(of) => {
                 let times = rows.iter().map(|row| of(row).filter(|time| is_time(*time)));
-                Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone("UTC"))
+                Arc::new(times.collect::<TimestampMillisecondArray>().with_timezone(zone.name()))
             }
         }
     };
     let mut all: Vec<ArrayRef> = columns(ledger).iter().map(one).collect();
     let partitions = rows.iter().map(|row| i32::try_from(row.entry.id.partition).ok());
     all.insert(PLACE.len(), Arc::new(partitions.collect::<Int32Array>()));
-    RecordBatch::try_new(schema(ledger), all)
+    RecordBatch::try_new(schema(ledger, zone), all)
 }
 
 /// Before the first record a watermark is no time, and after the last one neither.
@@ -156,7 +161,7 @@ mod tests {
         for ledger in LedgerKind::ALL {
             let rows: Vec<LedgerRow> = rows_of(entry.clone()).collect();
             assert_eq!(rows.len(), 1);
-            let rows = batch(ledger, &rows).expect("fits its schema");
+            let rows = batch(ledger, Zone::UTC, &rows).expect("fits its schema");
             let text = |name: &str| {
                 rows.column_by_name(name).expect("column").as_string::<i32>().value(0).to_owned()
             };
@@ -182,7 +187,7 @@ mod tests {
         let mut entry = Entry::about(id, "orders");
         entry.missed = MissedWindows::of_each((1..=600).map(|end| (0, end * 1_000)));
         let rows: Vec<LedgerRow> = rows_of(entry).collect();
-        let table = batch(LedgerKind::Late, &rows).expect("fits its schema");
+        let table = batch(LedgerKind::Late, Zone::UTC, &rows).expect("fits its schema");
         let ends = table.column_by_name("window_end").expect("column");
         let ends = ends.as_primitive::<arrow::datatypes::TimestampMillisecondType>();
         let wanted: Vec<i64> = (1..=600).map(|end| end * 1_000).collect();

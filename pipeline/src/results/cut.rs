@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::snapshot::{Snapshot, ViewInfo};
 use super::view_status::ViewStatus;
 use crate::ledger::LedgerStore;
-use crate::model::{Offset, PartitionId, Space};
+use crate::model::{Offset, PartitionId, Space, Zone};
 
 /// How far one stream is at a cut; times in epoch milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -204,7 +204,7 @@ pub struct Results {
     mode: Mode,
     cut: watch::Sender<Arc<Cut>>,
     status: watch::Sender<Arc<Status>>,
-    ledgers: OnceLock<Arc<LedgerStore>>,
+    ledgers: OnceLock<(Arc<LedgerStore>, Zone)>,
 }
 
 impl Results {
@@ -225,15 +225,21 @@ impl Results {
         })
     }
 
-    /// Tells where the ledgers are; the first one told stays.
-    pub fn set_ledgers(&self, ledgers: Arc<LedgerStore>) {
-        let _first = self.ledgers.set(ledgers);
+    /// Tells where the ledgers are, and by which zone's clock they show their times; the first one told stays.
+    pub fn set_ledgers(&self, ledgers: Arc<LedgerStore>, zone: Zone) {
+        let _first = self.ledgers.set((ledgers, zone));
     }
 
     /// The ledgers on disk; `None` where the publisher has none.
     #[must_use]
     pub fn ledgers(&self) -> Option<&Arc<LedgerStore>> {
-        self.ledgers.get()
+        self.ledgers.get().map(|(ledgers, _)| ledgers)
+    }
+
+    /// The zone of the times in the ledgers' tables: that of the streams, UTC where these differ.
+    #[must_use]
+    pub fn ledger_zone(&self) -> Zone {
+        self.ledgers.get().map_or(Zone::UTC, |(_, zone)| *zone)
     }
 
     /// Names this life of the publisher; cut numbers compare only within it.

@@ -213,6 +213,12 @@ impl Catalog {
         hex(&hash.finalize())
     }
 
+    /// The zone that all streams have; UTC where they differ.
+    #[must_use]
+    pub fn zone(&self) -> Zone {
+        common_zone(self.streams.values().map(|stream| stream.definition.zone))
+    }
+
     /// Declares a stream.
     ///
     /// # Errors
@@ -534,6 +540,14 @@ pub(super) fn register(context: &SessionContext, name: &str, schema: SchemaRef, 
 }
 
 /// Whether a plan reads a table or view of this name.
+/// The zone that all of these are; UTC where they differ, or where there is none.
+#[must_use]
+pub fn common_zone(zones: impl IntoIterator<Item = Zone>) -> Zone {
+    let mut zones = zones.into_iter();
+    let first = zones.next();
+    first.filter(|first| zones.all(|zone| zone == *first)).unwrap_or(Zone::UTC)
+}
+
 fn reads(plan: &LogicalPlan, name: &str) -> bool {
     let mut found = false;
     let _visited = plan.apply(|node| {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
@@ -19,6 +19,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::clocks::{CHOOSE, Tells, tells};
+use super::refusal::refuse;
 use crate::model::Zone;
 
 /// Rewrites the casts that DataFusion has put in, and those that are written; behind its own rules.
@@ -27,26 +29,47 @@ pub struct Instants;
 
 impl AnalyzerRule for Instants {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|node| {
-            let schema = schema_under(&node)?;
-            let names = NamePreserver::new(&node);
-            node.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let told = expr.transform_up(|part| {
-                    of_zone(part, &schema)?
-                        .transform_data(|part| chosen_among(part, &schema))?
-                        .transform_data(|part| beside_a_day(part, &schema))?
-                        .transform_data(|part| from_midnight(part, &schema))
-                })?;
-                Ok(told.update_data(|expr| name.restore(expr)))
-            })
-        })?;
-        Ok(rewritten.data)
+        rewritten_over(plan, |part, over| {
+            of_zone(part, over)?
+                .transform_data(|part| chosen_among(part, over))?
+                .transform_data(|part| beside_a_day(part, over))?
+                .transform_data(|part| beside_another_clock(part, over))?
+                .transform_data(|part| from_midnight(part, over))
+        })
     }
 
     fn name(&self) -> &str {
         "instants"
     }
+}
+
+/// What the expressions of a node stand over.
+#[derive(Clone, Copy)]
+pub(super) struct Over<'a> {
+    /// Columns they may read.
+    pub schema: &'a DFSchema,
+    /// Where these come from.
+    pub inputs: &'a [&'a LogicalPlan],
+}
+
+/// A plan and its subqueries with each part of each expression rewritten, from below; names stay.
+pub(super) fn rewritten_over(
+    plan: LogicalPlan,
+    mut rewrite: impl FnMut(Expr, Over<'_>) -> Result<Transformed<Expr>>,
+) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        let schema = schema_under(&node)?;
+        let names = NamePreserver::new(&node);
+        let inputs: Vec<LogicalPlan> = node.inputs().into_iter().cloned().collect();
+        let inputs: Vec<&LogicalPlan> = inputs.iter().collect();
+        let over = Over { schema: &schema, inputs: &inputs };
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let told = expr.transform_up(|part| rewrite(part, over))?;
+            Ok(told.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    Ok(rewritten.data)
 }
 
 /// The columns that the expressions of a node may read; those of a scan are over its own.
@@ -62,19 +85,20 @@ pub(super) fn schema_under(node: &LogicalPlan) -> Result<DFSchema> {
 }
 
 /// A cast into a time with a zone, as it is meant. Done once more it stays as it is.
-fn of_zone(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn of_zone(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     let Expr::Cast(cast) = &expr else { return Ok(Transformed::no(expr)) };
     if !matches!(cast.field.data_type(), DataType::Timestamp(_, Some(_))) {
         return Ok(Transformed::no(expr));
     }
-    match as_meant(&cast.expr, &cast.field, schema)? {
+    match as_meant(&cast.expr, &cast.field, over)? {
         Some(meant) => Ok(Transformed::yes(meant)),
         None => Ok(Transformed::no(expr)),
     }
 }
 
 /// A day or a time without a zone as a time with one; `None` where a plain cast says what is meant.
-fn as_meant(expr: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Option<Expr>> {
+fn as_meant(expr: &Expr, to: &FieldRef, over: Over<'_>) -> Result<Option<Expr>> {
+    let schema = over.schema;
     let cast = |expr: Expr| Some(Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::clone(to))));
     // What is computed by an outer query has its type there.
     let Ok(from) = expr.get_type(schema) else { return Ok(None) };
@@ -85,16 +109,16 @@ fn as_meant(expr: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Option<Expr
         DataType::Timestamp(unit, None) => unit,
         _ => return Ok(None),
     };
-    let each = |part: Expr| match as_meant(&part, to, schema)?.or_else(|| cast(part.clone())) {
+    let each = |part: Expr| match as_meant(&part, to, over)?.or_else(|| cast(part.clone())) {
         Some(meant) => Ok(Transformed::yes(meant)),
         None => Ok(Transformed::no(part)),
     };
     match expr {
         Expr::Cast(inner) => match inner.expr.get_type(schema) {
-            Ok(of) if of.is_string() && matches!(inner.expr.as_ref(), Expr::Literal(..)) => {
+            Ok(of) if of.is_string() => {
                 return Ok(cast(inner.expr.as_ref().clone()));
             }
-            Ok(DataType::Date32 | DataType::Date64) => return as_meant(&inner.expr, to, schema),
+            Ok(DataType::Date32 | DataType::Date64) => return as_meant(&inner.expr, to, over),
             Ok(DataType::Timestamp(_, Some(_))) => return Ok(cast(inner.expr.as_ref().clone())),
             _ => {}
         },
@@ -114,16 +138,31 @@ fn as_meant(expr: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Option<Expr
         }
         _ => {}
     }
-    if !is_instant(expr)? {
-        return Ok(None);
+    match tells(expr, over.inputs) {
+        Tells::Clock | Tells::ClockOfZone | Tells::Nothing => return Ok(None),
+        Tells::Unknown => return refuse(expr, unclear(expr, to)),
+        Tells::Instant => {}
     }
     let utc = DataType::Timestamp(unit, Some(Arc::from("UTC")));
     Ok(cast(Expr::Cast(Cast::new(Box::new(expr.clone()), utc))))
 }
 
+/// Why a time without a zone cannot stand beside one that has one.
+fn unclear(time: &Expr, beside: &FieldRef) -> String {
+    let zone = match beside.data_type() {
+        DataType::Timestamp(_, Some(zone)) => zone,
+        _ => "UTC",
+    };
+    format!(
+        "{time} has no zone, and what it is compared with has that of {zone}: whether it is a moment in UTC or what the clock \
+         shows cannot be told from here. Say which: {time} AT TIME ZONE '{zone}', or AT TIME ZONE 'UTC'"
+    )
+}
+
 /// What chooses among a time that has a zone and a day: DataFusion takes the zone off the one and makes the other midnight,
 /// in UTC both. Here both have the zone, and it is taken off what was chosen.
-fn chosen_among(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn chosen_among(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let schema = over.schema;
     let parts: Vec<&Expr> = match &expr {
         Expr::Case(case) => {
             let then = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
@@ -147,17 +186,14 @@ fn chosen_among(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Some(to) = zoned.filter(|_| has_day) else { return Ok(Transformed::no(expr)) };
     let naive = expr.get_type(schema)?;
     let to = Arc::new(Field::new("time", to, true));
-    let Some(chosen) = as_meant(&expr, &to, schema)? else { return Ok(Transformed::no(expr)) };
+    let Some(chosen) = as_meant(&expr, &to, over)? else { return Ok(Transformed::no(expr)) };
     Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(chosen), naive))))
 }
 
-/// Functions whose value is one of their arguments.
-const CHOOSE: [&str; 5] = ["coalesce", "nvl", "nullif", "greatest", "least"];
-
 /// A time that has a zone beside a day: DataFusion takes the zone off the one and makes the other midnight, in UTC both.
 /// Here all that stands beside it has the zone.
-fn beside_a_day(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let beside = Beside { schema };
+fn beside_a_day(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let beside = Beside { over };
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if op.supports_propagation() || op == Operator::Minus =>
@@ -224,14 +260,14 @@ fn beside_a_day(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 
 /// What stands beside a time, over these columns.
 struct Beside<'a> {
-    schema: &'a DFSchema,
+    over: Over<'a>,
 }
 
 impl Beside<'_> {
     /// A time whose zone has been taken off, with it, and its type.
     fn zoned(&self, expr: &Expr) -> Option<(Expr, DataType)> {
         let Expr::Cast(cast) = expr else { return None };
-        match (cast.expr.get_type(self.schema), cast.field.data_type()) {
+        match (cast.expr.get_type(self.over.schema), cast.field.data_type()) {
             (Ok(DataType::Timestamp(_, Some(zone))), DataType::Timestamp(unit, None)) => {
                 let to = DataType::Timestamp(*unit, Some(zone));
                 Some((Expr::Cast(Cast::new(cast.expr.clone(), to.clone())), to))
@@ -243,7 +279,7 @@ impl Beside<'_> {
     /// Whether it is a day that has been made a time.
     fn is_day(&self, expr: &Expr) -> bool {
         let Expr::Cast(cast) = expr else { return false };
-        let from = cast.expr.get_type(self.schema);
+        let from = cast.expr.get_type(self.over.schema);
         let is_time = matches!(cast.field.data_type(), DataType::Timestamp(_, None));
         is_time && matches!(from, Ok(DataType::Date32 | DataType::Date64))
     }
@@ -251,7 +287,7 @@ impl Beside<'_> {
     fn meant(&self, expr: &Expr, to: &DataType) -> Result<Expr> {
         let field = Arc::new(Field::new("time", to.clone(), true));
         let plain = || Expr::Cast(Cast::new(Box::new(expr.clone()), to.clone()));
-        Ok(as_meant(expr, &field, self.schema)?.unwrap_or_else(plain))
+        Ok(as_meant(expr, &field, self.over)?.unwrap_or_else(plain))
     }
 
     /// A time and all that stands beside it, where a day is among that.
@@ -265,11 +301,43 @@ impl Beside<'_> {
     }
 }
 
+/// Where no side has a zone, what the clock of an event time shows cannot be set beside a moment in UTC.
+fn beside_another_clock(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let naive = |expr: &Expr| {
+        matches!(expr.get_type(over.schema), Ok(DataType::Timestamp(_, None)))
+    };
+    let sides: Vec<&Expr> = match &expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if op.supports_propagation() || *op == Operator::Minus =>
+        {
+            vec![left, right]
+        }
+        Expr::InList(list) => std::iter::once(list.expr.as_ref()).chain(&list.list).collect(),
+        Expr::Between(Between { expr, low, high, .. }) => vec![expr, low, high],
+        _ => return Ok(Transformed::no(expr)),
+    };
+    if sides.len() < 2 || !sides.iter().all(|side| naive(side)) {
+        return Ok(Transformed::no(expr));
+    }
+    let told = |wanted: Tells| sides.iter().find(|side| tells(side, over.inputs) == wanted);
+    match (told(Tells::ClockOfZone), told(Tells::Instant)) {
+        (Some(clock), Some(instant)) => refuse(
+            instant,
+            format!(
+                "{instant} is a moment in UTC, and {clock} what the clock of a zone shows: compare the event time \
+                 itself, with its zone"
+            ),
+        ),
+        _ => Ok(Transformed::no(expr)),
+    }
+}
+
 /// The rows of a query that are days made times, with their zone; `None` where they are something else.
 fn as_days(query: &LogicalPlan, to: &DataType) -> Result<Option<LogicalPlan>> {
     let LogicalPlan::Projection(projection) = query else { return Ok(None) };
     let [column] = projection.expr.as_slice() else { return Ok(None) };
-    let beside = Beside { schema: projection.input.schema() };
+    let inputs = [projection.input.as_ref()];
+    let beside = Beside { over: Over { schema: projection.input.schema(), inputs: &inputs } };
     let (name, day) = (NamePreserver::new(query).save(column), column.clone().unalias());
     if !beside.is_day(&day) {
         return Ok(None);
@@ -281,7 +349,8 @@ fn as_days(query: &LogicalPlan, to: &DataType) -> Result<Option<LogicalPlan>> {
 
 /// `date_bin` of a time with a zone begins to count at the zone's midnight where no origin is named, and at the origin by the
 /// zone's clock where one is; DataFusion's own would by that of UTC.
-fn from_midnight(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn from_midnight(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let schema = over.schema;
     match expr {
         Expr::ScalarFunction(mut call) if call.name() == "date_bin" => {
             let zoned = match call.args.get(1).map(|time| time.get_type(schema)) {
@@ -298,7 +367,7 @@ fn from_midnight(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let to = DataType::Timestamp(TimeUnit::Nanosecond, Some(zoned));
             if let Some(origin) = call.args.get_mut(2) {
                 let to = Arc::new(Field::new("origin", to, true));
-                let Some(meant) = origin_of_zone(origin, &to, schema)? else {
+                let Some(meant) = origin_of_zone(origin, &to, over)? else {
                     return Ok(Transformed::no(Expr::ScalarFunction(call)));
                 };
                 *origin = meant;
@@ -330,34 +399,18 @@ fn is_within_an_hour(interval: &Expr) -> bool {
 const ANY_ZONE: &str = "+00";
 
 /// The origin of `date_bin` by the zone's clock; `None` where it is an instant already.
-fn origin_of_zone(origin: &Expr, to: &FieldRef, schema: &DFSchema) -> Result<Option<Expr>> {
+fn origin_of_zone(origin: &Expr, to: &FieldRef, over: Over<'_>) -> Result<Option<Expr>> {
     let written = |expr: &Expr| {
         let clock = Cast::new_from_field(Box::new(expr.clone()), Arc::clone(to));
         Some(Expr::Cast(clock))
     };
-    match (origin.get_type(schema)?, origin) {
+    match (origin.get_type(over.schema)?, origin) {
         // So it has been made to fit where it had no zone; what is under that is as it is meant.
         (DataType::Timestamp(_, Some(zone)), Expr::Cast(cast)) if &*zone == ANY_ZONE => {
             Ok(written(&cast.expr))
         }
         (DataType::Timestamp(_, None), Expr::Literal(..)) => Ok(written(origin)),
-        (DataType::Timestamp(_, None), _) => as_meant(origin, to, schema),
+        (DataType::Timestamp(_, None), _) => as_meant(origin, to, over),
         _ => Ok(None),
     }
-}
-
-/// Whether a time without a zone is an instant: it comes from a column, or is reckoned from the epoch.
-fn is_instant(expr: &Expr) -> Result<bool> {
-    let mut found = false;
-    expr.apply(|part| {
-        found |= match part {
-            Expr::Column(_) | Expr::OuterReferenceColumn(..) => true,
-            Expr::ScalarFunction(call) => {
-                call.name().starts_with("to_timestamp") || call.name() == "from_unixtime"
-            }
-            _ => false,
-        };
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
 }

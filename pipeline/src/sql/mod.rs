@@ -40,6 +40,7 @@ mod scope;
 pub mod meaning;
 mod float_money;
 pub mod instants;
+mod clocks;
 pub mod names;
 mod system_tables;
 mod folder;

@@ -13,17 +13,20 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
 
+use super::clocks::WrittenCasts;
 use super::rewrite::rewritten;
 
 /// Gives them their digits. Before all other rules: those tell types by them.
 #[derive(Debug)]
 pub struct PlainNumbers;
 
-/// DataFusion's own rules of analysis behind this one.
+type Rule = Arc<dyn AnalyzerRule + Send + Sync>;
+
+/// DataFusion's own rules of analysis behind those that read a query as it is written: this one and [`WrittenCasts`].
 #[must_use]
-pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+pub fn rules() -> Vec<Rule> {
     let mut rules = Analyzer::new().rules;
-    rules.insert(0, Arc::new(PlainNumbers));
+    rules.splice(0..0, [Arc::new(PlainNumbers) as Rule, Arc::new(WrittenCasts)]);
     rules
 }
 

@@ -20,6 +20,7 @@ use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::{Sink, StreamExt as _};
 
 use super::gate::{Gate, pg_error};
+use super::parameters::by_the_zone;
 use super::parser::SizedParser;
 use super::place::Places;
 use crate::config::SqlConfig;
@@ -193,6 +194,9 @@ impl ExtendedQueryHandler for LimitedService {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let asked = Asked::new(client, &portal.statement.statement.0);
+        let plan = portal.statement.statement.1.as_ref().map(|(_, plan)| plan);
+        let told = plan.and_then(|plan| by_the_zone(portal, plan));
+        let portal = told.as_ref().unwrap_or(portal);
         let running = async {
             let response =
                 ExtendedQueryHandler::do_query(&self.library, client, portal, max_rows).await?;

@@ -7,6 +7,7 @@ mod door;
 mod functions;
 mod gate;
 mod limited;
+mod parameters;
 mod parser;
 mod place;
 mod startup;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::admit::RecordCounts;
 use crate::ledger::{Entry, LedgerError, LedgerKind, LedgerStore, LedgerWriter, Limits, table};
 use crate::lifecycle::Counts;
-use crate::model::{PartitionId, Space};
+use crate::model::{PartitionId, Space, Zone};
 use crate::run::accounting::{Accounts, ViewRef};
 use crate::run::ledgers;
 use crate::run::partition::Told;
@@ -154,18 +154,24 @@ pub(super) struct Books {
 struct Ledgers {
     writer: LedgerWriter,
     store: Arc<LedgerStore>,
+    /// Of the times in their tables.
+    zone: Zone,
     /// Removed last.
     _folder: TempDir,
 }
 
 impl Books {
-    /// Books without an entry; ledgers are kept where one is among the tables that are read.
+    /// Books without an entry; ledgers are kept where one is among the tables that are read, with times in this zone.
     ///
     /// # Errors
     /// When there can be no folder for them.
-    pub(super) fn open(read: &BTreeSet<String>, bytes_max: u64) -> Result<Self, BooksError> {
+    pub(super) fn open(
+        read: &BTreeSet<String>,
+        bytes_max: u64,
+        zone: Zone,
+    ) -> Result<Self, BooksError> {
         let is_kept = read.iter().any(|name| LedgerKind::named(name).is_some());
-        let ledgers = if is_kept { Some(Ledgers::open(bytes_max)?) } else { None };
+        let ledgers = if is_kept { Some(Ledgers::open(bytes_max, zone)?) } else { None };
         Ok(Self { streams: Streams::new(), views: Vec::new(), ledgers })
     }
 
@@ -250,12 +256,12 @@ impl Books {
 }
 
 impl Ledgers {
-    fn open(bytes_max: u64) -> Result<Self, BooksError> {
+    fn open(bytes_max: u64, zone: Zone) -> Result<Self, BooksError> {
         let folder = tempfile::Builder::new().prefix("tidemark-run-").tempdir()?;
         let store = LedgerStore::open(&folder.path().join("ledgers"))?;
         let limits = Limits { bytes_max, checkpoints_kept: 1, partitions: 1 };
         let writer = LedgerWriter::new(Arc::clone(&store), Space::Live, limits);
-        Ok(Self { writer, store, _folder: folder })
+        Ok(Self { writer, store, zone, _folder: folder })
     }
 
     /// The entries that stand when everything has been read.
@@ -266,6 +272,6 @@ impl Ledgers {
         let entries = self.store.scan(Space::Live.as_str(), ledger)?.filter(stands);
         let entries = entries.collect::<Result<Vec<Entry>, _>>()?;
         let rows: Vec<_> = entries.into_iter().flat_map(table::rows_of).collect();
-        Ok(table::batch(ledger, &rows)?)
+        Ok(table::batch(ledger, self.zone, &rows)?)
     }
 }

@@ -36,7 +36,7 @@ use crate::results::Mark;
 use crate::results::published::schema_with_papers;
 use crate::sinks::files::{FileSink, SinkError};
 use crate::source::SourceError;
-use crate::sql::catalog::{ViewDefinition, ViewQuery, system_tables};
+use crate::sql::catalog::{ViewDefinition, ViewQuery, common_zone, system_tables};
 use crate::sql::cut::reads_stream;
 use crate::sql::names::wrong_columns;
 pub use crate::sql::options::Emit;
@@ -219,7 +219,8 @@ impl Job {
         options: &JobOptions,
         target: Option<&StreamDefinition>,
     ) -> Result<Self, JobError> {
-        let ledgers = LedgerKind::ALL.map(|kind| (kind.table(), ledger::table::schema(kind)));
+        let zone = zone_of(statements);
+        let ledgers = LedgerKind::ALL.map(|kind| (kind.table(), ledger::table::schema(kind, zone)));
         let catalog = Catalog::of_script(options.state_bounds, reference::read, ledgers);
         let state = catalog.context.state();
         let read: BTreeSet<String> = statements
@@ -232,7 +233,7 @@ impl Job {
             .flat_map(|query| tables_of(&state, query))
             .collect();
         let place = || statements.first().map_or_else(String::new, place);
-        let books = Books::open(&read, options.ledger_bytes_max)
+        let books = Books::open(&read, options.ledger_bytes_max, zone)
             .map_err(|source| JobError::Books { place: place(), source })?;
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|error| JobError::Execution {
@@ -531,6 +532,18 @@ impl Job {
     fn failed(&self, statement: &Statement, error: &DataFusionError) -> JobError {
         JobError::Execution { place: place(statement), detail: message_of(error) }
     }
+}
+
+/// The zone of the streams that a script declares; a wrong name is told where its table is read.
+fn zone_of(statements: &[Statement]) -> Zone {
+    let zones = statements.iter().filter_map(|statement| match &statement.kind {
+        StatementKind::CreateTable(table) => {
+            let named = table.options.get("time-zone").map(|zone| Zone::named(zone));
+            table.watermark.as_ref().map(|_| named.and_then(Result::ok).unwrap_or(Zone::UTC))
+        }
+        _ => None,
+    });
+    common_zone(zones)
 }
 
 fn is_ledger(table: &str) -> bool {

@@ -194,7 +194,7 @@ pub fn start(
     let topics = result_topics(&catalog, config, &infos)?;
     let results = Results::new(epoch, mode, infos);
     let topics = topics.map(|topics| ResultTopics::start(topics, results.epoch().to_owned()));
-    results.set_ledgers(store);
+    results.set_ledgers(store, catalog.zone());
     saving.go_to_background().map_err(StartError::Threads)?;
     let folds = Folds::spawn(partitions, config.fold_threads, config.batch_records_max)
         .map_err(StartError::Threads)?;
