@@ -99,6 +99,16 @@ fn take(row: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
     Some((whole, whole.get(head..), rest))
 }
 
+/// One value of a row, by its column; `None` where it is NULL.
+#[must_use]
+pub fn value(row: &[u8], column: usize) -> Option<&[u8]> {
+    let mut row = row;
+    for _ in 0..column {
+        row = take(row)?.2;
+    }
+    take(row)?.1
+}
+
 /// Appends the first row with its NULLs filled in from the second; an empty row is one of NULLs.
 pub fn merge(first: &[u8], second: &[u8], out: &mut Vec<u8>) {
     let (mut first, mut second) = (first, second);

@@ -24,7 +24,7 @@ pub struct Counts {
     pub waiting: u64,
     /// Events whose order did not come within the horizon, or that came after it themselves.
     pub expired: u64,
-    /// Events that cannot be what they say.
+    /// Events that cannot be what they say, or whose money is in another currency than their order's.
     pub refused: u64,
     /// Events of kinds that are not declared.
     pub ignored: u64,
@@ -131,6 +131,7 @@ impl Counts {
             Stand::Capped => &mut self.capped,
             Stand::Repeated => &mut self.repeated,
             Stand::Waiting => &mut self.waiting,
+            Stand::Foreign => &mut self.refused,
         }
     }
 }
@@ -154,6 +155,8 @@ pub enum Standing {
     NoAmount,
     /// Its order has as many events as one may have.
     TooMany,
+    /// Its money is in another currency than its order's.
+    Foreign,
     /// It counts after all, or repeats another.
     Settled,
 }
@@ -163,6 +166,7 @@ impl From<Stand> for Standing {
         match stand {
             Stand::Waiting => Self::Waiting,
             Stand::Capped => Self::Capped,
+            Stand::Foreign => Self::Foreign,
             Stand::Applied | Stand::Repeated => Self::Settled,
         }
     }
@@ -176,7 +180,7 @@ impl Standing {
             Self::Waiting => "waiting",
             Self::Capped => "capped",
             Self::Expired | Self::TooOld | Self::Crowded => "expired",
-            Self::Negative | Self::NoAmount | Self::TooMany => "refused",
+            Self::Negative | Self::NoAmount | Self::TooMany | Self::Foreign => "refused",
             Self::Settled => "settled",
         }
     }
@@ -193,6 +197,7 @@ impl Standing {
             Self::Negative => "its amount is below zero",
             Self::NoAmount => "it has no amount",
             Self::TooMany => "its order has reached the bound events.max",
+            Self::Foreign => "its money is not in the currency of its order",
             Self::Settled => "it counts",
         }
     }
@@ -219,6 +224,7 @@ pub struct Notice {
     pub was: Standing,
     /// How it stands.
     pub standing: Standing,
-    /// The raw record, where it is at hand: while the event is new, or waits.
+    /// The raw record, where it is at hand: while the event is new, or waits, or asks for money back. It is not of a payment
+    /// that counted until an earlier opening in another currency came.
     pub raw: Box<[u8]>,
 }

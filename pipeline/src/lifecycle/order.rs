@@ -102,8 +102,8 @@ pub struct Order {
     pub attributes: ByteRows,
     /// The largest event time it has had, that of repeats too; epoch milliseconds.
     pub newest: i64,
-    /// The raw records of its events by offset, kept only while it waits to be opened: whoever asks for
-    /// what waits wants to see it, and what counts is nothing to look for.
+    /// The raw records by offset of those of its events that whoever looks for what does not count may want to see: all
+    /// while it waits to be opened, then those that ask for money back, which a later record may show to be too much.
     pub raw: Vec<(i64, Box<[u8]>)>,
 }
 
@@ -130,21 +130,28 @@ impl Order {
         self.attributes.get(usize::from(event.attributes))
     }
 
-    /// The raw record of an event that waits; empty for one that does not.
+    /// The raw record of an event; empty for one whose record is not kept.
     #[must_use]
     pub fn raw_of(&self, event: &Event) -> &[u8] {
         self.raw.iter().find(|(offset, _)| *offset == event.offset).map_or(&[], |(_, raw)| raw)
     }
 
-    /// Keeps the raw records of the events that wait, and of no others.
-    pub fn keep_raw(&mut self, event: &Event, raw: &[u8], rules: &Rules) {
-        if self.events.iter().any(|event| rules.action(event.kind).opens) {
-            self.raw.clear();
+    /// Keeps the raw record of an event that was offered.
+    pub fn keep_raw(&mut self, event: &Event, raw: &[u8]) {
+        self.raw.push((event.offset, raw.into()));
+    }
+
+    /// Lets the raw records go that nobody will look for.
+    pub fn shed_raw(&mut self, rules: &Rules) {
+        if self.raw.is_empty() {
             return;
         }
-        self.raw.push((event.offset, raw.into()));
+        let is_open = self.events.iter().any(|event| rules.action(event.kind).opens);
+        let is_wanted = |event: &Event| !is_open || rules.action(event.kind).refunds;
         let events = &self.events;
-        self.raw.retain(|(offset, _)| events.iter().any(|event| event.offset == *offset));
+        self.raw.retain(|(offset, _)| {
+            events.iter().any(|event| event.offset == *offset && is_wanted(event))
+        });
     }
 
     /// Offers an event; what is kept depends on which events there were, not on the order they came in.

@@ -218,16 +218,6 @@ impl Orders {
             self.make_room(watermark, event.offset);
         }
         let Some(kept) = self.offer(known, &arrival) else { return };
-        let at = known.unwrap_or_else(|| self.begin(hash));
-        let Work { order, bytes, .. } = &mut *self.work;
-        bytes.clear();
-        pack(order, bytes);
-        let newest = order.newest;
-        self.store(at, key, newest);
-        self.note_changed(at);
-        if known.is_none() {
-            self.queue(at);
-        }
         match kept {
             Kept::Full => {
                 self.counts.refused += 1;
@@ -239,6 +229,17 @@ impl Orders {
                 self.settle(&arrival, None, effect);
             }
             Kept::Added(place) => self.settle(&arrival, Some(place), effect),
+        }
+        let at = known.unwrap_or_else(|| self.begin(hash));
+        let Work { order, bytes, .. } = &mut *self.work;
+        order.shed_raw(&self.rules);
+        bytes.clear();
+        pack(order, bytes);
+        let newest = order.newest;
+        self.store(at, key, newest);
+        self.note_changed(at);
+        if known.is_none() {
+            self.queue(at);
         }
     }
 
@@ -255,7 +256,7 @@ impl Orders {
         }
         was.settle(order, &self.rules);
         let kept = order.offer(arrival.event, arrival.attributes, &self.rules);
-        order.keep_raw(&arrival.event, arrival.raw, &self.rules);
+        order.keep_raw(&arrival.event, arrival.raw);
         Some(kept)
     }
 

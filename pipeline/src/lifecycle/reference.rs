@@ -18,16 +18,17 @@ pub type Place = (i64, i64, i64, String, Option<String>, Option<String>);
 /// Placed, cancelled, paid, refunded, excess; orders placed, cancelled, paid, refunded.
 pub type Sums = [i128; 9];
 
-/// What an order's events amount to: sums by place, and how many are applied, capped, repeated, waiting.
+/// What an order's events amount to: sums by place, and how many are applied, capped, repeated, waiting, refused.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Expected {
     pub sums: BTreeMap<Place, Sums>,
-    pub stands: [u64; 4],
+    pub stands: [u64; 5],
 }
 
 /// `placed` opens, `deposit` opens and pays, `paid` pays, `instalment` pays each, `cancelled` cancels,
-/// `closed` cancels and refunds, `refunded` refunds each.
-pub fn expected(facts: &[Fact]) -> Expected {
+/// `closed` cancels and refunds, `refunded` refunds each. With `by_shop` amounts of two shops cannot be compared: money
+/// of another shop than the order's is refused.
+pub fn expected(facts: &[Fact], by_shop: bool) -> Expected {
     let mut facts = facts.to_vec();
     facts.sort();
     let mut kept: Vec<Fact> = Vec::new();
@@ -44,13 +45,22 @@ pub fn expected(facts: &[Fact]) -> Expected {
         result.stands[3] = kept.len() as u64;
         return result;
     };
+    let opener = opener.clone();
+    let shop = opener.shop.or_else(|| kept.iter().find_map(|fact| fact.shop)).filter(|_| by_shop);
+    let all = kept.clone();
+    kept.retain(|fact| {
+        let moves_money = !["placed", "cancelled"].contains(&fact.kind) && fact.amount.is_some();
+        *fact == opener || !moves_money || shop.is_none() || fact.shop.is_none() || fact.shop == shop
+    });
+    result.stands[4] = (all.len() - kept.len()) as u64;
+    let Some(opener) = kept.iter().find(|fact| **fact == opener) else { return result };
     let payments: Vec<&Fact> = kept.iter().filter(is(&["deposit", "paid", "instalment"])).collect();
     let canceller = kept.iter().find(is(&["cancelled", "closed"]));
     let refunds: Vec<&Fact> = kept
         .iter()
         .filter(|fact| fact.kind == "refunded" || fact.kind == "closed" && Some(*fact) == canceller)
         .collect();
-    let first = |of: fn(&Fact) -> Option<&'static str>| kept.iter().find_map(of).map(str::to_owned);
+    let first = |of: fn(&Fact) -> Option<&'static str>| all.iter().find_map(of).map(str::to_owned);
     let first_payment = payments.first().map(|fact| fact.time);
     let mut add = |fact: &Fact, time: i64, nth: usize, amount: i128| {
         let moves_money = !["placed", "cancelled"].contains(&fact.kind);

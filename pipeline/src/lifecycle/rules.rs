@@ -88,6 +88,8 @@ pub struct Rules {
     pub orders_max: usize,
     /// Events kept an order, at least 1; further ones are refused.
     pub events_max: usize,
+    /// Which of the carried columns says what currency an amount is in; `None` where all are in one.
+    pub currency: Option<usize>,
 }
 
 impl Rules {

@@ -7,12 +7,14 @@
 //! * a refund takes effect as soon as there is something paid to give back: the k-th unit refunded stands
 //!   against the k-th unit paid, at the later of their times. So at no point of event time has an order
 //!   given back more than it took, and what is above everything paid is its excess;
+//! * where the rules know a currency, an order has one, that of its opening (of its earliest event that has one, where that has
+//!   none), and money in another does nothing: it is refused, for amounts of two currencies cannot be compared;
 //! * a refund without an amount gives back once what is there: all that is paid and not given back by its own
 //!   time, or, where nothing is, the first payment after it. Later payments are not touched.
 
-use super::attributes::merge;
+use super::attributes::{merge, value};
 use super::order::{Event, Order};
-use super::rules::Rules;
+use super::rules::{Action, Rules};
 
 /// What an event changes, in the amount column's smallest unit and in orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,6 +76,8 @@ pub enum Stand {
     Repeated,
     /// Its order has not come.
     Waiting,
+    /// Its money is in another currency than its order's.
+    Foreign,
 }
 
 /// What an order's events amount to. One is used again and again, so that settling takes no memory.
@@ -120,14 +124,22 @@ impl Settled {
         if is_mixed {
             self.gather_attributes(order);
         }
+        let purse = Purse::of(order, rules, opener);
+        let first = |does: fn(Action) -> bool| {
+            let does = |(at, event): (usize, &Event)| {
+                does(rules.action(event.kind)) && !purse.is_foreign(at, event)
+            };
+            events.iter().enumerate().position(does)
+        };
         let mut run = Run {
             order,
             rules,
             is_mixed,
             opener,
             order_time: events.get(opener).map_or(i64::MIN, |event| event.time),
-            canceller: events.iter().position(|event| rules.action(event.kind).cancels),
-            first_payment: events.iter().position(|event| rules.action(event.kind).pays),
+            canceller: first(|action| action.cancels),
+            first_payment: first(|action| action.pays),
+            purse,
             left: 0,
             is_refunded: false,
             settled: self,
@@ -159,6 +171,39 @@ impl Settled {
     }
 }
 
+/// The currency an order is in.
+#[derive(Clone, Copy)]
+struct Purse<'a> {
+    order: &'a Order,
+    rules: &'a Rules,
+    opener: usize,
+    /// The carried column that says it, and what it says; `None` where nothing could be in another.
+    currency: Option<(usize, &'a [u8])>,
+}
+
+impl<'a> Purse<'a> {
+    fn of(order: &'a Order, rules: &'a Rules, opener: usize) -> Self {
+        // Events that carry the same are in the same.
+        let column = rules.currency.filter(|_| order.attributes.len() > 1);
+        let currency = column.and_then(|column| {
+            let opened = order.events.get(opener).into_iter();
+            let said = opened.chain(&order.events);
+            let mut said = said.map(|event| value(order.attributes_of(event), column));
+            said.find_map(|said| said).map(|said| (column, said))
+        });
+        Self { order, rules, opener, currency }
+    }
+
+    /// Whether an event moves money of another currency; one that names none is in the order's.
+    fn is_foreign(&self, at: usize, event: &Event) -> bool {
+        let Some((column, currency)) = self.currency else { return false };
+        let action = self.rules.action(event.kind);
+        let moves_money = event.amount.is_some() && (action.pays || action.refunds);
+        let said = value(self.order.attributes_of(event), column);
+        moves_money && at != self.opener && said.is_some_and(|said| said != currency)
+    }
+}
+
 struct Run<'a> {
     order: &'a Order,
     rules: &'a Rules,
@@ -169,6 +214,7 @@ struct Run<'a> {
     order_time: i64,
     canceller: Option<usize>,
     first_payment: Option<usize>,
+    purse: Purse<'a>,
     /// Paid and not given back.
     left: i128,
     is_refunded: bool,
@@ -177,6 +223,10 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn event(&mut self, at: usize, event: &Event) {
+        if self.purse.is_foreign(at, event) {
+            self.settled.stands.push(Stand::Foreign);
+            return;
+        }
         let action = self.rules.action(event.kind);
         let amount = event.amount.unwrap_or(0);
         let mut measures = Measures::default();

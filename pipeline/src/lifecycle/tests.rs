@@ -36,7 +36,13 @@ fn rules() -> Rules {
         name: name.to_owned(),
         action: Action::read(action).expect("an action"),
     });
-    Rules { kinds: kinds.to_vec(), horizon_ms: 1_000, orders_max: 1_000, events_max: 100 }
+    Rules {
+        kinds: kinds.to_vec(),
+        horizon_ms: 1_000,
+        orders_max: 1_000,
+        events_max: 100,
+        currency: None,
+    }
 }
 
 const MEASURES: [Measure; 9] = [
@@ -207,21 +213,24 @@ fn random_facts(dice: &mut ChaCha8Rng) -> Vec<(&'static str, Fact)> {
 fn check(counts: Counts, wanted: &BTreeMap<&'static str, Expected>, seed: u64) {
     assert!(counts.balances(), "seed {seed}: {counts:?}");
     let all = |nth: usize| wanted.values().map(|one| one.stands[nth]).sum::<u64>();
-    let stands = [counts.applied, counts.capped, counts.repeated, counts.waiting];
-    assert_eq!(stands, [all(0), all(1), all(2), all(3)], "seed {seed}");
+    let stands = [counts.applied, counts.capped, counts.repeated, counts.waiting, counts.refused];
+    assert_eq!(stands, [all(0), all(1), all(2), all(3), all(4)], "seed {seed}");
 }
 
 #[test]
 fn any_order_of_arrival_gives_what_the_reference_gives() {
-    let mut seen = [0_u64; 4];
+    let mut seen = [0_u64; 5];
     for seed in 0..SEEDS {
         let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        // In every other one the shop's column says what currency an amount is in.
+        let by_shop = seed % 2 == 1;
+        let rules = || Rules { currency: by_shop.then_some(1), ..rules() };
         let mut facts = random_facts(&mut dice);
         let mut wanted: BTreeMap<&'static str, Expected> = BTreeMap::new();
         for key in ["a", "b", "c"] {
             let own: Vec<Fact> =
                 facts.iter().filter(|(of, _)| *of == key).map(|(_, fact)| fact.clone()).collect();
-            wanted.insert(key, expected(&own));
+            wanted.insert(key, expected(&own, by_shop));
         }
         wanted
             .values()
@@ -318,6 +327,61 @@ fn a_refund_above_what_was_paid_is_capped_and_its_excess_told() {
     assert_eq!(sums, [100, 0, 100, 100, 30, 1, 0, 1, 1]);
     assert_eq!((counts.applied, counts.capped), (2, 1));
     assert_eq!(notices, [Standing::Capped]);
+}
+
+#[test]
+fn money_in_another_currency_than_the_orders_does_nothing_and_is_told() {
+    let in_currency = |fact: Fact, shop: &'static str| Fact { shop: Some(shop), ..fact };
+    let arrivals = [
+        ("a", in_currency(fact(2, "paid", Some(10)), "USD")),
+        ("a", in_currency(fact(3, "refunded", Some(65)), "CNY")),
+        ("a", in_currency(fact(1, "placed", Some(10)), "USD")),
+        // Says nothing of a currency, so it is the order's.
+        ("a", fact(4, "refunded", Some(3))),
+        // Has no money, so its currency plays no part.
+        ("a", in_currency(fact(5, "cancelled", None), "CNY")),
+    ];
+    let rules = || Rules { currency: Some(1), ..rules() };
+    let (mut running, mut sums, mut told) = (operator(rules()), Sum::new(), Vec::new());
+    for (at, (key, fact)) in (0..).zip(&arrivals) {
+        take(&mut running, &[(*key, fact.clone(), at)], i64::MIN, &mut sums);
+        told.extend(running.drain().notices.into_iter().map(|it| (it.offset, it.standing, it.raw)));
+    }
+    let mut total = Sums::default();
+    for sums in sums.values().flat_map(BTreeMap::values) {
+        total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+    }
+    assert_eq!(total, [10, 10, 10, 3, 0, 1, 1, 1, 1]);
+    let counts = running.counts();
+    assert_eq!((counts.applied, counts.refused, counts.waiting), (4, 1, 0));
+    assert!(counts.balances());
+    let raw = |offset: i64| format!("raw {offset}").into_bytes().into_boxed_slice();
+    let refused = (1, Standing::Foreign, raw(1));
+    assert!(told.contains(&refused), "{told:?}");
+    assert_eq!(Standing::Foreign.word(), "refused");
+}
+
+#[test]
+fn a_refund_that_turns_out_to_be_too_much_is_told_with_its_record() {
+    let arrivals = [
+        ("a", fact(0, "placed", Some(10)), 0),
+        ("a", fact(30, "refunded", Some(8)), 1),
+        ("a", fact(10, "paid", Some(10)), 2),
+        ("a", fact(20, "refunded", Some(5)), 3),
+    ];
+    let (mut running, mut sums, mut saved) = (operator(rules()), Sum::new(), Vec::new());
+    let mut told = Vec::new();
+    for arrival in &arrivals {
+        take(&mut running, std::slice::from_ref(arrival), i64::MIN, &mut sums);
+        // It is in the checkpoint too.
+        let drain = running.drain();
+        saved.extend(drain.orders);
+        told = drain.notices;
+        running = operator(rules());
+        running.restore(drain.counts, &saved).expect("its own bytes");
+    }
+    let [capped] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((capped.offset, capped.standing, &*capped.raw), (1, Standing::Capped, &b"raw 1"[..]));
 }
 
 #[test]

@@ -32,8 +32,9 @@ use crate::model::Zone;
 /// The connector's name.
 pub const CONNECTOR: &str = "lifecycle";
 /// Options of such a table; `on.KIND` besides.
-const OPTIONS: [&str; 8] =
-    ["connector", "source", "key", "kind", "amount", "horizon", "orders.max", "events.max"];
+const OPTIONS: [&str; 9] = [
+    "connector", "source", "key", "kind", "amount", "currency", "horizon", "orders.max", "events.max",
+];
 /// Option prefix of what a kind of event does.
 const ON: &str = "on.";
 /// Default of `horizon`: thirty days, within which nearly every order is paid, cancelled or sent back.
@@ -131,8 +132,9 @@ fn read_new(
             format!("CHECK ({text}): declare it at {}", source.definition.name),
         );
     }
-    let rules = reader.rules();
+    let mut rules = reader.rules();
     let columns = reader.operator_columns(&source.definition, &definition, &rules);
+    rules.currency = reader.currency(&source.definition, &columns);
     let time = reader.event_time(&mut definition, &columns);
     if !reader.errors.is_empty() {
         return Err(reader.errors);
@@ -252,6 +254,7 @@ impl Reader<'_> {
             horizon_ms,
             orders_max: self.number("orders.max", ORDERS_MAX, (1, 100_000_000)),
             events_max: self.number("events.max", EVENTS_MAX, (1, 10_000)),
+            currency: None,
         }
     }
 
@@ -265,6 +268,23 @@ impl Reader<'_> {
                 option,
                 format!("'{option}' = '{name}': {} has no such column{hint}", source.name),
             );
+        }
+        found
+    }
+
+    /// The carried column that says what currency an amount is in.
+    fn currency(&mut self, source: &StreamDefinition, columns: &Columns) -> Option<usize> {
+        let at = self.named("currency", source)?;
+        let found = columns.carried.iter().position(|carried| *carried == at);
+        if found.is_none() {
+            let name = self.table.options.get("currency").cloned().unwrap_or_default();
+            let message = format!(
+                "'currency' = '{name}': declare the column `{name}` in this table too, so that its rows say what they are in"
+            );
+            self.wrong_option("currency", message);
+        }
+        if columns.amount.is_none() {
+            self.wrong_option("currency", "'currency' has no effect without 'amount'".to_owned());
         }
         found
     }

@@ -163,10 +163,10 @@ impl StreamDefinition {
         zone: Zone,
         overrides: &Options,
     ) -> Result<Self, Vec<SqlError>> {
-        let mut reader = Reader { statement, errors: Vec::new() };
+        let mut reader = Reader { statement, table, errors: Vec::new() };
         let mut options = table.options.clone();
         options.extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));
-        let definition = reader.definition(table, options, zone);
+        let definition = reader.definition(options, zone);
         if reader.errors.is_empty() { Ok(definition) } else { Err(reader.errors) }
     }
 
@@ -235,6 +235,7 @@ impl StreamDefinition {
 
 struct Reader<'a> {
     statement: &'a Statement,
+    table: &'a TableStatement,
     errors: Vec<SqlError>,
 }
 
@@ -243,26 +244,27 @@ impl Reader<'_> {
         self.errors.push(SqlError::at(&self.statement.file, place, message));
     }
 
-    fn definition(
-        &mut self,
-        table: &TableStatement,
-        options: Options,
-        zone: Zone,
-    ) -> StreamDefinition {
-        self.refuse_unknown_options(&options, table);
+    /// At the place where the option is written; the statement's for one that is not written there.
+    fn wrong_option(&mut self, key: &str, message: impl Into<String>) {
+        self.wrong(self.table.place_of(key, self.statement.place), message);
+    }
+
+    fn definition(&mut self, options: Options, zone: Zone) -> StreamDefinition {
+        let table = self.table;
+        self.refuse_unknown_options(&options);
+        self.refuse_options_without_effect(&options);
         let zone = self.option(&options, "time-zone", zone, Zone::named);
         let columns = self.columns(table, zone);
         if options.get("connector").is_none_or(|connector| connector != "lifecycle") {
             self.check_metadata(&columns, zone);
         }
         let find = |name: &str| columns.iter().position(|column| column.field.name() == name);
-        let place = self.statement.place;
         let mut wrong = Vec::new();
         let mut named = |key: &str| {
             let name = options.get(key)?.trim();
             let found = find(name);
             if found.is_none() {
-                wrong.push(format!("'{key}' = '{name}': the stream has no such column"));
+                wrong.push((key.to_owned(), format!("'{key}' = '{name}': the stream has no such column")));
             }
             found
         };
@@ -270,38 +272,27 @@ impl Reader<'_> {
         let accounted_by = named("accounted.by");
         let sequence = named("sequence.column");
         let shadow_column = named("shadow.column");
-        let dedup_key: Vec<usize> = options
-            .get("dedup.key")
-            .map(|names| names.split(',').map(str::trim).map(|name| (name.to_owned(), find(name))))
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, found)| {
+        let mut all_named = |key: &str| -> Vec<usize> {
+            let names = options.get(key).into_iter().flat_map(|names| names.split(','));
+            let found = names.map(str::trim).filter_map(|name| {
+                let found = find(name);
                 if found.is_none() {
-                    wrong.push(format!("'dedup.key' = '{name}': the stream has no such column"));
+                    let message = format!("'{key}' = '{name}': the stream has no such column");
+                    wrong.push((key.to_owned(), message));
                 }
                 found
-            })
-            .collect();
-        let history_hashed: Vec<usize> = options
-            .get("history.hashed")
-            .map(|names| names.split(',').map(str::trim).map(|name| (name.to_owned(), find(name))))
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, found)| {
-                if found.is_none() {
-                    wrong.push(format!(
-                        "'history.hashed' = '{name}': the stream has no such column"
-                    ));
-                }
-                found
-            })
-            .collect();
+            });
+            found.collect()
+        };
+        let dedup_key = all_named("dedup.key");
+        let history_hashed = all_named("history.hashed");
         let (event_time, watermark) = match &table.watermark {
             None => (None, None),
             Some((name, expression, at)) => {
                 let found = find(name);
                 if found.is_none() {
-                    wrong.push(format!("WATERMARK FOR {name}: the stream has no such column"));
+                    let message = format!("WATERMARK FOR {name}: the stream has no such column");
+                    self.wrong(*at, message);
                 }
                 (found, Some((expression.clone(), *at)))
             }
@@ -309,19 +300,19 @@ impl Reader<'_> {
         if let Some(column) = sequence.and_then(|at| columns.get(at)) {
             let name = column.field.name();
             if !column.field.data_type().is_integer() {
-                wrong.push(format!(
+                wrong.push(("sequence.column".to_owned(), format!(
                     "'sequence.column' = '{name}': it is {}, and numbers of a sequence are a BIGINT or INT",
                     column.declared
-                ));
+                )));
             }
             if accounted_by.is_none() {
-                wrong.push(format!(
+                wrong.push(("sequence.column".to_owned(), format!(
                     "'sequence.column' = '{name}': say whose sequence it is, as 'accounted.by' = 'source'"
-                ));
+                )));
             }
         }
-        for message in wrong {
-            self.wrong(place, message);
+        for (key, message) in wrong {
+            self.wrong_option(&key, message);
         }
         let duration = |text: &str| options::duration(text).map(options::ms);
         StreamDefinition {
@@ -433,17 +424,33 @@ impl Reader<'_> {
         }
     }
 
-    fn refuse_unknown_options(&mut self, options: &Options, places: &TableStatement) {
+    fn refuse_unknown_options(&mut self, options: &Options) {
         for key in options.keys() {
             if STREAM_OPTIONS.contains(&key.as_str()) || key.starts_with("properties.") {
                 continue;
             }
             let hint = options::nearest(key, &STREAM_OPTIONS)
                 .map_or(String::new(), |near| format!("; did you mean '{near}'?"));
-            self.wrong(
-                places.place_of(key, self.statement.place),
-                format!("unknown option '{key}'{hint}"),
-            );
+            self.wrong_option(key, format!("unknown option '{key}'{hint}"));
+        }
+    }
+
+    /// What is declared and does nothing is a misunderstanding that would be noticed too late.
+    fn refuse_options_without_effect(&mut self, options: &Options) {
+        let is = |key: &str, value: &str| options.get(key).is_some_and(|is| is == value);
+        let has = |key: &str| options.contains_key(key);
+        let (is_kept, is_csv) = (is("history", "keep"), is("format", "csv"));
+        let needs = [
+            ("dedup.horizon", has("dedup.key"), "'dedup.key'"),
+            ("accounted.values-max", has("accounted.by"), "'accounted.by'"),
+            ("sequence.ranges-max", has("sequence.column"), "'sequence.column'"),
+            ("history.hashed", is_kept, "'history' = 'keep'"),
+            ("history.retention", is_kept, "'history' = 'keep'"),
+            ("csv.header", is_csv, "'format' = 'csv'"),
+            ("csv.delimiter", is_csv, "'format' = 'csv'"),
+        ];
+        for (key, _, other) in needs.iter().filter(|(key, is_there, _)| has(key) && !is_there) {
+            self.wrong_option(key, format!("option '{key}' has no effect without {other}"));
         }
     }
 
@@ -458,7 +465,7 @@ impl Reader<'_> {
             None => otherwise,
             Some(Ok(value)) => value,
             Some(Err(message)) => {
-                self.wrong(self.statement.place, format!("option '{key}': {message}"));
+                self.wrong_option(key, format!("option '{key}': {message}"));
                 otherwise
             }
         }
@@ -552,16 +559,18 @@ fn arrow_type(declared: &ast::DataType, zone: Zone) -> Result<DataType, String> 
         Sql::Float(_) | Sql::Real => DataType::Float32,
         Sql::Double(_) | Sql::DoublePrecision => DataType::Float64,
         Sql::Decimal(info) | Sql::Numeric(info) | Sql::Dec(info) => decimal(info)?,
-        Sql::String(_)
-        | Sql::Text
-        | Sql::Varchar(_)
-        | Sql::Char(_)
-        | Sql::CharVarying(_)
-        | Sql::Character(_) => DataType::Utf8,
+        Sql::Varchar(length)
+        | Sql::Char(length)
+        | Sql::CharVarying(length)
+        | Sql::Character(length) => text_of(declared, length.as_ref())?,
+        Sql::String(_) | Sql::Text => DataType::Utf8,
         Sql::Date => DataType::Date32,
-        Sql::Timestamp(..) => timestamp_type(zone),
-        Sql::Custom(name, _) if name.to_string().eq_ignore_ascii_case("TIMESTAMP_LTZ") => {
-            timestamp_type(zone)
+        Sql::Timestamp(digits, _) => time_of(declared, *digits, zone)?,
+        Sql::Custom(name, digits)
+            if name.to_string().eq_ignore_ascii_case("TIMESTAMP_LTZ") =>
+        {
+            let digits = digits.first().and_then(|digits| digits.parse().ok());
+            time_of(declared, digits, zone)?
         }
         other => {
             return Err(format!(
@@ -569,6 +578,33 @@ fn arrow_type(declared: &ast::DataType, zone: Zone) -> Result<DataType, String> 
             ));
         }
     })
+}
+
+/// A text; no length is looked at, so none may be declared but the longest there is, which is Flink's STRING.
+fn text_of(
+    declared: &ast::DataType,
+    length: Option<&ast::CharacterLength>,
+) -> Result<DataType, String> {
+    const LONGEST: u64 = 2_147_483_647;
+    match length {
+        Some(ast::CharacterLength::IntegerLength { length, .. }) if *length != LONGEST => {
+            Err(format!(
+                "{declared}: lengths are not checked; write STRING, and a CHECK (char_length(…) <= {length}) where a longer \
+                 one is wrong"
+            ))
+        }
+        _ => Ok(DataType::Utf8),
+    }
+}
+
+/// A time, which is of milliseconds.
+fn time_of(declared: &ast::DataType, digits: Option<u64>, zone: Zone) -> Result<DataType, String> {
+    match digits {
+        Some(digits) if digits > 3 => {
+            Err(format!("{declared}: times are of milliseconds; write TIMESTAMP(3)"))
+        }
+        _ => Ok(timestamp_type(zone)),
+    }
 }
 
 fn decimal(info: &ast::ExactNumberInfo) -> Result<DataType, String> {
