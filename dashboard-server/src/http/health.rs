@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tidemark_pipeline::lifecycle::Counts;
-use tidemark_pipeline::results::{Cut, State as Freshness, ViewState};
+use tidemark_pipeline::results::{Cut, Filled, State as Freshness, ViewState};
 
 use super::access::{self, Client};
 use super::accounting;
@@ -144,6 +144,11 @@ pub async fn get_metrics(State(state): State<Arc<AppState>>) -> Response {
             }
             metrics::gauge!("tidemark_idle_partitions", "stream" => stream.clone())
                 .set(progress.idle.len() as f64);
+        }
+        for view in cut.views.keys() {
+            let filled = cut.statuses.get(view).and_then(|status| status.filled.as_ref());
+            metrics::gauge!("tidemark_view_filled_share", "view" => view.clone())
+                .set(filled.map_or(1.0, Filled::share));
         }
         if let Some(table) = cut.tables.get("lifecycle_accounted") {
             tell_life_cycles(table);

@@ -14,7 +14,7 @@ pub enum ViewState {
     /// It is new or changed and reads the log from its earliest record. Until it stands at the cut its
     /// rows are those of the definition before, or none.
     CatchingUp,
-    /// It failed on a record; its rows are as of the cut before.
+    /// It failed on a record, and its rows are as of the cut before; or it failed as it was catching up.
     Stopped,
 }
 
@@ -41,6 +41,8 @@ pub struct Filled {
     pub records_per_second: f64,
     /// Why it does not get on, while it does not.
     pub problem: Option<String>,
+    /// Whether it has ended by that problem and will not get on by itself.
+    pub has_failed: bool,
 }
 
 impl Filled {

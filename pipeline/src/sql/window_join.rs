@@ -206,6 +206,14 @@ fn check(
         return Ok(());
     }
     let keys = sides.map(|side| streams.get(&side.stream).and_then(key_of));
+    let derived = sides.iter().filter_map(|side| streams.get(&side.stream));
+    if let Some(derived) = derived.into_iter().find(|stream| stream.derived.is_some()) {
+        return wrong(format!(
+            "rows of {} are made by a life cycle, and cannot be joined with others one by one: GROUP BY window_start, \
+             window_end in one of the sides first",
+            derived.name
+        ));
+    }
     let [Some(left_key), Some(right_key)] = &keys else {
         return wrong(format!(
             "rows of {} and {} can be joined only if both declare 'partition.key'; or GROUP BY window_start, window_end in \

@@ -10,7 +10,9 @@
 //! go to the folding threads, which read on to exactly where each partition stands and take the folds
 //! over between two batches.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -91,6 +93,23 @@ struct Shared {
     stop: AtomicBool,
 }
 
+impl Shared {
+    /// Says that the fill has ended by a fault of the program; what it had is gone with its thread.
+    fn fail(&self, fault: &(dyn Any + Send)) {
+        let words = fault.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let words = words.or_else(|| fault.downcast_ref::<String>().cloned());
+        let words = words.unwrap_or_else(|| "the log says which".to_owned());
+        let problem = format!(
+            "a fault ended the reading of the log from its beginning: {words}. The other views go on; a restart begins \
+             again"
+        );
+        tracing::error!("a view cannot be filled: {problem}");
+        let mut told = self.told.lock();
+        told.problem = Some(problem);
+        told.has_failed = true;
+    }
+}
+
 /// A fill that is a batch away from the rest.
 pub(super) struct Near {
     /// Which fill it was.
@@ -156,9 +175,13 @@ impl Fill {
         };
         let name = format!("tidemark-fill-{}", task.number);
         let _detached = std::thread::Builder::new().name(name).spawn(move || {
-            if let Some(near) = Filling::new(task, shared).run() {
+            let told = Arc::clone(&shared);
+            let filling = AssertUnwindSafe(|| Filling::new(task, shared).run());
+            match std::panic::catch_unwind(filling) {
                 // Nobody listens any more once the pipeline stops.
-                let _sent = events.send(Event::Near(near));
+                Ok(Some(near)) => drop(events.send(Event::Near(near))),
+                Ok(None) => {}
+                Err(fault) => told.fail(&*fault),
             }
         })?;
         Ok(fill)

@@ -283,9 +283,6 @@ impl PublishLoop {
             fill.set_bounds(self.offsets_of(&fill.streams));
             let filled = fill.told();
             for (_, info) in &fill.views {
-                let share = filled.share();
-                metrics::gauge!("tidemark_view_filled_share", "view" => info.name.clone())
-                    .set(share);
                 pending.insert(info.name.clone(), (Arc::clone(info), filled.clone()));
             }
         }

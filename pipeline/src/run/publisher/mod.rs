@@ -282,7 +282,10 @@ impl Publisher {
         }
         for (name, (_, filled)) in &self.pending {
             let status: &mut ViewStatus = all.entry(name.clone()).or_default();
-            status.state = ViewState::CatchingUp;
+            status.state = match filled.has_failed {
+                true => ViewState::Stopped,
+                false => ViewState::CatchingUp,
+            };
             status.problem = filled.problem.clone();
             status.filled = Some(filled.clone());
         }
