@@ -205,9 +205,15 @@ impl Walk {
             }
             LogicalPlan::TableScan(scan) => self.table(scan, at),
             LogicalPlan::EmptyRelation(_) => Tells::Nothing,
-            // A window function adds its columns behind those of its input.
+            // A window function adds its columns behind those of its input: moments, where they have no zone.
             LogicalPlan::Extension(_) => match (plan.schema().iter().nth(at), inputs.as_slice()) {
-                (Some(of), [_]) => self.column(&Column::from(of), &inputs),
+                (Some(of), [input]) => {
+                    let column = Column::from(of);
+                    match input.schema().maybe_index_of_column(&column) {
+                        Some(at) => self.output(input, at),
+                        None => Tells::Instant,
+                    }
+                }
                 _ => Tells::Unknown,
             },
             _ => Tells::Unknown,
