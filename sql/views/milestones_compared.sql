@@ -2,9 +2,10 @@
 -- title.en: Milestones, with last year's times
 -- unit: CNY
 --
--- last_year_seconds is when last year's curve was at the level, in seconds after midnight: the end of the piece in
--- which it got there; empty where it never did or no curve has this scope, window and day of the campaign. The whole
--- day of a curve is a level, with a name, only where the curve may be compared with.
+-- last_year_seconds is when last year's curve was at the level, in seconds after midnight, on the straight line between its
+-- points as in year_on_year; empty where it never was, where no curve has this scope, window and day of the campaign,
+-- and where the day's own records begin too late (comparable_days). The whole day of a curve is a level, with a name,
+-- only where the curve may be compared with.
 CREATE MATERIALIZED VIEW milestones_compared AS
 SELECT
   mine.window_start,
@@ -17,10 +18,17 @@ SELECT
   MIN(CASE WHEN mine.curve IS NULL THEN theirs.last_year_seconds END) AS last_year_seconds
 FROM milestones AS mine
 LEFT JOIN (
-  SELECT days.window_start, levels.level, MIN(piece.next_second) AS last_year_seconds
+  SELECT
+    days.window_start,
+    levels.level,
+    MIN(
+      piece.`second` + CAST(
+        CEIL((levels.level - piece.total) * (piece.next_second - piece.`second`) / (piece.next_total - piece.total)) AS BIGINT
+      )
+    ) AS last_year_seconds
   FROM milestone_levels AS levels
   JOIN reference_segments AS piece ON piece.total < levels.level AND piece.next_total >= levels.level
-  JOIN campaign_days AS days ON days.wave = piece.wave AND days.day_of_wave = piece.day_of_wave
+  JOIN comparable_days AS days ON days.curve = piece.curve
   GROUP BY days.window_start, levels.level
 ) AS theirs ON theirs.window_start = mine.window_start AND theirs.level = mine.level
 LEFT JOIN (

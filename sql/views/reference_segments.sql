@@ -1,13 +1,15 @@
 -- The pieces of the curves that may stand beside paid@3 over a day: same scope, same window, one curve for each day
--- of a campaign.
+-- of a campaign. What was put between public marks says so, whatever it is called.
 CREATE VIEW reference_segments AS
 SELECT
   points.curve,
   curves.wave,
   curves.day_of_wave,
   curves.basis,
-  curves.label_zh,
-  curves.label_en,
+  curves.label_zh || CASE WHEN curves.basis = 'interpolated' AND curves.label_zh NOT LIKE '%插值%' THEN '（插值）' ELSE '' END AS label_zh,
+  curves.label_en
+    || CASE WHEN curves.basis = 'interpolated' AND curves.label_en NOT LIKE '%interpolated%' THEN ' (interpolated)' ELSE '' END
+    AS label_en,
   curves.target_growth,
   points.`second`,
   points.total,

@@ -40,6 +40,10 @@ pub struct ServeArgs {
     /// Addresses.
     #[command(flatten)]
     pub doors: DoorArgs,
+    /// The records are those of another day, played again (`tidemark replay`): the wall, `/lite` and every
+    /// answer say REPLAY, and nobody takes the figures for today's.
+    #[arg(long)]
+    pub replay: bool,
 }
 
 /// Serves until it is told to stop.
@@ -48,7 +52,8 @@ pub struct ServeArgs {
 /// When it cannot start, or stops by itself.
 pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let (config, catalog) = prepared(&args.config, &args.doors, check_source)?;
-    let input = input(&config, &catalog)?;
+    let mode = if args.replay { Mode::Replay } else { Mode::Live };
+    let input = input(&config, &catalog, mode)?;
     let again = Box::new(move || args.config.load(&args.doors));
     serving::run(config, catalog, input, |bound, _| serving::print_addresses(bound), again)
 }
@@ -77,7 +82,7 @@ pub(super) fn check_source(definition: &StreamDefinition) -> Option<SourceMistak
     }
 }
 
-fn input(config: &Config, catalog: &Catalog) -> anyhow::Result<Input> {
+fn input(config: &Config, catalog: &Catalog, mode: Mode) -> anyhow::Result<Input> {
     let mut streams = Vec::new();
     let mut embedded = Embedded::default();
     for plan in catalog.logs() {
@@ -92,7 +97,7 @@ fn input(config: &Config, catalog: &Catalog) -> anyhow::Result<Input> {
             ),
         });
     }
-    Ok(Input { streams, mode: Mode::Live, ingest: embedded.ingest() })
+    Ok(Input { streams, mode, ingest: embedded.ingest() })
 }
 
 fn kafka(definition: &StreamDefinition) -> StreamInput {

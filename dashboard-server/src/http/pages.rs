@@ -69,6 +69,15 @@ pub fn map_pack(name: &str) -> Option<Vec<u8>> {
     Page::get(&format!("maps/{name}.json")).map(|file| file.data.into_owned())
 }
 
+/// The address of the page's icon, without its slash; `None` in a build without the page.
+#[must_use]
+pub fn icon() -> Option<String> {
+    let is_icon = |name: &std::borrow::Cow<'static, str>| {
+        name.starts_with("assets/icon-") && name.ends_with(".svg")
+    };
+    Page::iter().find(is_icon).map(std::borrow::Cow::into_owned)
+}
+
 fn answer(name: &str, file: EmbeddedFile, asked: &HeaderMap) -> Response {
     let tag = entity_tag(&file.metadata.sha256_hash());
     let caching = if name.starts_with("assets/") { FOREVER } else { ASK_AGAIN };

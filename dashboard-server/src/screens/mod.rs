@@ -9,6 +9,7 @@
 //! column, and not found out by an empty panel on the night.
 
 mod layout;
+mod map_pack;
 mod shape;
 mod walk;
 
@@ -60,7 +61,7 @@ impl Screens {
         let mut found = Self::default();
         let mut mistakes = Vec::new();
         for (name, bytes) in files(&folder.join(MAPS), "json", &mut mistakes) {
-            if let Err(error) = serde_json::from_slice::<serde_json::Value>(&bytes) {
+            if let Err(error) = map_pack::check(&bytes) {
                 let file = folder.join(MAPS).join(format!("{name}.json"));
                 mistakes.push(format!("{}: not a map pack: {error}", file.display()));
             }

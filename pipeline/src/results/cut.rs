@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::snapshot::{Snapshot, ViewInfo};
@@ -183,6 +185,26 @@ pub struct Status {
     pub alarms: Vec<String>,
 }
 
+/// A publisher tells its status several times a second; silent for this long, its figures are behind.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
+/// Silent for this long, they are stale.
+const STALE_AFTER: Duration = Duration::from_secs(10);
+
+impl Status {
+    /// What it is worth when nothing has been told since.
+    fn after(&self, silent: Duration) -> Self {
+        let mut now = self.clone();
+        now.lag_ms = now.lag_ms.saturating_add(i64::try_from(silent.as_millis()).unwrap_or(i64::MAX));
+        if matches!(now.state, State::Live | State::Quiet | State::CatchingUp) {
+            now.state = if silent < STALE_AFTER { State::CatchingUp } else { State::Stale };
+            now.problem.get_or_insert_with(|| {
+                format!("nothing has been published for {} s", silent.as_secs())
+            });
+        }
+        now
+    }
+}
+
 impl Default for Status {
     fn default() -> Self {
         Self {
@@ -204,6 +226,8 @@ pub struct Results {
     mode: Mode,
     cut: watch::Sender<Arc<Cut>>,
     status: watch::Sender<Arc<Status>>,
+    /// When the publisher last told its status, which it does with every cut.
+    told: Mutex<Instant>,
     ledgers: OnceLock<(Arc<LedgerStore>, Zone)>,
 }
 
@@ -221,6 +245,7 @@ impl Results {
             mode,
             cut: watch::Sender::new(Arc::new(first)),
             status: watch::Sender::new(Arc::default()),
+            told: Mutex::new(Instant::now()),
             ledgers: OnceLock::new(),
         })
     }
@@ -272,10 +297,13 @@ impl Results {
         self.cut.subscribe()
     }
 
-    /// The newest status.
+    /// The status of this moment: the newest one, and where the publisher has told none for a while, what that means. One
+    /// that hangs cannot say so itself.
     #[must_use]
     pub fn status(&self) -> Arc<Status> {
-        Arc::clone(&self.status.borrow())
+        let told = Arc::clone(&self.status.borrow());
+        let silent = self.told.lock().elapsed();
+        if silent < SILENT_AFTER { told } else { Arc::new(told.after(silent)) }
     }
 
     /// Replaces the newest cut and wakes the receivers.
@@ -285,6 +313,7 @@ impl Results {
 
     /// Replaces the status.
     pub fn set_status(&self, status: Status) {
+        *self.told.lock() = Instant::now();
         self.status.send_replace(Arc::new(status));
     }
 }

@@ -108,8 +108,9 @@ pub fn refused(error: ApiError) -> Response {
     let mut response = error.into_response();
     let page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <link rel=\"icon\" href=\"data:,\"><title>Tidemark</title></head><body><h1>Tidemark</h1><p>{text}</p>\
-         <p><a href=\"/\">登录 / Sign in</a></p></body></html>"
+         {}<title>Tidemark</title></head><body><h1>Tidemark</h1><p>{text}</p>\
+         <p><a href=\"/\">登录 / Sign in</a></p></body></html>",
+        icon()
     );
     *response.body_mut() = page.into();
     let headers = response.headers_mut();
@@ -140,14 +141,20 @@ fn pack_of(state: &AppState, name: &str) -> Option<Value> {
     own.or_else(|| pages::map_pack(name).map(|pack| serde_json::from_slice(&pack)))?.ok()
 }
 
+/// The icon of the page, so that no browser asks for one that is not there.
+fn icon() -> String {
+    pages::icon().map_or(String::new(), |name| format!("<link rel=\"icon\" href=\"/{name}\">"))
+}
+
 /// The page up to its figures.
 fn begun(language: Language, title: &str, next: &str) -> String {
     let (title, next_url) = (escaped(title), escaped(next));
     format!(
         "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\">\
+         <meta name=\"viewport\" content=\"width=device-width\">{}\
          <meta http-equiv=\"refresh\" content=\"{REFRESH_S};url={next_url}\"><title>{title}</title></head><body>",
         language.code(),
+        icon(),
     )
 }
 

@@ -20,6 +20,40 @@ struct Heard {
     next_offset: Option<Offset>,
     moved_at: Instant,
     end: Option<Offset>,
+    /// Records that were in the log and not read: up to this offset, since then.
+    waits: Option<(Offset, Instant)>,
+    /// How long those before them had waited.
+    waited: Duration,
+}
+
+impl Heard {
+    fn new(now: Instant) -> Self {
+        Self { next_offset: None, moved_at: now, end: None, waits: None, waited: Duration::ZERO }
+    }
+
+    fn hear(&mut self, next_offset: Option<Offset>, end: Option<Offset>, now: Instant) {
+        if self.next_offset != next_offset {
+            self.next_offset = next_offset;
+            self.moved_at = now;
+        }
+        let next = next_offset.unwrap_or(0);
+        if let Some((_, since)) = self.waits.filter(|(upto, _)| next >= *upto) {
+            self.waited = now.saturating_duration_since(since);
+            self.waits = None;
+        }
+        let Some(end) = end else { return };
+        self.end = Some(end);
+        match self.waits {
+            Some(_) => {}
+            None if end > next => self.waits = Some((end, now)),
+            None => self.waited = Duration::ZERO,
+        }
+    }
+
+    /// How long the oldest record that is not read has waited, to the half second that the log is looked at.
+    fn waiting(&self, now: Instant) -> Duration {
+        self.waits.map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(since))
+    }
 }
 
 /// The clocks of all partitions, and the lag over all of them.
@@ -29,14 +63,14 @@ pub(super) struct Freshness {
     /// Shadow records read of each partition, and since when it has been so many.
     shadow: BTreeMap<(String, PartitionId), (u64, Instant)>,
     looked: Option<Instant>,
-    lag: Lag,
+    rate: Rate,
 }
 
+/// How many records are read a second.
 #[derive(Debug, Default)]
-struct Lag {
-    behind_since: Option<Instant>,
+struct Rate {
     read: u64,
-    rate: f64,
+    now: f64,
     rated: Option<Instant>,
 }
 
@@ -59,13 +93,7 @@ impl Freshness {
     ) {
         let now = Instant::now();
         let partitions = self.heard.entry(stream.to_owned()).or_default();
-        let heard =
-            partitions.entry(partition).or_insert(Heard { next_offset, moved_at: now, end });
-        if heard.next_offset != next_offset {
-            heard.next_offset = next_offset;
-            heard.moved_at = now;
-        }
-        heard.end = end.or(heard.end);
+        partitions.entry(partition).or_insert_with(|| Heard::new(now)).hear(next_offset, end, now);
     }
 
     /// Takes note of how many shadow records of a partition have been read.
@@ -118,14 +146,16 @@ impl Freshness {
         let quiet = all().map(|heard| heard.moved_at.elapsed()).min().unwrap_or_default();
         let partitions =
             publisher.live.streams.values().flat_map(|stream| stream.partitions.values());
-        self.lag.note(partitions.map(|at| at.counts.read).sum(), lag_records);
-        let lag = self.lag.behind_since.map_or(Duration::ZERO, |since| since.elapsed());
+        self.rate.note(partitions.map(|at| at.counts.read).sum());
+        let now = Instant::now();
+        let waiting = all().map(|heard| heard.waiting(now)).max().unwrap_or_default();
+        let waited = all().map(|heard| heard.waited).max().unwrap_or_default();
         let failed = publisher
             .live
             .failures()
             .map(|(view, why)| format!("view {view} is stopped: {why}"))
             .next();
-        let state = match (&problem, &paused, lag > BEHIND_AFTER, quiet > QUIET_AFTER) {
+        let state = match (&problem, &paused, waiting > BEHIND_AFTER, quiet > QUIET_AFTER) {
             (Some(_), ..) => State::Stale,
             (_, Some(_), ..) => State::Paused,
             (_, _, true, _) => State::CatchingUp,
@@ -135,33 +165,64 @@ impl Freshness {
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Status {
             state,
-            lag_ms: ms(lag),
+            lag_ms: ms(waiting.max(waited)),
             lag_records,
             quiet_ms: ms(quiet),
-            records_per_second: self.lag.rate,
+            records_per_second: self.rate.now,
             problem: problem.or(paused).or(failed),
             alarms: publisher.alarms().into_iter().chain(alarms).collect(),
         }
     }
 }
 
-impl Lag {
-    fn note(&mut self, read: u64, lag_records: i64) {
-        let now = Instant::now();
-        // Less than a second's worth is the ordinary coming and going of records.
-        match lag_records as f64 > self.rate.max(1_000.0) {
-            true => {
-                self.behind_since.get_or_insert(now);
-            }
-            false => self.behind_since = None,
-        }
+impl Rate {
+    fn note(&mut self, read: u64) {
         let since = self.rated.map_or(Duration::MAX, |at| at.elapsed());
         if since >= Duration::from_secs(1) {
             if self.rated.is_some() {
-                self.rate = read.saturating_sub(self.read) as f64 / since.as_secs_f64();
+                self.now = read.saturating_sub(self.read) as f64 / since.as_secs_f64();
             }
             self.read = read;
-            self.rated = Some(now);
+            self.rated = Some(Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_waits_is_behind_however_few_there_are() {
+        let began = Instant::now();
+        let at = |ms: u64| began + Duration::from_millis(ms);
+        let mut heard = Heard::new(began);
+        heard.hear(Some(10), Some(10), at(0));
+        assert_eq!(heard.waiting(at(5_000)), Duration::ZERO);
+        // One record comes and is not read.
+        heard.hear(Some(10), Some(11), at(500));
+        heard.hear(Some(10), None, at(600));
+        heard.hear(Some(10), Some(12), at(1_000));
+        assert_eq!(heard.waiting(at(3_500)), Duration::from_secs(3));
+        // It is read, and the other one has waited since the log was looked at.
+        heard.hear(Some(11), Some(12), at(4_000));
+        assert_eq!((heard.waiting(at(4_000)), heard.waited), (Duration::ZERO, Duration::from_millis(3_500)));
+        heard.hear(Some(12), None, at(4_100));
+        assert_eq!(heard.waited, Duration::from_millis(100));
+        heard.hear(Some(12), Some(12), at(4_500));
+        assert_eq!((heard.waiting(at(9_000)), heard.waited), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_reader_that_keeps_up_is_never_behind() {
+        let began = Instant::now();
+        let mut heard = Heard::new(began);
+        for step in 0..1_000_i64 {
+            let now = began + Duration::from_millis(u64::try_from(step).expect("small") * 100);
+            // There is always something new, and it is read a tenth of a second later.
+            let end = (step % 5 == 0).then_some((step + 1) * 100);
+            heard.hear(Some(step * 100), end, now);
+            assert!(heard.waiting(now) <= Duration::from_millis(100), "step {step}");
         }
     }
 }

@@ -96,7 +96,8 @@ impl Ground {
 
     fn start(&self, data: &str) -> Result<Pipeline, StartError> {
         let catalog = self.catalog();
-        let inputs = catalog.streams.keys().map(|stream| self.input(stream)).collect();
+        let logs = catalog.streams.values().filter(|stream| stream.definition.derived.is_none());
+        let inputs = logs.map(|stream| self.input(&stream.definition.name)).collect();
         start(catalog, &self.config(data), Mode::Live, inputs)
     }
 
