@@ -317,3 +317,22 @@ impl Results {
         self.status.send_replace(Arc::new(status));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_been_told_for_long_is_no_longer_live() {
+        let live = Status { state: State::Live, lag_ms: 20, ..Status::default() };
+        let behind = live.after(Duration::from_millis(2_500));
+        assert_eq!((behind.state, behind.lag_ms), (State::CatchingUp, 2_520));
+        assert_eq!(behind.problem.as_deref(), Some("nothing has been published for 2 s"));
+        assert_eq!(live.after(Duration::from_secs(10)).state, State::Stale);
+        // What was wrong before stays what is wrong.
+        let problem = Some("the disk is full".to_owned());
+        let paused = Status { state: State::Paused, problem, ..Status::default() };
+        let later = paused.after(Duration::from_secs(60));
+        assert_eq!((later.state, later.problem), (State::Paused, paused.problem));
+    }
+}
