@@ -27,7 +27,8 @@ use super::{ConfigArgs, DoorArgs, serving};
     The script declares the recorded file (CREATE TABLE … WITH ('connector' = 'filesystem', …)) and\n\
     maps it: INSERT INTO stream SELECT …, one column for each of the stream's, in order. The column\n\
     __offset holds the line. At the end the day of the newest record is closed: a control record on\n    \
-    every partition. A recorded row that cannot be read is named, and all others are written.")]
+    every partition. A recorded row that cannot be read is named, and all others are written.\n\n\
+    `tidemark serve --replay` shows them under REPLAY, so that nobody takes them for today's.")]
 pub struct ReplayArgs {
     /// The script that maps the recorded file to the stream
     #[arg(value_name = "SCRIPT")]
