@@ -209,16 +209,20 @@ fn the_readme_explains_every_key_and_kind() {
 }
 
 #[test]
-fn a_map_pack_of_the_folder_comes_before_the_built_in_one_and_must_be_json() {
+fn a_map_pack_of_the_folder_comes_before_the_built_in_one_and_must_be_one() {
+    const PACK: &str = r#"{"caption":{"zh":"图","en":"map"},"regions":[{"code":"N","name":{"zh":"北","en":"North"},
+        "label":[1,2],"polygons":[]}]}"#;
     let folder = tempfile::tempdir().expect("folder");
     let maps = folder.path().join("maps");
     std::fs::create_dir(&maps).expect("folder");
-    std::fs::write(maps.join("own.json"), "{\"regions\":[]}").expect("writes");
+    std::fs::write(maps.join("own.json"), PACK).expect("writes");
     let found = Screens::load(folder.path(), &[], &|_| false).expect("loads");
-    assert_eq!(found.map("own").map(|pack| &**pack), Some(&b"{\"regions\":[]}"[..]));
-    std::fs::write(maps.join("own.json"), "{").expect("writes");
-    let wrong = Screens::load(folder.path(), &[], &|_| false).expect_err("is refused");
-    assert!(wrong.to_string().contains("own.json: not a map pack"), "{wrong}");
+    assert_eq!(found.map("own").map(|pack| &**pack), Some(PACK.as_bytes()));
+    for wrong in ["{", "{}", &PACK.replace("[1,2]", "null")] {
+        std::fs::write(maps.join("own.json"), wrong).expect("writes");
+        let told = Screens::load(folder.path(), &[], &|_| false).expect_err("is refused");
+        assert!(told.to_string().contains("own.json: not a map pack"), "{told}");
+    }
 }
 
 #[test]

@@ -207,7 +207,8 @@ async fn a_screen_is_its_file_and_no_path_leads_out() {
     let folder = tempfile::tempdir().expect("folder");
     std::fs::write(folder.path().join("wall.toml"), SMALL_SCREEN).expect("writes");
     std::fs::create_dir(folder.path().join("maps")).expect("folder");
-    std::fs::write(folder.path().join("maps/china.json"), "{\"mine\":1}").expect("writes");
+    let mine = r#"{"mine":1,"caption":{"zh":"图","en":"map"},"regions":[{"code":"N","name":{"zh":"北","en":"N"},"label":[1,2],"polygons":[]}]}"#;
+    std::fs::write(folder.path().join("maps/china.json"), mine).expect("writes");
     let publisher = Publisher::new("e1");
     let screens = Screens::load(folder.path(), &publisher.results.views(), &|_| false);
     let wishes = Wishes { screens: screens.expect("passes"), ..Wishes::default() };
@@ -217,7 +218,7 @@ async fn a_screen_is_its_file_and_no_path_leads_out() {
     let none = get(at, "/api/screens/none").await;
     assert_eq!(none.status, 404);
     assert!(none.text().contains("the files of sql/screens are: wall"), "{}", none.text());
-    assert_eq!(get(at, "/maps/china.json").await.text(), "{\"mine\":1}");
+    assert_eq!(get(at, "/maps/china.json").await.text(), mine);
     assert_eq!(get(at, "/maps/none.json").await.status, 404);
     for path in ["/api/screens/..%2fsecret", "/api/screens/%2e%2e", "/api/screens/wall.json"] {
         assert_eq!(get(at, path).await.status, 400, "{path}");
@@ -299,8 +300,8 @@ async fn lite_shows_the_panels_of_the_screen_in_one_language() {
     let layout = "provinces = [24, 400, 900, 200]\nlive = [24, 700, 900, 200]\npacked = [1000, 400, 900, 200]\n";
     std::fs::write(folder.path().join("wall.toml"), text + layout).expect("writes");
     std::fs::create_dir(folder.path().join("maps")).expect("folder");
-    let pack =
-        r#"{"regions":[{"code":"33","name":{"zh":"浙江","en":"Zhejiang"},"aliases":["浙江省"]}]}"#;
+    let pack = r#"{"caption":{"zh":"图","en":"map"},"regions":[{"code":"33","name":{"zh":"浙江","en":"Zhejiang"},
+        "aliases":["浙江省"],"label":[120.2,30.3],"polygons":[]}]}"#;
     std::fs::write(folder.path().join("maps/tiny.json"), pack).expect("writes");
     let screens = Screens::load(folder.path(), &publisher.results.views(), &|_| false);
     let wishes = Wishes { screens: screens.expect("passes"), ..Wishes::default() };
