@@ -308,6 +308,8 @@ async fn lite_shows_the_panels_of_the_screen_in_one_language() {
     let server = TestServer::start_with(&publisher.results, wishes).await;
     let page = async |path: &str| get(server.bound.http, path).await.text();
     let english = page("/lite?lang=en").await;
+    // The content policy allows no address of data.
+    assert!(!english.contains("\"data:"), "{english}");
     let after = |text: &str, title: &str| text.split_once(title).expect("a panel").1.to_owned();
     let hero = after(&english, "<h2>GMV</h2>");
     let hero_row = "<tr><td>GMV</td><td>¥2,684,129,999,999.99</td><td>2020-11-11 00:00:00</td><td>provisional</td></tr>";
