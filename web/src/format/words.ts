@@ -39,7 +39,7 @@ export const WORDS = {
   rootScale: { zh: '平方根刻度', en: 'root scale' },
   peak: { zh: '峰值', en: 'peak' },
   now: { zh: '最新', en: 'latest' },
-  unknown: { zh: '未注明', en: 'Not given' },
+  unknown: { zh: '未注明', en: 'Not stated' },
   noData: { zh: '无成交', en: 'no sales' },
   balanced: { zh: '账平', en: 'Balanced' },
   unbalanced: { zh: '账不平', en: 'Does not add up' },
