@@ -7,7 +7,7 @@ import type { ViewState } from '../protocol/apply-frame';
 import { namesOfPanel, type MapPanel, type Names, type Panel, type Screen, type TrendPanel, type ValueColumn } from '../screen/definition';
 import type { MapPack } from '../screen/map-pack';
 import { windowRows } from '../state/windows';
-import { labelOf } from './against';
+import { curveLabel } from './against';
 import { keyOf, nameOf, written } from './figures';
 
 /** One table; figures are in its last columns. */
@@ -136,7 +136,7 @@ function trendTwin(panel: TrendPanel, source: TwinSource): Twin {
   const trend = view === undefined ? undefined : trendOf(view, screen.window, value, offsetMinutes, reference);
   const label = curveView?.rows.values().next().value;
   const compares = curve !== undefined && reference.length > 0;
-  const under = compares ? [(label === undefined ? undefined : labelOf(label, curve, language)) ?? NONE] : [];
+  const under = compares ? [curveLabel(label, curve, { screen, language, view: (name) => source.view(name) }) ?? NONE] : [];
   const aims = compares && curve.target !== undefined;
   const known = new Map((trend?.reference ?? []).map((point) => [point.atMs, point]));
   const drawn = new Map((trend?.points ?? []).map((point) => [point.atMs, point.value]));
