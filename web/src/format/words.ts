@@ -103,7 +103,7 @@ export const WORDS = {
   logInInstead: { zh: '改用密钥登录', en: 'Log in with a key instead' },
   pairLead: { zh: '此大屏尚未配对', en: 'This wall is not paired' },
   pairHow: {
-    zh: '请管理员在配对页输入此码，或运行命令：',
+    zh: '请运维或管理员（operator、admin 角色）在配对页输入此码，或运行命令：',
     en: 'An operator or admin enters this code on the page /devices, or with the command above',
   },
   codeLives: { zh: '配对码剩余', en: 'code lives' },
@@ -111,7 +111,7 @@ export const WORDS = {
   toTheWall: { zh: '返回大屏', en: 'To the wall' },
   otherLanguage: { zh: '切换至 English', en: 'Switch to Chinese' },
   noPairingNeeded: { zh: '此服务端无需登录，也就无需配对', en: 'This server asks nobody for a key, so no wall needs to be paired' },
-  mayNotPair: { zh: '配对大屏需要 operator 或 admin 角色', en: 'Pairing walls needs the role operator or admin' },
+  mayNotPair: { zh: '配对大屏需要运维或管理员（operator、admin）角色', en: 'Pairing walls needs the role operator or admin' },
   pairAWall: { zh: '配对大屏', en: 'Pair a wall' },
   codeOnTheWall: { zh: '大屏上显示的六位数字', en: 'The six digits on the wall' },
   wallName: { zh: '名称', en: 'Name' },
