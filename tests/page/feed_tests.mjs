@@ -27,7 +27,7 @@ const chip = (page) => page.locator('header .chip').last().innerText();
 const chips = (page) => page.locator('.late').count();
 
 export const tests = [
-  ['a level is lit once as it falls, for four seconds, and says how much sooner than last year', async (context) => {
+  ['a level is lit once as it falls, for six seconds, and says how much sooner than last year', async (context) => {
     // An empty view is a day without orders, in which the first level is news; here it is not known yet.
     // The panel lists brands that passed a level too, and the demo may have some by now.
     const { milestones_compared: _unknown, brand_milestones: _brands, ...rows } = context.rows;
@@ -51,12 +51,13 @@ export const tests = [
     await until('the first level', async () => (await list.count()) === 1);
     check(/快\s*3/.test(await list.first().innerText()), await list.first().innerText());
     equal(await page.locator('[data-panel=milestones] .lit').count(), 0, 'what fell before is no news');
+    equal(await page.locator('.fallen').count(), 0, 'what fell before is not celebrated');
     await fall(96_000);
     await until('the second level is lit', async () => (await page.locator('[data-panel=milestones] .lit').count()) === 1, 3000);
     equal(await list.count(), 2, 'levels');
     check(/快\s*29/.test(await list.first().innerText()), await list.first().innerText());
-    await page.waitForTimeout(4500);
-    equal(await page.locator('[data-panel=milestones] .lit').count(), 0, 'lit after four seconds');
+    await page.waitForTimeout(6300);
+    equal(await page.locator('[data-panel=milestones] .lit').count(), 0, 'lit after six seconds');
     await fall(96_000);
     await page.waitForTimeout(700);
     equal(await page.locator('[data-panel=milestones] .lit').count(), 0, 'lit a second time');
@@ -76,6 +77,63 @@ export const tests = [
     check(/发生于 \d\d:\d0–\d\d:\d0/.test(await brand.getAttribute('title')), await brand.getAttribute('title'));
     equal(wall.complaints, [], 'complaints');
     await wall.close();
+  }],
+  ['a level that falls is celebrated in every scene, once, for six seconds, beside the figure and not over it', async (context) => {
+    for (const reducedMotion of ['no-preference', 'reduce']) {
+      const { milestones_compared: _unknown, brand_milestones: _brands, ...rows } = context.rows;
+      const wall = await fed({ ...context, rows }, { path: '/?scene=3', reducedMotion });
+      const { page } = wall;
+      const banner = page.locator('.fallen');
+      /** The watermark is five seconds behind what has been read. */
+      const say = (passed, read) =>
+        page.evaluate(([offset, ms]) => {
+          const { __feed: feed } = window;
+          const { window_start: start } = feed.rows.get('gmv_day').at(-1);
+          const row = (level, passed_at, label) => ({
+            window_start: start, window_end: start + 86_400_000, level, curve: null, label_zh: label, label_en: label,
+            passed_at, step_seconds: passed_at === null ? null : 1, last_year_seconds: passed_at === null ? null : 125, _mark: 'provisional', _revision: 0,
+          });
+          feed.asOf = Math.max(feed.asOf, start + 90_000_000) + ms;
+          const at = offset === null ? null : feed.asOf - ms - 4000;
+          feed.snap('milestones_compared', [row('1000000.00', start + 5000, null), row('2000000.00', at ?? feed.last ?? null, null), row('9000000.00', null, '超2019全天')]);
+          feed.last = at ?? feed.last;
+          // The figures that the watermark comes with.
+          feed.snap('gmv_day', feed.rows.get('gmv_day'));
+          feed.status();
+        }, [passed, read]);
+      await say(null, 0);
+      await page.waitForTimeout(1200);
+      equal(await banner.count(), 0, 'what fell before is not celebrated');
+      equal(await page.locator('[data-panel=milestones]').count(), 0, 'panels of levels in this scene');
+      await say(0, 0);
+      await page.waitForTimeout(800);
+      equal(await banner.count(), 0, 'before the watermark has passed it');
+      await say(null, 10_000);
+      await until('the banner', async () => (await banner.count()) === 1, 3000);
+      const seen = Date.now();
+      const text = (await banner.innerText()).replace(/\s+/g, ' ');
+      check(/突破¥200万/.test(text), text);
+      if (context.shots) await page.screenshot({ path: `${context.shots}/fallen-${reducedMotion}.png` });
+      const over = await page.evaluate(() => {
+        const [one, digits] = ['.fallen', '[data-panel=hero] .amount'].map((at) => document.querySelector(at).getBoundingClientRect());
+        return one.top < digits.bottom && digits.top < one.bottom;
+      });
+      equal(over, false, 'the banner covers the figure');
+      const moves = await page.evaluate(() => document.querySelector('.fallen').getAnimations().length);
+      if (reducedMotion === 'reduce') equal(moves, 0, 'animations of a still banner');
+      await until('it goes', async () => (await banner.count()) === 0, 9000);
+      const stood = Date.now() - seen;
+      check(stood > 5000 && stood < 7500, `it stood ${stood} ms`);
+      await say(null, 1000);
+      await page.keyboard.press('2');
+      await page.waitForTimeout(800);
+      equal(await banner.count(), 0, 'a second time');
+      // The next level is a reference day, and is called so.
+      const aside = await page.locator('[data-panel=milestones] .aside').innerText();
+      check(/超2019全天/.test(aside) && !/900万/.test(aside), aside);
+      equal(wall.complaints, [], 'complaints');
+      await wall.close();
+    }
   }],
   ['an arc of the globe is a row that has grown, and no other', async (context) => {
     const wall = await fed(context, { path: '/?scene=2' });
@@ -132,8 +190,32 @@ export const tests = [
         const running = { ...row, window_start: end, window_end: end + offset, gmv: '1234.50', _mark: 'provisional' };
         feed.asOf = end + offset;
         feed.snap('gmv_day', [...(total === null ? [] : [closed]), ...(offset > 0 ? [running] : [])]);
+        // Of these both days are still there; the others are of the day that the demo has played.
+        const newest = (view) => feed.days?.[view] ?? feed.rows.get(view).at(-1);
+        feed.days ??= Object.fromEntries(['gmv_by_province', 'gmv_by_category', 'buyers_day', 'gmv_by_minute'].map((view) => [view, newest(view)]));
+        for (const view of Object.keys(feed.days)) {
+          const step = view === 'gmv_by_minute' ? 60_000 : day;
+          const before = { ...newest(view), window_start: end - step, window_end: end };
+          feed.snap(view, [before, ...(offset > 0 && view !== 'gmv_by_category' ? [{ ...newest(view), window_start: end, window_end: end + step }] : [])]);
+        }
+        const level = (start, passed_at) => ({
+          window_start: start, window_end: start + day, level: '1000.00', curve: null, label_zh: null, label_en: null,
+          passed_at, step_seconds: 1, last_year_seconds: null, _mark: 'provisional', _revision: 0,
+        });
+        const brand = { window_start: end - day, level: '1000000.00', nth: 1, label_zh: '首个品牌超100万', label_en: 'First brand over ¥1M', brand: 'b', passed_at: end - 60_000, step_seconds: 600, _mark: 'final', _revision: 0 };
+        feed.snap('brand_milestones', [brand]);
+        feed.snap('milestones_compared', [level(end - day, end - 70_000), ...(offset > 6000 ? [level(end, end + 500)] : [])]);
         feed.status();
       }, [ms, gmv, mark, WAVE.ends_at, DAY_MS]);
+    /** The day that each panel says its figures are of; nothing where that is the day of the big figure. */
+    const days = () =>
+      page.evaluate(() => Object.fromEntries(
+        ['map', 'trend', 'provinces', 'categories', 'milestones'].map((name) => [name, document.querySelector(`[data-panel=${name}] .day`)?.textContent ?? '']).concat(
+          [['buyers', document.querySelector('[data-panel=kpi] .tile:nth-child(2) .day')?.textContent ?? '']],
+        ),
+      ));
+    const closed = { map: '', trend: '', provinces: '', categories: '', milestones: '', buyers: '' };
+    const begun = { map: '11-12', trend: '11-12', provinces: '11-12', categories: '', milestones: '', buyers: '11-12' };
     const reads = (gmv) => until(`the wheels read ${gmv}`, async () => (await shown(page)).hero.display.replaceAll(',', '') === gmv);
     const says = async (...words) => {
       const text = (await hero.innerText()).replace(/\s+/g, ' ');
@@ -142,14 +224,20 @@ export const tests = [
     await at(-1000, '900000000.25', 'provisional');
     await reads('900000000.25');
     await says('今日成交额', '暂计');
+    equal(await days(), closed, 'days before the close');
+    check(/首个品牌/.test(await page.locator('[data-panel=milestones]').innerText()), 'the brand of the day is among its levels');
     await at(1000, '900000100.25', 'provisional');
     await reads('900000100.25');
     await says('成交额 GMV 总计', '截至 2020-11-11 24:00:00', 'paid@1', '暂计', '新的一天 11-12 ¥1,234');
     check(!(await hero.innerText()).includes('今日'), 'a closed day is not today');
+    await until('the other panels say of which day they are', async () => JSON.stringify(await days()) === JSON.stringify(begun), 4000);
     await look('provisional');
     await at(240_000, '899999900.00', 'settled');
     await reads('899999900.00');
     await says('已定', '订正');
+    // By now the first level of the new day has fallen; the brand of the day before is none of its.
+    equal(await days(), { ...begun, milestones: '11-12' }, 'days while the closed one stands');
+    check(!/首个品牌/.test(await page.locator('[data-panel=milestones]').innerText()), 'a brand of the day before among the levels of the new one');
     await at(300_000, '899999900.00', 'final');
     await until('final', async () => (await hero.innerText()).includes('终值'));
     await look('final');
@@ -165,6 +253,7 @@ export const tests = [
     await at(901_000, null, null);
     await reads('1234.50');
     await says('今日成交额');
+    await until('only what is of the day before says so', async () => JSON.stringify(await days()) === JSON.stringify({ ...closed, categories: '11-11' }), 4000);
     check(!(await hero.innerText()).includes('订正'), 'a new day is no correction');
     equal(wall.complaints, [], 'complaints');
     await wall.close();

@@ -235,6 +235,22 @@ export const tests = [
     equal(wall.complaints, [], 'complaints');
     await wall.close();
   }],
+  ['where a WebSocket cannot even be made the same figures come as events', async ({ browser, url }) => {
+    const wall = await open(browser, url, {
+      before: (page) => page.addInitScript(() => {
+        window.WebSocket = class {
+          constructor() {
+            throw new DOMException('refused', 'SecurityError');
+          }
+        };
+      }),
+    });
+    await started(wall.page);
+    await until('live', async () => (await shown(wall.page)).status.kind === 'live');
+    check(!wall.page.url().includes('/lite'), wall.page.url());
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
   ['where WebSockets are barred the same figures come as events', async ({ browser, url }) => {
     const wall = await open(browser, url, {
       before: (page) => page.addInitScript(() => {
@@ -273,7 +289,18 @@ export const tests = [
     const lost = await open(browser, url, { before: (page) => page.route('**/assets/index-*.js', (route) => route.abort()) });
     await until('the plain page', () => lost.page.url().includes('/lite?wall=%2F'));
     check(/GMV/.test(await lost.page.innerText('body')), 'it has figures');
+    equal(await lost.page.evaluate(() => document.documentElement.lang), 'zh', 'language of the plain page');
     await lost.close();
+    // The language that was chosen by its key is in no address.
+    const english = await open(browser, url, {
+      before: async (page) => {
+        await page.addInitScript(() => localStorage.setItem('tidemark.language', 'en'));
+        await page.route('**/assets/index-*.js', (route) => route.abort());
+      },
+    });
+    await until('the plain page', () => english.page.url().includes('/lite?wall=%2F'));
+    equal(await english.page.evaluate(() => document.documentElement.lang), 'en', 'language of the plain page after an English wall');
+    await english.close();
     const dead = await open(browser, url, {
       before: async (page) => {
         await page.clock.install();

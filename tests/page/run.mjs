@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { BROWSER, launch } from './browser.mjs';
 import { tests as doorTests } from './door_tests.mjs';
 import { realRows } from './feed.mjs';
+import { tests as faultTests } from './faults_tests.mjs';
 import { tests as feedTests } from './feed_tests.mjs';
 import { front } from './front.mjs';
 import { Skip } from './golden.mjs';
@@ -63,7 +64,7 @@ const context = {
   rows: undefined,
 };
 let [passed, failed, skipped] = [0, 0, 0];
-const every = [...liveTests, ...twinTests, ...mapTests, ...feedTests, ...widestTests, ...namesTests, ...singleTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
+const every = [...liveTests, ...twinTests, ...mapTests, ...feedTests, ...widestTests, ...namesTests, ...singleTests, ...faultTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
 for (const [name, run] of every) {
   if (!name.includes(args.only)) continue;
   if (feedTests.some(([one]) => one === name)) context.rows ??= await realRows(context.url);

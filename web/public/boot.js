@@ -5,7 +5,17 @@
   var STARTS_WITHIN_MS = 20000;
   var root = document.documentElement;
   function plain() {
-    if (!root.hasAttribute('data-started')) location.replace('/lite?wall=' + encodeURIComponent(location.pathname + location.search));
+    if (root.hasAttribute('data-started')) return;
+    location.replace('/lite?wall=' + encodeURIComponent(location.pathname + location.search) + '&lang=' + language());
+  }
+  // As the wall itself chooses: its address, else what was chosen last here, else Chinese.
+  function language() {
+    var asked = /[?&]lang=([^&]*)/.exec(location.search);
+    try {
+      return (asked ? asked[1] : localStorage.getItem('tidemark.language')) === 'en' ? 'en' : 'zh';
+    } catch {
+      return 'zh';
+    }
   }
   addEventListener(
     'error',

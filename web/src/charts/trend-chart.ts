@@ -1,6 +1,7 @@
 /** The trend on screen: uPlot with the wall's looks. Made once per size, fed once a second. */
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
+import { toFloat } from '../format/decimal';
 import { CANVAS_FONT } from '../render/choropleth';
 import { amountTicks, timeTicks } from './ticks';
 import { columnsOf, type Trend, type TrendPoint } from './trend-data';
@@ -111,18 +112,15 @@ export class TrendChart {
     const { trend } = this;
     if (trend === undefined) return;
     const size = unit * uPlot.pxRatio;
-    const [times, done, filling] = columnsOf(trend);
-    const open = trend.points.length;
-    if (trend.open !== undefined) dot(plot, times[open], filling[open], 3 * size, '#39d0ff');
-    if (trend.peak === undefined) return;
-    const latest = trend.points.length - 1;
-    dot(plot, times[latest], done[latest], 5 * size, '#e8f4ff');
-    const top = trend.points.indexOf(trend.peak);
-    dot(plot, times[top], done[top], 5 * size, '#ffd166');
-    this.label(plot, times[top] ?? 0, done[top] ?? 0, trend.peak, size);
+    const latest = trend.points.at(-1);
+    if (trend.open !== undefined) dot(plot, trend.open, 3 * size, '#39d0ff');
+    if (trend.peak === undefined || latest === undefined) return;
+    dot(plot, latest, 5 * size, '#e8f4ff');
+    dot(plot, trend.peak, 5 * size, '#ffd166');
+    this.label(plot, trend.peak, size);
   }
 
-  private label(plot: uPlot, x: number, y: number, peak: TrendPoint, size: number): void {
+  private label(plot: uPlot, peak: TrendPoint, size: number): void {
     const { ctx, bbox } = plot;
     const text = this.texts.peak(peak);
     ctx.save();
@@ -130,30 +128,23 @@ export class TrendChart {
     ctx.textBaseline = 'bottom';
     ctx.textAlign = 'left';
     const width = ctx.measureText(text).width;
-    const left = plot.valToPos(x, 'x', true) - width / 2;
+    const left = plot.valToPos(peak.atMs / 1000, 'x', true) - width / 2;
     ctx.fillStyle = '#ffd166';
     ctx.fillText(
       text,
       Math.min(Math.max(left, bbox.left + 6 * size), bbox.left + bbox.width - width),
-      plot.valToPos(y, 'y', true) - 8 * size,
+      plot.valToPos(toFloat(peak.value), 'y', true) - 8 * size,
     );
     ctx.restore();
   }
 }
 
-function dot(
-  plot: uPlot,
-  x: number | undefined,
-  y: number | null | undefined,
-  radius: number,
-  colour: string,
-): void {
-  if (x === undefined || y === undefined || y === null) return;
+function dot(plot: uPlot, { atMs, value }: TrendPoint, radius: number, colour: string): void {
   const { ctx } = plot;
   ctx.save();
   ctx.fillStyle = colour;
   ctx.beginPath();
-  ctx.arc(plot.valToPos(x, 'x', true), plot.valToPos(y, 'y', true), radius, 0, Math.PI * 2);
+  ctx.arc(plot.valToPos(atMs / 1000, 'x', true), plot.valToPos(toFloat(value), 'y', true), radius, 0, Math.PI * 2);
   ctx.fill();
   ctx.restore();
 }

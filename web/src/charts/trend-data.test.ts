@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { ViewState } from '../protocol/apply-frame';
 import { amountTicks, timeTicks } from './ticks';
-import { columnsOf, referenceOf, trendOf } from './trend-data';
+import { beforeLatest, columnsOf, referenceOf, trendOf } from './trend-data';
 
 const MINUTE = 60_000;
 const DAY = 86_400_000;
+const GMV = { column: 'gmv', unit: 'money' } as const;
 const COLUMNS = { start: 'window_start', end: 'window_end' };
 
 function view(minutes: readonly (readonly [number, string])[], asOfMs: number): ViewState {
@@ -33,7 +34,7 @@ describe('trendOf', () => {
         2 * MINUTE + 5,
       ),
       COLUMNS,
-      'gmv',
+      GMV,
       0,
     );
     expect(trend?.points.map((point) => point.atMs)).toEqual([0, MINUTE]);
@@ -52,7 +53,7 @@ describe('trendOf', () => {
         DAY + 2 * MINUTE,
       ),
       COLUMNS,
-      'gmv',
+      GMV,
       0,
     );
     expect(trend?.points).toHaveLength(2);
@@ -61,7 +62,7 @@ describe('trendOf', () => {
 
   it('widens its axis as the day goes on', () => {
     const end = (minute: number) =>
-      trendOf(view([[minute * MINUTE, '1']], DAY), COLUMNS, 'gmv', 0)?.range[1];
+      trendOf(view([[minute * MINUTE, '1']], DAY), COLUMNS, GMV, 0)?.range[1];
     expect([end(5), end(50), end(90), end(23 * 60)]).toEqual([DAY / 144, DAY / 24, DAY / 12, DAY]);
   });
 
@@ -75,7 +76,7 @@ describe('trendOf', () => {
         MINUTE + 1,
       ),
       COLUMNS,
-      'gmv',
+      GMV,
       0,
     );
     if (trend === undefined) throw new Error('no trend');
@@ -89,14 +90,69 @@ describe('trendOf', () => {
   });
 });
 
+describe('a window without a row', () => {
+  const minutes = (...at: number[]) => at.map((minute) => [minute * MINUTE, '6.00'] as const);
+
+  it('is zero where orders are counted, up to the newest row and no further', () => {
+    const trend = trendOf(view(minutes(0, 720), 725 * MINUTE), COLUMNS, GMV, 0);
+    if (trend === undefined) throw new Error('no trend');
+    const [times, done] = columnsOf(trend);
+    expect(times).toEqual(Array.from({ length: 721 }, (_none, minute) => minute * 60));
+    expect([done[0], done[1], done[360], done[719], done[720]]).toEqual([6, 0, 0, 0, 6]);
+  });
+
+  it('is zero too before the window that is filling, and after midnight where the day before is known', () => {
+    const trend = trendOf(view(minutes(-3, 2, 4), 4 * MINUTE + 5), COLUMNS, GMV, 0);
+    if (trend === undefined) throw new Error('no trend');
+    expect(columnsOf(trend).slice(1, 3)).toEqual([
+      [0, 0, 6, 0, null],
+      [null, null, null, 0, 6],
+    ]);
+  });
+
+  it('is not known before the oldest row', () => {
+    expect(trendOf(view(minutes(5, 6), 9 * MINUTE), COLUMNS, GMV, 0)?.points).toHaveLength(2);
+  });
+
+  it('has no figure where a part or a time is meant, and no line', () => {
+    const trend = trendOf(view(minutes(0, 5, 6), 9 * MINUTE), COLUMNS, { column: 'gmv', unit: 'percent' }, 0);
+    if (trend === undefined) throw new Error('no trend');
+    expect(columnsOf(trend).slice(0, 2)).toEqual([
+      [0, 60, 300, 360],
+      [6, null, 6, 6],
+    ]);
+  });
+
+  it('is what the next one is compared with, and not the row before it', () => {
+    const before = (unit: 'money' | 'percent', ...at: number[]) => {
+      const trend = trendOf(view(minutes(...at), DAY), COLUMNS, { column: 'gmv', unit }, 0);
+      return trend && beforeLatest(trend)?.value.units;
+    };
+    expect([before('money', 0, 1), before('money', 0, 5), before('percent', 0, 5)]).toEqual([600n, 0n, undefined]);
+  });
+});
+
 describe('referenceOf', () => {
+  it('is drawn over the whole day, whatever today has', () => {
+    const last = view([0, 1, 2, 3].map((minute) => [minute * MINUTE, '9'] as const), 0);
+    const trend = trendOf(view([[2 * MINUTE, '7']], DAY), COLUMNS, GMV, 0, referenceOf(last, COLUMNS, 'gmv', 'gmv'));
+    if (trend === undefined) throw new Error('no trend');
+    expect(columnsOf(trend)).toEqual([
+      [0, 60, 120, 180],
+      [null, null, 7, null],
+      [null, null, null, null],
+      [9, 9, 9, 9],
+      [9, 9, 9, 9],
+    ]);
+  });
+
   it('goes on to the end of the axis where today has not been yet', () => {
     const last = view(
       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((minute) => [minute * MINUTE, String(minute)] as const),
       0,
     );
     const today = view([[0, '7']], MINUTE);
-    const trend = trendOf(today, COLUMNS, 'gmv', 0, referenceOf(last, COLUMNS, 'gmv', undefined));
+    const trend = trendOf(today, COLUMNS, GMV, 0, referenceOf(last, COLUMNS, 'gmv', undefined));
     if (trend === undefined) throw new Error('no trend');
     const [times, done, , before] = columnsOf(trend);
     expect(times).toHaveLength(10);

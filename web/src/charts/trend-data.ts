@@ -2,6 +2,7 @@
 import { compareDecimal, parseDecimal, toFloat, type Decimal } from '../format/decimal';
 import { dayStart } from '../format/time';
 import type { ViewState } from '../protocol/apply-frame';
+import type { ValueColumn } from '../screen/definition';
 import { byWindow, timeOf, type WindowColumns } from '../state/windows';
 
 export interface TrendPoint {
@@ -15,6 +16,8 @@ export interface Trend {
   readonly peak: TrendPoint | undefined;
   /** The window that is still filling: its figure is smaller than it will be. */
   readonly open: TrendPoint | undefined;
+  /** Length of a window, ms; 0 where windows have none. */
+  readonly stepMs: number;
   /** Start and end of the time axis, ms since the Unix epoch. */
   readonly range: readonly [number, number];
   /** The curve under it, over the whole day; empty where there is none to compare with. */
@@ -45,59 +48,83 @@ const HOUR_MS = 3_600_000;
 /** The axis grows in these steps of hours, so that the first minutes are not a sliver. */
 const AXIS_HOURS = [1 / 6, 1 / 2, 1, 2, 4, 8, 12, 18, 24] as const;
 
+/** More windows in a row than this without a row are not drawn as zeros one by one; the line is open there. */
+const ZEROS_MAX = 3000;
+const ZERO: Decimal = { units: 0n, scale: 0 };
+
+/**
+ * The trend of the newest day. What is counted in each window (an amount, a number) is zero in a window between two
+ * rows that has none: nothing happened in it. A part or a span of time has no figure there, and the line is open.
+ */
 export function trendOf(
   view: ViewState,
   columns: WindowColumns,
-  column: string,
+  { column, unit }: Pick<ValueColumn, 'column' | 'unit'>,
   offsetMinutes: number,
   reference: readonly ReferencePoint[] = [],
 ): Trend | undefined {
   const rows = byWindow(view, columns);
-  const newest = rows.at(-1);
-  if (newest === undefined) return undefined;
+  const [oldest, newest] = [rows[0], rows.at(-1)];
+  if (oldest === undefined || newest === undefined) return undefined;
   const start = dayStart(timeOf(newest, columns.start), offsetMinutes);
+  const stepMs = Math.max(0, timeOf(newest, columns.end) - timeOf(newest, columns.start));
+  const isCounted = (unit === 'money' || unit === 'count') && stepMs > 0;
   const asOfMs = view.asOfMs ?? Infinity;
   const points: TrendPoint[] = [];
   let open: TrendPoint | undefined;
+  // Before the oldest row nothing is known, and not that nothing happened.
+  let next = timeOf(oldest, columns.start) < start ? start : Infinity;
   for (const row of rows) {
     const atMs = timeOf(row, columns.start);
+    if (atMs < start || open !== undefined) continue;
     const value = parseDecimal(row[column]);
-    if (atMs < start || value === undefined) continue;
-    if (timeOf(row, columns.end) > asOfMs) open ??= { atMs, value };
+    if (isCounted && (atMs - next) / stepMs <= ZEROS_MAX) {
+      for (; next < atMs; next += stepMs) points.push({ atMs: next, value: ZERO });
+    }
+    next = atMs + stepMs;
+    if (value === undefined) continue;
+    if (timeOf(row, columns.end) > asOfMs) open = { atMs, value };
     else points.push({ atMs, value });
   }
   const end = open?.atMs ?? points.at(-1)?.atMs ?? start;
   const range = [start, axisEnd(start, end)] as const;
   const shown = reference.filter((point) => point.atMs >= range[0] && point.atMs < range[1]);
-  return { points, open, peak: highest(points), range, reference: shown };
+  return { points, open, stepMs, peak: highest(points), range, reference: shown };
+}
+
+/** The window before the newest that has ended; `undefined` where it has no figure, whatever came before it. */
+export function beforeLatest({ points, stepMs }: Trend): TrendPoint | undefined {
+  const [before, latest] = [points.at(-2), points.at(-1)];
+  return before !== undefined && latest !== undefined && latest.atMs - before.atMs === stepMs ? before : undefined;
 }
 
 type Column = (number | null)[];
 
 /**
- * Columns for the chart: seconds, finished windows, the line to the one still filling; then, over the rest of
- * the axis too, last year and the target.
+ * Columns for the chart: seconds, finished windows, the line to the one still filling; then last year and the target,
+ * over the whole axis, whatever today has.
  */
 export function columnsOf(trend: Trend): [number[], Column, Column, Column, Column] {
-  const times = trend.points.map((point) => point.atMs / 1000);
-  const done: (number | null)[] = trend.points.map((point) => toFloat(point.value));
-  const filling: (number | null)[] = done.map(() => null);
-  if (trend.open !== undefined) {
-    times.push(trend.open.atMs / 1000);
-    if (filling.length > 0) filling[filling.length - 1] = done.at(-1) ?? null;
-    done.push(null);
-    filling.push(toFloat(trend.open.value));
-  }
-  const known = new Map(trend.reference.map((point) => [point.atMs / 1000, point]));
-  const last = times.at(-1) ?? -Infinity;
-  for (const at of known.keys()) {
-    if (at <= last) continue;
-    times.push(at);
-    done.push(null);
-    filling.push(null);
-  }
-  const before = times.map((at) => floatOf(known.get(at)?.value));
-  return [times, done, filling, before, times.map((at) => floatOf(known.get(at)?.target))];
+  const { points, open, stepMs } = trend;
+  const done = new Map(points.map((point) => [point.atMs, point.value]));
+  const known = new Map(trend.reference.map((point) => [point.atMs, point]));
+  // A time without a figure keeps the line open between two windows that are not neighbours.
+  const between = points.flatMap(({ atMs }, i) => (atMs + stepMs < (points[i + 1]?.atMs ?? 0) ? [atMs + stepMs] : []));
+  const every = new Set([...done.keys(), ...between, ...known.keys(), ...(open === undefined ? [] : [open.atMs])]);
+  const times = [...every].sort((a, b) => a - b);
+  const latest = points.at(-1);
+  const joins = open !== undefined && latest !== undefined && open.atMs - latest.atMs <= stepMs;
+  const filling = times.map((at) => {
+    if (at === open?.atMs) return toFloat(open.value);
+    return joins && at === latest.atMs ? toFloat(latest.value) : null;
+  });
+  return [
+    times.map((at) => at / 1000),
+    times.map((at) => floatOf(done.get(at))),
+    filling,
+    times.map((at) => floatOf(known.get(at)?.value)),
+    times.map((at) => floatOf(known.get(at)?.target)),
+  ];
 }
 
 function floatOf(value: Decimal | undefined): number | null {

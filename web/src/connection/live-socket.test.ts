@@ -60,8 +60,12 @@ class Bench {
 
   ways: string[] = [];
 
+  /** Ways the browser makes no socket for. */
+  refused: string[] = [];
+
   private newSocket(way: string): FakeSocket {
     this.ways.push(way);
+    if (this.refused.includes(way)) throw new Error('SecurityError');
     const socket = new FakeSocket();
     this.sockets.push(socket);
     return socket;
@@ -101,6 +105,25 @@ class FakeSocket implements SocketLike {
 }
 
 describe('LiveSocket', () => {
+  it('takes the other way where the browser makes no socket at all', () => {
+    const bench = new Bench();
+    bench.refused = ['socket'];
+    bench.live.connect();
+    bench.pass(1000);
+    expect(bench.ways).toEqual(['socket', 'events']);
+    bench.socket.opens();
+    expect(bench.states.at(-1)).toEqual([true, 0]);
+  });
+
+  it('goes on trying where the browser makes neither', () => {
+    const bench = new Bench();
+    bench.refused = ['socket', 'events'];
+    bench.live.connect();
+    bench.pass(60_000);
+    expect(bench.ways.length).toBeGreaterThan(4);
+    expect(bench.states.at(-1)?.[0]).toBe(false);
+  });
+
   it('takes the other way where sockets are barred, and comes back to what works', () => {
     const bench = new Bench();
     bench.live.connect();

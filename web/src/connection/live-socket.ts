@@ -92,8 +92,9 @@ export class LiveSocket {
     const instead = this.around.openInstead;
     const turn = this.barred % (BARRED_AFTER + 1) === BARRED_AFTER;
     this.instead = turn && !this.proven && instead !== undefined;
-    const socket = this.instead && instead !== undefined ? instead(this.url) : this.around.open(this.url);
     this.barred += 1;
+    const socket = this.begun(this.instead && instead !== undefined ? instead : this.around.open);
+    if (socket === undefined) return;
     this.socket = socket;
     socket.onopen = () => this.opened();
     socket.onmessage = (event) => this.received(event.data);
@@ -134,6 +135,17 @@ export class LiveSocket {
     this.stopped = true;
     this.drop();
     this.clear('retryTimer');
+  }
+
+  /** A browser may refuse to make a socket at all, by a policy of its owner: it will again, so the other way is next. */
+  private begun(open: (url: string) => SocketLike): SocketLike | undefined {
+    try {
+      return open(this.url);
+    } catch {
+      if (!this.instead) this.barred = BARRED_AFTER;
+      this.lost(undefined, undefined);
+      return undefined;
+    }
   }
 
   private opened(): void {

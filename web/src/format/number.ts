@@ -20,11 +20,13 @@ interface Step {
 
 const STEPS: Readonly<Record<Language, readonly Step[]>> = {
   zh: [
+    { power: 16, unit: '亿亿', longUnit: '亿亿' },
     { power: 12, unit: '万亿', longUnit: '万亿' },
     { power: 8, unit: '亿', longUnit: '亿' },
     { power: 4, unit: '万', longUnit: '万' },
   ],
   en: [
+    { power: 15, unit: 'Q', longUnit: ' quadrillion' },
     { power: 12, unit: 'T', longUnit: ' trillion' },
     { power: 9, unit: 'B', longUnit: ' billion' },
     { power: 6, unit: 'M', longUnit: ' million' },

@@ -12,7 +12,12 @@ export function fallBack(error: unknown): void {
   } catch {
     brokenAt = Date.now();
   }
-  const wall = encodeURIComponent(location.pathname + location.search);
-  if (Date.now() - brokenAt < AGAIN_MS) location.replace(`/lite?wall=${wall}`);
+  const address = plainAddress(location, document.documentElement.lang);
+  if (Date.now() - brokenAt < AGAIN_MS) location.replace(address);
   else location.reload();
+}
+
+/** The plain page in the language of the page, which need not be that of its address. `boot.js` says the same. */
+export function plainAddress({ pathname, search }: { pathname: string; search: string }, language: string): string {
+  return `/lite?wall=${encodeURIComponent(pathname + search)}&lang=${language.startsWith('en') ? 'en' : 'zh'}`;
 }

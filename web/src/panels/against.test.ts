@@ -28,6 +28,11 @@ describe('againstOf', () => {
     expect(againstOf(view({ ...row, growth: '-0.0579' }), AGAINST, DAY, WALL)).toMatchObject({ growth: '−5.7', rises: false });
   });
 
+  it('says of a curve that was not measured that it was not', () => {
+    const row = { window_start: 0, growth: '0.1', zh: '2019公开数据', en: '2019 public marks', basis: 'interpolated' };
+    expect(againstOf(view(row), AGAINST, DAY, WALL)?.label).toBe('2019公开数据（插值）');
+  });
+
   it('forecasts nothing once the day is over', () => {
     const row = { window_start: 0, growth: '0.1', forecast: '340.00', low: '310.00', high: '370.00', zh: '去年', en: 'last' };
     const found = againstOf(view(row), AGAINST, { ...DAY, isOver: true }, WALL);

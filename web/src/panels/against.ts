@@ -6,6 +6,7 @@ import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
 import type { Against, LabelColumns, Screen } from '../screen/definition';
 import { rowsFrom } from '../state/windows';
+import { basisOf, basisOfCurve, withBasis } from './basis';
 import { crowdOf, crowdText } from './crowd';
 import { signedPercent } from './figures';
 
@@ -61,7 +62,7 @@ export function againstOf(
   return {
     growth: growth === undefined ? undefined : signedPercent(growth),
     rises: growth !== undefined && growth.units >= 0n,
-    label: labelOf(row, against, language) ?? '',
+    label: withBasis(labelOf(row, against, language) ?? '', basisOf(row), language),
     forecast: day.isOver ? undefined : written(against.forecast),
     band: low === undefined || high === undefined ? undefined : `${low.digits}${low.unit}–${high.digits}${high.unit}`,
     target: targetOf(decimalOf(row, against.target), day.total, language),
@@ -72,6 +73,16 @@ function targetOf(target: Decimal | undefined, total: Decimal, language: Languag
   if (target === undefined || target.units <= 0n) return undefined;
   const part = ratio(total, target);
   return { amount: compact(target, language), part: Math.min(1, Math.max(0, part)), percent: percent(part) };
+}
+
+/** The label of the curve under a trend, with where it is from. */
+export function curveLabel(
+  row: Row | undefined,
+  columns: LabelColumns,
+  { screen, language, view }: { readonly screen: Screen; readonly language: Language; readonly view: (name: string) => ViewState | undefined },
+): string | undefined {
+  const label = row === undefined ? undefined : labelOf(row, columns, language);
+  return row === undefined || label === undefined ? undefined : withBasis(label, basisOfCurve(row, columns, screen, view), language);
 }
 
 export function labelOf(row: Row, columns: LabelColumns, language: Language): string | undefined {

@@ -6,7 +6,7 @@ import { decodeScreen } from '../screen/decode';
 import type { ValueColumn } from '../screen/definition';
 import { sampleScreen } from '../screen/sample';
 import { emsOf } from '../format/width';
-import { changeFrom, changeOf, entriesOf, figureOf, fittingSize, nameOf, withoutFigure, written } from './figures';
+import { changeFrom, changeOf, entriesOf, figureOf, fittingSize, keyOf, nameOf, withoutFigure, written } from './figures';
 
 const SCREEN = decodeScreen(sampleScreen());
 
@@ -54,7 +54,8 @@ describe('entriesOf', () => {
   });
 
   it('keeps orders that named no place', () => {
-    expect(entries([{ place: null, gmv: '1' }, { gmv: '2' }])).toEqual(['— 3']);
+    expect(entries([{ place: null, gmv: '1' }, { gmv: '2' }])).toEqual([' 3']);
+    expect(entries([{ place: '', gmv: '1' }, { place: null, gmv: '2' }, { place: '—', gmv: '2' }])).toEqual([' 3', '— 2']);
   });
 
   it('leaves out a row without a figure', () => {
@@ -86,6 +87,12 @@ describe('written', () => {
 });
 
 describe('nameOf', () => {
+  it('says of no name, null or empty, that it is not stated', () => {
+    const none = { from: 'table', table: new Map() } as const;
+    const text = (key: unknown) => (['zh', 'en'] as const).map((language) => nameOf(keyOf(key), none, new Map(), language));
+    expect([text(null), text('')]).toEqual([['未注明', 'Not stated'], ['未注明', 'Not stated']]);
+  });
+
   it('falls back to the key itself', () => {
     const names = { from: 'table', table: new Map([['x', { zh: '某', en: 'Some' }]]) } as const;
     expect([
@@ -104,6 +111,11 @@ describe('changeOf', () => {
       falls: false,
       text: '+3.2%',
     });
+  });
+
+  it('says nothing where the window before has no row', () => {
+    const windows = [[0, 1, '100.00'], [3, 4, '103.29']].map(([window_start, window_end, gmv]) => ({ window_start, window_end, gmv }));
+    expect(changeOf(view(windows), SCREEN, { value: MONEY_VALUE })).toBeUndefined();
   });
 
   it('writes the sign, cuts the share, and says nothing of a growth from nothing', () => {

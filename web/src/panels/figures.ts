@@ -10,7 +10,7 @@ import {
   type Decimal,
 } from '../format/decimal';
 import { emsOf } from '../format/width';
-import type { Bilingual, Language } from '../format/words';
+import { word, type Bilingual, type Language } from '../format/words';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
 import type { Names, Screen, Single, ValueColumn } from '../screen/definition';
@@ -24,8 +24,16 @@ const SPANS: readonly (readonly [number, Bilingual])[] = [
   [60_000, { zh: '分', en: ' min' }],
 ];
 
-/** The key of rows whose own key is null: orders that named none. They count and are seen. */
-export const UNNAMED = '—';
+/**
+ * The key of rows whose own key is null or empty: orders that named none. They count and are seen, and are one entry:
+ * no name is empty, so none is taken for them.
+ */
+export const UNNAMED = '';
+
+/** The key of a row by the value of its key column. */
+export function keyOf(value: unknown): string {
+  return value === null || value === undefined ? UNNAMED : String(value);
+}
 
 /** One named figure of a rank, a share or the map. */
 export interface Entry {
@@ -83,7 +91,7 @@ export function entriesOf(
 export function withoutFigure(view: ViewState | undefined, screen: Screen, key: string, column: string): readonly string[] {
   if (view === undefined) return [];
   const known = new Set(entriesOf(view, screen, key, column).map((entry) => entry.key));
-  const keys = windowRows(view, screen.window).map((row) => String(row[key] ?? UNNAMED));
+  const keys = windowRows(view, screen.window).map((row) => keyOf(row[key]));
   return [...new Set(keys)].filter((one) => !known.has(one)).sort();
 }
 
@@ -106,10 +114,7 @@ export function onMap(
 
 function entryOf(row: Row, key: string, column: string): Entry | undefined {
   const value = parseDecimal(row[column]);
-  const name = row[key];
-  return value === undefined
-    ? undefined
-    : { key: name === null || name === undefined ? UNNAMED : String(name), value };
+  return value === undefined ? undefined : { key: keyOf(row[key]), value };
 }
 
 /** A figure in the size and unit its column asks for. */
@@ -180,7 +185,7 @@ function spanOf(value: Decimal, language: Language): Compact {
   return { digits: (Math.floor((ms / size) * 10) / 10).toFixed(1), unit: unit[language] };
 }
 
-/** What a key is called in `language`; the key itself where no name is known. */
+/** What a key is called in `language`; the key itself where no name is known, and a word of the page where there is none. */
 export function nameOf(
   key: string,
   names: Names,
@@ -191,7 +196,7 @@ export function nameOf(
     names.from === 'map'
       ? (maps.get(names.map)?.byName.get(key)?.name ?? names.more.get(key))
       : names.table.get(key);
-  return known?.[language] ?? key;
+  return known?.[language] ?? (key === UNNAMED ? word('unknown', language) : key);
 }
 
 /** How far a row may still change. */
@@ -210,7 +215,7 @@ export interface Change {
   readonly text: string;
 }
 
-/** The newest complete window against the one before; `undefined` where there are not two. */
+/** The newest complete window against the one that ended as it began; `undefined` where there is no such one. */
 export function changeOf(
   view: ViewState | undefined,
   screen: Screen,
@@ -221,7 +226,11 @@ export function changeOf(
   const complete = byWindow(view, screen.window).filter(
     (row) => timeOf(row, screen.window.end) <= asOfMs,
   );
-  const [before, after] = complete.slice(-2).map((row) => parseDecimal(row[figure.value.column]));
+  const newest = complete.at(-1);
+  if (newest === undefined) return undefined;
+  const begun = timeOf(newest, screen.window.start);
+  const neighbour = complete.reverse().find((row) => timeOf(row, screen.window.end) === begun);
+  const [before, after] = [neighbour, newest].map((row) => parseDecimal(row?.[figure.value.column]));
   return before === undefined || after === undefined ? undefined : changeFrom(before, after);
 }
 

@@ -32,6 +32,16 @@ describe('headlinesOf', () => {
     ]);
   });
 
+  it('says the day of what is of another day than the big figure', () => {
+    const day = (heroDay: number, one: Milestone) =>
+      headlinesOf([one], { screen: decodeScreen(sampleScreen()), title: 'GMV', unit: 'money', language: 'en', heroDay })[0]?.clock;
+    const start = AT - LEVEL.tookMs;
+    expect(day(start, LEVEL)).toBe('00:01:36');
+    expect(day(start - 86_400_000, LEVEL)).toBe('11-11 00:01:36');
+    // What falls with the last order of a day is of that day.
+    expect(day(start - 86_400_000, { ...LEVEL, atMs: start, tookMs: 86_400_000 })).toBe('00:00:00');
+  });
+
   it('runs only the newest', () => {
     expect(lines(Array<Milestone>(9).fill(LEVEL), 'zh')).toHaveLength(HEADLINES_MAX);
   });

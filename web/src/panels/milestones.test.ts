@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ladderOf, totalOf } from './milestones';
+import { ladderOf, News, totalOf } from './milestones';
 import { viewOf } from './sample-view';
 
 const PANEL = { level: 'level', reached: 'at', step: 'step' };
@@ -23,7 +23,7 @@ describe('ladderOf', () => {
       [100n, 59_000, 60],
       [50n, 3000, 1],
     ]);
-    expect(ladder?.next?.units).toBe(200n);
+    expect(ladder?.next?.level.units).toBe(200n);
     expect(ladder?.progress).toBe(0.75);
   });
 
@@ -31,7 +31,7 @@ describe('ladderOf', () => {
     const rows = [level('50', 4000), level('100', 60_000)];
     const early = ladderOf(viewOf(rows), PANEL, SCREEN, at(59_999));
     expect(early?.passed).toHaveLength(1);
-    expect([early?.next?.units, early?.progress]).toEqual([100n, 1]);
+    expect([early?.next?.level.units, early?.progress]).toEqual([100n, 1]);
     expect(ladderOf(viewOf(rows), PANEL, SCREEN, at(60_000))?.passed).toHaveLength(2);
   });
 
@@ -51,8 +51,24 @@ describe('ladderOf', () => {
     const ladder = ladderOf(view, { ...PANEL, named }, SCREEN, at(70_000), brands);
     expect(ladder?.passed.map((one) => one.name?.en ?? one.level?.units)).toEqual([100n, 'tenth', 50n, 'first']);
     expect(ladder?.passed[1]).toMatchObject({ tookMs: 49_000, stepSeconds: 600, soonerMs: undefined });
-    expect([ladder?.next?.units, ladder?.progress]).toEqual([200n, 0.75]);
+    expect([ladder?.next?.level.units, ladder?.progress]).toEqual([200n, 0.75]);
     expect(ladderOf(view, { ...PANEL, named }, SCREEN, at(70_000))?.passed).toHaveLength(2);
+  });
+
+  it('takes those with a name of the same day as the levels, whichever view has the new day first', () => {
+    const named = { view: 'brands', reached: 'at', step: 'step', labels: { labelZh: 'zh', labelEn: 'en' } };
+    const brand = (en: string, start: number) => ({ key: en, zh: en, en, at: start + 500, window_start: start });
+    const levels = (start: number) => viewOf([{ ...level('50', start + 400), window_start: start, window_end: start + 1000 }]);
+    const names = (start: number, ...brands: object[]) =>
+      ladderOf(levels(start), { ...PANEL, named }, SCREEN, at(90_000), viewOf(brands as never))?.passed.map((one) => one.name?.en);
+    expect(names(1000, brand('old', 1000), brand('new', 2000))).toEqual(['old', undefined]);
+    expect(names(2000, brand('old', 1000))).toEqual([undefined]);
+  });
+
+  it('names the next level where it has a name, as the whole day of a year', () => {
+    const row = { ...level('200', null), zh: '超2019全天', en: 'Whole day, 2019' };
+    const ladder = ladderOf(viewOf([row]), { ...PANEL, labels: { labelZh: 'zh', labelEn: 'en' } }, SCREEN, at(5000));
+    expect(ladder?.next).toMatchObject({ level: { units: 200n }, name: { zh: '超2019全天' } });
   });
 
   it('is none before the first level is known', () => {
@@ -77,5 +93,33 @@ describe('totalOf', () => {
 
   it('is the newest where none is of that day', () => {
     expect(totalOf(viewOf([level('200', null)]), viewOf([day(500, '7')]), total, SCREEN)?.units).toBe(7n);
+  });
+});
+
+describe('News', () => {
+  const ladder = (...passed: (readonly [string, number])[]) =>
+    ladderOf(viewOf([...passed.map(([name, time]) => level(name, time)), level('900', null)]), PANEL, SCREEN, at(80_000));
+  const told = (news: News, ...passed: (readonly [string, number])[]) => news.look(ladder(...passed), 80_000)?.level?.units;
+
+  it('is each level once, and none that had fallen before the first look', () => {
+    const news = new News();
+    expect(told(news, ['10', 2000])).toBeUndefined();
+    expect(told(news, ['10', 2000], ['20', 3000])).toBe(20n);
+    expect(told(news, ['10', 2000], ['20', 3000])).toBeUndefined();
+  });
+
+  it('is the highest of those that fell together, and never one that comes back after a correction', () => {
+    const news = new News();
+    told(news);
+    expect(told(news, ['10', 2000], ['20', 2000])).toBe(20n);
+    expect(told(news, ['10', 2000])).toBeUndefined();
+    expect(told(news, ['10', 2000], ['20', 2500])).toBeUndefined();
+    expect(told(news, ['10', 2000], ['20', 2500], ['30', 4000])).toBe(30n);
+  });
+
+  it('does not begin before a watermark says what has been passed', () => {
+    const news = new News();
+    expect(news.look(ladder(), undefined)).toBeUndefined();
+    expect(told(news, ['10', 2000])).toBeUndefined();
   });
 });

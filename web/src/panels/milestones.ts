@@ -1,5 +1,5 @@
 /** Which levels of the day are passed, and which is next: pure, so that every case can be tested. */
-import { compareDecimal, parseDecimal, ratio, toFloat, type Decimal } from '../format/decimal';
+import { compareDecimal, decimalText, parseDecimal, ratio, toFloat, type Decimal } from '../format/decimal';
 import type { ViewState } from '../protocol/apply-frame';
 import type { MilestonesPanel, NamedMilestones, Screen } from '../screen/definition';
 import type { Row } from '../protocol/frames';
@@ -21,10 +21,16 @@ export interface Milestone {
   readonly soonerMs: number | undefined;
 }
 
+/** The lowest level that has not been passed, with its name where it has one: the whole day of a year. */
+export interface NextLevel {
+  readonly level: Decimal;
+  readonly name: Milestone['name'];
+}
+
 export interface Ladder {
   /** The newest first, and of those that fell together the highest level. */
   readonly passed: readonly Milestone[];
-  readonly next: Decimal | undefined;
+  readonly next: NextLevel | undefined;
   /** How far the total is from zero to the next level, 0 to 1. */
   readonly progress: number;
 }
@@ -59,8 +65,9 @@ export function ladderOf(
 ): Ladder | undefined {
   if (view === undefined) return undefined;
   const passed: Milestone[] = [];
-  let next: Decimal | undefined;
-  for (const row of windowRows(view, screen.window)) {
+  let next: NextLevel | undefined;
+  const rows = windowRows(view, screen.window);
+  for (const row of rows) {
     const level = parseDecimal(row[panel.level]);
     if (level === undefined) continue;
     const atMs = timeOf(row, panel.reached);
@@ -75,34 +82,67 @@ export function ladderOf(
         name: nameIn(row, panel.labels),
         soonerMs: soonerBy(row, panel.before, atMs - timeOf(row, screen.window.start)),
       });
-    } else if (next === undefined || compareDecimal(level, next) < 0) next = level;
+    } else if (next === undefined || compareDecimal(level, next.level) < 0) next = { level, name: nameIn(row, panel.labels) };
   }
   if (passed.length === 0 && next === undefined) return undefined;
   if (panel.named !== undefined && named !== undefined) {
-    passed.push(...namedOf(named, panel.named, screen, now.watermarkMs));
+    passed.push(...namedOf(named, panel.named, screen, rows[0], now.watermarkMs));
   }
   passed.sort((a, b) => b.atMs - a.atMs || byLevel(b, a));
   const { total } = now;
-  const way = total === undefined || next === undefined ? 0 : ratio(total, next);
+  const way = total === undefined || next === undefined ? 0 : ratio(total, next.level);
   const progress = next === undefined ? 1 : Math.min(1, way);
   return { passed, next, progress };
 }
 
-/** Those of the newest window that the watermark has passed. */
+/** Tells a milestone from every other, of any day. */
+export function idOf({ atMs, tookMs, level, name }: Milestone): string {
+  return `${atMs - tookMs}|${name?.en ?? ''}|${level === undefined ? '' : decimalText(level)}`;
+}
+
+/**
+ * Which milestone has just fallen. What had fallen before the first look is history and no news, and so is an older one
+ * that comes up when a correction takes the newer one back. Each is news once.
+ */
+export class News {
+  private known: Set<string> | undefined;
+  private seenMs = -1;
+
+  /** The news since the last look: of several levels the newest and highest, and a level before a name. */
+  look(ladder: Ladder | undefined, watermarkMs: number | undefined): Milestone | undefined {
+    // Without a watermark nothing counts as passed yet: what does a moment later was passed before.
+    if (ladder === undefined || watermarkMs === undefined) return undefined;
+    const known = this.known;
+    const fresh = known === undefined ? [] : ladder.passed.filter((one) => one.atMs > this.seenMs && !known.has(idOf(one)));
+    this.known = new Set([...(known ?? []), ...ladder.passed.map(idOf)].slice(-KNOWN_MAX));
+    this.seenMs = Math.max(-1, ...ladder.passed.map((one) => one.atMs));
+    return fresh.find((one) => one.level !== undefined) ?? fresh[0];
+  }
+}
+
+/** A month of days with a score of milestones each. */
+const KNOWN_MAX = 600;
+
+/** Those of the window of `shown`, a row of the levels beside them, that the watermark has passed. */
 function namedOf(
   view: ViewState,
   { reached, step, labels }: NamedMilestones,
-  screen: Pick<Screen, 'window'>,
+  { window }: Pick<Screen, 'window'>,
+  shown: Row | undefined,
   watermarkMs: number | undefined,
 ): Milestone[] {
-  return [...windowRows(view, screen.window)].flatMap((row) => {
+  const [from, to] = shown === undefined ? [-1, -1] : [timeOf(shown, window.start), timeOf(shown, window.end)];
+  return [...view.rows.values()].flatMap((row) => {
+    const start = timeOf(row, window.start);
+    // At midnight one of the two views has the new day before the other: they are not mixed.
+    if (start >= 0 && from >= 0 && (start < from || start >= to)) return [];
     const [name, atMs] = [nameIn(row, labels), timeOf(row, reached)];
     if (name === undefined || atMs < 0 || atMs > (watermarkMs ?? -1)) return [];
     const seconds = step === undefined ? undefined : row[step];
     return {
       level: undefined,
       atMs,
-      tookMs: atMs - timeOf(row, screen.window.start),
+      tookMs: atMs - start,
       stepSeconds: typeof seconds === 'number' ? seconds : 1,
       final: row['_mark'] === 'final',
       name,
@@ -126,4 +166,19 @@ function nameIn(row: Row, labels: MilestonesPanel['labels']): Milestone['name'] 
 function soonerBy(row: Row, column: string | undefined, tookMs: number): number | undefined {
   const seconds = column === undefined ? undefined : parseDecimal(row[column]);
   return seconds === undefined ? undefined : toFloat(seconds) * 1000 - tookMs;
+}
+
+/** The ladder of a panel as a wall has it now. */
+export function ladderOn(wall: LadderSource, panel: MilestonesPanel): Ladder | undefined {
+  const { named, total } = panel;
+  const view = wall.view(panel.view);
+  const now = { total: totalOf(view, wall.view(total.view), total, wall.screen), watermarkMs: wall.watermarkMs };
+  return ladderOf(view, panel, wall.screen, now, named === undefined ? undefined : wall.view(named.view));
+}
+
+/** What a ladder is made from: a wall has it. */
+interface LadderSource {
+  readonly screen: Screen;
+  readonly watermarkMs: number | undefined;
+  view(name: string): ViewState | undefined;
 }

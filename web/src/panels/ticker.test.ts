@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { viewOf } from './sample-view';
 import type { TickerColumn } from '../screen/definition';
-import { columnNeed, columnParts, withNext, type Line } from './ticker';
+import { amountText, columnNeed, columnParts, withNext, type Line } from './ticker';
 
 const at = (...times: number[]) => viewOf(times.map((time) => ({ key: String(time), at: time })));
 const times = (lines: readonly Line[]) => lines.map((line) => line.atMs);
@@ -54,6 +54,21 @@ describe('columnParts', () => {
   it('takes from all alike where there is too little', () => {
     const parts = columnParts([100, 194], [1, 1], 150);
     expect(parts.reduce((sum, part) => sum + part, 0)).toBeCloseTo(1);
-    expect((parts[0] ?? 0) * 300).toBeCloseTo(106);
+    const [first, second] = parts.map((part) => part * 150);
+    expect(((first ?? 0) - 6) / 100).toBeCloseTo((second ?? 0) / 194);
+  });
+
+  it('takes nothing from a clock', () => {
+    const parts = columnParts([60, 100, 400], [1, 1, 1], 300, [true, false, false]);
+    expect((parts[0] ?? 0) * 300).toBeCloseTo(66);
+    expect(parts.reduce((sum, part) => sum + part, 0)).toBeCloseTo(1);
+  });
+});
+
+describe('amountText', () => {
+  it('has every digit of an order there can be, and a unit for what is longer than its line', () => {
+    const text = (units: bigint) => [amountText({ units, scale: 2 }, 'zh'), amountText({ units, scale: 2 }, 'en')];
+    expect(text(8_888_888_888n)).toEqual(['88,888,888.88', '88,888,888.88']);
+    expect(text(12_345_678_901_234_567_89n)).toEqual(['1.23亿亿', '12.34Q']);
   });
 });

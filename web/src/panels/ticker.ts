@@ -1,4 +1,6 @@
 /** Which rows a ticker shows: the newest, a few a second, so that they can be read. */
+import { atScale, type Decimal } from '../format/decimal';
+import { compact, grouped } from '../format/number';
 import { emsOf, wordEms } from '../format/width';
 import type { Language } from '../format/words';
 import type { ViewState } from '../protocol/apply-frame';
@@ -67,15 +69,26 @@ export function namesIn(names: Names, maps: ReadonlyMap<string, MapPack>, langua
 
 /**
  * Widths of columns, as parts of 1: what each needs, and what is left by weight. Where that is more than there is, each
- * gives way by the same part.
+ * that is not `rigid` gives way by the same part: a clock that is cut tells another time.
  */
-export function columnParts(needs: readonly number[], weights: readonly number[], width: number): readonly number[] {
-  const gaps = TICKER_UNITS.gap * (needs.length - 1);
-  const needed = needs.reduce((sum, need) => sum + need, gaps);
+export function columnParts(needs: readonly number[], weights: readonly number[], width: number, rigid: readonly boolean[] = []): readonly number[] {
+  const gap = (i: number): number => (i < needs.length - 1 ? TICKER_UNITS.gap : 0);
+  const firm = needs.reduce((sum, need, i) => sum + gap(i) + (rigid[i] ? need : 0), 0);
+  const soft = needs.reduce((sum, need, i) => sum + (rigid[i] ? 0 : need), 0);
+  const kept = soft === 0 ? 1 : Math.min(1, Math.max(0, width - firm) / soft);
   const all = weights.reduce((sum, weight) => sum + weight, 0);
-  const room = Math.max(needed, width);
-  return needs.map((need, i) => {
-    const gap = i < needs.length - 1 ? TICKER_UNITS.gap : 0;
-    return (need + gap + ((room - needed) * (weights[i] ?? 0)) / all) / room;
-  });
+  const room = Math.max(firm, width);
+  const spare = room - firm - soft * kept;
+  return needs.map((need, i) => (need * (rigid[i] ? 1 : kept) + gap(i) + (spare * (weights[i] ?? 0)) / all) / room);
+}
+
+/** Longer amounts, characters, are written with a unit: their last digits are worth less than the columns beside them. */
+const AMOUNT_LENGTH_MAX = 13;
+
+/** An amount of a line with all its digits, as far as there is room for them. */
+export function amountText(value: Decimal, language: Language): string {
+  const full = grouped(atScale(value, 2));
+  if (full.length <= AMOUNT_LENGTH_MAX) return full;
+  const { digits, unit } = compact(value, language);
+  return digits + unit;
 }

@@ -53,7 +53,7 @@ describe('twinsOf', () => {
     });
     const tables = twinsOf(panelOf(from, 'map'), from).map(({ headings, named, rows }) => ({ headings, named, cells: rows.map((row) => row.cells) }));
     expect(tables).toEqual([
-      { headings: ['Place', 'RMB'], named: 1, cells: [['Not given', '30.50'], ['Guangdong', '20.00']] },
+      { headings: ['Place', 'RMB'], named: 1, cells: [['Not stated', '30.50'], ['Guangdong', '20.00']] },
       { headings: ['City', 'Place', 'RMB'], named: 2, cells: [['Shenzhen', 'Guangdong', '7.00']] },
       { headings: ['From', 'To', 'RMB'], named: 2, cells: [['Shenzhen', 'Guangdong', '1,235.50']] },
     ]);
@@ -96,7 +96,7 @@ describe('twinsOf', () => {
     expect(table?.headings).toEqual(['Time', 'RMB', 'last year', 'target']);
     expect(table?.rows.map((row) => row.cells)).toEqual([
       ['00:00:00', '1,000.00', '900.00', '1,100.00'],
-      ['01:00:00', '—', '800.00', '1,000.00'],
+      ['01:00:00', '0.00', '800.00', '1,000.00'],
       ['02:00:00 · so far', '5.00', '—', '—'],
     ]);
   });

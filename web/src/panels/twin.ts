@@ -7,8 +7,8 @@ import type { ViewState } from '../protocol/apply-frame';
 import { namesOfPanel, type MapPanel, type Names, type Panel, type Screen, type TrendPanel, type ValueColumn } from '../screen/definition';
 import type { MapPack } from '../screen/map-pack';
 import { windowRows } from '../state/windows';
-import { labelOf } from './against';
-import { nameOf, UNNAMED, written } from './figures';
+import { curveLabel } from './against';
+import { keyOf, nameOf, written } from './figures';
 
 /** One table; figures are in its last columns. */
 export interface Twin {
@@ -67,7 +67,7 @@ function talliesOf(view: ViewState | undefined, screen: Screen, columns: readonl
   for (const row of view === undefined ? [] : windowRows(view, screen.window)) {
     const figure = parseDecimal(row[value]);
     if (figure === undefined) continue;
-    const keys = columns.map((column) => String(row[column] ?? UNNAMED));
+    const keys = columns.map((column) => keyOf(row[column]));
     const id = JSON.stringify(keys);
     const before = tallies.get(id);
     tallies.set(id, { keys, value: before === undefined ? figure : addDecimal(before.value, figure) });
@@ -117,7 +117,7 @@ function keyedTwin(
 ): Twin {
   const { screen, language, maps } = source;
   const names = namesOn(panel.map, screen);
-  const nameText = (key: string): string => (key === UNNAMED ? word('unknown', language) : nameOf(key, names, maps, language));
+  const nameText = (key: string): string => nameOf(key, names, maps, language);
   const rows = talliesOf(source.view(view), screen, keys, value.column).map((tally) => ({
     key: JSON.stringify(tally.keys),
     cells: [...tally.keys.map(nameText), fullText(tally.value, value, language)],
@@ -133,10 +133,10 @@ function trendTwin(panel: TrendPanel, source: TwinSource): Twin {
   const curveView = curve === undefined ? undefined : source.view(curve.view);
   const reference = curve === undefined ? [] : referenceOf(curveView, screen.window, curve.value.column, curve.target);
   const { offsetMinutes } = screen.timeZone;
-  const trend = view === undefined ? undefined : trendOf(view, screen.window, value.column, offsetMinutes, reference);
+  const trend = view === undefined ? undefined : trendOf(view, screen.window, value, offsetMinutes, reference);
   const label = curveView?.rows.values().next().value;
   const compares = curve !== undefined && reference.length > 0;
-  const under = compares ? [(label === undefined ? undefined : labelOf(label, curve, language)) ?? NONE] : [];
+  const under = compares ? [curveLabel(label, curve, { screen, language, view: (name) => source.view(name) }) ?? NONE] : [];
   const aims = compares && curve.target !== undefined;
   const known = new Map((trend?.reference ?? []).map((point) => [point.atMs, point]));
   const drawn = new Map((trend?.points ?? []).map((point) => [point.atMs, point.value]));

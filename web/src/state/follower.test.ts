@@ -30,6 +30,23 @@ describe('Follower', () => {
     expect(follower.shown(2000)).toBe(200n);
   });
 
+  it('is never behind for longer than a moment, however slowly or unevenly figures come', () => {
+    const follower = new Follower();
+    let now = 0;
+    for (let nth = 1n; nth < 40n; nth += 1n) {
+      now += nth % 3n === 0n ? 2500 : 900;
+      follower.confirm(nth * 1000n, 'day', now, false);
+      expect(follower.shown(now + 150)).toBe(nth * 1000n);
+    }
+  });
+
+  it('still moves smoothly between ten figures a second', () => {
+    const follower = new Follower();
+    for (let nth = 0; nth <= 20; nth += 1) follower.confirm(BigInt(nth * 1000), 'day', nth * 100, false);
+    const seen = [2020, 2040, 2060, 2080].map((now) => Number(follower.shown(now)) - 19_000);
+    expect(seen.every((value, i) => value > (seen[i - 1] ?? 0) && value < 1000)).toBe(true);
+  });
+
   it('shows a smaller figure at once and calls it a revision', () => {
     const follower = new Follower();
     follower.confirm(500n, 'day', 0, false);

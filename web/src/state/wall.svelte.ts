@@ -13,10 +13,12 @@ import { viewsOf, viewsOfPanel } from '../screen/definition';
 import { fit, shownPanels, type Fitted } from '../screen/layout';
 import type { MapPack } from '../screen/map-pack';
 import type { Bilingual, Language } from '../format/words';
+import type { Milestone } from '../panels/milestones';
 import { keep, recall } from './keep';
 import { Loader } from './loader';
 import { logged, type LogEntry } from './log';
 import { Proof } from './proof';
+import { Standstill } from './standstill';
 import { Scenes } from './scenes.svelte';
 import {
   panelState,
@@ -77,6 +79,10 @@ export class Wall {
   settling = $state(true);
   /** What happened, newest first. */
   log = $state.raw<readonly LogEntry[]>([]);
+  /** When the day began that the big figure stands for, ms since the Unix epoch; `undefined` while none is shown. */
+  heroDay = $state<number | undefined>();
+  /** The milestone that has just fallen, while it is lit. */
+  fallen = $state.raw<Milestone | undefined>();
   /** Views the server said it does not have. */
   missing = $state.raw<readonly string[]>([]);
 
@@ -108,6 +114,7 @@ export class Wall {
   /** Views of the big figures, which are shown as they come. */
   private readonly leading: ReadonlySet<string>;
   private figuresAt = -Infinity;
+  private readonly standstill = new Standstill();
   private epoch: string | undefined;
   private secondAt = 0;
   private statusAt = 0;
@@ -223,7 +230,13 @@ export class Wall {
 
   /** Brings everything that changed since the last picture to the panels. */
   paint(now: number): void {
-    if (!this.paused) this.paintFigures(now);
+    const painted = this.standstill.paints(this.paused, now, this.frameAt);
+    if (painted === 'all at once') {
+      // What is taken once a second is of this picture too.
+      this.figuresAt = -Infinity;
+      this.second += 1;
+    }
+    if (painted !== 'not at all') this.paintFigures(now);
     if (now - this.statusAt >= STATUS_EVERY_MS) this.paintStatus(now);
     if (this.paused || now - this.secondAt < SECOND_MS) return;
     this.second += 1;
