@@ -12,10 +12,12 @@ const SLOW_MS = 20_000;
 const LIVE_MS_MAX = 3000;
 /** Between two looks, ms. */
 const LOOK_MS = 250;
-/** So many looks there are at least: a look itself takes its time on two busy cores. */
-const LOOKS_MIN = 10;
+/** So many looks there are at least, of eighty: two busy cores are late for some. */
+const LOOKS_MIN = 20;
 /** A wall beside the slow one has new figures at least this often, ms. */
-const PAUSE_MS_MAX = 3000;
+const PAUSE_MS_MAX = 5000;
+/** Views that change with every order. */
+const BUSY = ['gmv_day', 'gmv_by_province'];
 /** Everything at once takes minutes at this rate, which is more than either side waits for a frame. */
 const NARROW_KILOBITS = 200;
 const NARROW_MS_MAX = 120_000;
@@ -36,9 +38,14 @@ async function link(url) {
   };
 }
 
-/** The cut of the oldest among the views that change with every order. */
-function oldestCut({ panels }) {
-  return Math.min(...panels.filter(({ view }) => ['gmv_day', 'gmv_by_province'].includes(view)).map(({ cut }) => cut));
+/** In the page, which is not late for itself: its newest cut, that of its oldest busy view, and what it is called. */
+function lookOn([everyMs, busy]) {
+  window.__looks = [];
+  setInterval(() => {
+    const { cut, panels, status } = window.__tidemark.shown();
+    const oldest = Math.min(...panels.filter(({ view }) => busy.includes(view)).map((panel) => panel.cut));
+    window.__looks.push({ at: Date.now(), cut, oldest, kind: status.kind });
+  }, everyMs);
 }
 
 export const tests = [
@@ -51,29 +58,22 @@ export const tests = [
     await until('the day that is played', async () => ((await shown(wall.page)).asOf ?? 0) >= DAY_BEGINS_MS, 60_000);
     const first = (await shown(wall.page)).cut;
     far.kilobits(KILOBITS);
+    for (const { page } of [near, wall]) await page.evaluate(lookOn, [LOOK_MS, BUSY]);
+    await wall.page.waitForTimeout(SLOW_MS);
+    const [here, looks] = await Promise.all([near, wall].map(({ page }) => page.evaluate(() => window.__looks)));
     // When a cut came to the near wall is when it could have come to the far one.
-    const came = [];
-    const looks = [];
-    const end = Date.now() + SLOW_MS;
-    while (Date.now() < end) {
-      const there = await shown(wall.page);
-      const at = Date.now();
-      const here = await shown(near.page);
-      if (here.cut !== came.at(-1)?.cut) came.push({ cut: here.cut, at: Date.now() });
-      looks.push({ at, cut: oldestCut(there), kind: there.status.kind });
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    }
+    const came = here.filter(({ cut }, i) => cut !== here[i - 1]?.cut);
     const pauses = came.slice(1).map(({ at }, i) => at - came[i].at);
-    check(pauses.length > 0 && Math.max(...pauses, end - came.at(-1).at) <= PAUSE_MS_MAX, `the near wall goes on: pauses of ${pauses} ms`);
+    check(pauses.length > 0 && Math.max(...pauses, here.at(-1).at - came.at(-1).at) <= PAUSE_MS_MAX, `the near wall goes on: pauses of ${pauses} ms`);
     // The figures stand for their time until the first cut after them.
-    const aged = looks.map(({ at, cut, kind }) => ({ kind, ms: at - (came.find((one) => one.cut > cut)?.at ?? at) }));
+    const aged = looks.map(({ at, oldest, kind }) => ({ kind, ms: at - (came.find(({ cut }) => cut > oldest)?.at ?? at) }));
     const most = Math.max(...aged.map(({ ms }) => ms));
     const liars = aged.filter(({ kind, ms }) => kind === 'live' && ms > LIVE_MS_MAX);
     const live = aged.filter(({ kind }) => kind === 'live').length;
     check(looks.length >= LOOKS_MIN, `only ${looks.length} looks`);
     check(most > LIVE_MS_MAX, `the link did not hold the figures up: at most ${most} ms old`);
     check(liars.length === 0, `live over figures ${liars.map(({ ms }) => ms)} ms old`);
-    check((await shown(near.page)).status.kind === 'live', 'the near wall is live');
+    check(here.filter(({ kind }) => kind === 'live').length > here.length / 2, `the near wall is called ${here.map(({ kind }) => kind)}`);
     far.kilobits(0);
     const freed = Date.now();
     const newest = (await shown(near.page)).cut;
