@@ -68,8 +68,8 @@ describe('compact', () => {
 });
 
 const POWERS: readonly (readonly [Language, Readonly<Record<string, number>>])[] = [
-  ['zh', { '': 0, 万: 4, 亿: 8, 万亿: 12 }],
-  ['en', { '': 0, K: 3, M: 6, B: 9, T: 12 }],
+  ['zh', { '': 0, 万: 4, 亿: 8, 万亿: 12, 亿亿: 16 }],
+  ['en', { '': 0, K: 3, M: 6, B: 9, T: 12, Q: 15 }],
 ];
 
 describe('grouped', () => {
