@@ -40,6 +40,11 @@ describe('compact', () => {
     expect(text('-999999999.99', 'en')).toBe('-1.00B');
   });
 
+  it('has a unit for what is above ten thousand million million', () => {
+    expect([text('99999999999999999', 'zh'), text('99999999999999999', 'en')]).toEqual(['9.99亿亿', '99.99Q']);
+    expect(text('9999999999999999', 'zh')).toBe('9999.99万亿');
+  });
+
   it('never overstates, over many sizes', () => {
     let seed = 20201111n;
     for (let i = 0; i < 2000; i += 1) {
@@ -68,8 +73,8 @@ describe('compact', () => {
 });
 
 const POWERS: readonly (readonly [Language, Readonly<Record<string, number>>])[] = [
-  ['zh', { '': 0, 万: 4, 亿: 8, 万亿: 12 }],
-  ['en', { '': 0, K: 3, M: 6, B: 9, T: 12 }],
+  ['zh', { '': 0, 万: 4, 亿: 8, 万亿: 12, 亿亿: 16 }],
+  ['en', { '': 0, K: 3, M: 6, B: 9, T: 12, Q: 15 }],
 ];
 
 describe('grouped', () => {
