@@ -100,6 +100,21 @@ export const tests = [
       check(/^\d{6}$/.test(first), first);
       await gone(wall.page, 'before it is paired');
       await shot(wall.page, shots, 'pair');
+      // What is to be typed can be told from a dash, and who may say so is named in both languages.
+      const how = await wall.page.evaluate(() => {
+        const code = document.querySelector('.how code');
+        const widths = ['--', 'mm'].map((text) => {
+          const one = document.createElement('span');
+          one.textContent = text;
+          code?.append(one);
+          const { width } = one.getBoundingClientRect();
+          one.remove();
+          return Math.round(width);
+        });
+        return { command: code?.textContent, widths, text: document.querySelector('.how').textContent };
+      });
+      check(how.command?.includes(`pair ${first} --name`) && how.widths[0] === how.widths[1] && how.widths[0] > 0, JSON.stringify(how));
+      equal([how.text.match(/operator/g)?.length, how.text.match(/admin/g)?.length], [2, 2], `who may approve, in both languages: ${how.text}`);
       await accessible(wall.page, 'the code');
 
       const admin = await page(browser, users, '/devices', { width: 1440, height: 900 });

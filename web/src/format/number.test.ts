@@ -40,6 +40,11 @@ describe('compact', () => {
     expect(text('-999999999.99', 'en')).toBe('-1.00B');
   });
 
+  it('has a unit for what is above ten thousand million million', () => {
+    expect([text('99999999999999999', 'zh'), text('99999999999999999', 'en')]).toEqual(['9.99亿亿', '99.99Q']);
+    expect(text('9999999999999999', 'zh')).toBe('9999.99万亿');
+  });
+
   it('never overstates, over many sizes', () => {
     let seed = 20201111n;
     for (let i = 0; i < 2000; i += 1) {
