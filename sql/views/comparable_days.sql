@@ -2,7 +2,7 @@
 -- over the same window, and not more than a hundredth of it lies before the day's first order. Where the log begins later in the
 -- day, what is missing would be told as a fall.
 CREATE VIEW comparable_days AS
-SELECT day.window_start, piece.curve, piece.wave, piece.day_of_wave
+SELECT day.window_start, piece.curve
 FROM (
   SELECT
     days.*,
