@@ -5,6 +5,7 @@
 psycopg, SQLAlchemy, pandas and polars ask over the PostgreSQL wire; delta-rs and DuckDB read the history's files as they are.
 Each answer is compared with that of the HTTP door, or with the records that were sent.
 """
+import datetime
 import decimal
 import pathlib
 import re
@@ -103,6 +104,41 @@ def psycopg_asks(ground):
         except psycopg.errors.QueryCanceled:
             assert time.monotonic() - begun < 5
         assert connection.execute(CATEGORIES).fetchall() == want
+
+
+def times_by_the_clock(ground):
+    """psycopg: a time or a day without a zone is by the clock of the streams wherever it stands, one with a zone is its moment"""
+    shanghai = datetime.timezone(datetime.timedelta(hours=8))
+    with fed(ground.fresh()) as server, connect(server, autocommit=True) as connection:
+        minutes = connection.execute("SELECT window_start FROM gmv_by_minute ORDER BY window_start").fetchall()
+        first, second = (minute.astimezone(shanghai) for minute, in minutes[:2])
+        days = connection.execute("SELECT DISTINCT window_start FROM gmv_day ORDER BY window_start").fetchall()
+        day = days[0][0].astimezone(shanghai)
+        assert len(minutes) > 2 and (day.hour, day.minute) == (0, 0), (minutes, day)
+        forms = {
+            "naive": lambda time: time.replace(tzinfo=None),
+            "moment": lambda time: time.astimezone(datetime.timezone.utc),
+            "text": lambda time: time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        asked = [
+            ("window_start = {}", 1, 1), ("window_start < {}", 1, 0), ("window_start IN ({}, {})", 2, 2),
+            ("window_start BETWEEN {} AND {}", 2, 2), ("CASE window_start WHEN {} THEN true ELSE false END", 1, 1),
+            ("greatest(window_start, {}) = window_start", 1, len(minutes)), ("coalesce({}, window_start) = window_start", 1, 1),
+            ("nullif(window_start, {}) IS NULL", 1, 1),
+        ]
+        for condition, count, want in asked:
+            for name, form in forms.items():
+                for marker in ("%s", "%b", "%t"):
+                    query = f"SELECT COUNT(*) FROM gmv_by_minute WHERE {condition.format(*[marker] * count)}"
+                    values = [form(time) for time in (first, second)[:count]]
+                    found = connection.execute(query, values).fetchone()
+                    assert found == (want,), (query, name, values, found, want)
+        for condition in ("window_start = {}", "window_start IN ({})", "greatest(window_start, {}) = window_start",
+                          "CASE window_start WHEN {} THEN true ELSE false END"):
+            for marker in ("%s", "%b", "%t"):
+                query = f"SELECT COUNT(DISTINCT window_start) FROM gmv_day WHERE {condition.format(marker)}"
+                want = len(days) if "greatest" in condition else 1
+                assert connection.execute(query, (day.date(),)).fetchone() == (want,), (query, day)
 
 
 def transactions(ground):
@@ -206,6 +242,7 @@ def other_engines_read_the_history(ground):
 
 CHECKS = [
     psycopg_asks,
+    times_by_the_clock,
     transactions,
     sqlalchemy_asks,
     pandas_asks,

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, NaiveDate, SecondsFormat};
 use clap::Args;
 use serde_json::Value;
 use tidemark_pipeline::model::record::WATERMARK_HEADER;
@@ -76,6 +76,7 @@ enum Log<'a> {
 ///
 /// # Errors
 /// When the day or stream is not what it should be, nobody agrees, or the log cannot be written.
+#[expect(clippy::print_stdout, reason = "the result of the command")]
 pub fn run(args: CloseDayArgs) -> anyhow::Result<ExitCode> {
     let config = args.config.load(&DoorArgs::default())?;
     let catalog = serving::load_catalog(&config)?;
@@ -97,7 +98,7 @@ pub fn run(args: CloseDayArgs) -> anyhow::Result<ExitCode> {
     // A window is closed by the last millisecond before its end.
     let watermark = EventTime(end - 1);
     match log {
-        Log::Kafka(definition) => into_kafka(definition, watermark, now),
+        Log::Kafka(definition) => into_kafka(definition, watermark, now)?,
         Log::Server(server) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(through_server(
@@ -105,9 +106,13 @@ pub fn run(args: CloseDayArgs) -> anyhow::Result<ExitCode> {
                 args.token.as_deref(),
                 &definition.name,
                 watermark,
-            ))
+            ))?;
         }
     }
+    if let Some(open) = still_open(&catalog, definition, end) {
+        println!("{open}");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The end of what is closed, epoch milliseconds.
@@ -118,7 +123,7 @@ fn end_ms(args: &CloseDayArgs, definition: &StreamDefinition) -> anyhow::Result<
                 .succ_opt()
                 .with_context(|| format!("--date {date}: there is no day after it"))?;
             let midnight = next.and_hms_opt(0, 0, 0).unwrap_or_default();
-            Ok(definition.zone.utc_ms(midnight.and_utc().timestamp_millis()))
+            Ok(definition.zone.boundary_ms(midnight.and_utc().timestamp_millis()))
         }
         (None, Some(text)) => {
             let time = DateTime::parse_from_rfc3339(text).with_context(|| {
@@ -151,13 +156,9 @@ fn told(end: i64, definition: &StreamDefinition) -> String {
 }
 
 fn question(catalog: &Catalog, definition: &StreamDefinition, log: &Log<'_>, end: i64) -> String {
-    let streams = |view: &ViewDefinition| match &view.query {
-        ViewQuery::Stream(plan) => plan.streams().map(str::to_owned).collect(),
-        ViewQuery::Results(_) => Vec::new(),
-    };
     let (mut views, mut joined) = (Vec::new(), Vec::new());
     for view in &catalog.views {
-        let mut others: Vec<String> = streams(view);
+        let mut others = streams(view);
         let before = others.len();
         others.retain(|stream| *stream != definition.name);
         match others.first() {
@@ -190,21 +191,37 @@ fn question(catalog: &Catalog, definition: &StreamDefinition, log: &Log<'_>, end
             joined.join(", ")
         );
     }
-    let open: Vec<String> = catalog
-        .views
-        .iter()
-        .filter(|view| view.allowed_lateness > 0 && views.contains(&view.name.as_str()))
-        .map(|view| format!("{} ({} ms)", view.name, view.allowed_lateness))
-        .collect();
-    if !open.is_empty() {
-        let _infallible = writeln!(
-            text,
-            "These stay open for as long as they allow lateness: {}.",
-            open.join(", ")
-        );
+    if let Some(open) = still_open(catalog, definition, end) {
+        let _infallible = writeln!(text, "{open}");
     }
     text.push_str("It cannot be taken back. Type yes to go on: ");
     text
+}
+
+fn streams(view: &ViewDefinition) -> Vec<String> {
+    match &view.query {
+        ViewQuery::Stream(plan) => plan.streams().map(str::to_owned).collect(),
+        ViewQuery::Results(_) => Vec::new(),
+    }
+}
+
+/// The views over a stream whose last windows are provisional for longer, and how they are closed too; `None` without one.
+fn still_open(catalog: &Catalog, definition: &StreamDefinition, end: i64) -> Option<String> {
+    let open = |view: &&ViewDefinition| {
+        view.allowed_lateness > 0 && streams(view).contains(&definition.name)
+    };
+    let open: Vec<&ViewDefinition> = catalog.views.iter().filter(open).collect();
+    let longest = open.iter().map(|view| view.allowed_lateness).max()?;
+    let until = DateTime::from_timestamp_millis(end.checked_add(longest)?)?;
+    let names: Vec<String> = open
+        .iter()
+        .map(|view| format!("{} ({} ms)", view.name, view.allowed_lateness))
+        .collect();
+    Some(format!(
+        "These stay provisional for as long as they allow lateness: {}. To close them too: --until {}",
+        names.join(", "),
+        until.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    ))
 }
 
 #[expect(
@@ -227,7 +244,7 @@ fn into_kafka(
     definition: &StreamDefinition,
     watermark: EventTime,
     now: i64,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<()> {
     let mut writer = KafkaWriter::open(&definition.options, None)?;
     writer.close(Space::Live, watermark, now)?;
     println!(
@@ -235,7 +252,7 @@ fn into_kafka(
         writer.partitions(),
         writer.origin()
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the result of the command")]
@@ -244,7 +261,7 @@ async fn through_server(
     token: Option<&str>,
     stream: &str,
     watermark: EventTime,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<()> {
     let header = (WATERMARK_HEADER, watermark.0.to_string());
     let path = format!("/api/ingest/{stream}");
     let question = Question {
@@ -264,7 +281,7 @@ async fn through_server(
         println!("partition {} offset {}", record["partition"], record["offset"]);
     }
     println!("closed until {watermark}: {} control records in stream {stream}", records.len());
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use datafusion::error::DataFusionError;
+use tidemark_pipeline::sql::refusal::refusal_in;
 
 use super::growth::Overrun;
 use super::session::{CATALOG, SCHEMA};
@@ -133,6 +134,9 @@ impl SqlError {
     /// An error of parsing or planning.
     #[must_use]
     pub fn of_planning(error: &DataFusionError) -> Self {
+        if let Some(refused) = Self::of_refusal(error) {
+            return refused;
+        }
         let place = place_of(error);
         match error.find_root() {
             DataFusionError::SQL(parser, _) => {
@@ -151,6 +155,10 @@ impl SqlError {
     /// An error of a query that was running; `memory_bytes_max` is the bound it had.
     #[must_use]
     pub fn of_running(error: &DataFusionError, memory_bytes_max: usize) -> Self {
+        // A query is analysed when it begins to run.
+        if let Some(refused) = Self::of_refusal(error) {
+            return refused;
+        }
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => Self::Memory { bytes: memory_bytes_max },
             DataFusionError::External(cause) if cause.is::<Overrun>() => {
@@ -158,6 +166,12 @@ impl SqlError {
             }
             root => Self::Run { message: plain(root) },
         }
+    }
+
+    fn of_refusal(error: &DataFusionError) -> Option<Self> {
+        let (message, place) = refusal_in(error)?;
+        let place = place.map(|place| Place { line: place.line, column: place.column });
+        Some(Self::Plan { message: message.to_owned(), place })
     }
 
     fn of_overrun(cause: &(dyn std::error::Error + 'static)) -> Self {

@@ -22,7 +22,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt as _;
 use serde_json::Value;
-use tidemark_pipeline::model::Space;
+use tidemark_pipeline::model::{Space, Zone};
 use tidemark_pipeline::results::{Results, StreamProgress};
 use tidemark_pipeline::sql::aggregates;
 use tidemark_pipeline::sql::constants::ExactConstants;
@@ -240,6 +240,7 @@ impl SqlService {
             .with_runtime_env(memory)
             .with_catalog_list(Arc::new(catalogs))
             .build();
+        use_zone(&mut state, self.inner.results.ledger_zone())?;
         state.register_function_rewrite(Arc::new(BoundFunctions::new(Arc::clone(&budget))))?;
         Ok(Session { context: SessionContext::new_with_state(state), budget })
     }
@@ -314,14 +315,28 @@ fn template(limits: &SqlConfig) -> SessionState {
     // Sums and products fit their type wherever they stand.
     state.add_analyzer_rule(Arc::new(ExactConstants));
     state.add_analyzer_rule(Arc::new(OwnColumns));
-    // SUM as in views: it fails where its value does not fit its type. AVG of integers stays PostgreSQL's, with a fraction.
-    for function in aggregates::own().into_iter().filter(|function| function.name() == "sum") {
+    // SUM and percentiles as in views: a sum fails where its value does not fit its type. AVG of integers stays PostgreSQL's,
+    // with a fraction.
+    for function in aggregates::own().into_iter().filter(|function| function.name() != "avg") {
         let _wrapping = state.register_udaf(Arc::new(function));
     }
     for name in REMOVED_FUNCTIONS {
         let _absent = state.deregister_udf(name);
     }
     state
+}
+
+/// What day it is, and a stamp with a time zone but without an offset, are by the clock of the streams.
+fn use_zone(state: &mut SessionState, zone: Zone) -> Result<(), DataFusionError> {
+    state.config_mut().options_mut().execution.time_zone = Some(zone.name().to_owned());
+    let options = state.config_options();
+    let functions = state.scalar_functions().values();
+    let told: Vec<_> =
+        functions.filter_map(|function| function.inner().with_updated_config(options)).collect();
+    for function in told {
+        let _before = state.register_udf(Arc::new(function))?;
+    }
+    Ok(())
 }
 
 /// A running query that stops when nobody waits for it any more.

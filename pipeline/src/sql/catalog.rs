@@ -539,7 +539,6 @@ pub(super) fn register(context: &SessionContext, name: &str, schema: SchemaRef, 
     }
 }
 
-/// Whether a plan reads a table or view of this name.
 /// The zone that all of these are; UTC where they differ, or where there is none.
 #[must_use]
 pub fn common_zone(zones: impl IntoIterator<Item = Zone>) -> Zone {
@@ -548,6 +547,7 @@ pub fn common_zone(zones: impl IntoIterator<Item = Zone>) -> Zone {
     first.filter(|first| zones.all(|zone| zone == *first)).unwrap_or(Zone::UTC)
 }
 
+/// Whether a plan reads a table or view of this name.
 fn reads(plan: &LogicalPlan, name: &str) -> bool {
     let mut found = false;
     let _visited = plan.apply(|node| {

@@ -8,18 +8,16 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, DFSchema, Result, ScalarValue};
-use datafusion::functions::datetime;
+use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::datasource::source_as_provider;
+use datafusion::functions_table::generate_series::GenerateSeriesTable;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
     Cast, Distinct, Expr, ExprSchemable as _, JoinType, LogicalPlan, TableScan, TryCast,
 };
-use datafusion::optimizer::AnalyzerRule;
 
-use super::instants::{Over, rewritten_over};
 use super::session::{DeclaredTable, RowsOf};
+use super::slot::SlotNode;
 
 /// What a time without a zone tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +81,8 @@ impl Walk {
             Expr::Column(column) => self.column(column, inputs),
             Expr::Literal(value, _) if value.is_null() => Tells::Nothing,
             Expr::Literal(..) => Tells::Clock,
+            // A day is its midnight by whatever clock, however it was found.
+            _ if type_of(expr, inputs).is_some_and(|of| is_day(&of)) => Tells::Clock,
             Expr::Cast(Cast { expr, .. }) | Expr::TryCast(TryCast { expr, .. }) => {
                 self.cast(expr, inputs)
             }
@@ -120,7 +120,7 @@ impl Walk {
             Some(DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64) => {
                 self.expr(from, inputs)
             }
-            // DataFusion keeps the moment and takes the zone off; a cast that is written has become another (below).
+            // DataFusion keeps the moment and takes the zone off; a cast that is written has become another (`written.rs`).
             Some(DataType::Timestamp(_, Some(_))) => Tells::Instant,
             Some(of) if of.is_numeric() => Tells::Instant,
             Some(DataType::Null) => Tells::Nothing,
@@ -135,7 +135,7 @@ impl Walk {
                 Some(DataType::Timestamp(_, Some(_))) => Tells::ClockOfZone,
                 _ => self.expr(time, inputs),
             },
-            ("from_unixtime", _) => Tells::Instant,
+            ("from_unixtime" | "now", _) => Tells::Instant,
             (name, [time]) if name.starts_with("to_timestamp") => self.cast(time, inputs),
             ("date_trunc" | "date_bin", args) => {
                 self.all(args.iter().filter(|arg| is_time_or_day(arg, inputs)), inputs)
@@ -155,6 +155,9 @@ impl Walk {
     fn output(&self, plan: &LogicalPlan, at: usize) -> Tells {
         let Some(left) = self.left.get().checked_sub(1) else { return Tells::Unknown };
         self.left.set(left);
+        if plan.schema().fields().get(at).is_some_and(|field| is_day(field.data_type())) {
+            return Tells::Clock;
+        }
         let inputs = plan.inputs();
         let same = || inputs.first().map_or(Tells::Unknown, |input| self.output(input, at));
         let written =
@@ -214,6 +217,8 @@ impl Walk {
                         None => Tells::Instant,
                     }
                 }
+                // The columns of a stream, in its own declaration.
+                (_, []) if SlotNode::of(plan).is_some() => Tells::Instant,
                 _ => Tells::Unknown,
             },
             _ => Tells::Unknown,
@@ -236,10 +241,17 @@ impl Walk {
         let has_zone = schema.fields().iter().any(|field| zoned(field.data_type()));
         match DeclaredTable::of(scan) {
             Some((_, RowsOf::Stream)) => Tells::Instant,
-            _ if has_zone => Tells::Unknown,
+            // Whether it counts from a moment or from what a clock shows is not kept.
+            _ if has_zone || is_series(scan) => Tells::Unknown,
             _ => Tells::Instant,
         }
     }
+}
+
+/// Whether a scan reads what `generate_series` or `range` makes.
+fn is_series(scan: &TableScan) -> bool {
+    let provider = source_as_provider(&scan.source);
+    provider.is_ok_and(|provider| provider.downcast_ref::<GenerateSeriesTable>().is_some())
 }
 
 /// A text that is read as a time is what a clock shows, or a moment where it names its offset.
@@ -266,44 +278,10 @@ fn type_of(expr: &Expr, inputs: &[&LogicalPlan]) -> Option<DataType> {
 }
 
 fn is_time_or_day(expr: &Expr, inputs: &[&LogicalPlan]) -> bool {
-    use DataType::{Date32, Date64, Timestamp};
-    matches!(type_of(expr, inputs), Some(Timestamp(..) | Date32 | Date64))
+    type_of(expr, inputs).is_some_and(|of| is_day(&of) || matches!(of, DataType::Timestamp(..)))
 }
 
-/// Casts that a query writes itself, before DataFusion adds its own. `CAST(event_time AS TIMESTAMP(3))` is what the
-/// clock of its zone shows, as in Flink; DataFusion would take the zone off the moment. And a time of which nobody knows
-/// what it tells is, cast to a zone, what a clock there shows: it was asked for in so many words.
-#[derive(Debug)]
-pub struct WrittenCasts;
-
-impl AnalyzerRule for WrittenCasts {
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten_over(plan, written)
-    }
-
-    fn name(&self) -> &str {
-        "written_casts"
-    }
-}
-
-fn written(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
-    let (Expr::Cast(Cast { expr: from, field }) | Expr::TryCast(TryCast { expr: from, field })) =
-        &expr
-    else {
-        return Ok(Transformed::no(expr));
-    };
-    let (Ok(DataType::Timestamp(_, of)), DataType::Timestamp(_, zone)) =
-        (from.get_type(over.schema), field.data_type())
-    else {
-        return Ok(Transformed::no(expr));
-    };
-    let through = match (of, zone) {
-        (Some(_), None) => datetime::to_local_time().call(vec![from.as_ref().clone()]),
-        (None, Some(_)) if tells(from, over.inputs) == Tells::Unknown => {
-            Expr::Cast(Cast::new(from.clone(), DataType::Utf8))
-        }
-        _ => return Ok(Transformed::no(expr)),
-    };
-    let told = Cast::new_from_field(Box::new(through), Arc::clone(field));
-    Ok(Transformed::yes(Expr::Cast(told)))
+/// Whether this is the type of a day.
+pub(super) fn is_day(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date32 | DataType::Date64)
 }

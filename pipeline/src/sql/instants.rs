@@ -153,6 +153,7 @@ fn unclear(time: &Expr, beside: &FieldRef) -> String {
         DataType::Timestamp(_, Some(zone)) => zone,
         _ => "UTC",
     };
+    let time = time.human_display();
     format!(
         "{time} has no zone, and what it is compared with has that of {zone}: whether it is a moment in UTC or what the clock \
          shows cannot be told from here. Say which: {time} AT TIME ZONE '{zone}', or AT TIME ZONE 'UTC'"
@@ -324,8 +325,9 @@ fn beside_another_clock(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>>
         (Some(clock), Some(instant)) => refuse(
             instant,
             format!(
-                "{instant} is a moment in UTC, and {clock} what the clock of a zone shows: compare the event time \
-                 itself, with its zone"
+                "{} is a moment in UTC, and {} what the clock of a zone shows: compare the event time itself, with its zone",
+                instant.human_display(),
+                clock.human_display()
             ),
         ),
         _ => Ok(Transformed::no(expr)),
@@ -366,6 +368,9 @@ fn from_midnight(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
             }
             let to = DataType::Timestamp(TimeUnit::Nanosecond, Some(zoned));
             if let Some(origin) = call.args.get_mut(2) {
+                if origin.any_column_refs() {
+                    return refuse(origin, "the origin of date_bin has to be a constant");
+                }
                 let to = Arc::new(Field::new("origin", to, true));
                 let Some(meant) = origin_of_zone(origin, &to, over)? else {
                     return Ok(Transformed::no(Expr::ScalarFunction(call)));

@@ -41,6 +41,7 @@ pub mod meaning;
 mod float_money;
 pub mod instants;
 mod clocks;
+mod written;
 pub mod names;
 mod system_tables;
 mod folder;

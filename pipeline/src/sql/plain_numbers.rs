@@ -13,8 +13,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
 
-use super::clocks::WrittenCasts;
 use super::rewrite::rewritten;
+use super::written::WrittenTimes;
 
 /// Gives them their digits. Before all other rules: those tell types by them.
 #[derive(Debug)]
@@ -22,11 +22,11 @@ pub struct PlainNumbers;
 
 type Rule = Arc<dyn AnalyzerRule + Send + Sync>;
 
-/// DataFusion's own rules of analysis behind those that read a query as it is written: this one and [`WrittenCasts`].
+/// DataFusion's own rules of analysis behind those that read a query as it is written: this one and [`WrittenTimes`].
 #[must_use]
 pub fn rules() -> Vec<Rule> {
     let mut rules = Analyzer::new().rules;
-    rules.splice(0..0, [Arc::new(PlainNumbers) as Rule, Arc::new(WrittenCasts)]);
+    rules.splice(0..0, [Arc::new(PlainNumbers) as Rule, Arc::new(WrittenTimes)]);
     rules
 }
 

@@ -80,12 +80,24 @@ fn place_in(expr: &Expr) -> Option<Place> {
         .min_by_key(|place| (place.line, place.column))
 }
 
+/// What a refusal says, and where its first column stands, where it has one; `None` for other errors.
+#[must_use]
+pub fn refusal_in(error: &DataFusionError) -> Option<(&str, Option<Place>)> {
+    let refusal = find(error)?;
+    Some((&refusal.message, refusal.column))
+}
+
+fn find(error: &DataFusionError) -> Option<&Refusal> {
+    match error.find_root() {
+        DataFusionError::External(inner) => inner.downcast_ref(),
+        _ => None,
+    }
+}
+
 /// A planning error of an expression of a declaration: at the place it names, or else at the expression's own.
 #[must_use]
 pub fn located_in(file: &Path, place: Place, error: &DataFusionError) -> SqlError {
-    if let DataFusionError::External(inner) = error.find_root()
-        && let Some(refusal) = inner.downcast_ref::<Refusal>()
-    {
+    if let Some(refusal) = find(error) {
         return SqlError::at(file, refusal.column.unwrap_or(place), refusal.message.clone());
     }
     // The expression was planned from its own text, so only the declared place is the user's.
@@ -95,9 +107,7 @@ pub fn located_in(file: &Path, place: Place, error: &DataFusionError) -> SqlErro
 /// A planning error of a query at its place; the statement's where nothing nearer is known.
 #[must_use]
 pub fn located(statement: &Statement, query: &Query, error: &DataFusionError) -> SqlError {
-    if let DataFusionError::External(inner) = error.find_root()
-        && let Some(refusal) = inner.downcast_ref::<Refusal>()
-    {
+    if let Some(refusal) = find(error) {
         let place = refusal.place(query).unwrap_or(statement.place);
         return SqlError::at(&statement.file, place, refusal.message.clone());
     }

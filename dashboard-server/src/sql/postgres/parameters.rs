@@ -3,16 +3,54 @@
 //! A client that sends `2020-11-11 10:50:00` means what the same words mean in the query: the clock of the event time's zone.
 //! The library takes a time without an offset for one in UTC, so that is what it is given.
 
-use arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, TimeUnit};
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::portal::Portal;
 use tidemark_pipeline::model::Zone;
 
-/// Between the epoch of PostgreSQL, 2000-01-01, and ours.
-const EPOCH_US: i64 = 946_684_800_000_000;
+/// The plan with each parameter that a client calls a moment, and whose type the query does not tell, as one: the library
+/// would take its zone off, and what has none is by the clock of what it is compared with.
+///
+/// # Errors
+/// DataFusion's, of a plan that does not fit together with it.
+pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<LogicalPlan> {
+    let is_moment = |said: &Option<Type>| *said == Some(Type::TIMESTAMPTZ);
+    if !said.iter().any(is_moment) {
+        return Ok(plan);
+    }
+    let types = plan.get_parameter_types()?;
+    let moments: Vec<String> = (1..)
+        .zip(said)
+        .filter(|(_, said)| is_moment(said))
+        .map(|(nth, _)| format!("${nth}"))
+        .filter(|id| !matches!(types.get(id), Some(Some(_))))
+        .collect();
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
+    let told = plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        let node = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let told = expr.transform_up(|part| match part {
+                Expr::Placeholder(parameter) if moments.contains(&parameter.id) => {
+                    let parameter = Box::new(Expr::Placeholder(parameter));
+                    Ok(Transformed::yes(Expr::Cast(Cast::new(parameter, utc.clone()))))
+                }
+                part => Ok(Transformed::no(part)),
+            })?;
+            Ok(told.update_data(|expr| name.restore(expr)))
+        })?;
+        node.map_data(LogicalPlan::recompute_schema)
+    })?;
+    Ok(told.data)
+}
 
 /// The portal with its parameters as moments; `None` where it can stay as it is.
 pub(super) fn by_the_zone<S: Default>(
@@ -29,11 +67,12 @@ pub(super) fn by_the_zone<S: Default>(
             continue;
         };
         let Ok(zone) = Zone::named(zone) else { continue };
+        // What a client calls a time without a zone, or a day, reaches the plan as one, and is read as if it were written there.
         let said = portal.statement.parameter_types.get(at).cloned().flatten();
-        let moment = match portal.parameter_format.is_text(at) {
+        let is_naive = matches!(said, Some(Type::TIMESTAMP | Type::DATE));
+        // A number is a moment: it can only be of a time with a zone.
+        let moment = match portal.parameter_format.is_text(at) && !is_naive {
             true => moment_of_text(value, zone),
-            // What a client calls a time with a zone is a moment.
-            false if said == Some(Type::TIMESTAMP) => moment_of_number(value, zone),
             false => None,
         };
         if let Some(moment) = moment {
@@ -46,11 +85,11 @@ pub(super) fn by_the_zone<S: Default>(
     }
     let mut portal_told = Portal::default();
     portal_told.name.clone_from(&portal.name);
-    portal_told.statement = std::sync::Arc::clone(&portal.statement);
+    portal_told.statement = Arc::clone(&portal.statement);
     portal_told.parameter_format = portal.parameter_format.clone();
     portal_told.parameters = told;
     portal_told.result_column_format = portal.result_column_format.clone();
-    portal_told.state = std::sync::Arc::clone(&portal.state);
+    portal_told.state = Arc::clone(&portal.state);
     Some(portal_told)
 }
 
@@ -73,16 +112,6 @@ fn moment_of_text(text: &[u8], zone: Zone) -> Option<Bytes> {
     };
     let utc = DateTime::from_timestamp_micros(us)?;
     Some(Bytes::from(utc.format("%Y-%m-%d %H:%M:%S%.6f+00:00").to_string()))
-}
-
-/// Microseconds since 2000 by the zone's clock, in UTC; `None` for the ends of time and what is no such number.
-fn moment_of_number(bytes: &[u8], zone: Zone) -> Option<Bytes> {
-    let wall = i64::from_be_bytes(bytes.try_into().ok()?);
-    if wall == i64::MIN || wall == i64::MAX {
-        return None;
-    }
-    let utc = utc_us(wall.checked_add(EPOCH_US)?, zone)?.checked_sub(EPOCH_US)?;
-    Some(Bytes::copy_from_slice(&utc.to_be_bytes()))
 }
 
 fn utc_us(wall_us: i64, zone: Zone) -> Option<i64> {
@@ -122,14 +151,5 @@ mod tests {
             Some("2020-11-10 16:00:00.123456+00:00")
         );
         assert_eq!(told("yesterday"), None);
-    }
-
-    #[test]
-    fn a_number_is_by_the_clock_of_the_zone() {
-        let wall = (1_605_052_800_000_001_i64 - EPOCH_US).to_be_bytes();
-        let utc = moment_of_number(&wall, shanghai()).expect("a time");
-        let utc = i64::from_be_bytes(utc.as_ref().try_into().expect("eight bytes"));
-        assert_eq!(utc + EPOCH_US, 1_605_024_000_000_001);
-        assert_eq!(moment_of_number(&i64::MAX.to_be_bytes(), shanghai()), None);
     }
 }

@@ -11,8 +11,10 @@ use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::gate::pg_error;
+use super::parameters::with_moments;
 use super::place::Places;
 use crate::config::SqlConfig;
+use crate::sql::error::SqlError;
 use crate::sql::size::check_text;
 
 /// Refuses what is too large, and leaves the rest to the library.
@@ -44,6 +46,11 @@ impl QueryParser for SizedParser {
     {
         check_text(sql, &self.limits).map_err(|error| pg_error(&error))?;
         match self.library.parse_sql(client, sql, types).await {
+            Ok(Some((text, Some((statement, plan))))) => {
+                let plan = with_moments(plan, types)
+                    .map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
+                Ok(Some((text, Some((statement, plan)))))
+            }
             Ok(statement) => Ok(statement),
             Err(error) => Err(self.places.put_into(error, sql).await),
         }

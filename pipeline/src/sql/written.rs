@@ -1,0 +1,237 @@
+//! Times as a query writes them, before DataFusion adds casts of its own.
+//!
+//! `CAST(event_time AS TIMESTAMP(3))` is what the clock of its zone shows, as in Flink, and so is what other functions make
+//! of a time when they take its zone off; DataFusion would take the zone off the moment. What would be answered by the clock
+//! of UTC without a word is refused: seconds since 1970 of what a clock shows, a zone that nobody knows, hours that are added
+//! to a day.
+
+use std::sync::Arc;
+
+use arrow::array::timezone::Tz;
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::functions::datetime;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast,
+};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::clocks::{Tells, is_day, tells};
+use super::instants::{Over, rewritten_over};
+use super::refusal::refuse;
+
+/// Says in DataFusion's words what a query says about times, or refuses it.
+#[derive(Debug)]
+pub struct WrittenTimes;
+
+impl AnalyzerRule for WrittenTimes {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        rewritten_over(plan, |part, over| {
+            plain_cast(part, over)?
+                .transform_data(|part| cast(part, over))?
+                .transform_data(|part| call(part, over))?
+                .transform_data(|part| hours_on_a_day(part, over))
+        })
+    }
+
+    fn name(&self) -> &str {
+        "written_times"
+    }
+}
+
+/// A function that casts, as the cast it is.
+fn plain_cast(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(call) = &expr else { return Ok(Transformed::no(expr)) };
+    let Some(from) = call.args.first() else { return Ok(Transformed::no(expr)) };
+    let is_strict = match call.name() {
+        "arrow_cast" | "cast_to_type" => true,
+        "arrow_try_cast" | "try_cast_to_type" => false,
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let (from, to) = (Box::new(from.clone()), expr.get_type(over.schema)?);
+    Ok(Transformed::yes(match is_strict {
+        true => Expr::Cast(Cast::new(from, to)),
+        false => Expr::TryCast(TryCast::new(from, to)),
+    }))
+}
+
+/// A cast of a time, and into one.
+fn cast(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let (Expr::Cast(Cast { expr: from, field }) | Expr::TryCast(TryCast { expr: from, field })) =
+        &expr
+    else {
+        return Ok(Transformed::no(expr));
+    };
+    let to = field.data_type();
+    if let DataType::Timestamp(_, Some(zone)) = to
+        && zone.parse::<Tz>().is_err()
+    {
+        return refuse(
+            &expr,
+            format!(
+                "nobody knows a time zone '{zone}': write its name, as 'Asia/Shanghai', or an offset, as '+08:00'"
+            ),
+        );
+    }
+    // What is computed by an outer query has its type there.
+    let Ok(of) = from.get_type(over.schema) else { return Ok(Transformed::no(expr)) };
+    let through = match (&of, to) {
+        (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, None)) => shown(from),
+        // It was asked for in so many words: what a clock there shows.
+        (DataType::Timestamp(_, None), DataType::Timestamp(_, Some(_)))
+            if tells(from, over.inputs) == Tells::Unknown =>
+        {
+            Expr::Cast(Cast::new(from.clone(), DataType::Utf8))
+        }
+        (DataType::Timestamp(_, None), to) if to.is_numeric() => {
+            counted(from, &of, over)?;
+            return Ok(Transformed::no(expr));
+        }
+        _ => return Ok(Transformed::no(expr)),
+    };
+    let told = Cast::new_from_field(Box::new(through), Arc::clone(field));
+    Ok(Transformed::yes(Expr::Cast(told)))
+}
+
+/// A function that takes the zone off a time, or counts its seconds.
+fn call(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let Expr::ScalarFunction(call) = &expr else { return Ok(Transformed::no(expr)) };
+    let zoned = |time: &Expr| matches!(time.get_type(over.schema), Ok(DataType::Timestamp(_, Some(_))));
+    match (call.name(), call.args.as_slice()) {
+        ("to_unixtime", [time, ..]) => counted(time, &time.get_type(over.schema)?, over)?,
+        ("date_part", [Expr::Literal(part, _), time]) if is_epoch(part) => {
+            counted(time, &time.get_type(over.schema)?, over)?;
+        }
+        ("to_date", [Expr::Cast(text)])
+            if text.field.data_type().is_string() && zoned(&text.expr) =>
+        {
+            return Ok(Transformed::yes(day_of(&text.expr)));
+        }
+        ("to_date", [time]) if zoned(time) => return Ok(Transformed::yes(day_of(time))),
+        (name, [time]) if name.starts_with("to_timestamp") && zoned(time) => {
+            if let DataType::Timestamp(_, None) = expr.get_type(over.schema)? {
+                let (func, args) = (Arc::clone(&call.func), vec![shown(time)]);
+                return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })));
+            }
+        }
+        _ => {}
+    }
+    Ok(Transformed::no(expr))
+}
+
+/// What the clock of its zone shows of a time.
+fn shown(time: &Expr) -> Expr {
+    datetime::to_local_time().call(vec![time.clone()])
+}
+
+/// The day that the clock of its zone shows.
+fn day_of(time: &Expr) -> Expr {
+    Expr::Cast(Cast::new(Box::new(shown(time)), DataType::Date32))
+}
+
+fn is_epoch(part: &ScalarValue) -> bool {
+    matches!(part.try_as_str(), Some(Some(part)) if part.trim_matches('\'').eq_ignore_ascii_case("epoch"))
+}
+
+/// Refuses to count the seconds since 1970 of what is no moment.
+fn counted(time: &Expr, of: &DataType, over: Over<'_>) -> Result<()> {
+    let of_clock = match of {
+        DataType::Timestamp(_, None) => {
+            !matches!(tells(time, over.inputs), Tells::Instant | Tells::Nothing)
+        }
+        of if is_day(of) => true,
+        // As it would be read as a time.
+        of if of.is_string() => {
+            let naive = DataType::Timestamp(TimeUnit::Millisecond, None);
+            let read = Expr::Cast(Cast::new(Box::new(time.clone()), naive));
+            !matches!(tells(&read, over.inputs), Tells::Instant | Tells::Nothing)
+        }
+        _ => false,
+    };
+    if !of_clock {
+        return Ok(());
+    }
+    if let Some(moment) = whose_clock(time) {
+        let moment = moment.human_display();
+        return refuse(
+            time,
+            format!(
+                "seconds are counted to a moment, and what the clock shows of {moment} has no zone: count those of {moment} itself"
+            ),
+        );
+    }
+    let shown = time.human_display().to_string();
+    let zoned = match of {
+        DataType::Timestamp(..) => shown.clone(),
+        _ => format!("CAST({shown} AS TIMESTAMP)"),
+    };
+    refuse(
+        time,
+        format!(
+            "seconds are counted to a moment, and {shown} has no zone: say whose clock it is by, as in {zoned} AT TIME ZONE \
+             'Asia/Shanghai', or AT TIME ZONE 'UTC'"
+        ),
+    )
+}
+
+/// The time whose zone was taken off here; `None` for others.
+fn whose_clock(time: &Expr) -> Option<&Expr> {
+    match time {
+        Expr::Alias(alias) => whose_clock(&alias.expr),
+        Expr::Cast(cast) => whose_clock(&cast.expr),
+        Expr::ScalarFunction(call) if call.name() == "to_local_time" => call.args.first(),
+        _ => None,
+    }
+}
+
+/// Refuses to add to a day, or take from it, what is not whole days: its type has no room for hours, and DataFusion drops them.
+fn hours_on_a_day(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right }) = &expr
+    else {
+        return Ok(Transformed::no(expr));
+    };
+    let is = |side: &Expr, is: fn(&DataType) -> bool| {
+        side.get_type(over.schema).is_ok_and(|of| is(&of))
+    };
+    let is_span = |of: &DataType| matches!(of, DataType::Interval(_) | DataType::Duration(_));
+    let (day, span) = match (is(left, is_day), is(right, is_day)) {
+        (true, false) if is(right, is_span) => (left, right),
+        (false, true) if is(left, is_span) => (right, left),
+        _ => return Ok(Transformed::no(expr)),
+    };
+    if is_whole_days(span) {
+        return Ok(Transformed::no(expr));
+    }
+    let (day, span) = (day.human_display().to_string(), span.human_display().to_string());
+    refuse(
+        &expr,
+        format!(
+            "{day} is a day, and {span} is not known to be whole days: for a time write CAST({day} AS TIMESTAMP) + INTERVAL \
+             '…', for a day an interval of days, months or years"
+        ),
+    )
+}
+
+/// Whether an interval is known to be of whole days.
+fn is_whole_days(span: &Expr) -> bool {
+    const DAY_MS: i64 = 86_400_000;
+    match span {
+        Expr::Literal(ScalarValue::IntervalYearMonth(_), _) => true,
+        Expr::Literal(ScalarValue::IntervalDayTime(span), _) => {
+            span.is_none_or(|span| i64::from(span.milliseconds) % DAY_MS == 0)
+        }
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(span), _) => {
+            span.is_none_or(|span| span.nanoseconds % (DAY_MS * 1_000_000) == 0)
+        }
+        Expr::Literal(value, _) => value.is_null(),
+        Expr::Alias(alias) => is_whole_days(&alias.expr),
+        Expr::Negative(span) | Expr::Cast(Cast { expr: span, .. }) => is_whole_days(span),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right }) => {
+            is_whole_days(left) && is_whole_days(right)
+        }
+        _ => false,
+    }
+}
