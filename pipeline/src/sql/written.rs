@@ -197,6 +197,13 @@ fn hours_on_a_day(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
         side.get_type(over.schema).is_ok_and(|of| is(&of))
     };
     let is_span = |of: &DataType| matches!(of, DataType::Interval(_) | DataType::Duration(_));
+    // The type of a long sum is not looked for at each of its steps.
+    let is_other = |side: &Expr| {
+        matches!(side, Expr::Literal(..) | Expr::Column(_)) && !is(side, is_day) && !is(side, is_span)
+    };
+    if is_other(left) || is_other(right) {
+        return Ok(Transformed::no(expr));
+    }
     let (day, span) = match (is(left, is_day), is(right, is_day)) {
         (true, false) if is(right, is_span) => (left, right),
         (false, true) if is(left, is_span) => (right, left),
