@@ -24,6 +24,8 @@ pub struct Event {
     pub kind: &'static str,
     /// Its amount.
     pub amount: i64,
+    /// What its amount is in, if it says so.
+    pub currency: Option<&'static str>,
     /// Event time, epoch milliseconds; no two of one order are the same.
     pub time: i64,
     /// Whether it is of a load test.
@@ -36,8 +38,9 @@ impl Event {
     pub fn json(&self) -> String {
         let Self { order, kind, amount, time, .. } = self;
         let amount = format!("{}.{:02}", amount / 100, amount % 100);
+        let currency = self.currency.map_or(String::new(), |of| format!(r#","currency":"{of}""#));
         format!(
-            r#"{{"order_id":"o{order}","kind":"{kind}","amount":"{amount}","event_time":{time}}}"#
+            r#"{{"order_id":"o{order}","kind":"{kind}","amount":"{amount}"{currency},"event_time":{time}}}"#
         )
     }
 
@@ -47,6 +50,11 @@ impl Event {
 
     fn pays(&self) -> bool {
         ["paid", "deposit", "balance"].contains(&self.kind)
+    }
+
+    /// What the money it brings or takes is in; a cancellation and a mere opening move none.
+    fn money(&self) -> Option<&'static str> {
+        self.currency.filter(|_| self.pays() || self.kind == "refunded")
     }
 }
 
@@ -59,18 +67,20 @@ pub fn random_lives(dice: &mut ChaCha8Rng) -> Vec<Vec<Event>> {
         let is_presale = dice.random_bool(0.4);
         let kinds: &[(&'static str, f64, usize)] = if is_presale {
             &[
-                ("deposit", 0.8, 2),
-                ("balance", 0.6, 2),
-                ("placed", 0.2, 1),
+                ("deposit", 0.8, 3),
+                ("balance", 0.6, 3),
+                ("placed", 0.2, 2),
                 ("cancelled", 0.3, 2),
                 ("refunded", 0.5, 3),
             ]
         } else {
-            &[("placed", 0.8, 1), ("paid", 0.7, 2), ("cancelled", 0.3, 2), ("refunded", 0.5, 3)]
+            &[("placed", 0.8, 2), ("paid", 0.7, 3), ("cancelled", 0.3, 2), ("refunded", 0.5, 3)]
         };
         let begin = 1_605_024_000_000 + dice.random_range(0..hours * 3_600_000);
         let at = usize::try_from(order).unwrap_or(0) % partitions;
         let is_shadow = dice.random_bool(0.15);
+        // Of most orders all events say the same currency.
+        let mixed = if dice.random_bool(0.4) { 0.5 } else { 0.0 };
         let mut nth = 0;
         for (kind, chance, most) in kinds {
             if !dice.random_bool(*chance) {
@@ -84,7 +94,11 @@ pub fn random_lives(dice: &mut ChaCha8Rng) -> Vec<Vec<Event>> {
                 nth += 1;
                 let late = if dice.random_bool(0.1) { 2 * HORIZON_MS } else { 0 };
                 let time = begin + dice.random_range(0..600_000) / 16 * 16 + nth + late;
-                log[at].push(Event { order, kind, amount, time, is_shadow });
+                let currency = match dice.random_bool(mixed) {
+                    true => [None, Some("USD"), Some("EUR")][dice.random_range(0..3)],
+                    false => Some("CNY"),
+                };
+                log[at].push(Event { order, kind, amount, currency, time, is_shadow });
             }
         }
     }
@@ -98,8 +112,8 @@ pub fn random_lives(dice: &mut ChaCha8Rng) -> Vec<Vec<Event>> {
     log
 }
 
-/// What became of the events of one partition: taken, applied, capped, repeated, waiting, expired.
-pub type Fates = [i64; 6];
+/// What became of the events of one partition: taken, applied, capped, repeated, waiting, expired, refused.
+pub type Fates = [i64; 7];
 
 /// What must be shown when so much has been read.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -108,7 +122,7 @@ pub struct Lives {
     pub rows: Vec<String>,
     /// What is paid in each window of [`WINDOW_MS`] by its start, as far as it is not late; none without.
     pub windows: BTreeMap<i64, i64>,
-    /// Unmatched events: partition, offset, `waiting`, `capped` or `expired`.
+    /// Unmatched events: partition, offset, `waiting`, `capped`, `expired` or `refused`.
     pub unmatched: BTreeSet<(i32, i64, String)>,
     /// By partition with an event.
     pub fates: BTreeMap<i32, Fates>,
@@ -141,9 +155,9 @@ pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
             if newest + HORIZON_MS <= watermark {
                 over.push(std::mem::take(order));
             }
-            let was = paid_by_time(order);
+            let was = payments(order);
             order.push((*offset, event));
-            take_in(&was, &paid_by_time(order), watermark, &mut lives.windows);
+            take_in(&was, &payments(order), watermark, &mut lives.windows);
             watermark = watermark.max(event.time - DELAY_MS);
         }
         let mut open = Vec::new();
@@ -179,38 +193,65 @@ pub fn expected(read: &[Vec<(i64, &Event)>]) -> Lives {
     lives
 }
 
-/// The payments of an order that count, time and amount: of each kind the earliest, once there is one that opens it.
-fn paid_by_time(order: &[(i64, &Event)]) -> BTreeSet<(i64, i64)> {
-    if !order.iter().any(|(_, event)| event.opens()) {
-        return BTreeSet::new();
-    }
-    let earliest = |kind: &str| {
-        let told = order.iter().filter(|(_, event)| event.kind == kind);
-        told.map(|(_, event)| (event.time, event.amount)).min()
+/// What an order is in: what its opening says, or else its earliest payment that says anything.
+fn currency_of(order: &[(i64, &Event)]) -> Option<&'static str> {
+    let by_time = |wanted: fn(&Event) -> bool| {
+        let found = order.iter().map(|(_, event)| *event).filter(|event| wanted(event));
+        found.min_by_key(|event| event.time)
     };
-    ["deposit", "paid", "balance"].into_iter().filter_map(earliest).collect()
+    let payment = || by_time(|event| event.pays() && event.currency.is_some());
+    by_time(Event::opens)?.currency.or_else(|| payment()?.currency)
+}
+
+/// Whether an event is refused: its money is in something else than the order.
+fn is_refused(event: &Event, currency: Option<&str>) -> bool {
+    event.money().is_some() && event.money() != currency
+}
+
+/// Time of a payment that counts, its amount, and that amount again where it opens the order.
+type Payment = (i64, [i64; 2]);
+
+/// The payments of an order that count: of each kind the earliest that is not refused, once there is an event that
+/// opens it.
+fn payments(order: &[(i64, &Event)]) -> BTreeSet<Payment> {
+    let opened = order.iter().filter(|(_, event)| event.opens()).map(|(_, event)| event.time).min();
+    let Some(opened) = opened else { return BTreeSet::new() };
+    let currency = currency_of(order);
+    let earliest = |kind: &str| {
+        let told = order.iter().map(|(_, event)| *event).filter(|event| event.kind == kind);
+        told.filter(|event| !is_refused(event, currency)).min_by_key(|event| event.time)
+    };
+    let counted = ["deposit", "paid", "balance"].into_iter().filter_map(earliest);
+    counted
+        .map(|event| {
+            let placed = if event.time == opened { event.amount } else { 0 };
+            (event.time, [event.amount, placed])
+        })
+        .collect()
 }
 
 /// Moves the windows from what an order had paid to what it has, as far as they are open. What is taken back and
 /// would come to a closed window instead stays where it was.
 fn take_in(
-    was: &BTreeSet<(i64, i64)>,
-    is: &BTreeSet<(i64, i64)>,
+    was: &BTreeSet<Payment>,
+    is: &BTreeSet<Payment>,
     watermark: i64,
     windows: &mut BTreeMap<i64, i64>,
 ) {
     let window_of = |time: i64| time.div_euclid(WINDOW_MS) * WINDOW_MS;
     let is_closed = |time: i64| window_of(time) + WINDOW_MS - 1 <= watermark;
-    let (gone, new): (Vec<_>, Vec<_>) =
-        (was.difference(is).collect(), is.difference(was).collect());
-    if !gone.is_empty() && new.iter().any(|(time, _)| is_closed(*time)) {
+    let gone = was.difference(is).map(|(time, amounts)| (*time, amounts.map(|amount| -amount)));
+    let rows: Vec<Payment> = gone.chain(is.difference(was).copied()).collect();
+    let moved = |nth: usize, closed: bool| -> i64 {
+        let those = rows.iter().filter(|(time, _)| is_closed(*time) == closed);
+        those.map(|(_, amounts)| amounts[nth]).sum()
+    };
+    if (0..2).any(|nth| moved(nth, false) < 0 && moved(nth, true) > 0) {
         return;
     }
-    for ((time, amount), sign) in
-        gone.into_iter().map(|row| (row, -1)).chain(new.into_iter().map(|row| (row, 1)))
-    {
-        if !is_closed(*time) {
-            *windows.entry(window_of(*time)).or_default() += sign * amount;
+    for (time, [paid, _]) in rows {
+        if !is_closed(time) {
+            *windows.entry(window_of(time)).or_default() += paid;
         }
     }
 }
@@ -228,19 +269,31 @@ fn settle(
 ) {
     events.sort_by_key(|(_, event)| event.time);
     let mut seen = BTreeSet::new();
-    // Of each kind but refunds the earliest counts.
-    let (kept, repeats): (Vec<_>, Vec<_>) = events
-        .into_iter()
-        .partition(|(_, event)| event.kind == "refunded" || seen.insert(event.kind));
+    // What says the same of the same money again is a repeat; refunds add up.
+    let (told, repeats): (Vec<_>, Vec<_>) = events.into_iter().partition(|(_, event)| {
+        event.kind == "refunded" || seen.insert((event.kind, event.money()))
+    });
     fates[3] += repeats.len() as i64;
-    let Some((_, opener)) = kept.iter().find(|(_, event)| event.opens()) else {
+    let Some((_, opener)) = told.iter().find(|(_, event)| event.opens()).copied() else {
         let (word, fate) = if is_over { ("expired", 5) } else { ("waiting", 4) };
-        for (offset, _) in kept {
+        for (offset, _) in told {
             fates[fate] += 1;
             unmatched.insert((partition, offset, word.to_owned()));
         }
         return;
     };
+    let currency = currency_of(&told);
+    let (refused, own): (Vec<_>, Vec<_>) =
+        told.into_iter().partition(|(_, event)| is_refused(event, currency));
+    for (offset, _) in refused {
+        fates[6] += 1;
+        unmatched.insert((partition, offset, "refused".to_owned()));
+    }
+    // Of what is not refused the earliest of each kind counts.
+    let mut seen = BTreeSet::new();
+    let (kept, repeats): (Vec<_>, Vec<_>) =
+        own.into_iter().partition(|(_, event)| event.kind == "refunded" || seen.insert(event.kind));
+    fates[3] += repeats.len() as i64;
     let sum = sums.entry(format!("o{}", opener.order)).or_default();
     sum[0] += opener.amount;
     let paid: i64 =

@@ -109,6 +109,21 @@ pub fn value(row: &[u8], column: usize) -> Option<&[u8]> {
     take(row)?.1
 }
 
+/// Appends a row with another value in one of its columns; `None` makes it NULL.
+pub fn replace(row: &[u8], column: usize, with: Option<&[u8]>, out: &mut Vec<u8>) {
+    let mut rest = row;
+    for _ in 0..column {
+        let Some((whole, _, next)) = take(rest) else { break };
+        out.extend_from_slice(whole);
+        rest = next;
+    }
+    match with {
+        Some(value) => put(out, value),
+        None => out.push(0),
+    }
+    out.extend_from_slice(take(rest).map_or(&[], |(_, _, next)| next));
+}
+
 /// Appends the first row with its NULLs filled in from the second; an empty row is one of NULLs.
 pub fn merge(first: &[u8], second: &[u8], out: &mut Vec<u8>) {
     let (mut first, mut second) = (first, second);

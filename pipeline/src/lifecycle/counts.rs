@@ -225,6 +225,6 @@ pub struct Notice {
     /// How it stands.
     pub standing: Standing,
     /// The raw record, where it is at hand: while the event is new, or waits, or asks for money back. It is not of a payment
-    /// that counted until an earlier opening in another currency came.
+    /// that counted until an earlier opening, or payment, in another currency came.
     pub raw: Box<[u8]>,
 }

@@ -26,6 +26,8 @@ pub mod saved;
 mod reference;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod currency_tests;
 
 pub use counts::{Counts, Notice, Standing};
 pub use operator::{Columns, Measure, Operator, Taken};

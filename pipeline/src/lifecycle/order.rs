@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use super::attributes::value;
 use super::rules::Rules;
 
 /// One event of an order.
@@ -27,12 +28,21 @@ pub struct Event {
 pub enum Kept {
     /// It is kept, at this place among the events.
     Added(usize),
-    /// It is kept in the place of a later one of its kind, which now repeats it.
+    /// It is kept in the place of a later one of its kind and currency, which now repeats it.
     InPlaceOf(Event),
-    /// It repeats an earlier one of its kind.
+    /// It repeats an earlier one of its kind and currency.
     Repeats,
     /// The order already has as many events as it may.
     Full,
+}
+
+/// What currency the money of an event is said to be in; `None` for one that does not say, for one that moves no
+/// money, and where the rules know no currency.
+#[must_use]
+pub fn currency_of<'a>(event: &Event, attributes: &'a [u8], rules: &Rules) -> Option<&'a [u8]> {
+    let action = rules.action(event.kind);
+    let moves_money = event.amount.is_some() && (action.pays || action.refunds);
+    value(attributes, rules.currency.filter(|_| moves_money)?)
 }
 
 /// Byte strings one after another in one piece of memory.
@@ -154,18 +164,19 @@ impl Order {
         });
     }
 
-    /// Offers an event; what is kept depends on which events there were, not on the order they came in.
+    /// Offers an event; what is kept depends on which events there were, not on the order they came in, as long as
+    /// there are no more than `events_max`.
+    ///
+    /// Of a kind that counts once the earliest of each currency is kept: which of them is the order's is known only
+    /// when its opening is, and until then none may crowd out another.
     pub fn offer(&mut self, mut event: Event, attributes: &[u8], rules: &Rules) -> Kept {
         self.newest = self.newest.max(event.time);
-        let same_kind = match rules.action(event.kind).each {
-            true => None,
-            false => self.events.iter().position(|earlier| earlier.kind == event.kind),
-        };
-        if same_kind.is_none() && self.events.len() >= rules.events_max {
+        let same = self.same(&event, attributes, rules);
+        if same.is_none() && self.events.len() >= rules.events_max {
             return Kept::Full;
         }
         event.attributes = self.number_of(attributes);
-        let replaced = match same_kind {
+        let replaced = match same {
             Some(at) if self.compare(&event, &self.events[at]) == Ordering::Less => {
                 Some(self.events.remove(at))
             }
@@ -187,9 +198,19 @@ impl Order {
 
     /// Whether an event may take the place of one that is there, or repeat it.
     #[must_use]
-    pub fn may_repeat(&self, event: &Event, rules: &Rules) -> bool {
-        !rules.action(event.kind).each
-            && self.events.iter().any(|earlier| earlier.kind == event.kind)
+    pub fn may_repeat(&self, event: &Event, attributes: &[u8], rules: &Rules) -> bool {
+        self.same(event, attributes, rules).is_some()
+    }
+
+    /// The event that does the same as one that is offered, and of which only the earlier is kept.
+    fn same(&self, event: &Event, attributes: &[u8], rules: &Rules) -> Option<usize> {
+        if rules.action(event.kind).each {
+            return None;
+        }
+        self.events.iter().position(|earlier| {
+            let said = currency_of(earlier, self.attributes_of(earlier), rules);
+            earlier.kind == event.kind && said == currency_of(event, attributes, rules)
+        })
     }
 
     /// By time; events of one time by what they say, so that arrival plays no part.

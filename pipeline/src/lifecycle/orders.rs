@@ -251,7 +251,7 @@ impl Orders {
             Some(entry) => unpack(entry.packed(), order)?,
             None => order.clear(),
         }
-        if order.may_repeat(&arrival.event, &self.rules) {
+        if order.may_repeat(&arrival.event, arrival.attributes, &self.rules) {
             before.copy(order);
         }
         was.settle(order, &self.rules);

@@ -7,14 +7,20 @@
 //! * a refund takes effect as soon as there is something paid to give back: the k-th unit refunded stands
 //!   against the k-th unit paid, at the later of their times. So at no point of event time has an order
 //!   given back more than it took, and what is above everything paid is its excess;
-//! * where the rules know a currency, an order has one, that of its opening (of its earliest event that has one, where that has
-//!   none), and money in another does nothing: it is refused, for amounts of two currencies cannot be compared;
+//! * where the rules know a currency, an order is in one: that of its opening or, where that says none, of its earliest
+//!   payment that says one; no refund and no cancellation says it. Money that says none is in the order's; money that says
+//!   another, or one where the order has none, is refused and does nothing, for amounts of two currencies cannot be compared;
+//! * of the events of a kind that counts once the earliest in the order's currency counts and the others repeat it: what is
+//!   refused does not stand in its way;
+//! * a cancellation is no money: the earliest counts whatever currency it names. What it gives back besides is money, and
+//!   in another currency refused, while the cancellation counts; then the next one in the order's may give back;
+//! * all effects of an order say the order's currency, for that is what their amounts are in;
 //! * a refund without an amount gives back once what is there: all that is paid and not given back by its own
 //!   time, or, where nothing is, the first payment after it. Later payments are not touched.
 
-use super::attributes::{merge, value};
-use super::order::{Event, Order};
-use super::rules::{Action, Rules};
+use super::attributes::{merge, replace, value};
+use super::order::{Event, Order, currency_of};
+use super::rules::Rules;
 
 /// What an event changes, in the amount column's smallest unit and in orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,7 +82,7 @@ pub enum Stand {
     Repeated,
     /// Its order has not come.
     Waiting,
-    /// Its money is in another currency than its order's.
+    /// Its money is in another currency than its order's; a cancellation among these counts but for its money.
     Foreign,
 }
 
@@ -120,25 +126,23 @@ impl Settled {
             self.stands.resize(events.len(), Stand::Waiting);
             return;
         };
+        let purse = Purse::of(order, rules, opener);
         let is_mixed = order.attributes.len() != 1;
         if is_mixed {
-            self.gather_attributes(order);
+            self.gather_attributes(order, purse);
         }
-        let purse = Purse::of(order, rules, opener);
-        let first = |does: fn(Action) -> bool| {
-            let does = |(at, event): (usize, &Event)| {
-                does(rules.action(event.kind)) && !purse.is_foreign(at, event)
-            };
-            events.iter().enumerate().position(does)
-        };
+        let first = |does: &dyn Fn(&Event) -> bool| events.iter().position(|event| does(event));
+        let cancels = |event: &Event| rules.action(event.kind).cancels;
+        let pays = |event: &Event| rules.action(event.kind).pays;
         let mut run = Run {
             order,
             rules,
             is_mixed,
             opener,
             order_time: events.get(opener).map_or(i64::MIN, |event| event.time),
-            canceller: first(|action| action.cancels),
-            first_payment: first(|action| action.pays),
+            canceller: first(&cancels),
+            giver: first(&|event| cancels(event) && !purse.is_foreign(event)),
+            first_payment: first(&|event| pays(event) && !purse.is_foreign(event)),
             purse,
             left: 0,
             is_refunded: false,
@@ -159,11 +163,11 @@ impl Settled {
         }
     }
 
-    /// The order's attributes: of each column what the earliest event has that has any.
-    fn gather_attributes(&mut self, order: &Order) {
+    /// The order's attributes: of each column what the earliest event has that has any and is not refused.
+    fn gather_attributes(&mut self, order: &Order, purse: Purse<'_>) {
         let [all, next] = &mut self.of_order;
         all.clear();
-        for event in &order.events {
+        for event in order.events.iter().filter(|event| !purse.is_foreign(event)) {
             next.clear();
             merge(all, order.attributes_of(event), next);
             std::mem::swap(all, next);
@@ -176,31 +180,40 @@ impl Settled {
 struct Purse<'a> {
     order: &'a Order,
     rules: &'a Rules,
-    opener: usize,
-    /// The carried column that says it, and what it says; `None` where nothing could be in another.
-    currency: Option<(usize, &'a [u8])>,
+    /// The carried column that says it; `None` where nothing could be in another.
+    column: Option<usize>,
+    /// What it says; `None` where neither the opening nor a payment says any.
+    currency: Option<&'a [u8]>,
 }
 
 impl<'a> Purse<'a> {
     fn of(order: &'a Order, rules: &'a Rules, opener: usize) -> Self {
         // Events that carry the same are in the same.
         let column = rules.currency.filter(|_| order.attributes.len() > 1);
-        let currency = column.and_then(|column| {
-            let opened = order.events.get(opener).into_iter();
-            let said = opened.chain(&order.events);
-            let mut said = said.map(|event| value(order.attributes_of(event), column));
-            said.find_map(|said| said).map(|said| (column, said))
-        });
-        Self { order, rules, opener, currency }
+        let opening = order.events.get(opener).into_iter();
+        let payments = order.events.iter().filter(|event| rules.action(event.kind).pays);
+        let said = |event: &Event| value(order.attributes_of(event), column?);
+        let currency = opening.chain(payments).find_map(said);
+        Self { order, rules, column, currency }
     }
 
-    /// Whether an event moves money of another currency; one that names none is in the order's.
-    fn is_foreign(&self, at: usize, event: &Event) -> bool {
-        let Some((column, currency)) = self.currency else { return false };
-        let action = self.rules.action(event.kind);
-        let moves_money = event.amount.is_some() && (action.pays || action.refunds);
-        let said = value(self.order.attributes_of(event), column);
-        moves_money && at != self.opener && said.is_some_and(|said| said != currency)
+    /// Whether an event's money says that it is in another currency.
+    fn is_foreign(&self, event: &Event) -> bool {
+        if self.column.is_none() {
+            return false;
+        }
+        let said = currency_of(event, self.order.attributes_of(event), self.rules);
+        said.is_some() && said != self.currency
+    }
+
+    /// Whether an earlier one of its kind, whose money is not refused, has done what an event does.
+    fn is_repeat(&self, at: usize, event: &Event) -> bool {
+        // Without a currency only one of a kind is kept.
+        if self.column.is_none() || self.rules.action(event.kind).each {
+            return false;
+        }
+        let mut earlier = self.order.events.iter().take(at);
+        earlier.any(|earlier| earlier.kind == event.kind && !self.is_foreign(earlier))
     }
 }
 
@@ -213,6 +226,8 @@ struct Run<'a> {
     /// The order's own time.
     order_time: i64,
     canceller: Option<usize>,
+    /// The cancellation that may give back: the earliest whose money is not refused.
+    giver: Option<usize>,
     first_payment: Option<usize>,
     purse: Purse<'a>,
     /// Paid and not given back.
@@ -223,21 +238,19 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn event(&mut self, at: usize, event: &Event) {
-        if self.purse.is_foreign(at, event) {
-            self.settled.stands.push(Stand::Foreign);
-            return;
-        }
         let action = self.rules.action(event.kind);
         let amount = event.amount.unwrap_or(0);
+        let is_foreign = self.purse.is_foreign(event);
+        let moves_money = !is_foreign && !self.purse.is_repeat(at, event);
         let mut measures = Measures::default();
-        let mut stand = Stand::Repeated;
+        let mut stand = if is_foreign { Stand::Foreign } else { Stand::Repeated };
         let mut time = event.time;
         if at == self.opener {
             measures.placed = amount;
             measures.placed_orders = 1;
             stand = Stand::Applied;
         }
-        if action.pays {
+        if action.pays && moves_money {
             measures.paid = amount;
             measures.paid_orders = i64::from(self.first_payment == Some(at));
             self.left = self.left.saturating_add(amount);
@@ -248,9 +261,11 @@ impl Run<'_> {
             measures.cancelled = opened.and_then(|opened| opened.amount).unwrap_or(0);
             measures.cancelled_orders = 1;
             time = time.max(self.order_time);
-            stand = Stand::Applied;
+            if !is_foreign {
+                stand = Stand::Applied;
+            }
         }
-        if action.refunds && (!action.cancels || self.canceller == Some(at)) {
+        if action.refunds && moves_money && (!action.cancels || self.giver == Some(at)) {
             self.settled.refunds.push(Pending { event: at, left: event.amount });
             stand = Stand::Applied;
         }
@@ -302,11 +317,18 @@ impl Run<'_> {
         });
     }
 
-    /// The event's attributes with what it lacks from the order's.
+    /// The event's attributes with what it lacks from the order's, in the order's currency.
     fn made(&mut self, event: &Event) -> AttributesAt {
-        let Settled { made, of_order: [of_order, _], .. } = &mut *self.settled;
-        let from = made.len();
-        merge(self.order.attributes_of(event), of_order, made);
+        let Settled { made, of_order: [of_order, row], .. } = &mut *self.settled;
+        let (from, own) = (made.len(), self.order.attributes_of(event));
+        match self.purse.column {
+            None => merge(own, of_order, made),
+            Some(column) => {
+                row.clear();
+                merge(own, of_order, row);
+                replace(row, column, self.purse.currency, made);
+            }
+        }
         AttributesAt::Made(from, made.len())
     }
 

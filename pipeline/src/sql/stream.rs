@@ -191,6 +191,10 @@ impl StreamDefinition {
         hash.update(format!("{} {event_time:?} {watermark:?} {}", self.name, self.zone.name()));
         self.checks.iter().for_each(|(_, text)| hash.update(format!("\nCHECK {text}")));
         hash.update(self.derived.as_ref().map_or("", |derived| &derived.text));
+        // State from before it was kept of each currency lacks what a refused event had crowded out.
+        if self.derived.as_ref().is_some_and(|derived| derived.rules.currency.is_some()) {
+            hash.update("the earliest event of each currency");
+        }
         let elsewhere = [
             "retention",
             "retention.bytes",
