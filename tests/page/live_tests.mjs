@@ -127,7 +127,7 @@ export const tests = [
     check((await shown(page)).language !== before, 'L changes the language');
     equal(await page.evaluate(() => document.documentElement.lang), 'en', 'lang of the page');
     await press('l');
-    for (const [key, panel] of [['2', 'globe'], ['3', 'parcels-kpi'], ['4', 'quality']]) {
+    for (const [key, panel] of [['2', 'globe'], ['3', 'parcels-kpi'], ['4', 'channels']]) {
       await press(key);
       equal((await shown(page)).scene, Number(key), `scene after ${key}`);
       check(await page.locator(`[data-panel=${panel}]`).isVisible(), `scene ${key} shows its panels`);
