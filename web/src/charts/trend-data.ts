@@ -98,6 +98,36 @@ export function beforeLatest({ points, stepMs }: Trend): TrendPoint | undefined 
   return before !== undefined && latest !== undefined && latest.atMs - before.atMs === stepMs ? before : undefined;
 }
 
+/** Something that happened in the day of the trend, and what it is called. */
+export interface TrendEvent {
+  readonly atMs: number;
+  readonly text: string;
+}
+
+/** An event upon the line. */
+export interface TrendMark extends TrendEvent {
+  /** Where the line is at that time, between the windows on both sides. */
+  readonly height: number;
+}
+
+/** The events of the trend's own day that lie on its line, oldest first; before and after the line there is no place for one. */
+export function marksOn({ points, open, stepMs, range }: Trend, events: readonly TrendEvent[]): readonly TrendMark[] {
+  const line = [...points, ...(open === undefined ? [] : [open])];
+  return events
+    .filter(({ atMs }) => atMs >= range[0] && atMs <= range[1])
+    .sort((a, b) => a.atMs - b.atMs)
+    .flatMap((event) => {
+      const after = line.findIndex((point) => point.atMs > event.atMs);
+      const before = line[after < 0 ? line.length - 1 : after - 1];
+      const next = after < 0 ? undefined : line[after];
+      // The newest window runs on to its end, and no further; between two that are not neighbours there is no line.
+      if (before === undefined || event.atMs - before.atMs > stepMs) return [];
+      const height = toFloat(before.value);
+      const part = next === undefined ? 0 : (event.atMs - before.atMs) / (next.atMs - before.atMs);
+      return [{ ...event, height: height + (next === undefined ? 0 : part * (toFloat(next.value) - height)) }];
+    });
+}
+
 type Column = (number | null)[];
 
 /**
