@@ -180,6 +180,18 @@ describe('marksOn', () => {
     expect(marks(3 * MINUTE)).toEqual([[3 * MINUTE, 2]]);
     expect(marks(3 * MINUTE + 1, -1, DAY)).toEqual([]);
   });
+
+  it('stay on the height of the last finished window while the next one is filling', () => {
+    const filling = trendOf(view([[0, '4'], [MINUTE, '8'], [2 * MINUTE, '1']], 2 * MINUTE + 5), COLUMNS, GMV, 0);
+    if (filling === undefined) throw new Error('no trend');
+    expect(marksOn(filling, [{ atMs: 2 * MINUTE + 3, text: '' }])).toMatchObject([{ height: 8 }]);
+  });
+
+  it('have no place where a window between two has no figure', () => {
+    const gap = trendOf(view([[0, '4'], [5 * MINUTE, '8']], DAY), COLUMNS, { column: 'gmv', unit: 'percent' }, 0);
+    if (gap === undefined) throw new Error('no trend');
+    expect(marksOn(gap, [{ atMs: 2 * MINUTE, text: '' }])).toEqual([]);
+  });
 });
 
 describe('ticks', () => {

@@ -110,18 +110,21 @@ export interface TrendMark extends TrendEvent {
   readonly height: number;
 }
 
-/** The events of the trend's own day that lie on its line, oldest first; before and after the line there is no place for one. */
+/**
+ * The events of the trend's own day that lie on its line, oldest first; before and after the line there is no place for
+ * one. In the window that is still filling the line stays where it was: its figure says how long ago the window began.
+ */
 export function marksOn({ points, open, stepMs, range }: Trend, events: readonly TrendEvent[]): readonly TrendMark[] {
-  const line = [...points, ...(open === undefined ? [] : [open])];
+  const end = (open ?? points.at(-1))?.atMs;
   return events
-    .filter(({ atMs }) => atMs >= range[0] && atMs <= range[1])
+    .filter(({ atMs }) => atMs >= range[0] && atMs <= range[1] && atMs <= (end ?? -1) + stepMs)
     .sort((a, b) => a.atMs - b.atMs)
     .flatMap((event) => {
-      const after = line.findIndex((point) => point.atMs > event.atMs);
-      const before = line[after < 0 ? line.length - 1 : after - 1];
-      const next = after < 0 ? undefined : line[after];
-      // The newest window runs on to its end, and no further; between two that are not neighbours there is no line.
-      if (before === undefined || event.atMs - before.atMs > stepMs) return [];
+      const after = points.findIndex((point) => point.atMs > event.atMs);
+      const before = points[after < 0 ? points.length - 1 : after - 1];
+      const next = after < 0 ? undefined : points[after];
+      // Between two windows that are not neighbours there is no line.
+      if (before === undefined || (next !== undefined && next.atMs - before.atMs > stepMs)) return [];
       const height = toFloat(before.value);
       const part = next === undefined ? 0 : (event.atMs - before.atMs) / (next.atMs - before.atMs);
       return [{ ...event, height: height + (next === undefined ? 0 : part * (toFloat(next.value) - height)) }];
