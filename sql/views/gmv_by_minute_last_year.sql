@@ -2,14 +2,15 @@
 -- title.en: GMV per minute of last year, laid over today
 -- unit: CNY
 --
--- The whole day at once, minute by minute on today's clock; a curve is straight between its points. Empty where no
--- curve has this scope, window and day of the campaign.
+-- The whole day at once, minute by minute on today's clock; a curve is straight between its points, and basis says what
+-- it is from, as in reference_curves. Empty where no curve has this scope, window and day of the campaign.
 CREATE MATERIALIZED VIEW gmv_by_minute_last_year AS
 SELECT
   to_timestamp_millis(CAST(day.window_start AS BIGINT) + minute.`second` * 1000) AS window_start,
   to_timestamp_millis(CAST(day.window_start AS BIGINT) + (minute.`second` + 60) * 1000) AS window_end,
   CAST(MAX(minute.total - minute.before) AS DECIMAL(24, 2)) AS gmv,
   CAST(MAX((minute.total - minute.before) * (1 + minute.target_growth)) AS DECIMAL(24, 2)) AS target,
+  MAX(minute.basis) AS basis,
   MAX(minute.label_zh) AS label_zh,
   MAX(minute.label_en) AS label_en
 FROM (
@@ -25,6 +26,7 @@ JOIN (
     reached AS total,
     COALESCE(LAG(reached) OVER (PARTITION BY curve ORDER BY ends), 0) AS before,
     target_growth,
+    basis,
     label_zh,
     label_en
   FROM (

@@ -78,6 +78,22 @@ function drawnOn(panel) {
   };
 }
 
+/** In the page, before its script: every canvas keeps in which order it was drawn on for the picture before the one that is being drawn. */
+function keepOrder() {
+  const context = CanvasRenderingContext2D.prototype;
+  for (const name of ['clearRect', 'stroke', 'fillText', 'drawImage']) {
+    const before = context[name];
+    context[name] = function kept(...args) {
+      const { canvas } = this;
+      if (name === 'clearRect') {
+        canvas.__before = canvas.__now;
+        canvas.__now = [];
+      } else (canvas.__now ??= []).push(name);
+      return before.apply(this, args);
+    };
+  }
+}
+
 const inside = ([left, top, right, bottom], { width, height }) => left >= 0 && top >= 0 && right <= width && bottom <= height;
 
 export const tests = [
@@ -133,6 +149,22 @@ export const tests = [
       await wall.close();
     }
     check(pack.inset.polygons.length >= 12, 'the inset has its land and all its dashes');
+  }],
+  ['names lie upon the arcs, on the map and on the globe', async ({ browser, url }) => {
+    const wall = await open(browser, url, { before: (page) => page.addInitScript(keepOrder) });
+    const { page } = wall;
+    await started(page);
+    for (const [key, panel, name] of [['1', 'map', 'drawImage'], ['2', 'globe', 'fillText']]) {
+      await page.keyboard.press(key);
+      const order = await until(`an arc of the ${panel} and names`, async () => {
+        const drawn = await page.evaluate((of) => document.querySelectorAll(`[data-panel=${of}] canvas`)[1]?.__before ?? [], panel);
+        return drawn.includes('stroke') && drawn.includes(name) ? drawn : undefined;
+      }, 30_000);
+      const names = order.slice(order.indexOf(name));
+      check(!names.includes('stroke'), `${panel}: ${names}`);
+    }
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
   }],
   ['figures do not wait for maps: the big one is asked for first and is there before them', async ({ browser, url }) => {
     let release;

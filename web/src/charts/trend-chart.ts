@@ -4,7 +4,7 @@ import 'uplot/dist/uPlot.min.css';
 import { toFloat } from '../format/decimal';
 import { CANVAS_FONT } from '../render/choropleth';
 import { amountTicks, timeTicks } from './ticks';
-import { columnsOf, type Trend, type TrendPoint } from './trend-data';
+import { columnsOf, marksOn, type Trend, type TrendEvent, type TrendPoint } from './trend-data';
 
 export interface TrendTexts {
   readonly amount: (value: number) => string;
@@ -17,6 +17,9 @@ const LINE = '#39d0ff';
 /** Last year and the target: quieter than today, and told apart without colour by the dashes. */
 const BEFORE = 'rgba(159, 182, 214, 0.75)';
 const AIM = 'rgba(255, 209, 102, 0.75)';
+/** What happened: a mark upon the line, with a hair down to its time. */
+const EVENT = '#ffd166';
+const HAIR = 'rgba(255, 209, 102, 0.4)';
 const GRID = 'rgba(80, 130, 200, 0.16)';
 const TEXT = '#9fb6d6';
 /** The highest point keeps this much room above it for its label. */
@@ -33,6 +36,7 @@ export interface TrendLook {
 export class TrendChart {
   private readonly plot: uPlot;
   private trend: Trend | undefined;
+  private events: readonly TrendEvent[] = [];
 
   constructor(
     host: HTMLElement,
@@ -42,8 +46,10 @@ export class TrendChart {
     this.plot = new uPlot(this.options(look), [[], [], [], [], []], host);
   }
 
-  show(trend: Trend): void {
+  /** `events` are marked upon the line; of names that would lie on one another the newest is written. */
+  show(trend: Trend, events: readonly TrendEvent[] = []): void {
     this.trend = trend;
+    this.events = events;
     this.plot.setData(columnsOf(trend));
   }
 
@@ -115,28 +121,82 @@ export class TrendChart {
     const latest = trend.points.at(-1);
     if (trend.open !== undefined) dot(plot, trend.open, 3 * size, '#39d0ff');
     if (trend.peak === undefined || latest === undefined) return;
+    plot.ctx.save();
+    plot.ctx.font = `${16 * size}px ${CANVAS_FONT}`;
+    const { peak } = trend;
+    const peakAt = [plot.valToPos(peak.atMs / 1000, 'x', true), plot.valToPos(toFloat(peak.value), 'y', true)] as const;
+    const peakText = this.texts.peak(peak);
+    const peakBox = this.besidePeak(plot, peakText, peakAt, size);
+    this.drawEvents(plot, trend, [peakBox], size);
     dot(plot, latest, 5 * size, '#e8f4ff');
-    dot(plot, trend.peak, 5 * size, '#ffd166');
-    this.label(plot, trend.peak, size);
+    dot(plot, peak, 5 * size, '#ffd166');
+    write(plot, peakText, peakBox, size);
+    plot.ctx.restore();
   }
 
-  private label(plot: uPlot, peak: TrendPoint, size: number): void {
+  private drawEvents(plot: uPlot, trend: Trend, taken: Span[], size: number): void {
     const { ctx, bbox } = plot;
-    const text = this.texts.peak(peak);
-    ctx.save();
-    ctx.font = `${16 * size}px ${CANVAS_FONT}`;
-    ctx.textBaseline = 'bottom';
-    ctx.textAlign = 'left';
-    const width = ctx.measureText(text).width;
-    const left = plot.valToPos(peak.atMs / 1000, 'x', true) - width / 2;
-    ctx.fillStyle = '#ffd166';
-    ctx.fillText(
-      text,
-      Math.min(Math.max(left, bbox.left + 6 * size), bbox.left + bbox.width - width),
-      plot.valToPos(toFloat(peak.value), 'y', true) - 8 * size,
-    );
-    ctx.restore();
+    for (const { atMs, height, text } of [...marksOn(trend, this.events)].reverse()) {
+      const [x, y] = [plot.valToPos(atMs / 1000, 'x', true), plot.valToPos(height, 'y', true)];
+      ctx.strokeStyle = HAIR;
+      ctx.lineWidth = size;
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top + bbox.height);
+      ctx.lineTo(x, y);
+      ctx.stroke();
+      diamond(ctx, [x, y], 5 * size);
+      const width = ctx.measureText(text).width;
+      // To the right: what has just been passed lies to the left of it, and the opening rush is steep.
+      const left = Math.min(x + 8 * size, bbox.left + bbox.width - width);
+      const box = { left, right: left + width, bottom: y - 3 * size, height: 19 * size };
+      if (box.bottom - box.height < bbox.top || taken.some((other) => meet(box, other))) continue;
+      taken.push(box);
+      write(plot, text, box, size);
+    }
   }
+
+  private besidePeak({ ctx, bbox }: uPlot, text: string, [x, y]: readonly [number, number], size: number): Span {
+    const width = ctx.measureText(text).width;
+    const left = Math.min(Math.max(x - width / 2, bbox.left + 6 * size), bbox.left + bbox.width - width);
+    return { left, right: left + width, bottom: y - 8 * size, height: 19 * size };
+  }
+}
+
+/** Where a line of text stands, in pixels of the canvas. */
+interface Span {
+  readonly left: number;
+  readonly right: number;
+  readonly bottom: number;
+  readonly height: number;
+}
+
+function meet(a: Span, b: Span): boolean {
+  return a.left < b.right && b.left < a.right && a.bottom - a.height < b.bottom && b.bottom - b.height < a.bottom;
+}
+
+function write({ ctx }: uPlot, text: string, { left, bottom }: Span, size: number): void {
+  ctx.textBaseline = 'bottom';
+  ctx.textAlign = 'left';
+  ctx.lineJoin = 'round';
+  ctx.lineWidth = 4 * size;
+  ctx.strokeStyle = 'rgba(8, 19, 37, 0.85)';
+  ctx.strokeText(text, left, bottom);
+  ctx.fillStyle = EVENT;
+  ctx.fillText(text, left, bottom);
+}
+
+function diamond(ctx: CanvasRenderingContext2D, [x, y]: readonly [number, number], radius: number): void {
+  ctx.fillStyle = EVENT;
+  ctx.strokeStyle = '#081325';
+  ctx.lineWidth = radius / 4;
+  ctx.beginPath();
+  ctx.moveTo(x, y - radius);
+  ctx.lineTo(x + radius, y);
+  ctx.lineTo(x, y + radius);
+  ctx.lineTo(x - radius, y);
+  ctx.closePath();
+  ctx.fill();
+  ctx.stroke();
 }
 
 function dot(plot: uPlot, { atMs, value }: TrendPoint, radius: number, colour: string): void {

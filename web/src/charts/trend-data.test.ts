@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ViewState } from '../protocol/apply-frame';
 import { amountTicks, timeTicks } from './ticks';
-import { beforeLatest, columnsOf, referenceOf, trendOf } from './trend-data';
+import { beforeLatest, columnsOf, marksOn, referenceOf, trendOf } from './trend-data';
 
 const MINUTE = 60_000;
 const DAY = 86_400_000;
@@ -158,6 +158,39 @@ describe('referenceOf', () => {
     expect(times).toHaveLength(10);
     expect(done.slice(0, 2)).toEqual([7, null]);
     expect(before).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+});
+
+describe('marksOn', () => {
+  const line = trendOf(view([[0, '4'], [MINUTE, '8'], [2 * MINUTE, '2']], 3 * MINUTE), COLUMNS, GMV, 0);
+  const marks = (...at: number[]) => {
+    if (line === undefined) throw new Error('no trend');
+    return marksOn(line, at.map((atMs) => ({ atMs, text: String(atMs) }))).map(({ atMs, height }) => [atMs, height]);
+  };
+
+  it('lie on the line, between the windows on both sides, oldest first', () => {
+    expect(marks(2 * MINUTE, MINUTE / 2, MINUTE)).toEqual([
+      [MINUTE / 2, 6],
+      [MINUTE, 8],
+      [2 * MINUTE, 2],
+    ]);
+  });
+
+  it('may lie in the newest window, and not after it, before the line or on another day', () => {
+    expect(marks(3 * MINUTE)).toEqual([[3 * MINUTE, 2]]);
+    expect(marks(3 * MINUTE + 1, -1, DAY)).toEqual([]);
+  });
+
+  it('stay on the height of the last finished window while the next one is filling', () => {
+    const filling = trendOf(view([[0, '4'], [MINUTE, '8'], [2 * MINUTE, '1']], 2 * MINUTE + 5), COLUMNS, GMV, 0);
+    if (filling === undefined) throw new Error('no trend');
+    expect(marksOn(filling, [{ atMs: 2 * MINUTE + 3, text: '' }])).toMatchObject([{ height: 8 }]);
+  });
+
+  it('have no place where a window between two has no figure', () => {
+    const gap = trendOf(view([[0, '4'], [5 * MINUTE, '8']], DAY), COLUMNS, { column: 'gmv', unit: 'percent' }, 0);
+    if (gap === undefined) throw new Error('no trend');
+    expect(marksOn(gap, [{ atMs: 2 * MINUTE, text: '' }])).toEqual([]);
   });
 });
 

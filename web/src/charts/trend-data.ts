@@ -98,6 +98,39 @@ export function beforeLatest({ points, stepMs }: Trend): TrendPoint | undefined 
   return before !== undefined && latest !== undefined && latest.atMs - before.atMs === stepMs ? before : undefined;
 }
 
+/** Something that happened in the day of the trend, and what it is called. */
+export interface TrendEvent {
+  readonly atMs: number;
+  readonly text: string;
+}
+
+/** An event upon the line. */
+export interface TrendMark extends TrendEvent {
+  /** Where the line is at that time, between the windows on both sides. */
+  readonly height: number;
+}
+
+/**
+ * The events of the trend's own day that lie on its line, oldest first; before and after the line there is no place for
+ * one. In the window that is still filling the line stays where it was: its figure says how long ago the window began.
+ */
+export function marksOn({ points, open, stepMs, range }: Trend, events: readonly TrendEvent[]): readonly TrendMark[] {
+  const end = (open ?? points.at(-1))?.atMs;
+  return events
+    .filter(({ atMs }) => atMs >= range[0] && atMs <= range[1] && atMs <= (end ?? -1) + stepMs)
+    .sort((a, b) => a.atMs - b.atMs)
+    .flatMap((event) => {
+      const after = points.findIndex((point) => point.atMs > event.atMs);
+      const before = points[after < 0 ? points.length - 1 : after - 1];
+      const next = after < 0 ? undefined : points[after];
+      // Between two windows that are not neighbours there is no line.
+      if (before === undefined || (next !== undefined && next.atMs - before.atMs > stepMs)) return [];
+      const height = toFloat(before.value);
+      const part = next === undefined ? 0 : (event.atMs - before.atMs) / (next.atMs - before.atMs);
+      return [{ ...event, height: height + (next === undefined ? 0 : part * (toFloat(next.value) - height)) }];
+    });
+}
+
 type Column = (number | null)[];
 
 /**

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ladderOf, News, totalOf } from './milestones';
+import type { Panel } from '../screen/definition';
+import { ladderOf, levelText, milestonesOf, News, totalOf } from './milestones';
 import { viewOf } from './sample-view';
 
 const PANEL = { level: 'level', reached: 'at', step: 'step' };
@@ -33,6 +34,18 @@ describe('ladderOf', () => {
     expect(early?.passed).toHaveLength(1);
     expect([early?.next?.level.units, early?.progress]).toEqual([100n, 1]);
     expect(ladderOf(viewOf(rows), PANEL, SCREEN, at(60_000))?.passed).toHaveLength(2);
+  });
+
+  it('has the levels beyond the next one, lowest first, with when last year was there on the clock of today', () => {
+    const rows = [level('400', null), level('200', null), level('50', 4000), level('300', null)];
+    const view = viewOf(rows.map((row) => ({ ...row, before: row.level === '400' ? null : 20 })));
+    const ladder = ladderOf(view, { ...PANEL, before: 'before' }, SCREEN, at(70_000));
+    expect([ladder?.next, ...(ladder?.beyond ?? [])].map((one) => [one?.level.units, one?.lastYearMs])).toEqual([
+      [200n, 21_000],
+      [300n, 21_000],
+      [400n, undefined],
+    ]);
+    expect(ladder?.startMs).toBe(1000);
   });
 
   it('puts milestones with a name among the levels by their time, and measures nothing with them', () => {
@@ -121,5 +134,23 @@ describe('News', () => {
     const news = new News();
     expect(news.look(ladder(), undefined)).toBeUndefined();
     expect(told(news, ['10', 2000])).toBeUndefined();
+  });
+});
+
+describe('milestonesOf', () => {
+  const panel = (column: string, unit: string) => ({ kind: 'milestones', total: { value: { column, unit } } }) as unknown as Panel;
+  const screen = { panels: [{ kind: 'text' } as unknown as Panel, panel('orders', 'count'), panel('gmv', 'money')] };
+
+  it('are those of the same column and unit, and no other', () => {
+    expect(milestonesOf(screen, { column: 'gmv', unit: 'money' })).toBe(screen.panels[2]);
+    expect(milestonesOf(screen, { column: 'gmv', unit: 'count' })).toBeUndefined();
+    expect(milestonesOf(screen, { column: 'asked', unit: 'count' })).toBeUndefined();
+  });
+});
+
+describe('levelText', () => {
+  it('has no decimals that are all zero', () => {
+    const text = (units: bigint) => Object.values(levelText({ units, scale: 0 }, 'zh')).join('');
+    expect([10_000_000n, 150_000_000n, 40_062_537n].map(text)).toEqual(['1000万', '1.5亿', '4006.25万']);
   });
 });

@@ -1,7 +1,9 @@
 /** Which levels of the day are passed, and which is next: pure, so that every case can be tested. */
 import { compareDecimal, decimalText, parseDecimal, ratio, toFloat, type Decimal } from '../format/decimal';
 import type { ViewState } from '../protocol/apply-frame';
-import type { MilestonesPanel, NamedMilestones, Screen } from '../screen/definition';
+import { compact, type Compact } from '../format/number';
+import type { Language } from '../format/words';
+import type { MilestonesPanel, NamedMilestones, Screen, ValueColumn } from '../screen/definition';
 import type { Row } from '../protocol/frames';
 import { timeOf, windowRows } from '../state/windows';
 import { figureFrom, figureOf } from './figures';
@@ -21,16 +23,22 @@ export interface Milestone {
   readonly soonerMs: number | undefined;
 }
 
-/** The lowest level that has not been passed, with its name where it has one: the whole day of a year. */
+/** A level that has not been passed, with its name where it has one: the whole day of a year. */
 export interface NextLevel {
   readonly level: Decimal;
   readonly name: Milestone['name'];
+  /** When last year's day was there, on today's clock; `undefined` where it never was or that cannot be said. */
+  readonly lastYearMs: number | undefined;
 }
 
 export interface Ladder {
   /** The newest first, and of those that fell together the highest level. */
   readonly passed: readonly Milestone[];
   readonly next: NextLevel | undefined;
+  /** Those after it, lowest first. */
+  readonly beyond: readonly NextLevel[];
+  /** When the window began, ms since the Unix epoch. */
+  readonly startMs: number;
   /** How far the total is from zero to the next level, 0 to 1. */
   readonly progress: number;
 }
@@ -65,7 +73,7 @@ export function ladderOf(
 ): Ladder | undefined {
   if (view === undefined) return undefined;
   const passed: Milestone[] = [];
-  let next: NextLevel | undefined;
+  const ahead: NextLevel[] = [];
   const rows = windowRows(view, screen.window);
   for (const row of rows) {
     const level = parseDecimal(row[panel.level]);
@@ -82,8 +90,9 @@ export function ladderOf(
         name: nameIn(row, panel.labels),
         soonerMs: soonerBy(row, panel.before, atMs - timeOf(row, screen.window.start)),
       });
-    } else if (next === undefined || compareDecimal(level, next.level) < 0) next = { level, name: nameIn(row, panel.labels) };
+    } else ahead.push({ level, name: nameIn(row, panel.labels), lastYearMs: lastYearAt(row, panel.before, timeOf(row, screen.window.start)) });
   }
+  const [next, ...beyond] = ahead.sort((a, b) => compareDecimal(a.level, b.level));
   if (passed.length === 0 && next === undefined) return undefined;
   if (panel.named !== undefined && named !== undefined) {
     passed.push(...namedOf(named, panel.named, screen, rows[0], now.watermarkMs));
@@ -92,7 +101,8 @@ export function ladderOf(
   const { total } = now;
   const way = total === undefined || next === undefined ? 0 : ratio(total, next.level);
   const progress = next === undefined ? 1 : Math.min(1, way);
-  return { passed, next, progress };
+  const startMs = rows[0] === undefined ? -1 : timeOf(rows[0], screen.window.start);
+  return { passed, next, beyond, startMs, progress };
 }
 
 /** Tells a milestone from every other, of any day. */
@@ -164,8 +174,13 @@ function nameIn(row: Row, labels: MilestonesPanel['labels']): Milestone['name'] 
 }
 
 function soonerBy(row: Row, column: string | undefined, tookMs: number): number | undefined {
+  const before = lastYearAt(row, column, 0);
+  return before === undefined ? undefined : before - tookMs;
+}
+
+function lastYearAt(row: Row, column: string | undefined, startMs: number): number | undefined {
   const seconds = column === undefined ? undefined : parseDecimal(row[column]);
-  return seconds === undefined ? undefined : toFloat(seconds) * 1000 - tookMs;
+  return seconds === undefined ? undefined : startMs + toFloat(seconds) * 1000;
 }
 
 /** The ladder of a panel as a wall has it now. */
@@ -174,6 +189,20 @@ export function ladderOn(wall: LadderSource, panel: MilestonesPanel): Ladder | u
   const view = wall.view(panel.view);
   const now = { total: totalOf(view, wall.view(total.view), total, wall.screen), watermarkMs: wall.watermarkMs };
   return ladderOf(view, panel, wall.screen, now, named === undefined ? undefined : wall.view(named.view));
+}
+
+/** The milestones of a trend's own measure, if the screen has a panel with them: the same column of the same unit, by the day. */
+export function milestonesOf(screen: Pick<Screen, 'panels'>, { column, unit }: Pick<ValueColumn, 'column' | 'unit'>): MilestonesPanel | undefined {
+  return screen.panels.find(
+    (panel): panel is MilestonesPanel =>
+      panel.kind === 'milestones' && panel.total.value.column === column && panel.total.value.unit === unit,
+  );
+}
+
+/** A level is a round number: no decimals that are all zero. */
+export function levelText(level: Decimal, language: Language): Compact {
+  const { digits, unit } = compact(level, language);
+  return { digits: digits.includes('.') ? digits.replace(/\.?0+$/, '') : digits, unit };
 }
 
 /** What a ladder is made from: a wall has it. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compact } from '../format/number';
-import { figureColumn } from './rank';
+import { figureColumn, moveText } from './rank';
 
 const text = (units: bigint) => compact({ units, scale: 0 }, 'zh');
 
@@ -16,5 +16,11 @@ describe('figureColumn', () => {
     const huge = figureColumn([text(10n ** 35n)], 92, 'zh');
     expect(huge.width).toBe(170);
     expect(huge.size).toBeLessThan(22);
+  });
+});
+
+describe('moveText', () => {
+  it('has an arrow and a sign, and never more than two digits', () => {
+    expect([3, -1, 0, 140, -236].map(moveText)).toEqual(['▲+3', '▼−1', '', '▲+99', '▼−99']);
   });
 });

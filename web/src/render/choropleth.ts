@@ -1,6 +1,7 @@
 /**
  * Draws a map pack on two stacked canvases: regions coloured by rank of size, and above them the
- * pulses and arcs of rows that have just grown. Outlines are projected once per size; a repaint only fills.
+ * pulses and arcs of rows that have just grown, with the names upon these. Outlines are projected once per size; a
+ * repaint only fills. Names are drawn once a second on a sheet of their own and copied from there into each picture.
  * It knows regions and shares of the largest, no amounts and no languages.
  */
 import { geoConicEqualArea } from 'd3-geo';
@@ -70,6 +71,11 @@ export class Choropleth {
   private tiny: readonly Region[] = [];
   private outline = new Path2D();
   private scale = 1;
+  /** The names as they lie over the effects, and the places on it that have one. */
+  private readonly sheet = document.createElement('canvas');
+  private named: readonly PixelBox[] = [];
+  /** What the effects canvas shows, to be drawn again with other names. */
+  private moving: { readonly pulses: readonly Pulse[]; readonly arcs: readonly Arc[]; readonly now: number } = { pulses: [], arcs: [], now: 0 };
 
   constructor(
     private readonly pack: MapPack,
@@ -136,14 +142,20 @@ export class Choropleth {
     this.drawMarks(names);
     this.drawInset(inset);
     this.drawLabels(labels);
+    const { pulses, arcs, now } = this.moving;
+    this.drawEffects(pulses, arcs, now);
   }
 
-  /** Pulses and arcs at `now`, on the canvas above the map. */
+  /** Pulses and arcs at `now`, on the canvas above the map, and the names above them. */
   drawEffects(pulses: readonly Pulse[], arcs: readonly Arc[], now: number): void {
     const { effects, scale } = this;
+    this.moving = { pulses, arcs, now };
     effects.clearRect(0, 0, effects.canvas.width, effects.canvas.height);
     drawPulses(effects, pulses, (at) => this.placed(at), scale, now);
     drawArcs(effects, arcs, (at) => this.placed(at), scale, now);
+    for (const { x, y, width, height } of this.named) {
+      effects.drawImage(this.sheet, x, y, width, height, x, y, width, height);
+    }
   }
 
   /** A point on the effects canvas. */
@@ -246,35 +258,35 @@ export class Choropleth {
 
   /** Names in order of importance; one that finds no free place beside its anchor is left out. */
   private drawLabels(labels: readonly MapLabel[]): void {
-    const { base, scale } = this;
-    base.textAlign = 'center';
-    base.textBaseline = 'middle';
-    base.lineJoin = 'round';
+    const { over, scale, sheet } = this;
+    this.named = [];
+    const context = sheet.getContext('2d');
+    if (context === null) return;
+    if (sheet.width !== over.width || sheet.height !== over.height) {
+      sheet.width = over.width;
+      sheet.height = over.height;
+    }
+    context.clearRect(0, 0, over.width, over.height);
+    context.textAlign = 'center';
+    context.textBaseline = 'middle';
+    context.lineJoin = 'round';
+    context.lineWidth = 4 * scale;
+    context.strokeStyle = 'rgba(4, 12, 30, 0.85)';
     const taken: PixelBox[] = [];
     for (const { region, text, strong } of labels) {
-      const at = this.anchors.get(region);
-      if (at === undefined) continue;
-      base.font = `${strong ? 600 : 400} ${(strong ? 19 : 16) * scale}px ${CANVAS_FONT}`;
-      const size = { width: base.measureText(text).width, height: 20 * scale };
-      const box = freePlace(at, size, taken, scale);
+      const anchor = this.anchors.get(region);
+      if (anchor === undefined) continue;
+      context.font = `${strong ? 600 : 400} ${(strong ? 19 : 16) * scale}px ${CANVAS_FONT}`;
+      const size = { width: context.measureText(text).width, height: 20 * scale };
+      const box = freePlace([anchor[0] - over.x, anchor[1] - over.y], size, taken, scale, over);
       if (box === undefined) continue;
       taken.push(box);
-      this.drawText(
-        text,
-        box.x + box.width / 2,
-        box.y + box.height / 2,
-        strong ? '#fff3d1' : '#e8f4ff',
-      );
+      const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+      context.strokeText(text, x, y);
+      context.fillStyle = strong ? '#fff3d1' : '#e8f4ff';
+      context.fillText(text, x, y);
     }
-  }
-
-  private drawText(text: string, x: number, y: number, colour: string): void {
-    const { base, scale } = this;
-    base.lineWidth = 4 * scale;
-    base.strokeStyle = 'rgba(4, 12, 30, 0.85)';
-    base.strokeText(text, x, y);
-    base.fillStyle = colour;
-    base.fillText(text, x, y);
+    this.named = taken.map((box) => grown(box, 4 * scale, over));
   }
 
   private trace(path: Path2D, ring: Ring): void {
@@ -287,12 +299,20 @@ export class Choropleth {
   }
 }
 
-/** Above, right, left or below an anchor, whichever is free first. */
+/** In whole pixels and with the halo of its letters, as far as the sheet reaches: it is copied one to one. */
+function grown({ x, y, width, height }: PixelBox, by: number, sheet: { readonly width: number; readonly height: number }): PixelBox {
+  const [left, top] = [Math.max(0, Math.floor(x - by)), Math.max(0, Math.floor(y - by))];
+  const [right, bottom] = [Math.min(sheet.width, Math.ceil(x + width + by)), Math.min(sheet.height, Math.ceil(y + height + by))];
+  return { x: left, y: top, width: right - left, height: bottom - top };
+}
+
+/** Above, right, left or below an anchor, whichever is free first and on the sheet. */
 function freePlace(
   [x, y]: readonly [number, number],
   size: { readonly width: number; readonly height: number },
   taken: readonly PixelBox[],
   scale: number,
+  sheet: { readonly width: number; readonly height: number },
 ): PixelBox | undefined {
   const gap = 7 * scale;
   const places = [
@@ -303,7 +323,11 @@ function freePlace(
   ];
   return places
     .map((place) => ({ ...place, ...size }))
-    .find((box) => !taken.some((other) => overlap(box, other)));
+    .find((box) => isOn(box, sheet) && !taken.some((other) => overlap(box, other)));
+}
+
+function isOn({ x, y, width, height }: PixelBox, sheet: { readonly width: number; readonly height: number }): boolean {
+  return x >= 0 && y >= 0 && x + width <= sheet.width && y + height <= sheet.height;
 }
 
 function overlap(a: PixelBox, b: PixelBox): boolean {

@@ -1,9 +1,10 @@
 /**
  * A globe of dots, turning slowly, with arcs that rise from its surface. The ball and its glow never
- * change and are drawn once, on a canvas below; dots, marks and arcs are drawn with each picture.
+ * change and are drawn once, on a canvas below; dots, marks, arcs and, above them, names are drawn with each picture.
  */
 import { geoDistance, geoInterpolate } from 'd3-geo';
 import type { Point } from '../screen/map-pack';
+import { arcSeen, turned, vectorOf, type Vector } from './globe-view';
 
 export interface GlobeArc {
   readonly from: Point;
@@ -21,22 +22,32 @@ export interface GlobeMark {
 }
 
 export const GLOBE_ARC_MS = 2000;
-const RADIANS = Math.PI / 180;
 /** The ball's radius as a part of the canvas: the rest is for arcs that rise beside it. */
 const RADIUS = 0.415;
 const TAIL = 0.5;
-const STEPS = 16;
+const STEPS = 20;
 /** Height of an arc at its middle, as a part of the radius, for one around half the globe. */
 const RISE = 0.26;
 /** Dots are drawn in so many shades, nearest brightest: a shade is one path, not one dot. */
 const SHADES = 8;
 
-type Vector = readonly [number, number, number];
+/** A mark that is nearer to the rim than this is not drawn, and a name comes up over so much more, of the radius. */
+const MARK_FROM = 0.12;
+const NAME_FADE = 0.25;
+/** A name that the edge of the canvas would cut is gone before it gets there, design units. */
+const EDGE_FADE = 24;
+/** Names closer than this would lie on one another, design units. */
+const NAME_APART = { across: 96, down: 18 } as const;
+
+interface Look {
+  readonly now: number;
+  readonly unit: number;
+  readonly font: string;
+}
 
 export class Globe {
   private readonly dots: readonly Vector[];
   private longitude = 100;
-  private readonly latitude = 24;
 
   /** `under` is drawn on now, `context` with each picture; both square and of one size. */
   constructor(
@@ -53,23 +64,35 @@ export class Globe {
     this.longitude = longitude;
   }
 
-  draw(arcs: readonly GlobeArc[], marks: readonly GlobeMark[], look: { now: number; unit: number; font: string }): void {
+  draw(arcs: readonly GlobeArc[], marks: readonly GlobeMark[], look: Look): void {
     const { context } = this;
     const { width, height } = context.canvas;
     const radius = Math.min(width, height) * RADIUS;
     const centre = [width / 2, height / 2] as const;
     context.clearRect(0, 0, width, height);
     this.drawDots(centre, radius, look.unit);
-    const labelled: (readonly [number, number])[] = [];
-    for (const mark of marks) this.drawMark(mark, centre, radius, look, labelled);
+    const placed = marks.flatMap((mark) => {
+      const [x, y, z] = turned(vectorOf(mark.at), this.longitude);
+      return z < MARK_FROM ? [] : [{ mark, x: centre[0] + x * radius, y: centre[1] - y * radius, z }];
+    });
+    for (const { mark, x, y, z } of placed) this.drawMark(mark.share, [x, y, z], look.unit);
     for (const arc of arcs) this.drawArc(arc, centre, radius, look);
+    const named: (readonly [number, number])[] = [];
+    for (const { mark, x, y, z } of placed) {
+      // The first of two names that would lie on one another is shown.
+      const { across, down } = NAME_APART;
+      const isFree = named.every(([ax, ay]) => Math.abs(ay - y) > down * look.unit || Math.abs(ax - x) > across * look.unit);
+      if (mark.text === '' || !isFree) continue;
+      named.push([x, y]);
+      this.drawName(mark.text, [x, y, z], look);
+    }
   }
 
   private drawDots([cx, cy]: readonly [number, number], radius: number, unit: number): void {
     const { context } = this;
     const shades = Array.from({ length: SHADES }, () => new Path2D());
     for (const dot of this.dots) {
-      const [x, y, z] = this.turned(dot);
+      const [x, y, z] = turned(dot, this.longitude);
       if (z <= 0) continue;
       const size = (1.3 + 2.1 * z) * unit;
       const shade = shades[Math.min(SHADES - 1, Math.floor(z * SHADES))];
@@ -81,32 +104,33 @@ export class Globe {
     });
   }
 
-  private drawMark(mark: GlobeMark, [cx, cy]: readonly [number, number], radius: number, look: { unit: number; font: string }, labelled: (readonly [number, number])[]): void {
-    const [x, y, z] = this.turned(vectorOf(mark.at));
-    if (z < 0.12) return;
+  private drawMark(share: number, [x, y, z]: Vector, unit: number): void {
     const { context } = this;
-    const [px, py] = [cx + x * radius, cy - y * radius];
     context.globalAlpha = Math.min(1, z * 2);
     context.fillStyle = '#ffd166';
     context.beginPath();
-    context.arc(px, py, (2.5 + 4.5 * Math.sqrt(mark.share)) * look.unit, 0, Math.PI * 2);
+    context.arc(x, y, (2.5 + 4.5 * Math.sqrt(share)) * unit, 0, Math.PI * 2);
     context.fill();
-    // The first of two names that would lie on one another is shown.
-    const isFree = labelled.every(([ax, ay]) => Math.abs(ay - py) > 18 * look.unit || Math.abs(ax - px) > 96 * look.unit);
-    if (mark.text !== '' && isFree) {
-      labelled.push([px, py]);
-      context.font = `${16 * look.unit}px ${look.font}`;
-      context.textBaseline = 'middle';
-      context.lineWidth = 3 * look.unit;
-      context.strokeStyle = 'rgba(5, 11, 26, 0.8)';
-      context.strokeText(mark.text, px + 9 * look.unit, py);
-      context.fillStyle = '#e8f4ff';
-      context.fillText(mark.text, px + 9 * look.unit, py);
-    }
     context.globalAlpha = 1;
   }
 
-  private drawArc(arc: GlobeArc, [cx, cy]: readonly [number, number], radius: number, look: { now: number; unit: number }): void {
+  private drawName(text: string, [x, y, z]: Vector, { unit, font }: Look): void {
+    const { context } = this;
+    context.font = `${16 * unit}px ${font}`;
+    const left = x + 9 * unit;
+    const room = context.canvas.width - left - context.measureText(text).width;
+    context.globalAlpha = part((z - MARK_FROM) / NAME_FADE) * part(room / (EDGE_FADE * unit));
+    context.textBaseline = 'middle';
+    context.lineJoin = 'round';
+    context.lineWidth = 4 * unit;
+    context.strokeStyle = 'rgba(5, 11, 26, 0.85)';
+    context.strokeText(text, left, y);
+    context.fillStyle = '#e8f4ff';
+    context.fillText(text, left, y);
+    context.globalAlpha = 1;
+  }
+
+  private drawArc(arc: GlobeArc, [cx, cy]: readonly [number, number], radius: number, look: Look): void {
     const age = (look.now - arc.startedAt) / GLOBE_ARC_MS;
     if (age < 0 || age > 1) return;
     const way = geoInterpolate([...arc.from], [...arc.to]);
@@ -115,43 +139,30 @@ export class Globe {
     const tail = Math.max(0, age * (1 + TAIL) - TAIL);
     const { context } = this;
     context.lineCap = 'round';
+    context.lineWidth = (1 + 2 * arc.strength) * look.unit;
     let before: readonly [number, number] | undefined;
     for (let step = 0; step <= STEPS; step += 1) {
-      const part = tail + ((head - tail) * step) / STEPS;
-      const [longitude, latitude] = way(part);
-      const lift = 1 + height * Math.sin(part * Math.PI);
-      const [x, y, z] = this.turned(vectorOf([longitude, latitude]));
-      // Behind the globe it is hidden; beside it, above the rim, it is seen.
-      const seen = z > 0 || Math.hypot(x, y) * lift > 1;
+      const along = tail + ((head - tail) * step) / STEPS;
+      const [longitude, latitude] = way(along);
+      const lift = 1 + height * Math.sin(along * Math.PI);
+      const [x, y, z] = turned(vectorOf([longitude, latitude]), this.longitude);
       const at = [cx + x * lift * radius, cy - y * lift * radius] as const;
-      if (before !== undefined && seen) {
-        context.strokeStyle = `rgba(130, 230, 255, ${((0.95 * step) / STEPS).toFixed(2)})`;
-        context.lineWidth = (1 + 2 * arc.strength) * look.unit;
+      const alpha = (0.95 * step * arcSeen([x, y, z], lift)) / STEPS;
+      if (before !== undefined && alpha > 0.01) {
+        context.strokeStyle = `rgba(130, 230, 255, ${alpha.toFixed(2)})`;
         context.beginPath();
         context.moveTo(before[0], before[1]);
         context.lineTo(at[0], at[1]);
         context.stroke();
       }
-      before = seen ? at : undefined;
+      before = at;
     }
-  }
-
-  /** From the globe's own axes to the viewer's: x right, y up, z towards the eye. */
-  private turned([x, y, z]: Vector): Vector {
-    const [sin, cos] = [Math.sin(this.longitude * RADIANS), Math.cos(this.longitude * RADIANS)];
-    const [a, b] = [-sin * x + cos * y, cos * x + sin * y];
-    const [tilt, level] = [Math.sin(this.latitude * RADIANS), Math.cos(this.latitude * RADIANS)];
-    return [a, level * z - tilt * b, tilt * z + level * b];
   }
 }
 
-function vectorOf([longitude, latitude]: Point): Vector {
-  const ring = Math.cos(latitude * RADIANS);
-  return [
-    ring * Math.cos(longitude * RADIANS),
-    ring * Math.sin(longitude * RADIANS),
-    Math.sin(latitude * RADIANS),
-  ];
+/** Cut to 0 to 1. */
+function part(value: number): number {
+  return Math.min(1, Math.max(0, value));
 }
 
 function drawBall(context: CanvasRenderingContext2D, [x, y]: readonly [number, number], radius: number): void {

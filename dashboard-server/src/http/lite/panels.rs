@@ -257,7 +257,7 @@ impl Screen<'_> {
     /// What a key is called; itself where nothing is said.
     fn named(&self, key: &str, names: Option<&Value>) -> String {
         match self.language.text(names.and_then(|names| names.get(key))) {
-            "" if key.is_empty() => self.language.of("未注明", "Not given").to_owned(),
+            "" if key.is_empty() => self.language.of("未注明", "Not stated").to_owned(),
             "" => key.to_owned(),
             name => name.to_owned(),
         }
