@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Panel, Screen } from '../screen/definition';
-import { etaOf, etaOn, type Step } from './eta';
+import { etaOf, etaOn, stepsOn, type Step } from './eta';
 import { viewOf } from './sample-view';
 
 const MINUTE = 60_000;
@@ -60,20 +60,22 @@ describe('etaOn', () => {
     asOfMs: at(20),
     view: (name: string) => (name === 'compared' && change.compared ? viewOf([change.compared]) : views[name as keyof typeof views]),
   });
+  const estimated = (from: ReturnType<typeof wall>, panel: Parameters<typeof etaOn>[1], what: Parameters<typeof etaOn>[3]) =>
+    etaOn(from, panel, stepsOn(from, panel), what);
   const total = { view: 'day', value: { ...money, style: 'compact', label: undefined }, pick: 'newest' } as const;
   const ask = { level: { units: 1260n, scale: 0 }, startMs: 0, total: { units: 1200n, scale: 0 } };
 
   it('takes the forecast beside the total and last year’s curve of the same column', () => {
     // 240 minutes of 1.00 were to come last year; 100 to 120 are expected, and 60 are missing.
-    expect(etaOn(wall(), { total }, ask)).toEqual({ fromMs: at(22), toMs: at(22.4) });
+    expect(estimated(wall(), { total }, ask)).toEqual({ fromMs: at(22), toMs: at(22.4) });
   });
 
   it('is none of another total, without a curve, where the forecast is refused, or of another day', () => {
     const [odometer, trend] = panels;
     if (odometer === undefined || trend === undefined) throw new Error('no panels');
-    expect(etaOn(wall(), { total: { ...total, view: 'other' } }, ask)).toBeUndefined();
-    expect(etaOn(wall({ panels: [odometer] }), { total }, ask)).toBeUndefined();
-    expect(etaOn(wall({ compared: { key: 1, window_start: 0, low: null, high: null } }), { total }, ask)).toBeUndefined();
-    expect(etaOn(wall(), { total }, { ...ask, startMs: at(24) })).toBeUndefined();
+    expect(estimated(wall(), { total: { ...total, view: 'other' } }, ask)).toBeUndefined();
+    expect(estimated(wall({ panels: [odometer] }), { total }, ask)).toBeUndefined();
+    expect(estimated(wall({ compared: { key: 1, window_start: 0, low: null, high: null } }), { total }, ask)).toBeUndefined();
+    expect(estimated(wall(), { total }, { ...ask, startMs: at(24) })).toBeUndefined();
   });
 });

@@ -60,28 +60,37 @@ interface EtaSource {
   view(name: string): ViewState | undefined;
 }
 
-/** For the level `level` of the day that began at `startMs`, from the forecast and the curve that the screen shows of that total. */
+/** Last year's curve of the total that levels are measured with. It rests for a day: not to be worked out with every figure. */
+export function stepsOn(wall: EtaSource, panel: Pick<MilestonesPanel, 'total'>): readonly Step[] {
+  const { curve } = comparedOn(wall.screen, panel);
+  if (curve === undefined) return [];
+  const points = referenceOf(wall.view(curve.view), wall.screen.window, curve.value.column, undefined);
+  return points.map(({ atMs, value }, i) => ({
+    startMs: atMs,
+    endMs: points[i + 1]?.atMs ?? atMs + MINUTE_MS,
+    amount: toFloat(value),
+  }));
+}
+
+/** For the level `level` of the day that began at `startMs`, from the forecast that the screen shows of that total. */
 export function etaOn(
   wall: EtaSource,
   panel: Pick<MilestonesPanel, 'total'>,
+  steps: readonly Step[],
   { level, startMs, total }: { readonly level: Decimal; readonly startMs: number; readonly total: Decimal | undefined },
 ): Eta | undefined {
   const { screen, asOfMs } = wall;
-  const { against, curve } = comparedOn(screen, panel);
-  if (against === undefined || curve === undefined || asOfMs === undefined || total === undefined) return undefined;
+  const { against } = comparedOn(screen, panel);
+  if (against === undefined || asOfMs === undefined || total === undefined) return undefined;
   const compared = wall.view(against.view);
   const row = compared === undefined ? undefined : rowsFrom(compared, screen.window, startMs)[0];
   const [low, high] = [against.forecastLow, against.forecastHigh].map((column) =>
     row === undefined || column === undefined ? undefined : parseDecimal(row[column]),
   );
   if (low === undefined || high === undefined) return undefined;
-  const points = referenceOf(wall.view(curve.view), screen.window, curve.value.column, undefined);
-  const steps = points.flatMap(({ atMs, value }, i) => {
-    const endMs = points[i + 1]?.atMs ?? atMs + MINUTE_MS;
-    return atMs >= startMs ? [{ startMs: atMs, endMs, amount: toFloat(value) }] : [];
-  });
   const now = toFloat(total);
-  return etaOf(toFloat(level) - now, steps, asOfMs, { low: toFloat(low) - now, high: toFloat(high) - now });
+  const ofTheDay = steps.filter((step) => step.startMs >= startMs);
+  return etaOf(toFloat(level) - now, ofTheDay, asOfMs, { low: toFloat(low) - now, high: toFloat(high) - now });
 }
 
 /** The comparison with the very total that levels are measured with, and last year's curve of the same column. */

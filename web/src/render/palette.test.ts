@@ -2,6 +2,7 @@
 // apart by lightness, and states by words and shapes.
 import { describe, expect, it } from 'vitest';
 import { word } from '../format/words';
+import { moveText } from '../panels/rank';
 import { STEPS } from './choropleth';
 
 /** Relative luminance of sRGB, WCAG 2. */
@@ -61,9 +62,11 @@ describe('without colours', () => {
   });
 
   it('what rises and what falls has an arrow and a sign', () => {
-    for (const file of ['panels/Rank.svelte', 'panels/Change.svelte', 'panels/Odometer.svelte']) {
+    for (const file of ['panels/Change.svelte', 'panels/Odometer.svelte']) {
       expect(source(file), file).toMatch(/▲[\s\S]*▼/);
     }
+    expect([moveText(2), moveText(-2)]).toEqual(['▲+2', '▼−2']);
+    expect(source('panels/Rank.svelte')).toMatch(/class="moved figure"[\s\S]{0,80}\{moveText\(row\.moved\)\}/);
   });
 
   it('a share names each of its parts beside its colour, and a check has a shape and a word', () => {
