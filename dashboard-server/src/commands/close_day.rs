@@ -213,10 +213,8 @@ fn still_open(catalog: &Catalog, definition: &StreamDefinition, end: i64) -> Opt
     let open: Vec<&ViewDefinition> = catalog.views.iter().filter(open).collect();
     let longest = open.iter().map(|view| view.allowed_lateness).max()?;
     let until = DateTime::from_timestamp_millis(end.checked_add(longest)?)?;
-    let names: Vec<String> = open
-        .iter()
-        .map(|view| format!("{} ({} ms)", view.name, view.allowed_lateness))
-        .collect();
+    let names: Vec<String> =
+        open.iter().map(|view| format!("{} ({} ms)", view.name, view.allowed_lateness)).collect();
     Some(format!(
         "These stay provisional for as long as they allow lateness: {}. To close them too: --until {}",
         names.join(", "),
@@ -240,11 +238,7 @@ fn agreed(question: &str) -> anyhow::Result<bool> {
 }
 
 #[expect(clippy::print_stdout, reason = "the result of the command")]
-fn into_kafka(
-    definition: &StreamDefinition,
-    watermark: EventTime,
-    now: i64,
-) -> anyhow::Result<()> {
+fn into_kafka(definition: &StreamDefinition, watermark: EventTime, now: i64) -> anyhow::Result<()> {
     let mut writer = KafkaWriter::open(&definition.options, None)?;
     writer.close(Space::Live, watermark, now)?;
     println!(

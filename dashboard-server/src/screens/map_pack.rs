@@ -91,7 +91,10 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
             if let Some(other) = names.insert(name.as_str(), region.code.as_str())
                 && other != region.code
             {
-                return Err(format!("the regions {other} and {} are both called {name}", region.code));
+                return Err(format!(
+                    "the regions {other} and {} are both called {name}",
+                    region.code
+                ));
             }
         }
     }
@@ -112,8 +115,7 @@ mod tests {
         check(text.as_bytes())
     }
 
-    const NORTH: &str =
-        r#"{"code":"N","name":{"zh":"北","en":"North"},"label":[1,2],"polygons":[[[0,0],[1,1],[0,1]]]}"#;
+    const NORTH: &str = r#"{"code":"N","name":{"zh":"北","en":"North"},"label":[1,2],"polygons":[[[0,0],[1,1],[0,1]]]}"#;
 
     #[test]
     fn a_pack_that_can_be_drawn_passes() {
@@ -127,7 +129,9 @@ mod tests {
         assert!(told("", "").contains("no regions"));
         assert!(told("5", "").contains("line 1 column"));
         assert!(told(&NORTH.replace("[1,2]", "null"), "").contains("line 1 column"));
-        assert!(told(&NORTH.replace("[[[0,0],[1,1],[0,1]]]", "\"x\""), "").contains("line 1 column"));
+        assert!(
+            told(&NORTH.replace("[[[0,0],[1,1],[0,1]]]", "\"x\""), "").contains("line 1 column")
+        );
         assert!(told(&NORTH.replace("[1,2]", "[1,200]"), "").contains("the label of region N"));
         assert!(told(&format!("{NORTH},{NORTH}"), "").contains("two regions have the code N"));
         let other = NORTH.replace(r#""code":"N""#, r#""code":"M""#);

@@ -194,7 +194,8 @@ impl Status {
     /// What it is worth when nothing has been told since.
     fn after(&self, silent: Duration) -> Self {
         let mut now = self.clone();
-        now.lag_ms = now.lag_ms.saturating_add(i64::try_from(silent.as_millis()).unwrap_or(i64::MAX));
+        now.lag_ms =
+            now.lag_ms.saturating_add(i64::try_from(silent.as_millis()).unwrap_or(i64::MAX));
         if matches!(now.state, State::Live | State::Quiet | State::CatchingUp) {
             now.state = if silent < STALE_AFTER { State::CatchingUp } else { State::Stale };
             now.problem.get_or_insert_with(|| {

@@ -56,7 +56,15 @@ pub(super) const CHOOSE: [&str; 5] = ["coalesce", "nvl", "nullif", "greatest", "
 
 /// Aggregate and window functions whose value is one of those of their first argument.
 const PICK: [&str; 10] = [
-    "min", "max", "median", "first_value", "last_value", "nth_value", "any_value", "lag", "lead",
+    "min",
+    "max",
+    "median",
+    "first_value",
+    "last_value",
+    "nth_value",
+    "any_value",
+    "lag",
+    "lead",
     "array_agg",
 ];
 
@@ -106,11 +114,7 @@ impl Walk {
         }
     }
 
-    fn all<'e>(
-        &self,
-        all: impl IntoIterator<Item = &'e Expr>,
-        inputs: &[&LogicalPlan],
-    ) -> Tells {
+    fn all<'e>(&self, all: impl IntoIterator<Item = &'e Expr>, inputs: &[&LogicalPlan]) -> Tells {
         Tells::of_all(all.into_iter().map(|expr| self.expr(expr, inputs)))
     }
 

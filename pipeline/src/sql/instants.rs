@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use super::clocks::{CHOOSE, Tells, tells};
-use super::refusal::refuse;
+use super::refusal::{in_words, refuse};
 use crate::model::Zone;
 
 /// Rewrites the casts that DataFusion has put in, and those that are written; behind its own rules.
@@ -153,7 +153,7 @@ fn unclear(time: &Expr, beside: &FieldRef) -> String {
         DataType::Timestamp(_, Some(zone)) => zone,
         _ => "UTC",
     };
-    let time = time.human_display();
+    let time = in_words(time);
     format!(
         "{time} has no zone, and what it is compared with has that of {zone}: whether it is a moment in UTC or what the clock \
          shows cannot be told from here. Say which: {time} AT TIME ZONE '{zone}', or AT TIME ZONE 'UTC'"
@@ -304,9 +304,8 @@ impl Beside<'_> {
 
 /// Where no side has a zone, what the clock of an event time shows cannot be set beside a moment in UTC.
 fn beside_another_clock(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
-    let naive = |expr: &Expr| {
-        matches!(expr.get_type(over.schema), Ok(DataType::Timestamp(_, None)))
-    };
+    let naive =
+        |expr: &Expr| matches!(expr.get_type(over.schema), Ok(DataType::Timestamp(_, None)));
     let sides: Vec<&Expr> = match &expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if op.supports_propagation() || *op == Operator::Minus =>
@@ -326,8 +325,8 @@ fn beside_another_clock(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>>
             instant,
             format!(
                 "{} is a moment in UTC, and {} what the clock of a zone shows: compare the event time itself, with its zone",
-                instant.human_display(),
-                clock.human_display()
+                in_words(instant),
+                in_words(clock)
             ),
         ),
         _ => Ok(Transformed::no(expr)),

@@ -33,7 +33,15 @@ use crate::model::Zone;
 pub const CONNECTOR: &str = "lifecycle";
 /// Options of such a table; `on.KIND` besides.
 const OPTIONS: [&str; 9] = [
-    "connector", "source", "key", "kind", "amount", "currency", "horizon", "orders.max", "events.max",
+    "connector",
+    "source",
+    "key",
+    "kind",
+    "amount",
+    "currency",
+    "horizon",
+    "orders.max",
+    "events.max",
 ];
 /// Option prefix of what a kind of event does.
 const ON: &str = "on.";

@@ -7,7 +7,10 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use datafusion::common::{DataFusionError, Result};
+use arrow::datatypes::DataType;
+use arrow::util::display::array_value_to_string;
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
+use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::sql::sqlparser::ast::{self, Query, visit_expressions};
@@ -78,6 +81,33 @@ fn place_in(expr: &Expr) -> Option<Place> {
     spans
         .map(|span| Place { line: span.start.line, column: span.start.column })
         .min_by_key(|place| (place.line, place.column))
+}
+
+/// An expression as its author may have written it: times and intervals with their words.
+pub(super) fn in_words(expr: &Expr) -> String {
+    let told = expr.clone().transform_up(|part| {
+        Ok(match &part {
+            Expr::Literal(value, _) => match time_in_words(value) {
+                Some(words) => Transformed::yes(part.alias(words)),
+                None => Transformed::no(part),
+            },
+            _ => Transformed::no(part),
+        })
+    });
+    told.map_or_else(|_| expr.to_string(), |told| told.data.human_display().to_string())
+}
+
+fn time_in_words(value: &ScalarValue) -> Option<String> {
+    let kind = match value.data_type() {
+        DataType::Date32 | DataType::Date64 => "DATE",
+        DataType::Timestamp(_, None) => "TIMESTAMP",
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ",
+        DataType::Interval(_) => "INTERVAL",
+        _ => return None,
+    };
+    let array = value.to_array().ok().filter(|_| !value.is_null())?;
+    let text = array_value_to_string(&array, 0).ok()?;
+    Some(format!("{kind} '{}'", text.replace('T', " ")))
 }
 
 /// What a refusal says, and where its first column stands, where it has one; `None` for other errors.

@@ -268,7 +268,10 @@ impl Reader<'_> {
             let name = options.get(key)?.trim();
             let found = find(name);
             if found.is_none() {
-                wrong.push((key.to_owned(), format!("'{key}' = '{name}': the stream has no such column")));
+                wrong.push((
+                    key.to_owned(),
+                    format!("'{key}' = '{name}': the stream has no such column"),
+                ));
             }
             found
         };
@@ -570,9 +573,7 @@ fn arrow_type(declared: &ast::DataType, zone: Zone) -> Result<DataType, String> 
         Sql::String(_) | Sql::Text => DataType::Utf8,
         Sql::Date => DataType::Date32,
         Sql::Timestamp(digits, _) => time_of(declared, *digits, zone)?,
-        Sql::Custom(name, digits)
-            if name.to_string().eq_ignore_ascii_case("TIMESTAMP_LTZ") =>
-        {
+        Sql::Custom(name, digits) if name.to_string().eq_ignore_ascii_case("TIMESTAMP_LTZ") => {
             let digits = digits.first().and_then(|digits| digits.parse().ok());
             time_of(declared, digits, zone)?
         }

@@ -21,7 +21,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use super::clocks::{Tells, is_day, tells};
 use super::instants::{Over, rewritten_over};
-use super::refusal::refuse;
+use super::refusal::{in_words, refuse};
 
 /// Says in DataFusion's words what a query says about times, or refuses it.
 #[derive(Debug)]
@@ -99,7 +99,8 @@ fn cast(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
 /// A function that takes the zone off a time, or counts its seconds.
 fn call(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     let Expr::ScalarFunction(call) = &expr else { return Ok(Transformed::no(expr)) };
-    let zoned = |time: &Expr| matches!(time.get_type(over.schema), Ok(DataType::Timestamp(_, Some(_))));
+    let zoned =
+        |time: &Expr| matches!(time.get_type(over.schema), Ok(DataType::Timestamp(_, Some(_))));
     match (call.name(), call.args.as_slice()) {
         ("to_unixtime", [time, ..]) => counted(time, &time.get_type(over.schema)?, over)?,
         ("date_part", [Expr::Literal(part, _), time]) if is_epoch(part) => {
@@ -155,7 +156,7 @@ fn counted(time: &Expr, of: &DataType, over: Over<'_>) -> Result<()> {
         return Ok(());
     }
     if let Some(moment) = whose_clock(time) {
-        let moment = moment.human_display();
+        let moment = in_words(moment);
         return refuse(
             time,
             format!(
@@ -163,7 +164,7 @@ fn counted(time: &Expr, of: &DataType, over: Over<'_>) -> Result<()> {
             ),
         );
     }
-    let shown = time.human_display().to_string();
+    let shown = in_words(time);
     let zoned = match of {
         DataType::Timestamp(..) => shown.clone(),
         _ => format!("CAST({shown} AS TIMESTAMP)"),
@@ -193,13 +194,14 @@ fn hours_on_a_day(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     else {
         return Ok(Transformed::no(expr));
     };
-    let is = |side: &Expr, is: fn(&DataType) -> bool| {
-        side.get_type(over.schema).is_ok_and(|of| is(&of))
-    };
+    let is =
+        |side: &Expr, is: fn(&DataType) -> bool| side.get_type(over.schema).is_ok_and(|of| is(&of));
     let is_span = |of: &DataType| matches!(of, DataType::Interval(_) | DataType::Duration(_));
     // The type of a long sum is not looked for at each of its steps.
     let is_other = |side: &Expr| {
-        matches!(side, Expr::Literal(..) | Expr::Column(_)) && !is(side, is_day) && !is(side, is_span)
+        matches!(side, Expr::Literal(..) | Expr::Column(_))
+            && !is(side, is_day)
+            && !is(side, is_span)
     };
     if is_other(left) || is_other(right) {
         return Ok(Transformed::no(expr));
@@ -212,7 +214,7 @@ fn hours_on_a_day(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     if is_whole_days(span) {
         return Ok(Transformed::no(expr));
     }
-    let (day, span) = (day.human_display().to_string(), span.human_display().to_string());
+    let (day, span) = (in_words(day), in_words(span));
     refuse(
         &expr,
         format!(

@@ -53,10 +53,7 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
 }
 
 /// The portal with its parameters as moments; `None` where it can stay as it is.
-pub(super) fn by_the_zone<S: Default>(
-    portal: &Portal<S>,
-    plan: &LogicalPlan,
-) -> Option<Portal<S>> {
+pub(super) fn by_the_zone<S: Default>(portal: &Portal<S>, plan: &LogicalPlan) -> Option<Portal<S>> {
     let types = plan.get_parameter_types().ok()?;
     let mut told = portal.parameters.clone();
     let mut changed = false;
@@ -104,7 +101,8 @@ fn moment_of_text(text: &[u8], zone: Zone) -> Option<Bytes> {
     let us = match stamp(text).or_else(|| stamp(&day)) {
         Some(wall) => utc_us(wall.and_utc().timestamp_micros(), zone)?,
         None => {
-            let text = text.strip_suffix(['Z', 'z']).map_or(text.to_owned(), |of| format!("{of}+00"));
+            let text =
+                text.strip_suffix(['Z', 'z']).map_or(text.to_owned(), |of| format!("{of}+00"));
             let forms = ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z"];
             let time = forms.iter().find_map(|form| DateTime::parse_from_str(&text, form).ok())?;
             time.timestamp_micros()

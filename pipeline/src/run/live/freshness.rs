@@ -206,7 +206,10 @@ mod tests {
         assert_eq!(heard.waiting(at(3_500)), Duration::from_secs(3));
         // It is read, and the other one has waited since the log was looked at.
         heard.hear(Some(11), Some(12), at(4_000));
-        assert_eq!((heard.waiting(at(4_000)), heard.waited), (Duration::ZERO, Duration::from_millis(3_500)));
+        assert_eq!(
+            (heard.waiting(at(4_000)), heard.waited),
+            (Duration::ZERO, Duration::from_millis(3_500))
+        );
         heard.hear(Some(12), None, at(4_100));
         assert_eq!(heard.waited, Duration::from_millis(100));
         heard.hear(Some(12), Some(12), at(4_500));

@@ -100,7 +100,8 @@ fn a_fill_that_ends_by_a_fault_stops_its_view_with_the_reason_and_nothing_else()
     pipeline.stop();
     // After a restart it is filled.
     let again = ground.running("data");
-    let cut = wait(&again, "the view", |cut| is_live(cut, "counts") && !rows(cut, "counts").is_empty());
+    let cut =
+        wait(&again, "the view", |cut| is_live(cut, "counts") && !rows(cut, "counts").is_empty());
     assert!(rows(&cut, "counts").len() > 3);
     again.stop();
 }
