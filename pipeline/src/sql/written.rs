@@ -12,10 +12,10 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::functions::datetime;
+use datafusion::functions::{datetime, regex};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast,
+    BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -86,6 +86,14 @@ fn cast(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
         {
             Expr::Cast(Cast::new(from.clone(), DataType::Utf8))
         }
+        (of, to) if of.is_string() && is_day(to) => {
+            let Some(text) = without_offset(from) else { return Ok(Transformed::no(expr)) };
+            let (text, field) = (Box::new(text), Arc::clone(field));
+            return Ok(Transformed::yes(match &expr {
+                Expr::TryCast(_) => Expr::TryCast(TryCast::new_from_field(text, field)),
+                _ => Expr::Cast(Cast::new_from_field(text, field)),
+            }));
+        }
         (DataType::Timestamp(_, None), to) if to.is_numeric() => {
             counted(from, &of, over)?;
             return Ok(Transformed::no(expr));
@@ -112,6 +120,11 @@ fn call(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
             return Ok(Transformed::yes(day_of(&text.expr)));
         }
         ("to_date", [time]) if zoned(time) => return Ok(Transformed::yes(day_of(time))),
+        ("to_date", [text]) if text.get_type(over.schema)?.is_string() => {
+            let Some(text) = without_offset(text) else { return Ok(Transformed::no(expr)) };
+            let (func, args) = (Arc::clone(&call.func), vec![text]);
+            return Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })));
+        }
         (name, [time]) if name.starts_with("to_timestamp") && zoned(time) => {
             if let DataType::Timestamp(_, None) = expr.get_type(over.schema)? {
                 let (func, args) = (Arc::clone(&call.func), vec![shown(time)]);
@@ -121,6 +134,22 @@ fn call(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
         _ => {}
     }
     Ok(Transformed::no(expr))
+}
+
+/// A text without the offset of the time in it: its day is the one that is written, as PostgreSQL has it, where
+/// DataFusion would take that of UTC. `None` where there is none to take off.
+fn without_offset(text: &Expr) -> Option<Expr> {
+    const TIME_AND_OFFSET: &str = r"^(.*\d:\d\d.*?)\s*([Zz]|[+-]\d\d(:?\d\d)?)$";
+    let is_done = |call: &ScalarFunction| matches!(call.args.get(1), Some(Expr::Literal(pattern, _)) if matches!(pattern.try_as_str(), Some(Some(TIME_AND_OFFSET))));
+    match text {
+        Expr::Literal(text, _) if !matches!(text.try_as_str(), Some(Some(text)) if text.contains(':')) => {
+            None
+        }
+        Expr::ScalarFunction(call) if is_done(call) => None,
+        text => {
+            Some(regex::regexp_replace().call(vec![text.clone(), lit(TIME_AND_OFFSET), lit(r"\1")]))
+        }
+    }
 }
 
 /// What the clock of its zone shows of a time.
