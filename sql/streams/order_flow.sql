@@ -4,8 +4,8 @@
 -- Events may come in any order. A cancellation finds its order by the id alone; two of them count once, as does
 -- a payment told twice. A refund lowers net and never paid; above what was paid it is excess. What comes before
 -- its order waits (table unmatched) until the order comes or the horizon passes. A deposit begins an order of a
--- presale, the balance adds to it. An order is in one currency, that of its opening or, where that says none, of its
--- earliest payment that says one; money in another is refused, which unmatched tells, and stands in nothing's way.
+-- presale, the balance adds to it. An order is in one currency, that of its opening or, where that says none, yuan;
+-- money in another is refused, which unmatched tells, and stands in nothing's way. What says none is in the order's.
 -- A row is dated by event_time, the time of the effect; order_time and paid_time say which order day it belongs
 -- to. Where an earlier event comes late, rows with sign -1 take back what it changes.
 CREATE TABLE order_flow (
@@ -40,6 +40,7 @@ CREATE TABLE order_flow (
   'kind' = 'event_type',
   'amount' = 'amount',
   'currency' = 'currency',
+  'currency.default' = 'CNY',
   'on.placed' = 'open',
   'on.deposit' = 'open pay',
   'on.paid' = 'pay',

@@ -90,6 +90,8 @@ pub struct Rules {
     pub events_max: usize,
     /// Which of the carried columns says what currency an amount is in; `None` where all are in one.
     pub currency: Option<usize>,
+    /// The currency of an order whose opening says none; where it is `None`, that of its earliest payment that says one.
+    pub currency_default: Option<Vec<u8>>,
 }
 
 impl Rules {

@@ -9,7 +9,9 @@
 //!   given back more than it took, and what is above everything paid is its excess;
 //! * where the rules know a currency, an order is in one: that of its opening or, where that says none, of its earliest
 //!   payment that says one; no refund and no cancellation says it. Money that says none is in the order's; money that says
-//!   another, or one where the order has none, is refused and does nothing, for amounts of two currencies cannot be compared;
+//!   another, or one where the order has none, is refused and does nothing, for amounts of two currencies cannot be compared.
+//!   Where the rules have a default, an order whose opening says none is in that, whatever its payments say, and its rows say
+//!   none;
 //! * of the events of a kind that counts once the earliest in the order's currency counts and the others repeat it: what is
 //!   refused does not stand in its way;
 //! * a cancellation is no money: the earliest counts whatever currency it names. What it gives back besides is money, and
@@ -182,19 +184,28 @@ struct Purse<'a> {
     rules: &'a Rules,
     /// The carried column that says it; `None` where nothing could be in another.
     column: Option<usize>,
-    /// What it says; `None` where neither the opening nor a payment says any.
+    /// What it is; `None` where neither the opening nor a payment says any, and there is no default.
     currency: Option<&'a [u8]>,
+    /// What the order's rows say: not the default, which would change rows of long ago when the first event comes that differs.
+    said: Option<&'a [u8]>,
 }
 
 impl<'a> Purse<'a> {
     fn of(order: &'a Order, rules: &'a Rules, opener: usize) -> Self {
         // Events that carry the same are in the same.
         let column = rules.currency.filter(|_| order.attributes.len() > 1);
-        let opening = order.events.get(opener).into_iter();
-        let payments = order.events.iter().filter(|event| rules.action(event.kind).pays);
-        let said = |event: &Event| value(order.attributes_of(event), column?);
-        let currency = opening.chain(payments).find_map(said);
-        Self { order, rules, column, currency }
+        let says = |event: &Event| value(order.attributes_of(event), column?);
+        let opening = order.events.get(opener).and_then(says);
+        let default = rules.currency_default.as_deref();
+        let said = match default {
+            Some(_) => opening,
+            None => {
+                let mut payments =
+                    order.events.iter().filter(|event| rules.action(event.kind).pays);
+                opening.or_else(|| payments.find_map(says))
+            }
+        };
+        Self { order, rules, column, currency: said.or(default), said }
     }
 
     /// Whether an event's money says that it is in another currency.
@@ -326,7 +337,7 @@ impl Run<'_> {
             Some(column) => {
                 row.clear();
                 merge(own, of_order, row);
-                replace(row, column, self.purse.currency, made);
+                replace(row, column, self.purse.said, made);
             }
         }
         AttributesAt::Made(from, made.len())

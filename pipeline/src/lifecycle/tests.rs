@@ -42,6 +42,7 @@ pub(super) fn rules() -> Rules {
         orders_max: 1_000,
         events_max: 100,
         currency: None,
+        currency_default: None,
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::datasource::source_as_provider;
+use datafusion::functions::datetime;
 use datafusion::functions_table::generate_series::GenerateSeriesTable;
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
@@ -18,6 +19,7 @@ use datafusion::logical_expr::{
 
 use super::session::{DeclaredTable, RowsOf};
 use super::slot::SlotNode;
+use crate::model::Zone;
 
 /// What a time without a zone tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +28,10 @@ pub(super) enum Tells {
     Instant,
     /// What a clock shows; which zone's is for who reads it to say. A day is its midnight.
     Clock,
-    /// What the clock of an event time's own zone shows.
-    ClockOfZone,
+    /// What the clock of this zone showed of a time that had it.
+    ClockOfZone(Zone),
+    /// A moment that was counted or asked for, by no clock yet.
+    Moment,
     /// Nothing that could matter: it is NULL.
     Nothing,
     /// It cannot be followed, or is now this and now that.
@@ -39,9 +43,10 @@ impl Tells {
         match (self, other) {
             (Self::Nothing, other) | (other, Self::Nothing) => other,
             (left, right) if left == right => left,
-            (Self::Clock, Self::ClockOfZone) | (Self::ClockOfZone, Self::Clock) => {
-                Self::ClockOfZone
+            (Self::Clock, Self::ClockOfZone(zone)) | (Self::ClockOfZone(zone), Self::Clock) => {
+                Self::ClockOfZone(zone)
             }
+            (Self::Instant, Self::Moment) | (Self::Moment, Self::Instant) => Self::Moment,
             _ => Self::Unknown,
         }
     }
@@ -124,9 +129,9 @@ impl Walk {
             Some(DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64) => {
                 self.expr(from, inputs)
             }
-            // DataFusion keeps the moment and takes the zone off; a cast that is written has become another (`written.rs`).
-            Some(DataType::Timestamp(_, Some(_))) => Tells::Instant,
-            Some(of) if of.is_numeric() => Tells::Instant,
+            // Written or put in by DataFusion, it shows what the clock shows (`written.rs`, `instants.rs`).
+            Some(DataType::Timestamp(_, Some(zone))) => of_zone(&zone),
+            Some(of) if of.is_numeric() => Tells::Moment,
             Some(DataType::Null) => Tells::Nothing,
             Some(of) if of.is_string() => of_text(from),
             _ => Tells::Unknown,
@@ -136,10 +141,10 @@ impl Walk {
     fn function(&self, name: &str, args: &[Expr], inputs: &[&LogicalPlan]) -> Tells {
         match (name, args) {
             ("to_local_time", [time]) => match type_of(time, inputs) {
-                Some(DataType::Timestamp(_, Some(_))) => Tells::ClockOfZone,
+                Some(DataType::Timestamp(_, Some(zone))) => of_zone(&zone),
                 _ => self.expr(time, inputs),
             },
-            ("from_unixtime" | "now", _) => Tells::Instant,
+            ("from_unixtime" | "now", _) => Tells::Moment,
             (name, [time]) if name.starts_with("to_timestamp") => self.cast(time, inputs),
             ("date_trunc" | "date_bin", args) => {
                 self.all(args.iter().filter(|arg| is_time_or_day(arg, inputs)), inputs)
@@ -258,6 +263,10 @@ fn is_series(scan: &TableScan) -> bool {
     provider.is_ok_and(|provider| provider.downcast_ref::<GenerateSeriesTable>().is_some())
 }
 
+fn of_zone(zone: &str) -> Tells {
+    Zone::named(zone).map_or(Tells::Unknown, Tells::ClockOfZone)
+}
+
 /// A text that is read as a time is what a clock shows, or a moment where it names its offset.
 fn of_text(text: &Expr) -> Tells {
     let Expr::Literal(text, _) = text else { return Tells::Unknown };
@@ -288,4 +297,9 @@ fn is_time_or_day(expr: &Expr, inputs: &[&LogicalPlan]) -> bool {
 /// Whether this is the type of a day.
 pub(super) fn is_day(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Date64)
+}
+
+/// What the clock of its zone shows of a time that has one.
+pub(super) fn shown(time: &Expr) -> Expr {
+    datetime::to_local_time().call(vec![time.clone()])
 }

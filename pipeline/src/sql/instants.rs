@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::clocks::{CHOOSE, Tells, tells};
+use super::clocks::{CHOOSE, Tells, shown, tells};
 use super::refusal::{in_words, refuse};
 use crate::model::Zone;
 
@@ -29,13 +29,14 @@ pub struct Instants;
 
 impl AnalyzerRule for Instants {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten_over(plan, |part, over| {
+        let plan = rewritten_over(plan, |part, over| {
             of_zone(part, over)?
                 .transform_data(|part| chosen_among(part, over))?
                 .transform_data(|part| beside_a_day(part, over))?
                 .transform_data(|part| beside_another_clock(part, over))?
                 .transform_data(|part| from_midnight(part, over))
-        })
+        })?;
+        rewritten_over(plan, zone_off)
     }
 
     fn name(&self) -> &str {
@@ -96,6 +97,18 @@ fn of_zone(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     }
 }
 
+/// Where DataFusion still takes the zone off a time, as in a union with days, what the clock of the zone shows stays.
+fn zone_off(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let Expr::Cast(cast) = &expr else { return Ok(Transformed::no(expr)) };
+    let (Ok(DataType::Timestamp(_, Some(_))), DataType::Timestamp(_, None)) =
+        (cast.expr.get_type(over.schema), cast.field.data_type())
+    else {
+        return Ok(Transformed::no(expr));
+    };
+    let shown = Box::new(shown(&cast.expr));
+    Ok(Transformed::yes(Expr::Cast(Cast::new_from_field(shown, Arc::clone(&cast.field)))))
+}
+
 /// A day or a time without a zone as a time with one; `None` where a plain cast says what is meant.
 fn as_meant(expr: &Expr, to: &FieldRef, over: Over<'_>) -> Result<Option<Expr>> {
     let schema = over.schema;
@@ -138,13 +151,36 @@ fn as_meant(expr: &Expr, to: &FieldRef, over: Over<'_>) -> Result<Option<Expr>> 
         }
         _ => {}
     }
+    let in_zone = |expr: Expr, zone: &str| {
+        let zoned = DataType::Timestamp(unit, Some(Arc::from(zone)));
+        Expr::Cast(Cast::new(Box::new(expr), zoned))
+    };
+    // Beside a constant the optimizer would take a plain cast off, and the zone of the constant by the clock of UTC.
+    let read = || Expr::Cast(Cast::new(Box::new(expr.clone()), DataType::Utf8));
     match tells(expr, over.inputs) {
-        Tells::Clock | Tells::ClockOfZone | Tells::Nothing => return Ok(None),
-        Tells::Unknown => return refuse(expr, unclear(expr, to)),
-        Tells::Instant => {}
+        Tells::Clock if !is_constant(expr) => Ok(cast(read())),
+        Tells::Clock | Tells::Nothing => Ok(None),
+        Tells::ClockOfZone(zone) => match to.data_type() {
+            DataType::Timestamp(_, Some(to)) if Zone::named(to) == Ok(zone) => Ok(cast(read())),
+            _ => Ok(cast(in_zone(read(), zone.name()))),
+        },
+        Tells::Unknown => refuse(expr, unclear(expr, to)),
+        Tells::Instant | Tells::Moment => Ok(cast(in_zone(expr.clone(), "UTC"))),
     }
-    let utc = DataType::Timestamp(unit, Some(Arc::from("UTC")));
-    Ok(cast(Expr::Cast(Cast::new(Box::new(expr.clone()), utc))))
+}
+
+/// Whether nothing in an expression depends on a row.
+fn is_constant(expr: &Expr) -> bool {
+    let varies = |part: &Expr| {
+        Ok(matches!(
+            part,
+            Expr::Column(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::ScalarSubquery(_)
+                | Expr::Placeholder(_)
+        ))
+    };
+    !expr.exists(varies).unwrap_or(true)
 }
 
 /// Why a time without a zone cannot stand beside one that has one.
@@ -161,7 +197,7 @@ fn unclear(time: &Expr, beside: &FieldRef) -> String {
 }
 
 /// What chooses among a time that has a zone and a day: DataFusion takes the zone off the one and makes the other midnight,
-/// in UTC both. Here both have the zone, and it is taken off what was chosen.
+/// in UTC both. Here both have the zone, and what was chosen is what its clock shows.
 fn chosen_among(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     let schema = over.schema;
     let parts: Vec<&Expr> = match &expr {
@@ -188,7 +224,7 @@ fn chosen_among(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     let naive = expr.get_type(schema)?;
     let to = Arc::new(Field::new("time", to, true));
     let Some(chosen) = as_meant(&expr, &to, over)? else { return Ok(Transformed::no(expr)) };
-    Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(chosen), naive))))
+    Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(shown(&chosen)), naive))))
 }
 
 /// A time that has a zone beside a day: DataFusion takes the zone off the one and makes the other midnight, in UTC both.
@@ -319,8 +355,11 @@ fn beside_another_clock(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>>
     if sides.len() < 2 || !sides.iter().all(|side| naive(side)) {
         return Ok(Transformed::no(expr));
     }
-    let told = |wanted: Tells| sides.iter().find(|side| tells(side, over.inputs) == wanted);
-    match (told(Tells::ClockOfZone), told(Tells::Instant)) {
+    let told =
+        |wanted: fn(Tells) -> bool| sides.iter().find(|side| wanted(tells(side, over.inputs)));
+    let is_clock = |of| matches!(of, Tells::ClockOfZone(_));
+    let is_instant = |of| matches!(of, Tells::Instant | Tells::Moment);
+    match (told(is_clock), told(is_instant)) {
         (Some(clock), Some(instant)) => refuse(
             instant,
             format!(

@@ -32,13 +32,14 @@ use crate::model::Zone;
 /// The connector's name.
 pub const CONNECTOR: &str = "lifecycle";
 /// Options of such a table; `on.KIND` besides.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 10] = [
     "connector",
     "source",
     "key",
     "kind",
     "amount",
     "currency",
+    "currency.default",
     "horizon",
     "orders.max",
     "events.max",
@@ -143,6 +144,7 @@ fn read_new(
     let mut rules = reader.rules();
     let columns = reader.operator_columns(&source.definition, &definition, &rules);
     rules.currency = reader.currency(&source.definition, &columns);
+    rules.currency_default = reader.currency_default(&source.definition);
     let time = reader.event_time(&mut definition, &columns);
     if !reader.errors.is_empty() {
         return Err(reader.errors);
@@ -263,6 +265,7 @@ impl Reader<'_> {
             orders_max: self.number("orders.max", ORDERS_MAX, (1, 100_000_000)),
             events_max: self.number("events.max", EVENTS_MAX, (1, 10_000)),
             currency: None,
+            currency_default: None,
         }
     }
 
@@ -295,6 +298,27 @@ impl Reader<'_> {
             self.wrong_option("currency", "'currency' has no effect without 'amount'".to_owned());
         }
         found
+    }
+
+    /// The currency of an order whose opening says none.
+    fn currency_default(&mut self, source: &StreamDefinition) -> Option<Vec<u8>> {
+        let default = self.table.options.get("currency.default")?.clone();
+        let column = self.table.options.get("currency").and_then(|name| source.column(name));
+        match column.and_then(|at| source.columns.get(at)) {
+            Some(column) if column.field.data_type().is_string() && !default.is_empty() => {
+                return Some(default.into_bytes());
+            }
+            Some(_) => self.wrong_option(
+                "currency.default",
+                "'currency.default' is a currency as a column of texts says it, as 'CNY'"
+                    .to_owned(),
+            ),
+            None => self.wrong_option(
+                "currency.default",
+                "'currency.default' has no effect without 'currency'".to_owned(),
+            ),
+        }
+        None
     }
 
     fn required(&mut self, option: &str, source: &StreamDefinition) -> usize {

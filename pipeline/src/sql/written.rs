@@ -12,16 +12,17 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::functions::{datetime, regex};
+use datafusion::functions::regex;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
     BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::clocks::{Tells, is_day, tells};
+use super::clocks::{Tells, is_day, shown, tells};
 use super::instants::{Over, rewritten_over};
 use super::refusal::{in_words, refuse};
+use crate::model::Zone;
 
 /// Says in DataFusion's words what a query says about times, or refuses it.
 #[derive(Debug)]
@@ -82,7 +83,7 @@ fn cast(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
         (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, None)) => shown(from),
         // It was asked for in so many words: what a clock there shows.
         (DataType::Timestamp(_, None), DataType::Timestamp(_, Some(_)))
-            if tells(from, over.inputs) == Tells::Unknown =>
+            if is_by_another_clock(from, to, over) =>
         {
             Expr::Cast(Cast::new(from.clone(), DataType::Utf8))
         }
@@ -94,6 +95,10 @@ fn cast(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
                 _ => Expr::Cast(Cast::new_from_field(text, field)),
             }));
         }
+        (DataType::Timestamp(_, None), to) if is_day(to) || to.is_string() => {
+            by_some_clock(from, over)?;
+            return Ok(Transformed::no(expr));
+        }
         (DataType::Timestamp(_, None), to) if to.is_numeric() => {
             counted(from, &of, over)?;
             return Ok(Transformed::no(expr));
@@ -104,15 +109,56 @@ fn cast(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     Ok(Transformed::yes(Expr::Cast(told)))
 }
 
+/// Whether a time is of an unknown clock, or was taken off another zone's, and this one's was asked for in so many words.
+fn is_by_another_clock(time: &Expr, to: &DataType, over: Over<'_>) -> bool {
+    match (tells(time, over.inputs), to) {
+        (Tells::Unknown, _) => true,
+        (Tells::ClockOfZone(zone), DataType::Timestamp(_, Some(to))) => Zone::named(to) != Ok(zone),
+        _ => false,
+    }
+}
+
+/// Refuses to read the day, the hour or the words of a moment that no clock has been named for.
+fn by_some_clock(time: &Expr, over: Over<'_>) -> Result<()> {
+    if tells(time, over.inputs) != Tells::Moment {
+        return Ok(());
+    }
+    let shown = in_words(time);
+    refuse(
+        time,
+        format!(
+            "{shown} is a moment, and what day and hour it is depends on the clock: say whose, as in {shown} AT TIME ZONE \
+             'Asia/Shanghai', or AT TIME ZONE 'UTC'"
+        ),
+    )
+}
+
+/// Parts of a time that every clock shows alike.
+fn is_below_an_hour(part: &ScalarValue) -> bool {
+    let Some(Some(part)) = part.try_as_str() else { return false };
+    let part = part.trim_matches('\'').to_ascii_lowercase();
+    part.starts_with("sec")
+        || part.starts_with("milli")
+        || part.starts_with("micro")
+        || part.starts_with("nano")
+}
+
 /// A function that takes the zone off a time, or counts its seconds.
 fn call(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     let Expr::ScalarFunction(call) = &expr else { return Ok(Transformed::no(expr)) };
     let zoned =
         |time: &Expr| matches!(time.get_type(over.schema), Ok(DataType::Timestamp(_, Some(_))));
+    let naive =
+        |time: &Expr| matches!(time.get_type(over.schema), Ok(DataType::Timestamp(_, None)));
     match (call.name(), call.args.as_slice()) {
         ("to_unixtime", [time, ..]) => counted(time, &time.get_type(over.schema)?, over)?,
         ("date_part", [Expr::Literal(part, _), time]) if is_epoch(part) => {
             counted(time, &time.get_type(over.schema)?, over)?;
+        }
+        ("date_part" | "date_trunc", [Expr::Literal(part, _), time])
+            if is_below_an_hour(part) || is_day(&time.get_type(over.schema)?) => {}
+        ("date_part" | "date_trunc", [_, time]) | ("to_char", [time, _]) if naive(time) => {
+            by_some_clock(time, over)?;
         }
         ("to_date", [Expr::Cast(text)])
             if text.field.data_type().is_string() && zoned(&text.expr) =>
@@ -152,11 +198,6 @@ fn without_offset(text: &Expr) -> Option<Expr> {
     }
 }
 
-/// What the clock of its zone shows of a time.
-fn shown(time: &Expr) -> Expr {
-    datetime::to_local_time().call(vec![time.clone()])
-}
-
 /// The day that the clock of its zone shows.
 fn day_of(time: &Expr) -> Expr {
     Expr::Cast(Cast::new(Box::new(shown(time)), DataType::Date32))
@@ -170,14 +211,14 @@ fn is_epoch(part: &ScalarValue) -> bool {
 fn counted(time: &Expr, of: &DataType, over: Over<'_>) -> Result<()> {
     let of_clock = match of {
         DataType::Timestamp(_, None) => {
-            !matches!(tells(time, over.inputs), Tells::Instant | Tells::Nothing)
+            !matches!(tells(time, over.inputs), Tells::Instant | Tells::Moment | Tells::Nothing)
         }
         of if is_day(of) => true,
         // As it would be read as a time.
         of if of.is_string() => {
             let naive = DataType::Timestamp(TimeUnit::Millisecond, None);
             let read = Expr::Cast(Cast::new(Box::new(time.clone()), naive));
-            !matches!(tells(&read, over.inputs), Tells::Instant | Tells::Nothing)
+            !matches!(tells(&read, over.inputs), Tells::Instant | Tells::Moment | Tells::Nothing)
         }
         _ => false,
     };
