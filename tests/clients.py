@@ -143,6 +143,35 @@ def times_by_the_clock(ground):
                 assert connection.execute(query, (day.date(),)).fetchone() == (want,), (query, day)
 
 
+def decimals_keep_their_digits(ground):
+    """psycopg: a decimal parameter is as exact as the same number in the query, and a whole number stands beside decimals"""
+    with fed(ground.fresh()) as server, connect(server, autocommit=True) as connection:
+        one = connection.execute("SELECT gmv FROM gmv_by_category ORDER BY gmv LIMIT 1 OFFSET 1").fetchone()[0]
+        thousandth = decimal.Decimal("0.001")
+        asked = [
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE gmv >= {0}", one + thousandth),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE gmv > {0}", one - thousandth),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE gmv <= {0} AND category <> {1}", one - thousandth),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE category <> {1} AND gmv IN ({0}, 0)", one),
+            ("SELECT SUM(gmv) * {0} FROM gmv_by_category", decimal.Decimal("0.12345")),
+            ("SELECT SUM(gmv) / {0} FROM gmv_by_category", decimal.Decimal("0.003")),
+            ("SELECT SUM(gmv) - {0} FROM gmv_by_category", decimal.Decimal("-12345678901234567890.12345")),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE payments > {0}", decimal.Decimal("1.5")),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE gmv > {0}", 4),
+        ]
+        for query, value in asked:
+            want = connection.execute(query.format(value, "'no'")).fetchone()
+            for marker in ("%s", "%b", "%t"):
+                values = [value, "no"][:query.count("{")]
+                if query.find("{1}") in range(query.find("{0}")):
+                    values.reverse()
+                found = connection.execute(query.format(marker, marker), values).fetchone()
+                assert found == want, (query, value, marker, found, want)
+            text = [str(value), "no"][:query.count("{")]
+            params = server.sql(query.format("$1", "$2"), text)
+            assert str(next(iter(params[0].values()))) == str(want[0]), (query, value, params, want)
+
+
 def transactions(ground):
     """psycopg: what is asked within a transaction, a savepoint and after an error in one"""
     with fed(ground.fresh()) as server:
@@ -245,6 +274,7 @@ def other_engines_read_the_history(ground):
 CHECKS = [
     psycopg_asks,
     times_by_the_clock,
+    decimals_keep_their_digits,
     transactions,
     sqlalchemy_asks,
     pandas_asks,

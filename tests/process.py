@@ -82,9 +82,9 @@ class Server:
         """A view at the newest cut."""
         return self.get(f"/api/views/{name}")
 
-    def sql(self, query):
+    def sql(self, query, params=()):
         """The rows of a query."""
-        body = json.dumps({"sql": query}).encode()
+        body = json.dumps({"sql": query, "params": list(params)}).encode()
         ask = urllib.request.Request(self.url + "/api/sql", body,
                                      {"content-type": "application/json", "accept": "application/json"})
         try:

@@ -4,6 +4,7 @@
 //! planned. It runs on threads of its own, so that nothing an analyst asks slows the wall.
 
 mod allow;
+mod decimals;
 mod error;
 mod exact;
 mod expansion;

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use arrow::datatypes::DataType;
-use datafusion::common::ParamValues;
+use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DataFusionError, ParamValues};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
 use serde_json::Value;
 
+use super::decimals::exact;
 use super::error::SqlError;
 
 /// The plan with `params` in place of its placeholders.
@@ -30,7 +32,15 @@ pub(super) fn bind(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan, S
     }
     let values = params.iter().enumerate().map(|(nth, value)| scalar(nth + 1, value, &types));
     let values = ParamValues::from(values.collect::<Result<Vec<_>, _>>()?);
-    plan.replace_params_with_values(&values).map_err(|error| SqlError::of_planning(&error))
+    let bound = plan.replace_params_with_values(&values).and_then(retyped);
+    bound.map_err(|error| SqlError::of_planning(&error))
+}
+
+/// A plan whose types follow what has been put into it.
+pub(super) fn retyped(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let told =
+        plan.transform_up_with_subqueries(|node| node.recompute_schema().map(Transformed::yes))?;
+    Ok(told.data)
 }
 
 fn scalar(
@@ -53,7 +63,17 @@ fn scalar(
             });
         }
     };
+    let text = match value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
     match types.get(&format!("${nth}")) {
+        Some(Some(wanted)) if wanted.is_decimal() || wanted.is_integer() && text.contains('.') => {
+            let exact = exact(&text).or_else(|| plain.cast_to(wanted).ok());
+            exact.ok_or_else(|| SqlError::Params {
+                message: format!("params[{nth}] = {value} is not a {wanted}"),
+            })
+        }
         Some(Some(wanted)) => plain.cast_to(wanted).map_err(|_| SqlError::Params {
             message: format!("params[{nth}] = {value} is not a {wanted}"),
         }),

@@ -20,7 +20,7 @@ use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::{Sink, StreamExt as _};
 
 use super::gate::{Gate, pg_error};
-use super::parameters::by_the_zone;
+use super::parameters::{by_the_zone, with_decimals};
 use super::parser::SizedParser;
 use super::place::Places;
 use crate::config::SqlConfig;
@@ -194,6 +194,9 @@ impl ExtendedQueryHandler for LimitedService {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let asked = Asked::new(client, &portal.statement.statement.0);
+        let exact =
+            with_decimals(portal).map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
+        let portal = exact.as_ref().unwrap_or(portal);
         let plan = portal.statement.statement.1.as_ref().map(|(_, plan)| plan);
         let told = plan.and_then(|plan| by_the_zone(portal, plan));
         let portal = told.as_ref().unwrap_or(portal);

@@ -3,18 +3,25 @@
 //! A client that sends `2020-11-11 10:50:00` means what the same words mean in the query: the clock of the event time's zone.
 //! The library takes a time without an offset for one in UTC, so that is what it is given.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime};
-use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
+use datafusion::sql::sqlparser::ast;
 use datafusion_postgres::pgwire::api::Type;
-use datafusion_postgres::pgwire::api::portal::Portal;
+use datafusion_postgres::pgwire::api::portal::{Format, Portal};
+use datafusion_postgres::pgwire::api::stmt::StoredStatement;
 use tidemark_pipeline::model::Zone;
+
+use crate::sql::decimals::{exact, in_words};
+use crate::sql::params::retyped;
 
 /// The plan with each parameter that a client calls a moment, and whose type the query does not tell, as one: the library
 /// would take its zone off, and what has none is by the clock of what it is compared with.
@@ -52,6 +59,113 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
     Ok(told.data)
 }
 
+/// What the library prepares: the text of a statement, and what it was parsed and planned to.
+type Prepared = (String, Option<(ast::Statement, LogicalPlan)>);
+
+/// The portal with each number that is, or stands beside, a decimal put into its plan as exactly as it was sent; `None` where
+/// there is none. The library would cut it to the scale of what it is compared with.
+///
+/// # Errors
+/// DataFusion's, of a plan that does not fit together with them.
+pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<Prepared>>> {
+    let (text, Some((statement, plan))) = &portal.statement.statement else { return Ok(None) };
+    let types = plan.get_parameter_types()?;
+    let mut told = HashMap::new();
+    let mut rest = Vec::new();
+    for (at, parameter) in portal.parameters.iter().enumerate() {
+        let id = format!("${}", at + 1);
+        let beside = types.get(&id).cloned().flatten().is_some_and(|of| of.is_decimal());
+        let said = portal.statement.parameter_types.get(at).cloned().flatten();
+        let value = parameter.as_deref();
+        let value = value.and_then(|value| match portal.parameter_format.is_text(at) {
+            true => number_of_text(value, said.as_ref(), beside),
+            false => number_of_bytes(value, said.as_ref(), beside),
+        });
+        match value {
+            Some(value) => drop(told.insert(id, Expr::Literal(value, None))),
+            None => {
+                rest.push(at);
+                let renumbered = Placeholder::new_with_field(format!("${}", rest.len()), None);
+                told.insert(id, Expr::Placeholder(renumbered));
+            }
+        }
+    }
+    if rest.len() == portal.parameters.len() {
+        return Ok(None);
+    }
+    let plan = plan.clone().transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let told = expr.transform_up(|part| match &part {
+                Expr::Placeholder(parameter) => match told.get(&parameter.id) {
+                    Some(Expr::Placeholder(renumbered)) => {
+                        let (id, field) = (renumbered.id.clone(), parameter.field.clone());
+                        let told = Placeholder::new_with_field(id, field);
+                        Ok(Transformed::yes(Expr::Placeholder(told)))
+                    }
+                    Some(value) => Ok(Transformed::yes(value.clone())),
+                    None => Ok(Transformed::no(part)),
+                },
+                _ => Ok(Transformed::no(part)),
+            })?;
+            Ok(told.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    let plan = retyped(plan.data)?;
+    let kept = |types: &[Option<Type>]| {
+        rest.iter().map(|at| types.get(*at).cloned().flatten()).collect::<Vec<_>>()
+    };
+    let mut prepared = StoredStatement::default();
+    prepared.id.clone_from(&portal.statement.id);
+    prepared.statement = (text.clone(), Some((statement.clone(), plan)));
+    prepared.parameter_types = kept(&portal.statement.parameter_types);
+    let mut portal_told = like(portal);
+    portal_told.statement = Arc::new(prepared);
+    portal_told.parameters =
+        rest.iter().map(|at| portal.parameters.get(*at).cloned().flatten()).collect();
+    if let Format::Individual(formats) = &portal.parameter_format {
+        let formats = rest.iter().filter_map(|at| formats.get(*at).copied()).collect();
+        portal_told.parameter_format = Format::Individual(formats);
+    }
+    Ok(Some(portal_told))
+}
+
+/// A number in words, where it is a decimal or stands beside one.
+fn number_of_text(text: &[u8], said: Option<&Type>, beside: bool) -> Option<ScalarValue> {
+    let is_number = match said {
+        Some(&Type::NUMERIC) => true,
+        Some(&Type::INT2 | &Type::INT4 | &Type::INT8 | &Type::UNKNOWN) | None => beside,
+        Some(_) => false,
+    };
+    exact(std::str::from_utf8(text).ok().filter(|_| is_number)?)
+}
+
+/// As [`number_of_text`], in PostgreSQL's binary form; without a type of the client it is that of what stands beside it.
+fn number_of_bytes(bytes: &[u8], said: Option<&Type>, beside: bool) -> Option<ScalarValue> {
+    let whole = match said {
+        Some(&Type::NUMERIC) => return exact(&in_words(bytes)?),
+        None if beside => return exact(&in_words(bytes)?),
+        Some(&Type::INT2) => i64::from(i16::from_be_bytes(bytes.try_into().ok()?)),
+        Some(&Type::INT4) => i64::from(i32::from_be_bytes(bytes.try_into().ok()?)),
+        Some(&Type::INT8) => i64::from_be_bytes(bytes.try_into().ok()?),
+        _ => return None,
+    };
+    beside.then(|| ScalarValue::Int64(Some(whole)))
+}
+
+/// A portal that is not ours to clone.
+fn like<S: Default>(portal: &Portal<S>) -> Portal<S> {
+    let mut like = Portal::default();
+    like.name.clone_from(&portal.name);
+    like.statement = Arc::clone(&portal.statement);
+    like.parameter_format = portal.parameter_format.clone();
+    like.parameters.clone_from(&portal.parameters);
+    like.result_column_format = portal.result_column_format.clone();
+    like.state = Arc::clone(&portal.state);
+    like
+}
+
 /// The portal with its parameters as moments; `None` where it can stay as it is.
 pub(super) fn by_the_zone<S: Default>(portal: &Portal<S>, plan: &LogicalPlan) -> Option<Portal<S>> {
     let types = plan.get_parameter_types().ok()?;
@@ -80,13 +194,8 @@ pub(super) fn by_the_zone<S: Default>(portal: &Portal<S>, plan: &LogicalPlan) ->
     if !changed {
         return None;
     }
-    let mut portal_told = Portal::default();
-    portal_told.name.clone_from(&portal.name);
-    portal_told.statement = Arc::clone(&portal.statement);
-    portal_told.parameter_format = portal.parameter_format.clone();
+    let mut portal_told = like(portal);
     portal_told.parameters = told;
-    portal_told.result_column_format = portal.result_column_format.clone();
-    portal_told.state = Arc::clone(&portal.state);
     Some(portal_told)
 }
 
