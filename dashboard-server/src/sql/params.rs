@@ -1,4 +1,4 @@
-//! Parameters of a query: JSON values for `$1`, `$2`, …, read as the types the query expects.
+//! Parameters of a query: JSON values for `$1`, `$2`, …, read as the types the query expects; a decimal has its own digits.
 
 use std::collections::HashMap;
 

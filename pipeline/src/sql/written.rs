@@ -2,8 +2,8 @@
 //!
 //! `CAST(event_time AS TIMESTAMP(3))` is what the clock of its zone shows, as in Flink, and so is what other functions make
 //! of a time when they take its zone off; DataFusion would take the zone off the moment. What would be answered by the clock
-//! of UTC without a word is refused: seconds since 1970 of what a clock shows, a zone that nobody knows, hours that are added
-//! to a day.
+//! of UTC without a word is refused: seconds since 1970 of what a clock shows, the day or hour of a moment that was counted. So are a
+//! zone that nobody knows and hours that are added to a day.
 
 use std::sync::Arc;
 
