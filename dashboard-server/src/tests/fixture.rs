@@ -56,7 +56,7 @@ impl Publisher {
     pub(super) fn new(epoch: &str) -> Self {
         let views = vec![Arc::new(info(PROVINCE)), Arc::new(info(DAY))];
         Self {
-            results: Results::new(epoch.to_owned(), Mode::Demo, views),
+            results: Results::new(epoch.to_owned(), Mode::Demo, views, Vec::new()),
             cut: 0,
             rows: BTreeMap::new(),
             gone: BTreeMap::new(),

@@ -61,6 +61,9 @@ pub struct Entry {
     pub since: Offset,
     /// Offset of the record after which it no longer stands; `None` while it does.
     pub until: Option<Offset>,
+    /// When it stood before, as `since` and `until`, in their order: a crash may take a reader back to then.
+    /// Only the store fills it.
+    pub earlier: Vec<(Offset, Offset)>,
     /// The log's timestamp of the record, epoch milliseconds.
     pub log_time: Option<i64>,
     /// Event time, epoch milliseconds.
@@ -106,6 +109,7 @@ impl Entry {
             id,
             topic: topic.to_owned(),
             until: None,
+            earlier: Vec::new(),
             log_time: None,
             event_time: None,
             watermark: None,
@@ -121,7 +125,38 @@ impl Entry {
     /// Whether a cut that has read up to, not with, `next_offset` of its partition shows it.
     #[must_use]
     pub fn stands_at(&self, next_offset: Offset) -> bool {
-        self.since < next_offset && self.until.is_none_or(|until| until >= next_offset)
+        let now = (self.since, self.until);
+        let earlier = self.earlier.iter().map(|(since, until)| (*since, Some(*until)));
+        earlier
+            .chain([now])
+            .any(|(since, until)| since < next_offset && until.is_none_or(|until| until >= next_offset))
+    }
+
+    /// This entry where one of the same record stood before it.
+    pub(super) fn after(mut self, before: Self) -> Self {
+        self.earlier = before.earlier;
+        match before.until {
+            Some(until) => self.earlier.push((before.since, until)),
+            None => self.since = self.since.min(before.since),
+        }
+        self.earlier.retain(|(since, _)| *since < self.since);
+        self
+    }
+
+    /// The entry as it was when `next_offset` was the next record to be read; `None` before it first stood.
+    pub(super) fn taken_back(mut self, next_offset: Offset) -> Option<Self> {
+        while self.since >= next_offset {
+            let (since, until) = self.earlier.pop()?;
+            (self.since, self.until) = (since, Some(until));
+        }
+        self.until = self.until.filter(|until| *until < next_offset);
+        Some(self)
+    }
+
+    /// The entry without what had ended before `offset`; `None` when nothing is left.
+    pub(super) fn from_offset_on(mut self, offset: Offset) -> Option<Self> {
+        self.earlier.retain(|(_, until)| *until >= offset);
+        (!self.earlier.is_empty() || self.until.is_none_or(|until| until >= offset)).then_some(self)
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -144,6 +179,11 @@ impl Entry {
         }
         out.bytes(&self.raw);
         out.u64(self.raw_bytes);
+        out.u64(u64::try_from(self.earlier.len()).unwrap_or(u64::MAX));
+        for (since, until) in &self.earlier {
+            out.i64(*since);
+            out.i64(*until);
+        }
         out.bytes
     }
 
@@ -174,13 +214,18 @@ impl Entry {
         entry.reason = from.text()?;
         entry.raw = from.bytes()?.to_vec();
         entry.raw_bytes = from.u64()?;
+        if version >= 3 {
+            for _ in 0..from.u64()? {
+                entry.earlier.push((from.i64()?, from.i64()?));
+            }
+        }
         Ok(entry)
     }
 }
 
 /// Version of an entry's bytes. Version 1 has only the last of the windows that a record missed, and how many
-/// there were: the last one is shown.
-const VERSION: u64 = 2;
+/// there were: the last one is shown. Before version 3 nothing is said of when it stood earlier.
+const VERSION: u64 = 3;
 
 fn last_missed(from: &mut Decoder<'_>) -> Result<MissedWindows, String> {
     let last = from.optional()?.zip(from.optional()?);
@@ -246,6 +291,7 @@ mod tests {
         };
         let mut entry = Entry::about(id(256, "gmv_day"), "orders-topic");
         entry.until = Some(300);
+        entry.earlier = vec![(256, 257), (270, 280)];
         entry.event_time = Some(-5);
         entry.missed = MissedWindows::of_each([(0, 7), (0, 14), (14, 15)]);
         entry.reason = "过期".to_owned();
@@ -288,11 +334,25 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_the_second_version_has_stood_once() {
+        let id =
+            EntryId { stream: "orders".to_owned(), partition: 0, offset: 4, part: String::new() };
+        let mut entry = Entry::about(id, "orders");
+        entry.until = Some(9);
+        let mut old = entry.encode();
+        old.truncate(old.len() - 8);
+        old[..8].copy_from_slice(&2_u64.to_le_bytes());
+        assert_eq!(Entry::decode(&entry.id.encode(), &old), Ok(entry));
+    }
+
+    #[test]
     fn a_cut_shows_what_stood_at_its_offsets() {
         let id =
             EntryId { stream: "orders".to_owned(), partition: 0, offset: 5, part: String::new() };
         let mut entry = Entry::about(id, "orders");
         entry.until = Some(9);
         assert_eq!([5, 6, 9, 10].map(|next| entry.stands_at(next)), [false, true, true, false]);
+        (entry.earlier, entry.since, entry.until) = (vec![(5, 9)], 12, None);
+        assert_eq!([9, 10, 12, 13].map(|next| entry.stands_at(next)), [true, false, false, true]);
     }
 }

@@ -124,7 +124,10 @@ impl LedgerStore {
         let mut writing = Writing::begin(self, space);
         for change in changes {
             match change {
-                Change::Begins(ledger, entry) => writing.put(*ledger, entry)?,
+                Change::Begins(ledger, entry) => match writing.get(*ledger, &entry.id)? {
+                    Some(before) => writing.put(*ledger, &entry.clone().after(before))?,
+                    None => writing.put(*ledger, entry)?,
+                },
                 Change::Ends { ledger, id, until } => {
                     if let Some(mut entry) = writing.get(*ledger, id)? {
                         entry.until = Some(*until);
@@ -147,19 +150,12 @@ impl LedgerStore {
         (stream, partition): (&str, PartitionId),
         next_offset: Offset,
     ) -> Result<(), LedgerError> {
-        self.each_of(space, &prefix(stream, partition), &mut |writing, ledger, mut entry| {
-            if entry.since >= next_offset {
-                return writing.remove(ledger, &entry.id);
-            }
-            if entry.until.is_some_and(|until| until >= next_offset) {
-                entry.until = None;
-                return writing.put(ledger, &entry);
-            }
-            Ok(())
+        self.each_of(space, &prefix(stream, partition), &mut |writing, ledger, entry| {
+            writing.replace(ledger, &entry, entry.clone().taken_back(next_offset))
         })
     }
 
-    /// Removes the entries of a partition that ended before `offset`, which no reader asks for any more.
+    /// Removes what ended before `offset` in a partition, which no reader asks for any more.
     ///
     /// # Errors
     /// As [`LedgerStore::apply`].
@@ -172,9 +168,8 @@ impl LedgerStore {
         let mut writing = Writing::begin(self, space);
         for entry in self.scan_from(space, LedgerKind::Unmatched, &prefix(stream, partition))? {
             let entry = entry?;
-            if entry.until.is_some_and(|until| until < offset) {
-                writing.remove(LedgerKind::Unmatched, &entry.id)?;
-            }
+            let left = entry.clone().from_offset_on(offset);
+            writing.replace(LedgerKind::Unmatched, &entry, left)?;
         }
         writing.commit()
     }
@@ -349,6 +344,20 @@ impl<'a> Writing<'a> {
 
     fn remove(&mut self, ledger: LedgerKind, id: &EntryId) -> Result<(), LedgerError> {
         self.set(ledger, id.encode(), None)
+    }
+
+    /// Writes what has become of an entry; nothing when it is as it was.
+    fn replace(
+        &mut self,
+        ledger: LedgerKind,
+        before: &Entry,
+        after: Option<Entry>,
+    ) -> Result<(), LedgerError> {
+        match after {
+            None => self.remove(ledger, &before.id),
+            Some(after) if after != *before => self.put(ledger, &after),
+            Some(_) => Ok(()),
+        }
     }
 
     fn set(

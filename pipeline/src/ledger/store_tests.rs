@@ -81,6 +81,56 @@ fn rewinding_a_partition_takes_back_what_later_records_did_and_nothing_else() {
     assert_eq!(store.total(LIVE, LedgerKind::Unmatched).rows, 1);
 }
 
+/// An event that is held against its order, comes to count and is held again.
+#[test]
+fn an_entry_that_ends_and_begins_again_is_taken_back_to_when_it_first_stood() {
+    let first = Entry { since: 5, ..entry(0, 2, "life:capped") };
+    let again = Entry { since: 9, ..first.clone() };
+    let ends =
+        |until| Change::Ends { ledger: LedgerKind::Unmatched, id: first.id.clone(), until };
+    let stands = |next_offset| {
+        let dir = tempfile::tempdir().expect("folder");
+        let store = LedgerStore::open(dir.path()).expect("opens");
+        let begins = [&first, &again].map(|one| begins(LedgerKind::Unmatched, one));
+        for change in [begins[0].clone(), ends(7), begins[1].clone(), ends(11)] {
+            store.apply(LIVE, &[change]).expect("written");
+        }
+        store.rewind(LIVE, ("orders", 0), next_offset).expect("rewound");
+        let all = store.scan(LIVE, LedgerKind::Unmatched).expect("opens");
+        all.map(|entry| entry.map(|it| (it.since, it.until, it.earlier)).expect("whole")).last()
+    };
+    assert_eq!(stands(5), None);
+    assert_eq!(stands(7), Some((5, None, vec![])), "before it ended");
+    assert_eq!(stands(8), Some((5, Some(7), vec![])), "after it had ended");
+    assert_eq!(stands(10), Some((9, None, vec![(5, 7)])), "when it stood again");
+    assert_eq!(stands(12), Some((9, Some(11), vec![(5, 7)])));
+}
+
+#[test]
+fn a_change_that_is_written_twice_is_one_and_what_ended_long_ago_is_forgotten() {
+    let dir = tempfile::tempdir().expect("folder");
+    let store = LedgerStore::open(dir.path()).expect("opens");
+    let first = Entry { since: 5, ..entry(0, 2, "life:capped") };
+    let ends = Change::Ends { ledger: LedgerKind::Unmatched, id: first.id.clone(), until: 7 };
+    let again = Entry { since: 9, ..first.clone() };
+    let changes =
+        [begins(LedgerKind::Unmatched, &first), ends, begins(LedgerKind::Unmatched, &again)];
+    store.apply(LIVE, &changes).expect("written");
+    let held = || {
+        let all = store.scan(LIVE, LedgerKind::Unmatched).expect("opens");
+        all.map(|entry| entry.map(|it| (it.since, it.until, it.earlier)).expect("whole"))
+            .collect::<Vec<_>>()
+    };
+    let whole = [(9, None, vec![(5, 7)])];
+    assert_eq!(held(), whole);
+    store.apply(LIVE, &changes).expect("written again");
+    assert_eq!(held(), whole);
+    store.forget_ended(LIVE, ("orders", 0), 7).expect("forgotten");
+    assert_eq!(held(), whole, "a reader at 7 has not read what ended it");
+    store.forget_ended(LIVE, ("orders", 0), 8).expect("forgotten");
+    assert_eq!(held(), [(9, None, vec![])]);
+}
+
 #[test]
 fn what_is_removed_frees_its_bytes_and_an_unknown_entry_is_no_error() {
     let dir = tempfile::tempdir().expect("folder");

@@ -133,7 +133,7 @@ impl Settled {
         if is_mixed {
             self.gather_attributes(order, purse);
         }
-        let first = |does: &dyn Fn(&Event) -> bool| events.iter().position(|event| does(event));
+        let first = |does: &dyn Fn(&Event) -> bool| events.iter().position(does);
         let cancels = |event: &Event| rules.action(event.kind).cancels;
         let pays = |event: &Event| rules.action(event.kind).pays;
         let mut run = Run {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use parking_lot::Mutex;
@@ -233,14 +234,21 @@ pub struct Results {
 }
 
 impl Results {
-    /// Starts with every view empty. `epoch` names this life of the publisher.
+    /// Starts with every view and table of the accounting empty. `epoch` names this life of the publisher.
     #[must_use]
-    pub fn new(epoch: String, mode: Mode, views: Vec<Arc<ViewInfo>>) -> Arc<Self> {
+    pub fn new(
+        epoch: String,
+        mode: Mode,
+        views: Vec<Arc<ViewInfo>>,
+        tables: Vec<(&'static str, SchemaRef)>,
+    ) -> Arc<Self> {
         let empty = views
             .iter()
             .map(|info| (info.name.clone(), Arc::new(Snapshot::empty(Arc::clone(info)))))
             .collect();
-        let first = Cut { views: empty, ..Cut::default() };
+        let without_rows = |(name, schema): (&str, _)| (name.to_owned(), RecordBatch::new_empty(schema));
+        let tables = tables.into_iter().map(without_rows).collect();
+        let first = Cut { views: empty, tables, ..Cut::default() };
         Arc::new(Self {
             epoch,
             mode,

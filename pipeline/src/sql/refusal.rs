@@ -12,7 +12,7 @@ use arrow::util::display::array_value_to_string;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::expr::{AggregateFunction, Cast};
 use datafusion::sql::sqlparser::ast::{self, Query, visit_expressions};
 
 use super::error::{Place, SqlError};
@@ -91,23 +91,37 @@ pub(super) fn in_words(expr: &Expr) -> String {
                 Some(words) => Transformed::yes(part.alias(words)),
                 None => Transformed::no(part),
             },
+            Expr::Cast(Cast { expr: text, field }) => match as_written(text, field.data_type()) {
+                Some(words) => Transformed::yes(part.alias(words)),
+                None => Transformed::no(part),
+            },
             _ => Transformed::no(part),
         })
     });
     told.map_or_else(|_| expr.to_string(), |told| told.data.human_display().to_string())
 }
 
+/// A time written as `TIMESTAMP '…'`, which is a text until it is analysed.
+fn as_written(text: &Expr, as_type: &DataType) -> Option<String> {
+    let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = text else { return None };
+    Some(format!("{} '{text}'", word_of_time(as_type)?))
+}
+
 fn time_in_words(value: &ScalarValue) -> Option<String> {
-    let kind = match value.data_type() {
+    let kind = word_of_time(&value.data_type())?;
+    let array = value.to_array().ok().filter(|_| !value.is_null())?;
+    let text = array_value_to_string(&array, 0).ok()?;
+    Some(format!("{kind} '{}'", text.replace('T', " ")))
+}
+
+fn word_of_time(data_type: &DataType) -> Option<&'static str> {
+    Some(match data_type {
         DataType::Date32 | DataType::Date64 => "DATE",
         DataType::Timestamp(_, None) => "TIMESTAMP",
         DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ",
         DataType::Interval(_) => "INTERVAL",
         _ => return None,
-    };
-    let array = value.to_array().ok().filter(|_| !value.is_null())?;
-    let text = array_value_to_string(&array, 0).ok()?;
-    Some(format!("{kind} '{}'", text.replace('T', " ")))
+    })
 }
 
 /// What a refusal says, and where its first column stands, where it has one; `None` for other errors.

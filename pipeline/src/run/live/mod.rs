@@ -44,6 +44,7 @@ use crate::results::{Mode, Results, ViewInfo};
 use crate::sinks::result_topics::{ResultTopics, ResultTopicsConfig, topics_of};
 use crate::source::{Source, SourceError};
 use crate::sql::Catalog;
+use crate::sql::catalog::system_tables;
 use crate::state::CheckpointError;
 use crate::state::dedup_store::DedupStore;
 use crate::state::objects::{self, Fenced, Objects};
@@ -192,7 +193,7 @@ pub fn start(
     let infos: Vec<Arc<ViewInfo>> =
         catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
     let topics = result_topics(&catalog, config, &infos)?;
-    let results = Results::new(epoch, mode, infos);
+    let results = Results::new(epoch, mode, infos, system_tables());
     let topics = topics.map(|topics| ResultTopics::start(topics, results.epoch().to_owned()));
     results.set_ledgers(store, catalog.zone());
     saving.go_to_background().map_err(StartError::Threads)?;
