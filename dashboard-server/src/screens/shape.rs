@@ -110,12 +110,15 @@ const VALUE: Shape = &[
     may("style", Of::Choice(&["compact", "plain"])),
     may("label", Of::Words),
 ];
+/// What the same figure came to in each window of a view with short ones.
+const SPARK: Shape =
+    &[must("view", Of::OneRowView), must("column", Of::Column(Needs::Figure))];
 const FIGURE: Shape = &[
     must("label", Of::Words),
     must("view", Of::OneRowView),
     must("value", Of::Table(VALUE)),
     may("pick", Of::Choice(&["newest", "complete"])),
-    may("spark", Of::Flag),
+    may("spark", Of::Table(SPARK)),
     may("change", Of::Flag),
 ];
 /// The same figure last year, at the same time of its campaign, from a view with one row.

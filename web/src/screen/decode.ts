@@ -22,6 +22,7 @@ import type {
   ReferenceCurve,
   Screen,
   Single,
+  Spark,
   TickerColumn,
   ValueColumn,
 } from './definition';
@@ -262,8 +263,16 @@ function figureAt(value: unknown, at: string): Figure {
   return {
     ...singleAt(figure, at),
     label: textsAt(figure['label'], `${at}.label`),
-    spark: figure['spark'] === true,
+    spark: optional(figure['spark'], (it) => sparkAt(it, `${at}.spark`)),
     change: figure['change'] === true,
+  };
+}
+
+function sparkAt(value: unknown, at: string): Spark {
+  const spark = objectAt(value, at);
+  return {
+    view: stringAt(spark['view'], `${at}.view`),
+    column: stringAt(spark['column'], `${at}.column`),
   };
 }
 

@@ -25,9 +25,16 @@ export interface Single {
   readonly pick: Pick;
 }
 
+/** What the same figure came to in each window of a view with short ones. */
+export interface Spark {
+  readonly view: string;
+  readonly column: string;
+}
+
 export interface Figure extends Single {
   readonly label: Bilingual;
-  readonly spark: boolean;
+  /** The line behind it; `undefined` for none. */
+  readonly spark: Spark | undefined;
   /** Whether it says how much it differs from the window before. */
   readonly change: boolean;
 }
@@ -295,7 +302,7 @@ export function viewsOf(screen: Screen): readonly string[] {
 export function viewsOfPanel(panel: Panel): readonly string[] {
   switch (panel.kind) {
     case 'kpi':
-      return panel.figures.map((figure) => figure.view);
+      return panel.figures.flatMap((figure) => [figure.view, ...some(figure.spark?.view)]);
     case 'odometer':
       return [panel.view, ...panel.notes.map((note) => note.view), ...some(panel.against?.view)];
     case 'trend':
