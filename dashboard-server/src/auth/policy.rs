@@ -66,10 +66,7 @@ impl Role {
             Self::Analyst => matches!(right, Right::Look | Right::Query | Right::Headline),
             Self::Media => matches!(right, Right::Look | Right::Headline),
             Self::Operator => {
-                matches!(
-                    right,
-                    Right::Look | Right::Query | Right::Feed | Right::Operate | Right::Pair
-                )
+                matches!(right, Right::Look | Right::Query | Right::Feed | Right::Operate)
             }
             Self::Admin => true,
         }
@@ -228,7 +225,7 @@ mod tests {
         assert_eq!(allowed(Role::Viewer), "xxx..........");
         assert_eq!(allowed(Role::Media), "xxxx.........");
         assert_eq!(allowed(Role::Analyst), "xxxxxx.......");
-        assert_eq!(allowed(Role::Operator), "xxx.xxxxxxxx.");
+        assert_eq!(allowed(Role::Operator), "xxx.xxxxxx...");
         assert_eq!(allowed(Role::Admin), "xxxxxxxxxxxxx");
     }
 

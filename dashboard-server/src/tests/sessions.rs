@@ -167,17 +167,17 @@ async fn a_wall_is_paired_by_its_code_shows_its_screens_only_and_goes_when_it_is
     let at = server.bound.http;
     let wall = Wall::begin(&server).await;
     assert_eq!(wall.claim(&server).await.status, 202, "nobody has approved it");
-    let key = shown("operator");
+    let key = shown("admin");
     let headers = [("Authorization", key.as_str())];
     let listed = send(at, "GET /api/devices", &headers, b"").await.json();
     assert_eq!(listed["waiting"][0]["address"], "127.0.0.1");
     assert!(!listed.to_string().contains(&wall.code), "the code is read off the wall: {listed}");
-    let unknown = wall.approved(&server, "operator", json!(["none"])).await;
+    let unknown = wall.approved(&server, "admin", json!(["none"])).await;
     assert_eq!(unknown.status, 400, "{}", unknown.text());
-    for role in ["viewer", "media", "analyst", "helper"] {
+    for role in ["viewer", "media", "analyst", "operator", "helper"] {
         assert_eq!(wall.approved(&server, role, json!(["day"])).await.status, 403, "{role}");
     }
-    let approved = wall.approved(&server, "operator", json!(["day"])).await.json();
+    let approved = wall.approved(&server, "admin", json!(["day"])).await.json();
     assert_eq!((&approved["name"], &approved["address"]), (&json!("hall"), &json!("127.0.0.1")));
     let claimed = wall.claim(&server).await;
     assert_eq!(claimed.status, 204);
@@ -230,6 +230,7 @@ async fn a_code_ends_after_five_minutes_and_wrong_ones_are_counted() {
     let told = Arc::clone(&now);
     let mut wishes = wishes();
     wishes.clock = Some(Clock::from_fn(move || told.load(Ordering::Relaxed)));
+    wishes.raw.users.extend([user("deputy", "admin", None)]);
     let server = TestServer::start_with(&publisher.results, wishes).await;
     let wall = Wall::begin(&server).await;
     now.fetch_add(300_000, Ordering::Relaxed);
@@ -242,6 +243,6 @@ async fn a_code_ends_after_five_minutes_and_wrong_ones_are_counted() {
     }
     let late = wall.approved(&server, "admin", Value::Null).await;
     assert_eq!(late.status, 429, "{}", late.text());
-    let another = wall.approved(&server, "operator", Value::Null).await;
+    let another = wall.approved(&server, "deputy", Value::Null).await;
     assert_eq!(another.status, 200, "counted by approver: {}", another.text());
 }

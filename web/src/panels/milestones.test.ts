@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Panel } from '../screen/definition';
-import { ladderOf, levelText, milestonesOf, News, totalOf } from './milestones';
+import { asItStands, ladderOf, levelText, milestonesOf, News, totalOf } from './milestones';
 import { viewOf } from './sample-view';
 
 const PANEL = { level: 'level', reached: 'at', step: 'step' };
@@ -134,6 +134,20 @@ describe('News', () => {
     const news = new News();
     expect(news.look(ladder(), undefined)).toBeUndefined();
     expect(told(news, ['10', 2000])).toBeUndefined();
+  });
+});
+
+describe('asItStands', () => {
+  const ladder = (rows: readonly (readonly [string, number])[], start = 1000) =>
+    ladderOf(viewOf(rows.map(([key, time]) => ({ ...level(key, time), window_start: start }))), PANEL, SCREEN, at(80_000));
+
+  it('follows its row, goes when that is taken back, and stays over the end of its day', () => {
+    const [fallen] = ladder([['50', 4000]])?.passed ?? [];
+    if (fallen === undefined) throw new Error('it fell');
+    expect(asItStands(ladder([['50', 3000], ['100', 60_000]]), fallen)).toMatchObject({ atMs: 3000, tookMs: 2000 });
+    expect(asItStands(ladder([['50', 90_000]]), fallen)).toBeUndefined();
+    expect(asItStands(ladder([['50', 3000]], 2000), fallen)?.atMs).toBe(4000);
+    expect(asItStands(undefined, fallen)?.atMs).toBe(4000);
   });
 });
 

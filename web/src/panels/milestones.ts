@@ -111,6 +111,15 @@ export function idOf({ atMs, tookMs, level, name }: Milestone): string {
 }
 
 /**
+ * A milestone that fell a moment ago as it stands now: an order that is told later may have moved it. `undefined` where it
+ * has been taken back; as it fell where the ladder is of another window by now.
+ */
+export function asItStands(ladder: Ladder | undefined, fallen: Milestone): Milestone | undefined {
+  if (ladder === undefined || ladder.startMs !== fallen.atMs - fallen.tookMs) return fallen;
+  return ladder.passed.find((one) => idOf(one) === idOf(fallen));
+}
+
+/**
  * Which milestone has just fallen. What had fallen before the first look is history and no news, and so is an older one
  * that comes up when a correction takes the newer one back. Each is news once.
  */

@@ -18,7 +18,7 @@ pub(super) struct ServerArgs {
         env = "TIDEMARK_SERVER"
     )]
     server: String,
-    /// Key of an operator or admin; better in the environment than on a command line
+    /// Key of an admin; better in the environment than on a command line
     #[arg(long, value_name = "TOKEN", env = "TIDEMARK_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
