@@ -111,8 +111,7 @@ const VALUE: Shape = &[
     may("label", Of::Words),
 ];
 /// What the same figure came to in each window of a view with short ones.
-const SPARK: Shape =
-    &[must("view", Of::OneRowView), must("column", Of::Column(Needs::Figure))];
+const SPARK: Shape = &[must("view", Of::OneRowView), must("column", Of::Column(Needs::Figure))];
 const FIGURE: Shape = &[
     must("label", Of::Words),
     must("view", Of::OneRowView),

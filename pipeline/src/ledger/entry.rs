@@ -127,9 +127,9 @@ impl Entry {
     pub fn stands_at(&self, next_offset: Offset) -> bool {
         let now = (self.since, self.until);
         let earlier = self.earlier.iter().map(|(since, until)| (*since, Some(*until)));
-        earlier
-            .chain([now])
-            .any(|(since, until)| since < next_offset && until.is_none_or(|until| until >= next_offset))
+        earlier.chain([now]).any(|(since, until)| {
+            since < next_offset && until.is_none_or(|until| until >= next_offset)
+        })
     }
 
     /// This entry where one of the same record stood before it.

@@ -86,8 +86,7 @@ fn rewinding_a_partition_takes_back_what_later_records_did_and_nothing_else() {
 fn an_entry_that_ends_and_begins_again_is_taken_back_to_when_it_first_stood() {
     let first = Entry { since: 5, ..entry(0, 2, "life:capped") };
     let again = Entry { since: 9, ..first.clone() };
-    let ends =
-        |until| Change::Ends { ledger: LedgerKind::Unmatched, id: first.id.clone(), until };
+    let ends = |until| Change::Ends { ledger: LedgerKind::Unmatched, id: first.id.clone(), until };
     let stands = |next_offset| {
         let dir = tempfile::tempdir().expect("folder");
         let store = LedgerStore::open(dir.path()).expect("opens");

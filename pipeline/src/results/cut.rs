@@ -246,7 +246,8 @@ impl Results {
             .iter()
             .map(|info| (info.name.clone(), Arc::new(Snapshot::empty(Arc::clone(info)))))
             .collect();
-        let without_rows = |(name, schema): (&str, _)| (name.to_owned(), RecordBatch::new_empty(schema));
+        let without_rows =
+            |(name, schema): (&str, _)| (name.to_owned(), RecordBatch::new_empty(schema));
         let tables = tables.into_iter().map(without_rows).collect();
         let first = Cut { views: empty, tables, ..Cut::default() };
         Arc::new(Self {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::publisher::view_info;
 use super::reference::catalog;
 use crate::sql::{Catalog, StateBounds};
 use crate::state::ScopeRegister;
@@ -268,3 +269,25 @@ const BOTH: &str = "
 CREATE MATERIALIZED VIEW a AS SELECT COUNT(*) AS n FROM large;
 CREATE MATERIALIZED VIEW b AS SELECT COUNT(*) AS n FROM \"large@1\";
 CREATE MATERIALIZED VIEW c AS SELECT COUNT(*) AS n, SUM(gmv) AS gmv FROM in_yuan;";
+
+#[test]
+fn a_view_over_views_counts_in_their_scopes_each_named_once() {
+    let folder = Folder::new();
+    let over = "
+CREATE MATERIALIZED VIEW over AS SELECT a.n + b.n AS n FROM a CROSS JOIN b;
+CREATE MATERIALIZED VIEW larger AS SELECT over.n + c.n + a.n AS n FROM over CROSS JOIN c CROSS JOIN a;
+CREATE MATERIALIZED VIEW records AS SELECT MAX(accepted) AS n FROM records_accounted;";
+    folder.write("views/both.sql", &BOTH.replace("\"large@1\"", "net"));
+    folder.write("views/over.sql", over);
+    let catalog = folder.catalog();
+    let told = |name: &str| {
+        let view = catalog.views.iter().find(|view| view.name == name).expect("a view");
+        let info = view_info(&catalog, view);
+        (info.scope, info.definition.en)
+    };
+    let of = |scopes: &str, definition: &str| (Some(scopes.to_owned()), definition.to_owned());
+    assert_eq!(told("a"), of("large@1", "large"));
+    assert_eq!(told("over"), of("large@1, net@1", "large net"));
+    assert_eq!(told("larger"), of("large@1, in_yuan@1, net@1", "large in yuan net"));
+    assert_eq!(told("records"), (None, String::new()));
+}

@@ -460,7 +460,7 @@ pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
     };
     let columns = keys.iter().map(|at| schema.field(*at).name().clone());
     let row_key = (!view.query.is_keyed()).then(|| ROW_KEY.to_owned());
-    let scopes: Vec<&ScopeDefinition> = view.scope.iter().chain(&view.other_scopes).collect();
+    let scopes = scopes_of(catalog, view);
     let stream = streams.first().and_then(|name| catalog.streams.get(name));
     ViewInfo {
         name: view.name.clone(),
@@ -481,6 +481,23 @@ pub fn view_info(catalog: &Catalog, view: &ViewDefinition) -> ViewInfo {
         window_end: windows.1,
         result_topic: view.result_topic.clone(),
     }
+}
+
+/// The scopes that a view counts in: its own, and of one over other views theirs, each once.
+fn scopes_of<'a>(catalog: &'a Catalog, view: &'a ViewDefinition) -> Vec<&'a ScopeDefinition> {
+    let mut scopes: Vec<&ScopeDefinition> = view.scope.iter().chain(&view.other_scopes).collect();
+    if let ViewQuery::Results(over) = &view.query {
+        let inputs = catalog.views.iter().filter(|input| over.inputs.contains(&input.name));
+        for scope in inputs.flat_map(|input| scopes_of(catalog, input)) {
+            if !scopes
+                .iter()
+                .any(|known| known.name == scope.name && known.version == scope.version)
+            {
+                scopes.push(scope);
+            }
+        }
+    }
+    scopes
 }
 
 fn together(
