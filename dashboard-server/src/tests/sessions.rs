@@ -174,7 +174,7 @@ async fn a_wall_is_paired_by_its_code_shows_its_screens_only_and_goes_when_it_is
     assert!(!listed.to_string().contains(&wall.code), "the code is read off the wall: {listed}");
     let unknown = wall.approved(&server, "admin", json!(["none"])).await;
     assert_eq!(unknown.status, 400, "{}", unknown.text());
-    for role in ["viewer", "media", "analyst", "operator", "helper"] {
+    for role in ["viewer", "media", "analyst", "operator", "keeper"] {
         assert_eq!(wall.approved(&server, role, json!(["day"])).await.status, 403, "{role}");
     }
     let approved = wall.approved(&server, "admin", json!(["day"])).await.json();

@@ -16,11 +16,12 @@ pub(super) fn user(name: &str, role: &str, views: Option<&[&str]>) -> (String, R
     (name.to_owned(), RawUser { role: role.to_owned(), key, scram: None, views })
 }
 
-/// One user of each role, and `guest`, `asker`, `helper`: a viewer, analyst and operator of one view.
+/// One user of each role, and `guest`, `asker`, `helper`, `keeper`: a viewer, analyst, operator and admin of one view.
 pub(super) fn wishes() -> Wishes {
     let mut wishes = Wishes::default();
     wishes.raw.users.extend(ROLES.map(|role| user(role, role, None)));
-    let of_one = [("guest", "viewer"), ("asker", "analyst"), ("helper", "operator")];
+    let of_one =
+        [("guest", "viewer"), ("asker", "analyst"), ("helper", "operator"), ("keeper", "admin")];
     wishes.raw.users.extend(of_one.map(|(name, role)| user(name, role, Some(&[DAY]))));
     wishes
 }
@@ -83,9 +84,9 @@ const DOORS: [(&str, &str); 18] = [
     ("POST /api/reload", "...xx"),
     ("GET /metrics", "...xx"),
     ("POST /api/ingest/orders", "...xx"),
-    ("GET /api/devices", "...xx"),
-    ("POST /api/devices", "...xx"),
-    ("POST /api/devices/none/revoke", "...xx"),
+    ("GET /api/devices", "....x"),
+    ("POST /api/devices", "....x"),
+    ("POST /api/devices/none/revoke", "....x"),
     ("GET /api/unheard-of", "....x"),
 ];
 
@@ -188,8 +189,8 @@ async fn a_view_that_a_user_may_not_see_is_not_there_at_any_door() {
         listed.contains(DAY) && !listed.contains(PROVINCE) && !listed.contains("late_orders"),
         "{listed}"
     );
-    let helper = shown("helper");
-    let devices = send(at, "GET /api/devices", &[("Authorization", &helper)], b"").await;
+    let keeper = shown("keeper");
+    let devices = send(at, "GET /api/devices", &[("Authorization", &keeper)], b"").await;
     assert_eq!(devices.status, 403, "a wall might see more than who pairs it");
 }
 
