@@ -22,26 +22,32 @@ const today = viewOf([{ key: 1, window_start: DAY, window_end: 2 * DAY, total: 9
 
 describe('sparkOf', () => {
   it('draws the windows that event time has passed, from zero to the largest', () => {
-    expect(sparkOf(minutes([1, 2, 4, 9], 3), today, figure, screen)).toBe('M0.0,42 L0.0,29.5 L50.0,21.0 L100.0,4.0 L100.0,42 Z');
+    expect(sparkOf(minutes([1, 2, 4, 9], 3), today, figure, screen)).toEqual({
+      line: 'M0.0,29.5 L50.0,21.0 L100.0,4.0',
+      area: 'M0.0,29.5 L50.0,21.0 L100.0,4.0 L100.0,40 L0.0,40 Z',
+    });
   });
   it('is open where a window has no row, and a window alone is no line', () => {
-    const line = sparkOf(minutes([4, 4, undefined, 2, undefined, 4, 4], 9), today, figure, screen);
-    expect(line).toBe('M0.0,42 L0.0,4.0 L16.7,4.0 L16.7,42 Z M83.3,42 L83.3,4.0 L100.0,4.0 L100.0,42 Z');
+    const drawn = sparkOf(minutes([4, 4, undefined, 2, undefined, 4, 4], 9), today, figure, screen);
+    expect(drawn).toEqual({
+      line: 'M0.0,4.0 L16.7,4.0 M83.3,4.0 L100.0,4.0',
+      area: 'M0.0,4.0 L16.7,4.0 L16.7,40 L0.0,40 Z M83.3,4.0 L100.0,4.0 L100.0,40 L83.3,40 Z',
+    });
   });
   it('has the newest sixty windows', () => {
     const figures = Array.from({ length: 90 }, (_, i) => (i < 30 ? 1_000 : 1));
-    const line = sparkOf(minutes(figures, 90), today, figure, screen);
-    expect(line.match(/L/g)?.length).toBe(61);
+    const line = sparkOf(minutes(figures, 90), today, figure, screen)?.line;
+    expect(line?.match(/[ML]/g)?.length).toBe(60);
     expect(line).not.toContain(',38.0');
   });
   it('puts what was below zero at the bottom', () => {
-    expect(sparkOf(minutes([-1, 1], 2), today, figure, screen)).toBe('M0.0,42 L0.0,38.0 L100.0,4.0 L100.0,42 Z');
+    expect(sparkOf(minutes([-1, 1], 2), today, figure, screen)).toMatchObject({ line: 'M0.0,38.0 L100.0,4.0' });
   });
   it('is nothing beside a figure of another day, before two windows, and where no view is named', () => {
     const yesterday = viewOf([{ key: 1, window_start: 0, window_end: DAY, total: 9 }]);
-    expect(sparkOf(minutes([1, 2], 2), yesterday, figure, screen)).toBe('');
-    expect(sparkOf(minutes([1, 2], 1), today, figure, screen)).toBe('');
-    expect(sparkOf(minutes([1, 2], 2), today, { ...figure, spark: undefined }, screen)).toBe('');
-    expect(sparkOf(undefined, today, figure, screen)).toBe('');
+    expect(sparkOf(minutes([1, 2], 2), yesterday, figure, screen)).toBeUndefined();
+    expect(sparkOf(minutes([1, 2], 1), today, figure, screen)).toBeUndefined();
+    expect(sparkOf(minutes([1, 2], 2), today, { ...figure, spark: undefined }, screen)).toBeUndefined();
+    expect(sparkOf(undefined, today, figure, screen)).toBeUndefined();
   });
 });

@@ -1,4 +1,4 @@
-/** The outline of a sparkline in a box of 100 by 40, closed along the bottom. */
+/** A sparkline in a box of 100 by 40. */
 import { trendOf, type TrendPoint } from '../charts/trend-data';
 import { toFloat } from '../format/decimal';
 import { dayStart } from '../format/time';
@@ -6,27 +6,34 @@ import type { ViewState } from '../protocol/apply-frame';
 import type { Figure, Screen } from '../screen/definition';
 import { timeOf, windowRows } from '../state/windows';
 
+export interface Spark {
+  /** The line, as an SVG path. */
+  readonly line: string;
+  /** What is below it. */
+  readonly area: string;
+}
+
 /** Windows shown, newest last. */
 const POINTS_MAX = 60;
 
 /**
  * The windows of the day of the figure that event time has passed. Where one has no row the line is open: of a sum that
- * would be zero, of an average nothing is known. Empty where no two windows follow each other, or `of`, the view of the
- * figure itself, stands at another day.
+ * would be zero, of an average nothing is known. `undefined` where no two windows follow each other, or `of`, the view
+ * of the figure itself, stands at another day.
  */
 export function sparkOf(
   windows: ViewState | undefined,
   of: ViewState | undefined,
   figure: Pick<Figure, 'spark' | 'pick'>,
   screen: Pick<Screen, 'window' | 'timeZone'>,
-): string {
+): Spark | undefined {
   const { spark, pick } = figure;
-  if (spark === undefined || windows === undefined || of === undefined) return '';
+  if (spark === undefined || windows === undefined || of === undefined) return undefined;
   const { offsetMinutes } = screen.timeZone;
   const trend = trendOf(windows, screen.window, { column: spark.column, unit: 'percent' }, offsetMinutes);
   const [row] = windowRows(of, screen.window, pick);
-  if (trend === undefined || row === undefined) return '';
-  if (trend.range[0] !== dayStart(timeOf(row, screen.window.start), offsetMinutes)) return '';
+  if (trend === undefined || row === undefined) return undefined;
+  if (trend.range[0] !== dayStart(timeOf(row, screen.window.start), offsetMinutes)) return undefined;
   const latest = trend.points.at(-1)?.atMs ?? 0;
   const firstMs = latest - (POINTS_MAX - 1) * trend.stepMs;
   const shown = trend.points.filter(({ atMs }) => atMs >= firstMs);
@@ -37,14 +44,14 @@ export function sparkOf(
     const height = top > bottom ? (toFloat(value) - bottom) / (top - bottom) : 0;
     return `${((100 * (atMs - begin)) / (latest - begin)).toFixed(1)},${(38 - height * 34).toFixed(1)}`;
   };
-  return runsOf(shown, trend.stepMs)
-    .filter((run) => run.length > 1)
-    .map((run) => {
-      const points = run.map(place);
-      const [from, to] = [points[0], points.at(-1)].map((point) => point?.split(',')[0] ?? '0');
-      return `M${from},42 L${points.join(' L')} L${to},42 Z`;
-    })
-    .join(' ');
+  const runs = runsOf(shown, trend.stepMs).filter((run) => run.length > 1);
+  if (runs.length === 0) return undefined;
+  const lines = runs.map((run) => `M${run.map(place).join(' L')}`);
+  const areas = lines.map((line) => {
+    const [from, to] = [/[\d.]+/.exec(line)?.[0], /([\d.]+),[\d.]+$/.exec(line)?.[1]];
+    return `${line} L${to ?? ''},40 L${from ?? ''},40 Z`;
+  });
+  return { line: lines.join(' '), area: areas.join(' ') };
 }
 
 /** Windows that follow each other. */
