@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Panel } from '../screen/definition';
-import { asItStands, ladderOf, levelText, milestonesOf, News, totalOf } from './milestones';
+import { asItStands, ladderOf, levelText, milestonesOf, News, scopesOf, totalOf } from './milestones';
 import { viewOf } from './sample-view';
 
 const PANEL = { level: 'level', reached: 'at', step: 'step' };
@@ -148,6 +148,18 @@ describe('asItStands', () => {
     expect(asItStands(ladder([['50', 90_000]]), fallen)).toBeUndefined();
     expect(asItStands(ladder([['50', 3000]], 2000), fallen)?.atMs).toBe(4000);
     expect(asItStands(undefined, fallen)?.atMs).toBe(4000);
+  });
+});
+
+describe('scopesOf', () => {
+  it('names the scope of the total, and that of milestones with names where it is another', () => {
+    const scopes: Record<string, string | undefined> = { day: 'paid@3', brands: 'net@5', same: 'paid@3' };
+    const view = (name: string) => ({ ...viewOf([]), scope: scopes[name] });
+    const told = (total: string, named?: string) =>
+      scopesOf({ view }, { total: { view: total }, named: named === undefined ? undefined : { view: named } } as Parameters<typeof scopesOf>[1]);
+    expect([told('day'), told('day', 'same'), told('day', 'brands'), told('none', 'brands'), told('none')]).toEqual(
+      ['paid@3', 'paid@3', 'paid@3 · net@5', 'net@5', ''],
+    );
   });
 });
 

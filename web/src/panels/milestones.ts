@@ -200,6 +200,12 @@ export function ladderOn(wall: LadderSource, panel: MilestonesPanel): Ladder | u
   return ladderOf(view, panel, wall.screen, now, named === undefined ? undefined : wall.view(named.view));
 }
 
+/** What the levels are measured in, and what those with names are, where that is another scope; empty for none. */
+export function scopesOf(wall: Pick<LadderSource, 'view'>, { total, named }: Pick<MilestonesPanel, 'total' | 'named'>): string {
+  const scopes = [total.view, named?.view].flatMap((name) => (name === undefined ? [] : [wall.view(name)?.scope]));
+  return [...new Set(scopes)].filter((one) => one !== undefined).join(' · ');
+}
+
 /** The milestones of a trend's own measure, if the screen has a panel with them: the same column of the same unit, by the day. */
 export function milestonesOf(screen: Pick<Screen, 'panels'>, { column, unit }: Pick<ValueColumn, 'column' | 'unit'>): MilestonesPanel | undefined {
   return screen.panels.find(

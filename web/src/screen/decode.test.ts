@@ -22,10 +22,10 @@ describe('decodeScreen', () => {
     expect(screen.scenes.map((scene) => scene.seconds)).toEqual([3, 2]);
   });
 
-  it('names each view once, those of notes, cities, flows and rates too', () => {
+  it('names each view once, those of notes, sparks, cities, flows and rates too', () => {
     const views = viewsOf(decodeScreen(sampleScreen()));
     expect([...views].sort()).toEqual(
-      ['category', 'city', 'day', 'flow', 'live', 'minute', 'placed', 'province', 'records', 'second', 'steps'],
+      ['category', 'city', 'day', 'flow', 'live', 'minute', 'placed', 'province', 'records', 'second', 'short', 'steps'],
     );
   });
 

@@ -5,7 +5,7 @@ const MONEY = { column: 'gmv', unit: 'money' };
 export function sampleScreen(): Record<string, unknown> & { panels: Record<string, unknown>[] } {
   const panels: Record<string, unknown>[] = [
     { kind: 'odometer', view: 'day', value: MONEY, notes: [{ label: BOTH('n'), view: 'placed', value: MONEY }] },
-    { kind: 'kpi', figures: [{ label: BOTH('k'), view: 'second', value: MONEY, pick: 'complete' }] },
+    { kind: 'kpi', figures: [{ label: BOTH('k'), view: 'second', value: MONEY, pick: 'complete', spark: { view: 'short', column: 'n' } }] },
     { kind: 'trend', view: 'minute', value: MONEY, scale: 'root' },
     { kind: 'rank', view: 'province', key: 'province', value: MONEY, names: 'map:china' },
     { kind: 'share', view: 'category', key: 'category', value: MONEY, names: { a: BOTH('A') } },
