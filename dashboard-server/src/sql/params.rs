@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DataFusionError, ParamValues};
 use datafusion::logical_expr::LogicalPlan;
@@ -43,6 +43,16 @@ pub(super) fn retyped(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError>
     Ok(told.data)
 }
 
+/// The type that a parameter is read as: a time to its microsecond, whatever it stands beside.
+pub(super) fn finest(wanted: &DataType) -> DataType {
+    match wanted {
+        DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone) => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
+        wanted => wanted.clone(),
+    }
+}
+
 fn scalar(
     nth: usize,
     value: &Value,
@@ -74,7 +84,7 @@ fn scalar(
                 message: format!("params[{nth}] = {value} is not a {wanted}"),
             })
         }
-        Some(Some(wanted)) => plain.cast_to(wanted).map_err(|_| SqlError::Params {
+        Some(Some(wanted)) => plain.cast_to(&finest(wanted)).map_err(|_| SqlError::Params {
             message: format!("params[{nth}] = {value} is not a {wanted}"),
         }),
         Some(None) => Ok(plain),

@@ -118,13 +118,35 @@ fn timestamp(text: &str, zone: Zone) -> Option<i64> {
         return None;
     }
     let read = read.timestamp_millis();
-    Some(if has_zone(text) { read } else { zone.utc_ms(read) })
+    match own_zone(text) {
+        None => Some(zone.utc_ms(read)),
+        Some(own) => is_real_offset(own).then_some(read),
+    }
 }
 
-fn has_zone(text: &str) -> bool {
-    let time = text.get(10..).unwrap_or("");
-    time.contains(['Z', 'z', '+', '-']) || time.contains(' ') && time.trim_start().contains(' ')
+/// What a stamp says after its time, a zone's name or an offset; `None` where it says nothing.
+fn own_zone(text: &str) -> Option<&str> {
+    // Behind the letter between day and time, wherever that is.
+    let time = text.get(11..)?;
+    let end = time.find(|one: char| !(one.is_ascii_digit() || one == ':' || one == '.'))?;
+    time.get(end..).map(str::trim)
 }
+
+/// Whether an offset is one that a clock may have: at most 18 hours, as Java's and Flink's `ZoneOffset`. Of a name another
+/// reader has said that it is a zone.
+fn is_real_offset(zone: &str) -> bool {
+    let Some(offset) = zone.strip_prefix(['+', '-']) else { return true };
+    let digits: Vec<i64> =
+        offset.bytes().filter(u8::is_ascii_digit).map(|digit| i64::from(digit - b'0')).collect();
+    let (hours, minutes) = match *digits.as_slice() {
+        [ten, one] => (ten * 10 + one, 0),
+        [ten, one, tens, ones] => (ten * 10 + one, tens * 10 + ones),
+        _ => return false,
+    };
+    minutes < 60 && hours * 60 + minutes <= OFFSET_MINUTES_MAX
+}
+
+const OFFSET_MINUTES_MAX: i64 = 18 * 60;
 
 /// `YYYY-MM-DD[T ]HH:MM:SS[.fff…][Z|±HH:MM]`, the common case, without the general reader.
 fn plain_stamp(text: &[u8], zone: Zone) -> Option<i64> {
@@ -159,7 +181,11 @@ fn plain_stamp(text: &[u8], zone: Zone) -> Option<i64> {
         [] => Some(zone.utc_ms(ms)),
         [b'Z'] => Some(ms),
         [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
-            let shift = (number(at + 1, at + 3)? * 60 + number(at + 4, at + 6)?) * 60_000;
+            let (hours, minutes) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
+            let shift = (hours * 60 + minutes) * 60_000;
+            if minutes > 59 || shift > OFFSET_MINUTES_MAX * 60_000 {
+                return None;
+            }
             Some(if *sign == b'+' { ms - shift } else { ms + shift })
         }
         _ => None,
@@ -207,6 +233,36 @@ mod tests {
             Some(Value::Integer(1_605_024_000_123))
         );
         assert_eq!(stamp("2020-11-11", "Asia/Shanghai"), midnight);
+    }
+
+    #[test]
+    fn a_zone_of_its_own_is_read_once_wherever_it_stands() {
+        let nine = Some(Value::Integer(1_605_056_400_000)); // 2020-11-11T01:00:00Z
+        for text in [
+            "2020-11-11T01:00:00UTC",
+            "2020-11-11T01:00:00GMT",
+            "2020-11-11 01:00:00 UTC",
+            "2020-11-11T01:00:00.000z",
+            "2020-11-11T10:00:00Asia/Tokyo",
+            "2020-11-11 10:00:00 Asia/Tokyo",
+            "2020-11-11T09:00:00.000Asia/Shanghai",
+            "2020-11-11T09:00:00PRC",
+            "2020-11-11T09:00:00+08",
+            "2020-11-11T09:00:00+0800",
+            "2020-11-11 09:00:00 +08:00",
+            "2020-11-10T20:00:00-05:00",
+        ] {
+            assert_eq!(stamp(text, "Asia/Shanghai"), nine, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_offset_that_no_clock_has_is_refused() {
+        for offset in ["-99:99", "+25:00", "+08:75", "+0875", "+18:01", "-1801", "+8", "+08:00:00:00"] {
+            assert_eq!(stamp(&format!("2020-11-11T00:00:00{offset}"), "UTC"), None, "{offset}");
+            assert_eq!(stamp(&format!("2020-11-11 00:00:00 {offset}"), "UTC"), None, "{offset}");
+        }
+        assert!(stamp("2020-11-11T00:00:00+18:00", "UTC").is_some());
     }
 
     #[test]

@@ -52,13 +52,18 @@ fn constant(expr: Expr) -> Result<Transformed<Expr>> {
     if !of_constants || !expr.get_type(&schema)?.is_numeric() {
         return Ok(Transformed::no(expr));
     }
-    match value(&expr, &schema) {
+    match value_of(&expr) {
         Ok(value) => Ok(Transformed::yes(Expr::Literal(value, None))),
         Err(error) => plan_err!("'{expr}' cannot be computed: {}", error.strip_backtrace()),
     }
 }
 
-fn value(expr: &Expr, schema: &DFSchema) -> Result<ScalarValue> {
+/// What a constant comes to.
+///
+/// # Errors
+/// When it is none, or cannot be computed.
+pub(super) fn value_of(expr: &Expr) -> Result<ScalarValue> {
+    let schema = &DFSchema::empty();
     let (props, planning) = (ExecutionProps::new(), PhysicalPlanningContext::default());
     let computed = checked(create_physical_expr(expr, schema, &props, &planning)?)?;
     let one_row = RecordBatchOptions::new().with_row_count(Some(1));

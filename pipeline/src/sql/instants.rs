@@ -33,6 +33,7 @@ impl AnalyzerRule for Instants {
             of_zone(part, over)?
                 .transform_data(|part| chosen_among(part, over))?
                 .transform_data(|part| beside_a_day(part, over))?
+                .transform_data(|part| difference(part, over))?
                 .transform_data(|part| beside_another_clock(part, over))?
                 .transform_data(|part| from_midnight(part, over))
         })?;
@@ -170,7 +171,7 @@ fn as_meant(expr: &Expr, to: &FieldRef, over: Over<'_>) -> Result<Option<Expr>> 
 }
 
 /// Whether nothing in an expression depends on a row.
-fn is_constant(expr: &Expr) -> bool {
+pub(super) fn is_constant(expr: &Expr) -> bool {
     let varies = |part: &Expr| {
         Ok(matches!(
             part,
@@ -293,6 +294,25 @@ fn beside_a_day(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
         }
         expr => Ok(Transformed::no(expr)),
     }
+}
+
+/// A difference of a time with a zone and one without, of one unit: DataFusion leaves them as they are, and would count what
+/// the clock shows as a moment in UTC.
+fn difference(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: op @ Operator::Minus, right }) = expr else {
+        return Ok(Transformed::no(expr));
+    };
+    let beside = Beside { over };
+    let of = |side: &Expr| side.get_type(over.schema);
+    Ok(match (of(&left), of(&right)) {
+        (Ok(to @ DataType::Timestamp(_, Some(_))), Ok(DataType::Timestamp(_, None))) => {
+            Transformed::yes(binary_expr(*left, op, beside.meant(&right, &to)?))
+        }
+        (Ok(DataType::Timestamp(_, None)), Ok(to @ DataType::Timestamp(_, Some(_)))) => {
+            Transformed::yes(binary_expr(beside.meant(&left, &to)?, op, *right))
+        }
+        _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+    })
 }
 
 /// What stands beside a time, over these columns.

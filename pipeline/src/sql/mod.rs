@@ -40,6 +40,7 @@ mod scope;
 pub mod meaning;
 mod float_money;
 pub mod instants;
+pub mod finer;
 mod clocks;
 mod written;
 pub mod names;

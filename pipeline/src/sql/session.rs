@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement};
 use super::constants::ExactConstants;
 use super::error::Place;
 use super::exact::with_plain_literals;
+use super::finer::FinerTimes;
 use super::instants::Instants;
 use super::plain_numbers;
 use super::pure;
@@ -105,6 +106,7 @@ pub fn new_session() -> SessionContext {
         tracing::error!(%error, "window functions could not be registered");
     }
     context.add_analyzer_rule(Arc::new(Instants));
+    context.add_analyzer_rule(Arc::new(FinerTimes));
     context.add_analyzer_rule(Arc::new(ExactConstants));
     for function in super::aggregates::own() {
         context.register_udaf(function);

@@ -34,7 +34,8 @@ impl AnalyzerRule for WrittenTimes {
             plain_cast(part, over)?
                 .transform_data(|part| cast(part, over))?
                 .transform_data(|part| call(part, over))?
-                .transform_data(|part| hours_on_a_day(part, over))
+                .transform_data(|part| hours_on_a_day(part, over))?
+                .transform_data(|part| times_within(part, over))
         })
     }
 
@@ -292,6 +293,70 @@ fn hours_on_a_day(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
              '…', for a day an interval of days, months or years"
         ),
     )
+}
+
+/// Refuses to compare what holds times with a zone with what holds days or times without one, as in rows and lists: DataFusion
+/// takes both by the clock of UTC. `NVL` of such a pair is a text.
+fn times_within(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let (sides, is_list): (Vec<&Expr>, bool) = match &expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if op.supports_propagation()
+                || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) =>
+        {
+            (vec![left, right], false)
+        }
+        Expr::InList(list) => (std::iter::once(list.expr.as_ref()).chain(&list.list).collect(), false),
+        Expr::ScalarFunction(call) if call.name() == "nvl" => (call.args.iter().collect(), true),
+        Expr::ScalarFunction(call)
+            if call.name() == "make_array" || call.name().starts_with("array_") =>
+        {
+            (call.args.iter().collect(), true)
+        }
+        _ => return Ok(Transformed::no(expr)),
+    };
+    // Of times and days that stand by themselves the other rules know what is meant.
+    let types: Vec<DataType> = sides.iter().filter_map(|side| side.get_type(over.schema).ok()).collect();
+    if !is_list && !types.iter().any(DataType::is_nested) {
+        return Ok(Transformed::no(expr));
+    }
+    let leaves: Vec<Vec<DataType>> = types.iter().map(leaves).collect();
+    let is_zoned = |of: &DataType| matches!(of, DataType::Timestamp(_, Some(_)));
+    let is_naive = |of: &DataType| is_day(of) || matches!(of, DataType::Timestamp(_, None));
+    let mixes = |all: &mut dyn Iterator<Item = &DataType>| {
+        let all: Vec<&DataType> = all.collect();
+        all.iter().any(|of| is_zoned(of)) && all.iter().any(|of| is_naive(of))
+    };
+    let longest = leaves.iter().map(Vec::len).max().unwrap_or(0);
+    let is_mixed = match is_list {
+        true => mixes(&mut leaves.iter().flatten()),
+        false => (0..longest).any(|nth| mixes(&mut leaves.iter().filter_map(|all| all.get(nth)))),
+    };
+    if !is_mixed {
+        return Ok(Transformed::no(expr));
+    }
+    let told = in_words(&expr);
+    refuse(
+        &expr,
+        format!(
+            "{told} puts times that have a zone beside days or times that have none, and within rows, lists and NVL both \
+             would be by the clock of UTC: compare them one by one (AND, OR, IN), choose with COALESCE, or make them \
+             alike with CAST(… AS TIMESTAMP)"
+        ),
+    )
+}
+
+/// The types that a type is made of, in their order.
+fn leaves(of: &DataType) -> Vec<DataType> {
+    match of {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => leaves(item.data_type()),
+        DataType::Struct(fields) => fields.iter().flat_map(|field| leaves(field.data_type())).collect(),
+        of => vec![of.clone()],
+    }
 }
 
 /// Whether an interval is known to be of whole days.

@@ -21,19 +21,21 @@ use datafusion_postgres::pgwire::api::stmt::StoredStatement;
 use tidemark_pipeline::model::Zone;
 
 use crate::sql::decimals::{exact, in_words};
-use crate::sql::params::retyped;
+use crate::sql::params::{finest, retyped};
 
 /// The plan with each parameter that a client calls a moment, and whose type the query does not tell, as one: the library
-/// would take its zone off, and what has none is by the clock of what it is compared with.
+/// would take its zone off, and what has none is by the clock of what it is compared with. One that is a time is read to its
+/// microsecond, whatever it stands beside.
 ///
 /// # Errors
 /// DataFusion's, of a plan that does not fit together with it.
 pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<LogicalPlan> {
     let is_moment = |said: &Option<Type>| *said == Some(Type::TIMESTAMPTZ);
-    if !said.iter().any(is_moment) {
+    let types = plan.get_parameter_types()?;
+    let is_coarse = |of: &Option<DataType>| of.as_ref().is_some_and(|of| finest(of) != *of);
+    if !said.iter().any(is_moment) && !types.values().any(is_coarse) {
         return Ok(plan);
     }
-    let types = plan.get_parameter_types()?;
     let moments: Vec<String> = (1..)
         .zip(said)
         .filter(|(_, said)| is_moment(said))
@@ -49,6 +51,14 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
                 Expr::Placeholder(parameter) if moments.contains(&parameter.id) => {
                     let parameter = Box::new(Expr::Placeholder(parameter));
                     Ok(Transformed::yes(Expr::Cast(Cast::new(parameter, utc.clone()))))
+                }
+                Expr::Placeholder(Placeholder { id, field: Some(field) })
+                    if finest(field.data_type()) != *field.data_type() =>
+                {
+                    let field = field.as_ref().clone();
+                    let field = field.clone().with_data_type(finest(field.data_type()));
+                    let finer = Placeholder::new_with_field(id, Some(Arc::new(field)));
+                    Ok(Transformed::yes(Expr::Placeholder(finer)))
                 }
                 part => Ok(Transformed::no(part)),
             })?;
