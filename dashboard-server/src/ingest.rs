@@ -1,6 +1,7 @@
 //! Records that come in over HTTP. Whoever owns the log implements [`IngestSink`].
 
 use bytes::Bytes;
+use tidemark_pipeline::model::record::Header;
 use tidemark_pipeline::source::resend::Resend;
 
 /// What became of one line.
@@ -53,11 +54,22 @@ pub enum IngestError {
 ///
 /// Calls block until the records are durable, and come from threads that may block.
 pub trait IngestSink: Send + Sync {
-    /// Appends `lines` in order and answers one result a line.
+    /// Appends `lines` in order, each with these headers, and answers one result a line.
     ///
     /// # Errors
     /// When nothing could be stored.
-    fn append(&self, stream: &str, lines: Vec<Bytes>) -> Result<Vec<LineResult>, IngestError>;
+    fn append(
+        &self,
+        stream: &str,
+        lines: Vec<Bytes>,
+        headers: &[Header<'_>],
+    ) -> Result<Vec<LineResult>, IngestError>;
+
+    /// The header that marks load tests of a stream; `None` where it has none.
+    fn shadow_header(&self, stream: &str) -> Option<&str> {
+        let _unused = stream;
+        None
+    }
 
     /// Writes corrected records back, each with the place of the rejected one in its header.
     ///

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use tidemark_pipeline::model::record::Header;
 use tidemark_pipeline::model::{EventTime, Space};
 use tidemark_pipeline::source::local_log::LocalLog;
 use tidemark_pipeline::source::resend::Resend;
@@ -17,15 +18,23 @@ use crate::ingest::{IngestError, IngestSink, LineResult};
 /// goes to the partition where its first arrival is remembered.
 pub(super) struct LocalIngest {
     pub(super) log: LocalLog,
-    /// The streams in the log, each with the field that producers partition by.
-    pub(super) partition_keys: BTreeMap<String, Option<String>>,
+    /// The streams in the log.
+    pub(super) streams: BTreeMap<String, Fed>,
     pub(super) clock: Clock,
+}
+
+/// What producers of a stream have to know.
+pub(super) struct Fed {
+    /// The field that they partition by.
+    pub(super) partition_key: Option<String>,
+    /// The header that marks load tests; empty for none.
+    pub(super) shadow_header: String,
 }
 
 impl LocalIngest {
     /// The field that a stream is partitioned by.
     fn partition_key(&self, stream: &str) -> Result<Option<&str>, IngestError> {
-        let found = self.partition_keys.get(stream).map(Option::as_deref);
+        let found = self.streams.get(stream).map(|fed| fed.partition_key.as_deref());
         found.ok_or_else(|| IngestError::UnknownStream { stream: stream.to_owned() })
     }
 }
@@ -51,7 +60,12 @@ fn failed(error: impl std::fmt::Display) -> IngestError {
 }
 
 impl IngestSink for LocalIngest {
-    fn append(&self, stream: &str, lines: Vec<Bytes>) -> Result<Vec<LineResult>, IngestError> {
+    fn append(
+        &self,
+        stream: &str,
+        lines: Vec<Bytes>,
+        headers: &[Header<'_>],
+    ) -> Result<Vec<LineResult>, IngestError> {
         let field = self.partition_key(stream)?;
         let keys: Vec<Result<Option<Vec<u8>>, String>> =
             lines.iter().map(|line| key(field, line)).collect();
@@ -61,7 +75,7 @@ impl IngestSink for LocalIngest {
             .zip(&keys)
             .filter_map(|(line, key)| {
                 let key = key.as_ref().ok()?.as_deref();
-                Some(NewRecord { partition: None, key, timestamp_ms, headers: &[], payload: line })
+                Some(NewRecord { partition: None, key, timestamp_ms, headers, payload: line })
             })
             .collect();
         let mut stored = self.log.append(stream, &records).map_err(failed)?.into_iter();
@@ -73,6 +87,11 @@ impl IngestSink for LocalIngest {
             },
         };
         Ok(keys.into_iter().map(outcome).collect())
+    }
+
+    fn shadow_header(&self, stream: &str) -> Option<&str> {
+        let header = self.streams.get(stream).map(|fed| fed.shadow_header.as_str());
+        header.filter(|header| !header.is_empty())
     }
 
     fn replay(&self, stream: &str, records: &[Resend]) -> Result<(), IngestError> {

@@ -14,7 +14,7 @@ use tidemark_pipeline::source::kafka::KafkaSource;
 use tidemark_pipeline::source::local_log::{LocalLog, LocalLogWriter, Retention};
 use tidemark_pipeline::sql::{Catalog, StreamDefinition, options};
 
-use super::local_ingest::LocalIngest;
+use super::local_ingest::{Fed, LocalIngest};
 use super::prepared::{SourceMistake, prepared};
 use super::serving::{self, Input};
 use super::{ConfigArgs, DoorArgs};
@@ -110,7 +110,7 @@ fn kafka(definition: &StreamDefinition) -> StreamInput {
 #[derive(Default)]
 pub(super) struct Embedded {
     log: Option<LocalLog>,
-    partition_keys: BTreeMap<String, Option<String>>,
+    streams: BTreeMap<String, Fed>,
 }
 
 impl Embedded {
@@ -130,7 +130,8 @@ impl Embedded {
         create_stream(&log, definition)?;
         let key = definition.partition_key.and_then(|at| definition.columns.get(at));
         let key = key.map(|column| column.field.name().clone());
-        self.partition_keys.insert(definition.name.clone(), key);
+        let fed = Fed { partition_key: key, shadow_header: definition.shadow_header.clone() };
+        self.streams.insert(definition.name.clone(), fed);
         let stream = definition.name.clone();
         let open: OpenSource = {
             let stream = stream.clone();
@@ -154,7 +155,7 @@ impl Embedded {
     pub(super) fn ingest(self) -> Option<Arc<dyn IngestSink>> {
         let ingest = LocalIngest {
             log: self.log?,
-            partition_keys: self.partition_keys,
+            streams: self.streams,
             clock: Clock::system(),
         };
         Some(Arc::new(ingest))

@@ -23,7 +23,8 @@ const BODY_WAIT: Duration = Duration::from_secs(30);
 /// `POST /api/ingest/{stream}`: one record a line; answers one result a line.
 ///
 /// With the header `tidemark-watermark: MS`, a control record follows the lines: no later record
-/// will be older.
+/// will be older. With the stream's own header for load tests, `tidemark-shadow` where it names no
+/// other, all lines are that.
 ///
 /// # Errors
 /// When nothing was stored: no such stream, body too large, too many at once, disk trouble.
@@ -38,10 +39,19 @@ pub async fn append_lines(
     let turn = Arc::clone(&state.ingest_turns).try_acquire_owned().map_err(busy)?;
     let (parts, body) = request.into_parts();
     let watermark = watermark(&parts.headers)?;
+    let shadow = sink.shadow_header(&stream).and_then(|name| {
+        let value = parts.headers.get(name)?;
+        Some((name.to_owned(), value.as_bytes().to_vec()))
+    });
+    if let (Some(_), Some((name, _))) = (watermark, &shadow) {
+        return Err(ApiError::bad_request(format!(
+            "`{WATERMARK_HEADER}` closes windows of the live space, and `{name}` marks load tests: send one of them"
+        )));
+    }
     let body = read(&parts.headers, body).await?;
     let writing = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        store(sink.as_ref(), &stream, &body, watermark)
+        store(sink.as_ref(), &stream, &body, (watermark, shadow))
     });
     let stopped =
         |_| ApiError::Internal { message: "the log stopped while it was writing".to_owned() };
@@ -76,10 +86,11 @@ fn store(
     sink: &dyn IngestSink,
     stream: &str,
     body: &Bytes,
-    watermark: Option<i64>,
+    (watermark, shadow): (Option<i64>, Option<(String, Vec<u8>)>),
 ) -> Result<Vec<Value>, IngestError> {
     let (numbers, lines): (Vec<usize>, Vec<Bytes>) = lines(body).unzip();
-    let results = sink.append(stream, lines)?;
+    let shadow = shadow.as_ref().map(|(name, value)| (name.as_str(), value.as_slice()));
+    let results = sink.append(stream, lines, shadow.as_slice())?;
     let mut answer: Vec<Value> =
         numbers.iter().zip(&results).map(|(line, result)| told(Some(*line), result)).collect();
     if let Some(watermark) = watermark {

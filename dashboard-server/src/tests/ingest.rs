@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
 use serde_json::json;
+use tidemark_pipeline::model::record::Header;
 
 use super::client::{PATIENCE, post, send};
 use super::fixture::{Publisher, TestServer, Wishes};
@@ -27,7 +28,12 @@ impl Log {
 }
 
 impl IngestSink for Log {
-    fn append(&self, stream: &str, lines: Vec<Bytes>) -> Result<Vec<LineResult>, IngestError> {
+    fn append(
+        &self,
+        stream: &str,
+        lines: Vec<Bytes>,
+        _: &[Header<'_>],
+    ) -> Result<Vec<LineResult>, IngestError> {
         if stream != "orders" {
             return Err(IngestError::UnknownStream { stream: stream.to_owned() });
         }

@@ -377,17 +377,31 @@ fn beside_another_clock(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>>
     }
     let told =
         |wanted: fn(Tells) -> bool| sides.iter().find(|side| wanted(tells(side, over.inputs)));
-    let is_clock = |of| matches!(of, Tells::ClockOfZone(_));
-    let is_instant = |of| matches!(of, Tells::Instant | Tells::Moment);
-    match (told(is_clock), told(is_instant)) {
-        (Some(clock), Some(instant)) => refuse(
+    let clock = told(|of| matches!(of, Tells::ClockOfZone(_)));
+    let instant = told(|of| matches!(of, Tells::Instant | Tells::Moment));
+    if let (Some(clock), Some(instant)) = (clock, instant) {
+        return refuse(
             instant,
             format!(
                 "{} is a moment in UTC, and {} what the clock of a zone shows: compare the event time itself, with its zone",
                 in_words(instant),
                 in_words(clock)
             ),
-        ),
+        );
+    }
+    // A stamp or a day beside it would be by the clock of UTC.
+    let (clock, moment) = (told(|of| of == Tells::Clock), told(|of| of == Tells::Moment));
+    match (clock, moment) {
+        (Some(clock), Some(moment)) => {
+            let (clock, moment) = (in_words(clock), in_words(moment));
+            refuse(
+                &expr,
+                format!(
+                    "{moment} is a moment, and {clock} what a clock shows: say whose, as in {moment} AT TIME ZONE \
+                     'Asia/Shanghai', or AT TIME ZONE 'UTC'"
+                ),
+            )
+        }
         _ => Ok(Transformed::no(expr)),
     }
 }
@@ -445,7 +459,7 @@ fn from_midnight(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
 }
 
 /// Whether an interval is known to be of an hour at most.
-fn is_within_an_hour(interval: &Expr) -> bool {
+pub(super) fn is_within_an_hour(interval: &Expr) -> bool {
     const HOUR_MS: i64 = 3_600_000;
     match interval {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(time)), _) => {

@@ -13,14 +13,15 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::regex;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast, lit,
+    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast, binary_expr, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
 use super::clocks::{Tells, is_day, shown, tells};
-use super::instants::{Over, rewritten_over};
+use super::constants::value_of;
+use super::instants::{Over, is_within_an_hour, rewritten_over};
 use super::refusal::{in_words, refuse};
 use crate::model::Zone;
 
@@ -35,7 +36,8 @@ impl AnalyzerRule for WrittenTimes {
                 .transform_data(|part| cast(part, over))?
                 .transform_data(|part| call(part, over))?
                 .transform_data(|part| hours_on_a_day(part, over))?
-                .transform_data(|part| times_within(part, over))
+                .transform_data(|part| times_within(part, over))?
+                .transform_data(|part| spans(part, over))
         })
     }
 
@@ -160,6 +162,15 @@ fn call(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
             if is_below_an_hour(part) || is_day(&time.get_type(over.schema)?) => {}
         ("date_part" | "date_trunc", [_, time]) | ("to_char", [time, _]) if naive(time) => {
             by_some_clock(time, over)?;
+        }
+        ("date_bin", [span, time, ..]) if naive(time) && !is_within_an_hour(span) => {
+            by_some_clock(time, over)?;
+        }
+        ("to_date", [time]) if naive(time) => by_some_clock(time, over)?,
+        ("concat" | "concat_ws", parts) => {
+            for time in parts.iter().filter(|part| naive(part)) {
+                by_some_clock(time, over)?;
+            }
         }
         ("to_date", [Expr::Cast(text)])
             if text.field.data_type().is_string() && zoned(&text.expr) =>
@@ -343,6 +354,87 @@ fn times_within(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
              alike with CAST(… AS TIMESTAMP)"
         ),
     )
+}
+
+/// A span between two times compared with an interval: DataFusion compares months, days and the rest one after the other, so that
+/// 25 hours would be less than a day. Here a day is 24 hours, as in PostgreSQL; a month is none of a known length.
+fn spans(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let is_span = |side: &Expr| span_of(side, over).is_some();
+    let is_interval = |side: &Expr| {
+        !is_span(side) && matches!(side.get_type(over.schema), Ok(DataType::Interval(_)))
+    };
+    let told = |side: &Expr| match span_of(side, over) {
+        Some(span) => Ok(span.clone()),
+        None if is_interval(side) => whole_span(side),
+        None => Ok(side.clone()),
+    };
+    Ok(match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if (op.supports_propagation()
+                || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom))
+                && (is_span(&left) && is_interval(&right) || is_interval(&left) && is_span(&right)) =>
+        {
+            Transformed::yes(binary_expr(told(&left)?, op, told(&right)?))
+        }
+        Expr::Between(Between { expr: span, negated, low, high })
+            if is_span(&span) && (is_interval(&low) || is_interval(&high)) =>
+        {
+            let (span, low, high) = (told(&span)?, told(&low)?, told(&high)?);
+            let between = Between::new(Box::new(span), negated, Box::new(low), Box::new(high));
+            Transformed::yes(Expr::Between(between))
+        }
+        Expr::InList(InList { expr: span, list, negated })
+            if is_span(&span) && list.iter().any(is_interval) =>
+        {
+            let list = list.iter().map(told).collect::<Result<_>>()?;
+            Transformed::yes(Expr::InList(InList::new(Box::new(told(&span)?), list, negated)))
+        }
+        expr => Transformed::no(expr),
+    })
+}
+
+/// A span between two times, from under the cast that an analysis before this one put on it.
+fn span_of<'e>(side: &'e Expr, over: Over<'_>) -> Option<&'e Expr> {
+    let is_span = |side: &Expr| matches!(side.get_type(over.schema), Ok(DataType::Duration(_)));
+    match side {
+        Expr::Cast(cast) if matches!(cast.field.data_type(), DataType::Interval(_)) => {
+            Some(cast.expr.as_ref()).filter(|inner| is_span(inner))
+        }
+        // The type of a long sum is not looked for at each of its steps.
+        Expr::Literal(..) => None,
+        side => Some(side).filter(|side| is_span(side)),
+    }
+}
+
+/// A constant interval as a span of days of 24 hours.
+fn whole_span(interval: &Expr) -> Result<Expr> {
+    const DAY_NS: i64 = 86_400_000_000_000;
+    let none = || ScalarValue::DurationNanosecond(None);
+    let parts = match value_of(interval) {
+        Ok(ScalarValue::IntervalMonthDayNano(Some(of))) => (of.months, of.days, of.nanoseconds),
+        Ok(ScalarValue::IntervalDayTime(Some(of))) => {
+            (0, of.days, i64::from(of.milliseconds) * 1_000_000)
+        }
+        Ok(ScalarValue::IntervalYearMonth(Some(months))) => (months, 0, 0),
+        Ok(value) if value.is_null() => return Ok(Expr::Literal(none(), None)),
+        _ => {
+            let told = in_words(interval);
+            return refuse(
+                interval,
+                format!("a span between two times can be compared with a constant, and {told} is none that is known here"),
+            );
+        }
+    };
+    let (months, days, rest) = parts;
+    let span = i64::from(days).checked_mul(DAY_NS).and_then(|days| days.checked_add(rest));
+    let Some(span) = span.filter(|_| months == 0) else {
+        let told = in_words(interval);
+        return refuse(
+            interval,
+            format!("{told} has no length in hours: compare with an interval of days, hours or less, below 292 years"),
+        );
+    };
+    Ok(Expr::Literal(ScalarValue::DurationNanosecond(Some(span)), None))
 }
 
 /// The types that a type is made of, in their order.

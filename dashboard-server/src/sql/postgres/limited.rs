@@ -55,8 +55,8 @@ impl LimitedService {
         let limits = service.limits().config.clone();
         let context = Arc::new(session.context);
         let places = Arc::new(Places::new(Arc::clone(&context), limits.clone()));
-        let library = DfSessionService::new_with_hooks(context, hooks);
-        let parser = SizedParser::new(library.query_parser(), limits, Arc::clone(&places));
+        let library = DfSessionService::new_with_hooks(Arc::clone(&context), hooks);
+        let parser = SizedParser::new(library.query_parser(), context, limits, Arc::clone(&places));
         Self { library, parser: Arc::new(parser), places, service, budget: session.budget }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime};
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
@@ -32,8 +32,9 @@ use crate::sql::params::{finest, retyped};
 pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<LogicalPlan> {
     let is_moment = |said: &Option<Type>| *said == Some(Type::TIMESTAMPTZ);
     let types = plan.get_parameter_types()?;
+    let is_untold = |of: &Option<DataType>| of.is_none();
     let is_coarse = |of: &Option<DataType>| of.as_ref().is_some_and(|of| finest(of) != *of);
-    if !said.iter().any(is_moment) && !types.values().any(is_coarse) {
+    if !types.values().any(|of| is_coarse(of) || is_untold(of)) {
         return Ok(plan);
     }
     let moments: Vec<String> = (1..)
@@ -52,6 +53,12 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
                     let parameter = Box::new(Expr::Placeholder(parameter));
                     Ok(Transformed::yes(Expr::Cast(Cast::new(parameter, utc.clone()))))
                 }
+                Expr::Placeholder(Placeholder { id, field: None }) => {
+                    let nth = id.strip_prefix('$').and_then(|nth| nth.parse::<usize>().ok());
+                    let said = nth.and_then(|nth| said.get(nth.checked_sub(1)?)?.as_ref());
+                    let field = said.and_then(type_of).map(|of| Arc::new(Field::new(&id, of, true)));
+                    Ok(Transformed::yes(Expr::Placeholder(Placeholder::new_with_field(id, field))))
+                }
                 Expr::Placeholder(Placeholder { id, field: Some(field) })
                     if finest(field.data_type()) != *field.data_type() =>
                 {
@@ -67,6 +74,21 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
         node.map_data(LogicalPlan::recompute_schema)
     })?;
     Ok(told.data)
+}
+
+/// The type of a parameter that the query does not tell and its client does; `None` for one that is left to the library.
+fn type_of(said: &Type) -> Option<DataType> {
+    Some(match *said {
+        Type::BOOL => DataType::Boolean,
+        Type::INT2 => DataType::Int16,
+        Type::INT4 => DataType::Int32,
+        Type::INT8 => DataType::Int64,
+        Type::FLOAT4 => DataType::Float32,
+        Type::FLOAT8 => DataType::Float64,
+        Type::DATE => DataType::Date32,
+        Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
+        _ => return None,
+    })
 }
 
 /// What the library prepares: the text of a statement, and what it was parsed and planned to.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::prelude::SessionContext;
 use datafusion_postgres::Parser;
 use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::results::FieldInfo;
@@ -20,14 +21,30 @@ use crate::sql::size::check_text;
 /// Refuses what is too large, and leaves the rest to the library.
 pub(super) struct SizedParser {
     library: Arc<Parser>,
+    context: Arc<SessionContext>,
     limits: SqlConfig,
     places: Arc<Places>,
 }
 
 impl SizedParser {
     /// The parser of one connection.
-    pub(super) fn new(library: Arc<Parser>, limits: SqlConfig, places: Arc<Places>) -> Self {
-        Self { library, limits, places }
+    pub(super) fn new(
+        library: Arc<Parser>,
+        context: Arc<SessionContext>,
+        limits: SqlConfig,
+        places: Arc<Places>,
+    ) -> Self {
+        Self { library, context, limits, places }
+    }
+
+    /// The statement with the types that its answer will have: the library describes a plan before types are made alike,
+    /// and sends what the plan behind that gives, so that a client would read the bytes of one type as another's.
+    fn as_answered(&self, statement: &<Self as QueryParser>::Statement) -> Option<<Self as QueryParser>::Statement> {
+        let (text, Some((parsed, plan))) = statement else { return None };
+        let state = self.context.state();
+        let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        // Without the type of a parameter it cannot be said; then the plan as it is stands for it.
+        Some((text.clone(), Some((parsed.clone(), analyzed.ok()?))))
     }
 }
 
@@ -65,6 +82,7 @@ impl QueryParser for SizedParser {
         statement: &Self::Statement,
         column_format: Option<&Format>,
     ) -> PgWireResult<Vec<FieldInfo>> {
-        self.library.get_result_schema(statement, column_format)
+        let answered = self.as_answered(statement);
+        self.library.get_result_schema(answered.as_ref().unwrap_or(statement), column_format)
     }
 }
