@@ -153,11 +153,7 @@ impl Embedded {
 
     /// The door of `POST /api/ingest`; `None` where no stream is embedded.
     pub(super) fn ingest(self) -> Option<Arc<dyn IngestSink>> {
-        let ingest = LocalIngest {
-            log: self.log?,
-            streams: self.streams,
-            clock: Clock::system(),
-        };
+        let ingest = LocalIngest { log: self.log?, streams: self.streams, clock: Clock::system() };
         Some(Arc::new(ingest))
     }
 }

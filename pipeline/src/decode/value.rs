@@ -258,7 +258,9 @@ mod tests {
 
     #[test]
     fn an_offset_that_no_clock_has_is_refused() {
-        for offset in ["-99:99", "+25:00", "+08:75", "+0875", "+18:01", "-1801", "+8", "+08:00:00:00"] {
+        for offset in
+            ["-99:99", "+25:00", "+08:75", "+0875", "+18:01", "-1801", "+8", "+08:00:00:00"]
+        {
             assert_eq!(stamp(&format!("2020-11-11T00:00:00{offset}"), "UTC"), None, "{offset}");
             assert_eq!(stamp(&format!("2020-11-11 00:00:00 {offset}"), "UTC"), None, "{offset}");
         }

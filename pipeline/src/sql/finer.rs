@@ -34,7 +34,9 @@ impl AnalyzerRule for FinerTimes {
 
 fn told(expr: Expr) -> Transformed<Expr> {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() || is_distinct(op) => {
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if op.supports_propagation() || is_distinct(op) =>
+        {
             if let Some(cut) = cut_down(&right) {
                 return Transformed::yes(compared(*left, op, cut));
             }
@@ -44,7 +46,9 @@ fn told(expr: Expr) -> Transformed<Expr> {
                 _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
             }
         }
-        Expr::Between(between) if cut_down(&between.low).is_some() || cut_down(&between.high).is_some() => {
+        Expr::Between(between)
+            if cut_down(&between.low).is_some() || cut_down(&between.high).is_some() =>
+        {
             let Between { expr, negated, low, high } = between;
             let side = |op, bound: Expr| match cut_down(&bound) {
                 Some(cut) => compared(expr.as_ref().clone(), op, cut),
@@ -57,8 +61,11 @@ fn told(expr: Expr) -> Transformed<Expr> {
         }
         Expr::InList(InList { expr, list, negated }) => {
             let cut = list.iter().find_map(cut_down);
-            let Some(cut) = cut else { return Transformed::no(Expr::InList(InList { expr, list, negated })) };
-            let list: Vec<Expr> = list.into_iter().filter(|item| cut_down(item).is_none()).collect();
+            let Some(cut) = cut else {
+                return Transformed::no(Expr::InList(InList { expr, list, negated }));
+            };
+            let list: Vec<Expr> =
+                list.into_iter().filter(|item| cut_down(item).is_none()).collect();
             Transformed::yes(match (list.is_empty(), negated) {
                 (false, _) => Expr::InList(InList { expr, list, negated }),
                 (true, false) => compared(*expr, Operator::Eq, cut),
@@ -102,7 +109,9 @@ fn cut_down(side: &Expr) -> Option<Expr> {
         TimeUnit::Microsecond | TimeUnit::Nanosecond => 1_000,
     };
     // What nanoseconds cannot hold is compared as it is.
-    let ScalarValue::TimestampNanosecond(Some(ns), zone) = value_of(&finest).ok()? else { return None };
+    let ScalarValue::TimestampNanosecond(Some(ns), zone) = value_of(&finest).ok()? else {
+        return None;
+    };
     if ns.rem_euclid(per_unit) == 0 {
         return None;
     }
@@ -118,7 +127,9 @@ fn cut_down(side: &Expr) -> Option<Expr> {
 /// Whether an expression has the same value whenever it is computed.
 fn is_immutable(expr: &Expr) -> bool {
     let varies = |part: &Expr| {
-        Ok(matches!(part, Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable))
+        Ok(
+            matches!(part, Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable),
+        )
     };
     !expr.exists(varies).unwrap_or(true)
 }

@@ -15,7 +15,8 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::regex;
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast, binary_expr, lit,
+    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast,
+    binary_expr, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
@@ -316,7 +317,9 @@ fn times_within(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
         {
             (vec![left, right], false)
         }
-        Expr::InList(list) => (std::iter::once(list.expr.as_ref()).chain(&list.list).collect(), false),
+        Expr::InList(list) => {
+            (std::iter::once(list.expr.as_ref()).chain(&list.list).collect(), false)
+        }
         Expr::ScalarFunction(call) if call.name() == "nvl" => (call.args.iter().collect(), true),
         Expr::ScalarFunction(call)
             if call.name() == "make_array" || call.name().starts_with("array_") =>
@@ -326,7 +329,8 @@ fn times_within(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
         _ => return Ok(Transformed::no(expr)),
     };
     // Of times and days that stand by themselves the other rules know what is meant.
-    let types: Vec<DataType> = sides.iter().filter_map(|side| side.get_type(over.schema).ok()).collect();
+    let types: Vec<DataType> =
+        sides.iter().filter_map(|side| side.get_type(over.schema).ok()).collect();
     if !is_list && !types.iter().any(DataType::is_nested) {
         return Ok(Transformed::no(expr));
     }
@@ -372,7 +376,8 @@ fn spans(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if (op.supports_propagation()
                 || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom))
-                && (is_span(&left) && is_interval(&right) || is_interval(&left) && is_span(&right)) =>
+                && (is_span(&left) && is_interval(&right)
+                    || is_interval(&left) && is_span(&right)) =>
         {
             Transformed::yes(binary_expr(told(&left)?, op, told(&right)?))
         }
@@ -421,7 +426,9 @@ fn whole_span(interval: &Expr) -> Result<Expr> {
             let told = in_words(interval);
             return refuse(
                 interval,
-                format!("a span between two times can be compared with a constant, and {told} is none that is known here"),
+                format!(
+                    "a span between two times can be compared with a constant, and {told} is none that is known here"
+                ),
             );
         }
     };
@@ -431,7 +438,9 @@ fn whole_span(interval: &Expr) -> Result<Expr> {
         let told = in_words(interval);
         return refuse(
             interval,
-            format!("{told} has no length in hours: compare with an interval of days, hours or less, below 292 years"),
+            format!(
+                "{told} has no length in hours: compare with an interval of days, hours or less, below 292 years"
+            ),
         );
     };
     Ok(Expr::Literal(ScalarValue::DurationNanosecond(Some(span)), None))
@@ -446,7 +455,9 @@ fn leaves(of: &DataType) -> Vec<DataType> {
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _)
         | DataType::Map(item, _) => leaves(item.data_type()),
-        DataType::Struct(fields) => fields.iter().flat_map(|field| leaves(field.data_type())).collect(),
+        DataType::Struct(fields) => {
+            fields.iter().flat_map(|field| leaves(field.data_type())).collect()
+        }
         of => vec![of.clone()],
     }
 }

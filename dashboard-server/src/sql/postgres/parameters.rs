@@ -56,7 +56,8 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
                 Expr::Placeholder(Placeholder { id, field: None }) => {
                     let nth = id.strip_prefix('$').and_then(|nth| nth.parse::<usize>().ok());
                     let said = nth.and_then(|nth| said.get(nth.checked_sub(1)?)?.as_ref());
-                    let field = said.and_then(type_of).map(|of| Arc::new(Field::new(&id, of, true)));
+                    let field =
+                        said.and_then(type_of).map(|of| Arc::new(Field::new(&id, of, true)));
                     Ok(Transformed::yes(Expr::Placeholder(Placeholder::new_with_field(id, field))))
                 }
                 Expr::Placeholder(Placeholder { id, field: Some(field) })

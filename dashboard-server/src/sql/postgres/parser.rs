@@ -39,10 +39,14 @@ impl SizedParser {
 
     /// The statement with the types that its answer will have: the library describes a plan before types are made alike,
     /// and sends what the plan behind that gives, so that a client would read the bytes of one type as another's.
-    fn as_answered(&self, statement: &<Self as QueryParser>::Statement) -> Option<<Self as QueryParser>::Statement> {
+    fn as_answered(
+        &self,
+        statement: &<Self as QueryParser>::Statement,
+    ) -> Option<<Self as QueryParser>::Statement> {
         let (text, Some((parsed, plan))) = statement else { return None };
         let state = self.context.state();
-        let analyzed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        let analyzed =
+            state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
         // Without the type of a parameter it cannot be said; then the plan as it is stands for it.
         Some((text.clone(), Some((parsed.clone(), analyzed.ok()?))))
     }
