@@ -97,6 +97,27 @@ def keys_on_disk_through_kills(ground):
         assert int(total["n"]) == 60_000, total
 
 
+def load_tests_over_http(ground):
+    """A load test that is sent over HTTP with the stream's header counts in no figure of the live space"""
+    folder = ground.fresh()
+    with Server(["serve"], folder, config=config(folder)) as server:
+        ingest(server, [order(0)])
+        request = urllib.request.Request(server.url + "/api/ingest/orders", order(1, amount="999.00").encode(),
+                                         {"tidemark-shadow": "1"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert "offset" in json.load(answer)[0]
+        wait_for(server, read=2, accepted=1, shadow=1)
+        assert [row["gmv"] for row in server.sql("SELECT gmv FROM gmv_day")] == ["10.00"]
+        assert [row["gmv"] for row in server.sql("SELECT gmv FROM shadow.gmv_day")] == ["999.00"]
+        request.add_header("tidemark-watermark", "1")
+        try:
+            urllib.request.urlopen(request, timeout=60)
+            raise AssertionError("a control record of the live space was taken for a load test")
+        except urllib.error.HTTPError as error:
+            told = error.read().decode()
+            assert error.code == 400 and "tidemark-shadow" in told, told
+
+
 def corrected_records_count_once(ground):
     """A rejected order is listed, exported, corrected and replayed: it counts once, however often it is sent and killed"""
     folder = ground.fresh()
@@ -185,4 +206,4 @@ def unknown_fields_are_counted_by_name(ground):
         assert found == {"coupon": 2, "gift": 1}, lines
 
 
-CHECKS = [unknown_fields_are_counted_by_name, keys_on_disk_through_kills, corrected_records_count_once, a_full_ledger_pauses]
+CHECKS = [unknown_fields_are_counted_by_name, keys_on_disk_through_kills, load_tests_over_http, corrected_records_count_once, a_full_ledger_pauses]

@@ -143,6 +143,64 @@ def times_by_the_clock(ground):
                 assert connection.execute(query, (day.date(),)).fetchone() == (want,), (query, day)
 
 
+def times_to_the_microsecond(ground):
+    """psycopg and HTTP: a moment between two milliseconds lies between them, and a span of days has days of 24 hours"""
+    with fed(ground.fresh()) as server, connect(server, autocommit=True) as connection:
+        minutes = [minute for minute, in connection.execute("SELECT window_start FROM gmv_by_minute").fetchall()]
+        shanghai = datetime.timezone(datetime.timedelta(hours=8))
+        first = min(minutes).astimezone(shanghai) + datetime.timedelta(microseconds=500)
+        forms = [first, first.replace(tzinfo=None)]
+        for condition, want in (("= {}", 0), ("< {}", 1), ("<= {}", 1), ("> {}", len(minutes) - 1), ("<> {}", len(minutes)),
+                                ("IN ({})", 0), ("BETWEEN {} AND now()", len(minutes) - 1)):
+            query = "SELECT COUNT(*) AS n FROM gmv_by_minute WHERE window_start " + condition
+            for marker in ("%s", "%b", "%t"):
+                for form in forms:
+                    found = connection.execute(query.format(marker), (form,)).fetchone()
+                    assert found == (want,), (query, marker, form, found, want)
+            for form in forms:
+                [row] = server.sql(query.format("$1"), [form.isoformat(sep=" ")])
+                assert row["n"] == want, (query, form, row, want)
+        for span, want in ((datetime.timedelta(days=30), len(minutes)), (datetime.timedelta(days=30_000), 0)):
+            query = "SELECT COUNT(*) FROM gmv_by_minute WHERE now() - window_start > "
+            assert connection.execute(query + f"INTERVAL '{span.days}' DAY").fetchone() == (want,), span
+            for marker in ("%s", "%b", "%t"):
+                assert connection.execute(query + marker, (span,)).fetchone() == (want,), (marker, span)
+
+
+def answers_have_their_types(ground):
+    """psycopg: what is put together of several types is read as what it is, in text and in binary"""
+    with fed(ground.fresh()) as server, connect(server, autocommit=True) as connection:
+        [day] = connection.execute("SELECT DISTINCT CAST(window_start AS DATE) FROM gmv_by_minute").fetchone()
+        asked = [
+            "SELECT CASE WHEN gmv IS NULL THEN 0 ELSE gmv END FROM gmv_by_category ORDER BY category",
+            "SELECT CASE WHEN payments = -1 THEN 1.5 ELSE payments END FROM gmv_by_category ORDER BY category",
+            "SELECT CASE WHEN payments = -1 THEN CAST(1 AS INT) ELSE payments END FROM gmv_by_category ORDER BY category",
+            "SELECT n FROM (SELECT CAST(1 AS INT) AS n UNION ALL SELECT CAST(2 AS BIGINT)) ORDER BY n",
+            "SELECT COALESCE(NULL, payments, 0.5) FROM gmv_by_category ORDER BY category",
+        ]
+        for query in asked:
+            want = [decimal.Decimal(str(next(iter(row.values())))) for row in server.sql(query)]
+            for binary in (False, True):
+                found = connection.cursor(binary=binary).execute(query).fetchall()
+                assert [decimal.Decimal(str(one)) for one, in found] == want, (query, binary, found, want)
+        times = sorted(minute for minute, in connection.execute("SELECT window_start FROM gmv_by_minute").fetchall())
+        shanghai = datetime.timezone(datetime.timedelta(hours=8))
+        walls = [time.astimezone(shanghai).replace(tzinfo=None) for time in times]
+        chosen = [
+            "SELECT CASE WHEN gmv = -1 THEN DATE '2020-11-11' ELSE window_start END AS t FROM gmv_by_minute ORDER BY t",
+            "SELECT COALESCE(window_start, DATE '2020-11-11') AS t FROM gmv_by_minute ORDER BY t",
+            "SELECT COALESCE(window_start, %s) AS t FROM gmv_by_minute ORDER BY t",
+            "SELECT GREATEST(window_start, %s) AS t FROM gmv_by_minute ORDER BY t",
+        ]
+        for query in chosen:
+            values = (day,) if "%s" in query else ()
+            for binary in (False, True):
+                found = [one for one, in connection.cursor(binary=binary).execute(query, values).fetchall()]
+                # A time chosen among times and days is what the clock shows.
+                told = [one.astimezone(shanghai).replace(tzinfo=None) if one.tzinfo else one for one in found]
+                assert told == walls, (query, binary, found[:2], walls[:2])
+
+
 def decimals_keep_their_digits(ground):
     """psycopg: a decimal parameter is as exact as the same number in the query, and a whole number stands beside decimals"""
     with fed(ground.fresh()) as server, connect(server, autocommit=True) as connection:
@@ -274,6 +332,8 @@ def other_engines_read_the_history(ground):
 CHECKS = [
     psycopg_asks,
     times_by_the_clock,
+    times_to_the_microsecond,
+    answers_have_their_types,
     decimals_keep_their_digits,
     transactions,
     sqlalchemy_asks,
