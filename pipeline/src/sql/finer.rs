@@ -7,16 +7,16 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, Expr, LogicalPlan, Operator, Volatility, binary_expr, lit,
+    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, Volatility,
+    binary_expr, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
 use super::constants::value_of;
-use super::instants::is_constant;
-use super::rewrite::rewritten;
+use super::instants::{is_constant, rewritten_over};
 
 /// Puts such constants between two units; behind the rules that make types alike.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct FinerTimes;
 
 impl AnalyzerRule for FinerTimes {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten(plan, |expr| Ok(told(expr)))
+        rewritten_over(plan, |expr, over| Ok(told(expr, over.schema)))
     }
 
     fn name(&self) -> &str {
@@ -32,26 +32,24 @@ impl AnalyzerRule for FinerTimes {
     }
 }
 
-fn told(expr: Expr) -> Transformed<Expr> {
+fn told(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
             if op.supports_propagation() || is_distinct(op) =>
         {
-            if let Some(cut) = cut_down(&right) {
-                return Transformed::yes(compared(*left, op, cut));
+            if let Some((time, cut)) = cut_down(&left, &right, schema) {
+                return Transformed::yes(compared(time, op, cut));
             }
-            match (cut_down(&left), op.swap()) {
-                (Some(cut), Some(op)) => Transformed::yes(compared(*right, op, cut)),
-                (Some(cut), None) => Transformed::yes(compared(*right, op, cut)),
-                _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+            match cut_down(&right, &left, schema) {
+                Some((time, cut)) => Transformed::yes(compared(time, op.swap().unwrap_or(op), cut)),
+                None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
             }
         }
-        Expr::Between(between)
-            if cut_down(&between.low).is_some() || cut_down(&between.high).is_some() =>
+        Expr::Between(Between { expr, negated, low, high })
+            if [&low, &high].iter().any(|bound| cut_down(&expr, bound, schema).is_some()) =>
         {
-            let Between { expr, negated, low, high } = between;
-            let side = |op, bound: Expr| match cut_down(&bound) {
-                Some(cut) => compared(expr.as_ref().clone(), op, cut),
+            let side = |op, bound: Expr| match cut_down(&expr, &bound, schema) {
+                Some((time, cut)) => compared(time, op, cut),
                 None => binary_expr(expr.as_ref().clone(), op, bound),
             };
             Transformed::yes(match negated {
@@ -60,16 +58,16 @@ fn told(expr: Expr) -> Transformed<Expr> {
             })
         }
         Expr::InList(InList { expr, list, negated }) => {
-            let cut = list.iter().find_map(cut_down);
-            let Some(cut) = cut else {
+            let found = list.iter().find_map(|item| cut_down(&expr, item, schema));
+            let Some((time, cut)) = found else {
                 return Transformed::no(Expr::InList(InList { expr, list, negated }));
             };
-            let list: Vec<Expr> =
-                list.into_iter().filter(|item| cut_down(item).is_none()).collect();
+            let is_whole = |item: &Expr| cut_down(&expr, item, schema).is_none();
+            let list: Vec<Expr> = list.into_iter().filter(is_whole).collect();
             Transformed::yes(match (list.is_empty(), negated) {
                 (false, _) => Expr::InList(InList { expr, list, negated }),
-                (true, false) => compared(*expr, Operator::Eq, cut),
-                (true, true) => compared(*expr, Operator::NotEq, cut),
+                (true, false) => compared(time, Operator::Eq, cut),
+                (true, true) => compared(time, Operator::NotEq, cut),
             })
         }
         expr => Transformed::no(expr),
@@ -94,20 +92,30 @@ fn compared(time: Expr, op: Operator, cut: Expr) -> Expr {
     }
 }
 
-/// The unit below a constant that DataFusion has cut to it; `None` for one that lost nothing, and for what is no constant.
-fn cut_down(side: &Expr) -> Option<Expr> {
-    let Expr::Cast(cast) = side else { return None };
-    let DataType::Timestamp(unit, zone) = cast.field.data_type() else { return None };
-    if *unit == TimeUnit::Nanosecond || !is_constant(side) || !is_immutable(side) {
+/// A time and the unit of it below a constant that lies between two; `None` where it lies upon one, and for what is no constant.
+///
+/// DataFusion has cast the constant down, or the time up, which its optimizer turns round.
+fn cut_down(time: &Expr, constant: &Expr, schema: &DFSchema) -> Option<(Expr, Expr)> {
+    if !is_constant(constant) || !is_immutable(constant) {
         return None;
     }
-    let finest = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
-    let finest = Expr::Cast(Cast::new(cast.expr.clone(), finest));
+    let (time, fine) = match (time, constant) {
+        (Expr::Cast(up), _) if is_finer(up.field.data_type(), &up.expr.get_type(schema).ok()?) => {
+            (up.expr.as_ref(), constant)
+        }
+        (time, Expr::Cast(down)) => (time, down.expr.as_ref()),
+        (time, _) => (time, constant),
+    };
+    let of = time.get_type(schema).ok()?;
+    let DataType::Timestamp(unit, zone) = &of else { return None };
     let per_unit = match unit {
         TimeUnit::Second => 1_000_000_000,
         TimeUnit::Millisecond => 1_000_000,
-        TimeUnit::Microsecond | TimeUnit::Nanosecond => 1_000,
+        TimeUnit::Microsecond => 1_000,
+        TimeUnit::Nanosecond => return None,
     };
+    let finest = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
+    let finest = Expr::Cast(Cast::new(Box::new(fine.clone()), finest));
     // What nanoseconds cannot hold is compared as it is.
     let ScalarValue::TimestampNanosecond(Some(ns), zone) = value_of(&finest).ok()? else {
         return None;
@@ -121,7 +129,17 @@ fn cut_down(side: &Expr) -> Option<Expr> {
         TimeUnit::Millisecond => ScalarValue::TimestampMillisecond(Some(below), zone),
         _ => ScalarValue::TimestampMicrosecond(Some(below), zone),
     };
-    Some(Expr::Literal(below, None))
+    Some((time.clone(), Expr::Literal(below, None)))
+}
+
+/// Whether a time is of the other's zone and a finer unit. Units are in the order of their length.
+fn is_finer(one: &DataType, other: &DataType) -> bool {
+    match (one, other) {
+        (DataType::Timestamp(one, zone), DataType::Timestamp(other, same)) => {
+            one > other && zone == same
+        }
+        _ => false,
+    }
 }
 
 /// Whether an expression has the same value whenever it is computed.

@@ -129,6 +129,12 @@ fn as_meant(expr: &Expr, to: &FieldRef, over: Over<'_>) -> Result<Option<Expr>> 
     };
     match expr {
         Expr::Cast(inner) => match inner.expr.get_type(schema) {
+            // `TIMESTAMP(3)` cuts what is written finer, so that it is none of `finer.rs`.
+            Ok(of) if of.is_string() && unit != TimeUnit::Nanosecond => {
+                let DataType::Timestamp(_, zone) = to.data_type() else { return Ok(None) };
+                let zoned = DataType::Timestamp(unit, zone.clone());
+                return Ok(cast(Expr::Cast(Cast::new(inner.expr.clone(), zoned))));
+            }
             Ok(of) if of.is_string() => {
                 return Ok(cast(inner.expr.as_ref().clone()));
             }

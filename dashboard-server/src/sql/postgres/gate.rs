@@ -93,9 +93,23 @@ async fn answer(
     session: &SessionContext,
     format: Arc<FormatOptions>,
 ) -> PgWireResult<Response> {
+    // The library describes an answer by the plan that it is given: this one has the types that the answer will have.
+    let plan = typed(session, plan).map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
     let frame = session.execute_logical_plan(plan).await;
     let frame = frame.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
     Ok(Response::Query(encode_dataframe(frame, &Format::UnifiedText, Some(format)).await?))
+}
+
+/// A plan whose types have been made alike.
+///
+/// # Errors
+/// When they cannot be, or where a parameter has none yet.
+pub(super) fn typed(
+    session: &SessionContext,
+    plan: LogicalPlan,
+) -> Result<LogicalPlan, DataFusionError> {
+    let state = session.state();
+    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
 }
 
 enum Passage {

@@ -11,7 +11,7 @@ use datafusion_postgres::pgwire::api::stmt::QueryParser;
 use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireResult;
 
-use super::gate::pg_error;
+use super::gate::{pg_error, typed};
 use super::parameters::with_moments;
 use super::place::Places;
 use crate::config::SqlConfig;
@@ -44,9 +44,7 @@ impl SizedParser {
         statement: &<Self as QueryParser>::Statement,
     ) -> Option<<Self as QueryParser>::Statement> {
         let (text, Some((parsed, plan))) = statement else { return None };
-        let state = self.context.state();
-        let analyzed =
-            state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
+        let analyzed = typed(&self.context, plan.clone());
         // Without the type of a parameter it cannot be said; then the plan as it is stands for it.
         Some((text.clone(), Some((parsed.clone(), analyzed.ok()?))))
     }
