@@ -310,6 +310,12 @@ fn difference(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     };
     let beside = Beside { over };
     let of = |side: &Expr| side.get_type(over.schema);
+    let is_time = |side: &Expr| matches!(of(side), Ok(DataType::Timestamp(..)));
+    // The type of a long sum is not looked for at each of its steps: the shorter side is asked first.
+    let is_short = |side: &Expr| matches!(side, Expr::Literal(..) | Expr::Column(_));
+    if [&left, &right].into_iter().any(|side| is_short(side) && !is_time(side)) {
+        return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
+    }
     Ok(match (of(&left), of(&right)) {
         (Ok(to @ DataType::Timestamp(_, Some(_))), Ok(DataType::Timestamp(_, None))) => {
             Transformed::yes(binary_expr(*left, op, beside.meant(&right, &to)?))
