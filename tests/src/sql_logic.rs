@@ -30,6 +30,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use sqllogictest::{DB, DBOutput, DefaultColumnType};
 use tempfile::TempDir;
@@ -37,7 +38,9 @@ use tidemark_pipeline::config::StreamOverrides;
 use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::model::{Header, Record, Space};
 use tidemark_pipeline::run::reference::catalog as catalog_of;
+use tidemark_pipeline::sql::finer::FinerTimes;
 use tidemark_pipeline::sql::instants::Instants;
+use tidemark_pipeline::sql::plain_numbers;
 use tidemark_pipeline::sql::{Catalog, StateBounds};
 
 use crate::system::System;
@@ -252,10 +255,15 @@ impl Engine {
     /// A query over the views and tables of the last cut.
     fn query(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>> {
         let cut = Arc::clone(self.system()?.cut());
-        let context =
-            SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
-        // As at the doors: a day is one of the stream's zone.
+        // As at the doors: a day is one of the stream's zone, a span has days of 24 hours.
+        let state = SessionStateBuilder::new()
+            .with_config(SessionConfig::new().with_target_partitions(1))
+            .with_default_features()
+            .with_analyzer_rules(plain_numbers::rules())
+            .build();
+        let context = SessionContext::new_with_state(state);
         context.add_analyzer_rule(Arc::new(Instants));
+        context.add_analyzer_rule(Arc::new(FinerTimes));
         let shadow = Arc::new(MemorySchemaProvider::new());
         let catalog = context.catalog("datafusion").context("the default catalogue")?;
         catalog.register_schema(Space::Shadow.as_str(), shadow)?;
