@@ -230,7 +230,11 @@ export const tests = [
       ));
     const closed = { map: '', trend: '', provinces: '', categories: '', milestones: '', buyers: '' };
     const begun = { map: '11-12', trend: '11-12', provinces: '11-12', categories: '', milestones: '', buyers: '11-12' };
-    const reads = (gmv) => until(`the wheels read ${gmv}`, async () => (await shown(page)).hero.display.replaceAll(',', '') === gmv);
+    const reads = async (gmv) => {
+      await until(`the wheels read ${gmv}`, async () => (await shown(page)).hero.display.replaceAll(',', '') === gmv);
+      // The big figure is there at once; what the status says of the other panels comes behind it.
+      await page.waitForTimeout(300);
+    };
     const says = async (...words) => {
       const text = (await hero.innerText()).replace(/\s+/g, ' ');
       for (const word of words) check(text.includes(word), `“${word}” in “${text}”`);
@@ -239,7 +243,7 @@ export const tests = [
     await reads('900000000.25');
     await says('今日成交额', '暂计');
     equal(await days(), closed, 'days before the close');
-    check(/首个品牌/.test(await page.locator('[data-panel=milestones]').innerText()), 'the brand of the day is among its levels');
+    await until('the brand of the day is among its levels', async () => /首个品牌/.test(await page.locator('[data-panel=milestones]').innerText()));
     await at(1000, '900000100.25', 'provisional');
     await reads('900000100.25');
     await says('成交额 GMV 总计', '截至 2020-11-11 24:00:00', 'paid@1', '暂计', '新的一天 11-12 ¥1,234');
