@@ -118,7 +118,7 @@ export const tests = [
     const rows = goldenRows();
     const called = { label_zh: '2019公开数据', label_en: '2019 public marks' };
     rows.year_on_year = rows.year_on_year.map((row) => ({ ...row, ...called, basis: 'interpolated' }));
-    rows.gmv_by_minute_last_year = rows.gmv_by_minute_last_year.map((row) => ({ ...row, ...called }));
+    rows.gmv_by_minute_last_year = rows.gmv_by_minute_last_year.map((row) => ({ ...row, ...called, basis: undefined }));
     const wall = await changed(context, () => undefined, { rows });
     const { page } = wall;
     await started(page);
