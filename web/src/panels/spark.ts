@@ -40,18 +40,19 @@ export function sparkOf(
   const heights = shown.map(({ value }) => toFloat(value));
   const [top, bottom] = [Math.max(...heights), Math.min(...heights, 0)];
   const begin = shown[0]?.atMs ?? 0;
-  const place = ({ atMs, value }: TrendPoint): string => {
-    const height = top > bottom ? (toFloat(value) - bottom) / (top - bottom) : 0;
-    return `${((100 * (atMs - begin)) / (latest - begin)).toFixed(1)},${(38 - height * 34).toFixed(1)}`;
+  const across = ({ atMs }: TrendPoint): string => ((100 * (atMs - begin)) / (latest - begin)).toFixed(1);
+  const place = (point: TrendPoint): string => {
+    const height = top > bottom ? (toFloat(point.value) - bottom) / (top - bottom) : 0;
+    return `${across(point)},${(38 - height * 34).toFixed(1)}`;
   };
-  const runs = runsOf(shown, trend.stepMs).filter((run) => run.length > 1);
-  if (runs.length === 0) return undefined;
-  const lines = runs.map((run) => `M${run.map(place).join(' L')}`);
-  const areas = lines.map((line) => {
-    const [from, to] = [/[\d.]+/.exec(line)?.[0], /([\d.]+),[\d.]+$/.exec(line)?.[1]];
-    return `${line} L${to ?? ''},40 L${from ?? ''},40 Z`;
+  const drawn = runsOf(shown, trend.stepMs).flatMap((run) => {
+    const [from, to] = [run[0], run.at(-1)];
+    if (from === undefined || to === undefined || run.length < 2) return [];
+    const line = `M${run.map(place).join(' L')}`;
+    return { line, area: `${line} L${across(to)},40 L${across(from)},40 Z` };
   });
-  return { line: lines.join(' '), area: areas.join(' ') };
+  if (drawn.length === 0) return undefined;
+  return { line: drawn.map(({ line }) => line).join(' '), area: drawn.map(({ area }) => area).join(' ') };
 }
 
 /** Windows that follow each other. */

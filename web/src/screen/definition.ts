@@ -33,7 +33,7 @@ export interface Spark {
 
 export interface Figure extends Single {
   readonly label: Bilingual;
-  /** The line behind it; `undefined` for none. */
+  /** The line beside its label; `undefined` for none. */
   readonly spark: Spark | undefined;
   /** Whether it says how much it differs from the window before. */
   readonly change: boolean;
