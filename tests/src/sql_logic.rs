@@ -38,8 +38,6 @@ use tidemark_pipeline::config::StreamOverrides;
 use tidemark_pipeline::ledger::LedgerKind;
 use tidemark_pipeline::model::{Header, Record, Space};
 use tidemark_pipeline::run::reference::catalog as catalog_of;
-use tidemark_pipeline::sql::finer::FinerTimes;
-use tidemark_pipeline::sql::instants::Instants;
 use tidemark_pipeline::sql::plain_numbers;
 use tidemark_pipeline::sql::{Catalog, StateBounds};
 
@@ -262,8 +260,6 @@ impl Engine {
             .with_analyzer_rules(plain_numbers::rules())
             .build();
         let context = SessionContext::new_with_state(state);
-        context.add_analyzer_rule(Arc::new(Instants));
-        context.add_analyzer_rule(Arc::new(FinerTimes));
         let shadow = Arc::new(MemorySchemaProvider::new());
         let catalog = context.catalog("datafusion").context("the default catalogue")?;
         catalog.register_schema(Space::Shadow.as_str(), shadow)?;

@@ -26,8 +26,6 @@ use tidemark_pipeline::model::{Space, Zone};
 use tidemark_pipeline::results::{Results, StreamProgress};
 use tidemark_pipeline::sql::aggregates;
 use tidemark_pipeline::sql::constants::ExactConstants;
-use tidemark_pipeline::sql::finer::FinerTimes;
-use tidemark_pipeline::sql::instants::Instants;
 use tidemark_pipeline::sql::own_columns::OwnColumns;
 use tidemark_pipeline::sql::plain_numbers;
 use tokio::runtime::Handle;
@@ -311,10 +309,6 @@ fn template(limits: &SqlConfig) -> SessionState {
         .with_physical_optimizer_rules(rules)
         .with_analyzer_rules(plain_numbers::rules())
         .build();
-    // Days begin where the zone's do, as in views.
-    state.add_analyzer_rule(Arc::new(Instants));
-    // What is written finer than an event time is compared as it is written.
-    state.add_analyzer_rule(Arc::new(FinerTimes));
     // Sums and products fit their type wherever they stand.
     state.add_analyzer_rule(Arc::new(ExactConstants));
     state.add_analyzer_rule(Arc::new(OwnColumns));

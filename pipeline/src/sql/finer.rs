@@ -34,9 +34,7 @@ impl AnalyzerRule for FinerTimes {
 
 fn told(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if op.supports_propagation() || is_distinct(op) =>
-        {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
             if let Some((time, cut)) = cut_down(&left, &right, schema) {
                 return Transformed::yes(compared(time, op, cut));
             }
@@ -72,10 +70,6 @@ fn told(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         }
         expr => Transformed::no(expr),
     }
-}
-
-fn is_distinct(op: Operator) -> bool {
-    matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
 }
 
 /// A time compared with one that lies just above `cut`.

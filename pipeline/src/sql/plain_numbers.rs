@@ -13,6 +13,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
 
+use super::finer::FinerTimes;
+use super::instants::Instants;
 use super::rewrite::rewritten;
 use super::written::WrittenTimes;
 
@@ -22,11 +24,14 @@ pub struct PlainNumbers;
 
 type Rule = Arc<dyn AnalyzerRule + Send + Sync>;
 
-/// DataFusion's own rules of analysis behind those that read a query as it is written: this one and [`WrittenTimes`].
+/// The rules of analysis that all sessions share: DataFusion's own, behind those that read a query as it is written and before
+/// those that say what its times mean once types are alike.
 #[must_use]
 pub fn rules() -> Vec<Rule> {
     let mut rules = Analyzer::new().rules;
     rules.splice(0..0, [Arc::new(PlainNumbers) as Rule, Arc::new(WrittenTimes)]);
+    // Days begin where the zone's do; what is written finer than an event time is compared as it is written.
+    rules.extend([Arc::new(Instants) as Rule, Arc::new(FinerTimes)]);
     rules
 }
 

@@ -18,8 +18,6 @@ use datafusion::sql::sqlparser::ast::{Query, Statement};
 use super::constants::ExactConstants;
 use super::error::Place;
 use super::exact::with_plain_literals;
-use super::finer::FinerTimes;
-use super::instants::Instants;
 use super::plain_numbers;
 use super::pure;
 use super::window_function::WindowFunctionPlanner;
@@ -105,8 +103,6 @@ pub fn new_session() -> SessionContext {
         // It only fails for a session built without one, which this is not.
         tracing::error!(%error, "window functions could not be registered");
     }
-    context.add_analyzer_rule(Arc::new(Instants));
-    context.add_analyzer_rule(Arc::new(FinerTimes));
     context.add_analyzer_rule(Arc::new(ExactConstants));
     for function in super::aggregates::own() {
         context.register_udaf(function);

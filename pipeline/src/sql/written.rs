@@ -311,10 +311,7 @@ fn hours_on_a_day(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
 /// takes both by the clock of UTC. `NVL` of such a pair is a text.
 fn times_within(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     let (sides, is_list): (Vec<&Expr>, bool) = match &expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if op.supports_propagation()
-                || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom) =>
-        {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
             (vec![left, right], false)
         }
         Expr::InList(list) => {
@@ -374,8 +371,7 @@ fn spans(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     };
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if (op.supports_propagation()
-                || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom))
+            if op.supports_propagation()
                 && (is_span(&left) && is_interval(&right)
                     || is_interval(&left) && is_span(&right)) =>
         {
