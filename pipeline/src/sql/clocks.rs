@@ -78,6 +78,11 @@ pub(super) fn tells(expr: &Expr, inputs: &[&LogicalPlan]) -> Tells {
     Walk { left: Cell::new(STEPS_MAX) }.expr(expr, inputs)
 }
 
+/// What one of a plan's columns tells, of the same types.
+pub(super) fn tells_of_column(plan: &LogicalPlan, at: usize) -> Tells {
+    Walk { left: Cell::new(STEPS_MAX) }.output(plan, at)
+}
+
 /// How far a time is followed; a column that is chosen among itself twice over thirty subqueries would be without end.
 const STEPS_MAX: usize = 10_000;
 
@@ -134,6 +139,7 @@ impl Walk {
             Some(of) if of.is_numeric() => Tells::Moment,
             Some(DataType::Null) => Tells::Nothing,
             Some(of) if of.is_string() => of_text(from),
+            Some(of) if of.is_nested() => self.expr(from, inputs),
             _ => Tells::Unknown,
         }
     }
@@ -150,6 +156,10 @@ impl Walk {
                 self.all(args.iter().filter(|arg| is_time_or_day(arg, inputs)), inputs)
             }
             (name, args) if CHOOSE.contains(&name) => self.all(args, inputs),
+            // Rows and lists tell what the times in them do.
+            ("named_struct" | "struct" | "make_array", args) => {
+                self.all(args.iter().filter(|arg| is_time_or_day(arg, inputs)), inputs)
+            }
             _ => Tells::Unknown,
         }
     }

@@ -1,22 +1,29 @@
-//! Times that are written finer than what they are compared with.
+//! Times that are finer than what they are compared with.
 //!
 //! DataFusion compares two times in the coarser of their units, and cuts the other: an event time of 08:00:00.000 would be
-//! `= TIMESTAMP '2020-11-11 08:00:00.0005'` and not before it. Here a constant between two milliseconds lies between them:
-//! nothing equals it, and what is before it is at most the millisecond that it was cut to.
+//! `= TIMESTAMP '2020-11-11 08:00:00.0005'` and not before it. Here what is between two milliseconds lies between them: nothing
+//! equals it, and what is before it is at most the millisecond below. Where times meet otherwise, as by USING, a finer one is
+//! refused: only a cast that is written cuts it.
+
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::functions::datetime;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, Volatility,
-    binary_expr, lit,
+    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast,
+    Volatility, binary_expr, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::clocks::is_day;
 use super::constants::value_of;
 use super::instants::{is_constant, rewritten_over};
+use super::refusal::{in_words, refuse};
+use super::spans::ns_in;
 
 /// Puts such constants between two units; behind the rules that make types alike.
 #[derive(Debug)]
@@ -24,7 +31,11 @@ pub struct FinerTimes;
 
 impl AnalyzerRule for FinerTimes {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        rewritten_over(plan, |expr, over| Ok(told(expr, over.schema)))
+        let plan = rewritten_over(plan, |expr, over| Ok(told(expr, over.schema)))?;
+        rewritten_over(plan, |expr, over| {
+            cut(&expr, over.schema)?;
+            Ok(Transformed::no(expr))
+        })
     }
 
     fn name(&self) -> &str {
@@ -35,95 +46,239 @@ impl AnalyzerRule for FinerTimes {
 fn told(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
-            if let Some((time, cut)) = cut_down(&left, &right, schema) {
-                return Transformed::yes(compared(time, op, cut));
+            if let Some((time, finer)) = finer(&left, &right, schema) {
+                return Transformed::yes(compared(time, op, finer));
             }
-            match cut_down(&right, &left, schema) {
-                Some((time, cut)) => Transformed::yes(compared(time, op.swap().unwrap_or(op), cut)),
+            match finer(&right, &left, schema) {
+                Some((time, finer)) => {
+                    Transformed::yes(compared(time, op.swap().unwrap_or(op), finer))
+                }
                 None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
             }
         }
         Expr::Between(Between { expr, negated, low, high })
-            if [&low, &high].iter().any(|bound| cut_down(&expr, bound, schema).is_some()) =>
+            if [(&*expr, &*low), (&low, &expr), (&expr, &high), (&high, &expr)]
+                .into_iter()
+                .any(|(one, other)| finer(one, other, schema).is_some()) =>
         {
-            let side = |op, bound: Expr| match cut_down(&expr, &bound, schema) {
-                Some((time, cut)) => compared(time, op, cut),
-                None => binary_expr(expr.as_ref().clone(), op, bound),
-            };
+            let side =
+                |op, bound: Expr| told(binary_expr(expr.as_ref().clone(), op, bound), schema).data;
             Transformed::yes(match negated {
                 false => side(Operator::GtEq, *low).and(side(Operator::LtEq, *high)),
                 true => side(Operator::Lt, *low).or(side(Operator::Gt, *high)),
             })
         }
-        Expr::InList(InList { expr, list, negated }) => {
-            let found = list.iter().find_map(|item| cut_down(&expr, item, schema));
-            let Some((time, cut)) = found else {
-                return Transformed::no(Expr::InList(InList { expr, list, negated }));
-            };
-            let is_whole = |item: &Expr| cut_down(&expr, item, schema).is_none();
-            let list: Vec<Expr> = list.into_iter().filter(is_whole).collect();
-            Transformed::yes(match (list.is_empty(), negated) {
-                (false, _) => Expr::InList(InList { expr, list, negated }),
-                (true, false) => compared(time, Operator::Eq, cut),
-                (true, true) => compared(time, Operator::NotEq, cut),
-            })
+        Expr::InList(InList { expr, list, negated })
+            if list.iter().any(|item| {
+                finer(&expr, item, schema).is_some() || finer(item, &expr, schema).is_some()
+            }) =>
+        {
+            let op = if negated { Operator::NotEq } else { Operator::Eq };
+            let each = list
+                .into_iter()
+                .map(|item| told(binary_expr(expr.as_ref().clone(), op, item), schema).data);
+            let all = each.reduce(|all, one| if negated { all.and(one) } else { all.or(one) });
+            Transformed::yes(all.unwrap_or_else(|| lit(negated)))
         }
         expr => Transformed::no(expr),
     }
 }
 
-/// A time compared with one that lies just above `cut`.
-fn compared(time: Expr, op: Operator, cut: Expr) -> Expr {
+/// A time finer than the unit of what it is compared with.
+enum Finer {
+    /// It is only written so, and this it is.
+    Is(Expr),
+    /// A constant between two of the unit: the one below.
+    Above(Expr),
+    /// The two of the unit that it lies between; the same one twice where it lies upon it.
+    Between(Expr, Expr),
+}
+
+/// A time compared with a finer one.
+fn compared(time: Expr, op: Operator, finer: Finer) -> Expr {
+    let (below, above) = match finer {
+        Finer::Is(other) => return binary_expr(time, op, other),
+        Finer::Between(below, above) => (below, above),
+        Finer::Above(below) => {
+            return match op {
+                Operator::Lt | Operator::LtEq => time.lt_eq(below),
+                Operator::Gt | Operator::GtEq => time.gt(below),
+                // It is neither, and unknown where the time is.
+                Operator::Eq => time.clone().lt_eq(below.clone()).and(time.gt(below)),
+                Operator::NotEq => time.clone().lt_eq(below.clone()).or(time.gt(below)),
+                Operator::IsDistinctFrom => lit(true),
+                Operator::IsNotDistinctFrom => lit(false),
+                op => binary_expr(time, op, below),
+            };
+        }
+    };
     match op {
-        Operator::Lt | Operator::LtEq => time.lt_eq(cut),
-        Operator::Gt | Operator::GtEq => time.gt(cut),
-        // It is neither, and unknown where the time is.
-        Operator::Eq => time.clone().lt_eq(cut.clone()).and(time.gt(cut)),
-        Operator::NotEq => time.clone().lt_eq(cut.clone()).or(time.gt(cut)),
-        Operator::IsDistinctFrom => lit(true),
-        Operator::IsNotDistinctFrom => lit(false),
-        op => binary_expr(time, op, cut),
+        Operator::Lt | Operator::GtEq => binary_expr(time, op, above),
+        Operator::Eq | Operator::IsNotDistinctFrom => {
+            binary_expr(time.clone(), op, below).and(binary_expr(time, op, above))
+        }
+        Operator::NotEq | Operator::IsDistinctFrom => {
+            binary_expr(time.clone(), op, below).or(binary_expr(time, op, above))
+        }
+        op => binary_expr(time, op, below),
     }
 }
 
-/// A time and the unit of it below a constant that lies between two; `None` where it lies upon one, and for what is no constant.
-///
-/// DataFusion has cast the constant down, or the time up, which its optimizer turns round.
-fn cut_down(time: &Expr, constant: &Expr, schema: &DFSchema) -> Option<(Expr, Expr)> {
-    if !is_constant(constant) || !is_immutable(constant) {
-        return None;
+/// Refuses what would be cut.
+fn cut(expr: &Expr, schema: &DFSchema) -> Result<()> {
+    let Expr::Cast(Cast { expr: fine, field }) = expr else { return Ok(()) };
+    if !is_cut(fine, field.data_type(), schema) {
+        return Ok(());
     }
-    let (time, fine) = match (time, constant) {
+    let told = in_words(fine);
+    refuse(
+        expr,
+        format!(
+            "{told} is finer than the times it is put beside, and would be cut: write it as they are, or \
+             CAST({told} AS TIMESTAMP(3))"
+        ),
+    )
+}
+
+/// A written cast that cuts, as the words it is: nothing behind it takes it for a finer one.
+pub(super) fn cut_as_written(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let (from, to) = match &expr {
+        Expr::Cast(Cast { expr: from, field }) | Expr::TryCast(TryCast { expr: from, field }) => {
+            (from.as_ref(), field.data_type())
+        }
+        _ => return Transformed::no(expr),
+    };
+    let (true, DataType::Timestamp(unit, _)) = (is_cut(from, to, schema), to) else {
+        return Transformed::no(expr);
+    };
+    let fine = match from {
+        Expr::Literal(text, _) if text.data_type().is_string() => {
+            let finest = DataType::Timestamp(TimeUnit::Nanosecond, None);
+            Expr::Cast(Cast::new(Box::new(from.clone()), finest))
+        }
+        fine => fine.clone(),
+    };
+    let cut = Box::new(cut_to(*unit, fine));
+    Transformed::yes(match &expr {
+        Expr::TryCast(cast) => Expr::TryCast(TryCast::new_from_field(cut, Arc::clone(&cast.field))),
+        _ => Expr::Cast(Cast::new(cut, to.clone())),
+    })
+}
+
+fn cut_to(unit: TimeUnit, fine: Expr) -> Expr {
+    let part = match unit {
+        TimeUnit::Second => "second",
+        TimeUnit::Millisecond => "millisecond",
+        TimeUnit::Microsecond | TimeUnit::Nanosecond => "microsecond",
+    };
+    datetime::date_trunc().call(vec![lit(part), fine])
+}
+
+/// Whether a time is finer than a type and not known to be one of its times.
+fn is_cut(fine: &Expr, to: &DataType, schema: &DFSchema) -> bool {
+    let DataType::Timestamp(unit, _) = to else { return false };
+    match (fine.get_type(schema), fine) {
+        (Ok(DataType::Timestamp(of, _)), _) if of > *unit => {
+            !is_whole(fine, *unit, schema) && !(is_fixed(fine) && below(fine, to).is_none())
+        }
+        // What is written.
+        (Ok(of), Expr::Literal(..)) if of.is_string() => below(fine, to).is_some(),
+        _ => false,
+    }
+}
+
+/// Whether a time has been made one of a unit.
+fn is_whole(fine: &Expr, unit: TimeUnit, schema: &DFSchema) -> bool {
+    match fine {
+        Expr::Alias(alias) => is_whole(&alias.expr, unit, schema),
+        Expr::Cast(Cast { expr, .. }) => match expr.get_type(schema) {
+            Ok(DataType::Timestamp(of, _)) => of <= unit || is_whole(expr, unit, schema),
+            Ok(of) => is_day(&of),
+            Err(_) => false,
+        },
+        Expr::ScalarFunction(call) => match (call.name(), call.args.as_slice()) {
+            ("date_trunc", [Expr::Literal(part, _), _]) => {
+                let part = part.try_as_str().flatten().unwrap_or_default().to_ascii_lowercase();
+                match unit {
+                    TimeUnit::Second => part != "millisecond" && part != "microsecond",
+                    TimeUnit::Millisecond => part != "microsecond",
+                    _ => true,
+                }
+            }
+            ("to_local_time", [time]) => is_whole(time, unit, schema),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// A time and what is finer beside it; `None` where nothing is cut.
+///
+/// DataFusion has cast the finer one down, or the time up, which its optimizer turns round where the finer is a constant.
+fn finer(time: &Expr, other: &Expr, schema: &DFSchema) -> Option<(Expr, Finer)> {
+    let (time, fine) = match (time, other) {
         (Expr::Cast(up), _) if is_finer(up.field.data_type(), &up.expr.get_type(schema).ok()?) => {
-            (up.expr.as_ref(), constant)
+            (up.expr.as_ref(), other)
         }
         (time, Expr::Cast(down)) => (time, down.expr.as_ref()),
-        (time, _) => (time, constant),
+        (time, _) => (time, other),
     };
     let of = time.get_type(schema).ok()?;
-    let DataType::Timestamp(unit, zone) = &of else { return None };
-    let per_unit = match unit {
-        TimeUnit::Second => 1_000_000_000,
-        TimeUnit::Millisecond => 1_000_000,
-        TimeUnit::Microsecond => 1_000,
-        TimeUnit::Nanosecond => return None,
+    let DataType::Timestamp(unit, _) = of else { return None };
+    if is_fixed(fine) {
+        let told = match beyond(fine, &of) {
+            Some(written) => Finer::Is(Expr::Literal(written, None)),
+            None => Finer::Above(Expr::Literal(below(fine, &of)?, None)),
+        };
+        return Some((time.clone(), told));
+    }
+    if !is_cut(fine, &of, schema) {
+        return None;
+    }
+    let almost_one = lit(ScalarValue::new_interval_mdn(0, 0, ns_in(unit) - 1));
+    let of_unit = |fine: Expr| Expr::Cast(Cast::new(Box::new(cut_to(unit, fine)), of.clone()));
+    let (below, above) = (of_unit(fine.clone()), of_unit(fine.clone() + almost_one));
+    Some((time.clone(), Finer::Between(below, above)))
+}
+
+/// What is written and nanoseconds cannot hold, as the type that it is compared with.
+fn beyond(written: &Expr, of: &DataType) -> Option<ScalarValue> {
+    let DataType::Timestamp(_, zone) = of else { return None };
+    let text = match written {
+        Expr::Literal(text, _) => text,
+        Expr::Cast(cast) => return beyond(&cast.expr, of),
+        _ => return None,
     };
     let finest = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
+    if !text.data_type().is_string() || text.cast_to(&finest).is_ok() {
+        return None;
+    }
+    text.cast_to(of).ok()
+}
+
+/// Whether a constant is the same whenever it is computed.
+fn is_fixed(expr: &Expr) -> bool {
+    is_constant(expr) && is_immutable(expr)
+}
+
+/// The time of a type that is right below a constant; `None` where the constant is one of them, and for what nanoseconds cannot
+/// hold, which is compared as it is.
+fn below(fine: &Expr, of: &DataType) -> Option<ScalarValue> {
+    let DataType::Timestamp(unit, zone) = of else { return None };
+    let finest = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
     let finest = Expr::Cast(Cast::new(Box::new(fine.clone()), finest));
-    // What nanoseconds cannot hold is compared as it is.
     let ScalarValue::TimestampNanosecond(Some(ns), zone) = value_of(&finest).ok()? else {
         return None;
     };
-    if ns.rem_euclid(per_unit) == 0 {
+    if ns.rem_euclid(ns_in(*unit)) == 0 {
         return None;
     }
-    let below = ns.div_euclid(per_unit);
-    let below = match unit {
+    let below = ns.div_euclid(ns_in(*unit));
+    Some(match unit {
         TimeUnit::Second => ScalarValue::TimestampSecond(Some(below), zone),
         TimeUnit::Millisecond => ScalarValue::TimestampMillisecond(Some(below), zone),
         _ => ScalarValue::TimestampMicrosecond(Some(below), zone),
-    };
-    Some((time.clone(), Expr::Literal(below, None)))
+    })
 }
 
 /// Whether a time is of the other's zone and a finer unit. Units are in the order of their length.

@@ -34,7 +34,6 @@ impl AnalyzerRule for Instants {
                 .transform_data(|part| chosen_among(part, over))?
                 .transform_data(|part| beside_a_day(part, over))?
                 .transform_data(|part| difference(part, over))?
-                .transform_data(|part| beside_another_clock(part, over))?
                 .transform_data(|part| from_midnight(part, over))
         })?;
         rewritten_over(plan, zone_off)
@@ -54,7 +53,7 @@ pub(super) struct Over<'a> {
     pub inputs: &'a [&'a LogicalPlan],
 }
 
-/// A plan and its subqueries with each part of each expression rewritten, from below; names stay.
+/// A plan and its subqueries with each part of each expression rewritten, from below; names stay, and schemas are anew.
 pub(super) fn rewritten_over(
     plan: LogicalPlan,
     mut rewrite: impl FnMut(Expr, Over<'_>) -> Result<Transformed<Expr>>,
@@ -65,11 +64,15 @@ pub(super) fn rewritten_over(
         let inputs: Vec<LogicalPlan> = node.inputs().into_iter().cloned().collect();
         let inputs: Vec<&LogicalPlan> = inputs.iter().collect();
         let over = Over { schema: &schema, inputs: &inputs };
-        node.map_expressions(|expr| {
+        let node = node.map_expressions(|expr| {
             let name = names.save(&expr);
             let told = expr.transform_up(|part| rewrite(part, over))?;
             Ok(told.update_data(|expr| name.restore(expr)))
-        })
+        })?;
+        match node.transformed {
+            true => Ok(Transformed::yes(node.data.recompute_schema()?)),
+            false => Ok(Transformed::no(node.data)),
+        }
     })?;
     Ok(rewritten.data)
 }
@@ -367,54 +370,6 @@ impl Beside<'_> {
         }
         let told = others.into_iter().map(|other| self.meant(other, &to));
         Ok(Some((time, told.collect::<Result<_>>()?)))
-    }
-}
-
-/// Where no side has a zone, what the clock of an event time shows cannot be set beside a moment in UTC.
-fn beside_another_clock(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
-    let naive =
-        |expr: &Expr| matches!(expr.get_type(over.schema), Ok(DataType::Timestamp(_, None)));
-    let sides: Vec<&Expr> = match &expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if op.supports_propagation() || *op == Operator::Minus =>
-        {
-            vec![left, right]
-        }
-        Expr::InList(list) => std::iter::once(list.expr.as_ref()).chain(&list.list).collect(),
-        Expr::Between(Between { expr, low, high, .. }) => vec![expr, low, high],
-        _ => return Ok(Transformed::no(expr)),
-    };
-    if sides.len() < 2 || !sides.iter().all(|side| naive(side)) {
-        return Ok(Transformed::no(expr));
-    }
-    let told =
-        |wanted: fn(Tells) -> bool| sides.iter().find(|side| wanted(tells(side, over.inputs)));
-    let clock = told(|of| matches!(of, Tells::ClockOfZone(_)));
-    let instant = told(|of| matches!(of, Tells::Instant | Tells::Moment));
-    if let (Some(clock), Some(instant)) = (clock, instant) {
-        return refuse(
-            instant,
-            format!(
-                "{} is a moment in UTC, and {} what the clock of a zone shows: compare the event time itself, with its zone",
-                in_words(instant),
-                in_words(clock)
-            ),
-        );
-    }
-    // A stamp or a day beside it would be by the clock of UTC.
-    let (clock, moment) = (told(|of| of == Tells::Clock), told(|of| of == Tells::Moment));
-    match (clock, moment) {
-        (Some(clock), Some(moment)) => {
-            let (clock, moment) = (in_words(clock), in_words(moment));
-            refuse(
-                &expr,
-                format!(
-                    "{moment} is a moment, and {clock} what a clock shows: say whose, as in {moment} AT TIME ZONE \
-                     'Asia/Shanghai', or AT TIME ZONE 'UTC'"
-                ),
-            )
-        }
-        _ => Ok(Transformed::no(expr)),
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) mod instants;
 mod finer;
 mod clocks;
 mod written;
+mod spans;
+mod alike;
 pub mod names;
 mod system_tables;
 mod folder;

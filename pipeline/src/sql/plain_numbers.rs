@@ -13,6 +13,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::Analyzer;
 
+use super::alike::AlikeTimes;
 use super::finer::FinerTimes;
 use super::instants::Instants;
 use super::rewrite::rewritten;
@@ -30,8 +31,9 @@ type Rule = Arc<dyn AnalyzerRule + Send + Sync>;
 pub fn rules() -> Vec<Rule> {
     let mut rules = Analyzer::new().rules;
     rules.splice(0..0, [Arc::new(PlainNumbers) as Rule, Arc::new(WrittenTimes)]);
-    // Days begin where the zone's do; what is written finer than an event time is compared as it is written.
-    rules.extend([Arc::new(Instants) as Rule, Arc::new(FinerTimes)]);
+    // Days begin where the zone's do; what is written finer than an event time is compared as it is written; what then still
+    // meets and is not alike is refused.
+    rules.extend([Arc::new(Instants) as Rule, Arc::new(FinerTimes), Arc::new(AlikeTimes)]);
     rules
 }
 

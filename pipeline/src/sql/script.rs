@@ -301,6 +301,9 @@ fn parse_table_element(parser: &mut Parser<'_>, table: &mut TableStatement) -> R
     if is_word(&start, "WATERMARK") && next_is_word(parser, "FOR") {
         let column = identifier(parser)?;
         expect_keyword(parser, Keyword::AS)?;
+        if table.watermark.is_some() {
+            return Err(String::from("a stream has one WATERMARK, and this is a second"));
+        }
         let place = place_of(&parser.peek_token());
         let expression = parser.parse_expr().map_err(|error| error.to_string())?;
         table.watermark = Some((column, expression, place));

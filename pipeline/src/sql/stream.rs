@@ -605,7 +605,7 @@ fn text_of(
 /// A time, which is of milliseconds.
 fn time_of(declared: &ast::DataType, digits: Option<u64>, zone: Zone) -> Result<DataType, String> {
     match digits {
-        Some(digits) if digits > 3 => {
+        Some(digits) if digits != 3 => {
             Err(format!("{declared}: times are of milliseconds; write TIMESTAMP(3)"))
         }
         _ => Ok(timestamp_type(zone)),

@@ -13,17 +13,18 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::regex;
-use datafusion::logical_expr::expr::{InList, ScalarFunction};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast,
-    binary_expr, lit,
+    BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
+use super::alike::{leaves, mixed};
 use super::clocks::{Tells, is_day, shown, tells};
-use super::constants::value_of;
+use super::finer::cut_as_written;
 use super::instants::{Over, is_within_an_hour, rewritten_over};
 use super::refusal::{in_words, refuse};
+use super::spans::spans;
 use crate::model::Zone;
 
 /// Says in DataFusion's words what a query says about times, or refuses it.
@@ -34,6 +35,8 @@ impl AnalyzerRule for WrittenTimes {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         rewritten_over(plan, |part, over| {
             plain_cast(part, over)?
+                .transform_data(|part| Ok(within_ns(part)))?
+                .transform_data(|part| Ok(cut_as_written(part, over.schema)))?
                 .transform_data(|part| cast(part, over))?
                 .transform_data(|part| call(part, over))?
                 .transform_data(|part| hours_on_a_day(part, over))?
@@ -61,6 +64,24 @@ fn plain_cast(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
         true => Expr::Cast(Cast::new(from, to)),
         false => Expr::TryCast(TryCast::new(from, to)),
     }))
+}
+
+/// A stamp that nanoseconds cannot hold, as `TIMESTAMP '9999-12-31 23:59:59'`, in milliseconds.
+fn within_ns(expr: Expr) -> Transformed<Expr> {
+    let Expr::Cast(Cast { expr: text, field }) = &expr else { return Transformed::no(expr) };
+    let (Expr::Literal(value, _), DataType::Timestamp(TimeUnit::Nanosecond, zone)) =
+        (text.as_ref(), field.data_type())
+    else {
+        return Transformed::no(expr);
+    };
+    let ms = DataType::Timestamp(TimeUnit::Millisecond, zone.clone());
+    let is_beyond = value.data_type().is_string()
+        && value.cast_to(field.data_type()).is_err()
+        && value.cast_to(&ms).is_ok();
+    match is_beyond {
+        true => Transformed::yes(Expr::Cast(Cast::new(text.clone(), ms))),
+        false => Transformed::no(expr),
+    }
 }
 
 /// A cast of a time, and into one.
@@ -307,155 +328,21 @@ fn hours_on_a_day(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     )
 }
 
-/// Refuses to compare what holds times with a zone with what holds days or times without one, as in rows and lists: DataFusion
-/// takes both by the clock of UTC. `NVL` of such a pair is a text.
+/// Refuses to put what holds times with a zone and what holds days or times without one in one list: its functions compare
+/// them by the clock of UTC as they run. `NVL` of such a pair is a text.
 fn times_within(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
-    let (sides, is_list): (Vec<&Expr>, bool) = match &expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) if op.supports_propagation() => {
-            (vec![left, right], false)
-        }
-        Expr::InList(list) => {
-            (std::iter::once(list.expr.as_ref()).chain(&list.list).collect(), false)
-        }
-        Expr::ScalarFunction(call) if call.name() == "nvl" => (call.args.iter().collect(), true),
-        Expr::ScalarFunction(call)
-            if call.name() == "make_array" || call.name().starts_with("array_") =>
-        {
-            (call.args.iter().collect(), true)
-        }
-        _ => return Ok(Transformed::no(expr)),
-    };
-    // Of times and days that stand by themselves the other rules know what is meant.
-    let types: Vec<DataType> =
-        sides.iter().filter_map(|side| side.get_type(over.schema).ok()).collect();
-    if !is_list && !types.iter().any(DataType::is_nested) {
+    let Expr::ScalarFunction(call) = &expr else { return Ok(Transformed::no(expr)) };
+    if !matches!(call.name(), "nvl" | "make_array") && !call.name().starts_with("array_") {
         return Ok(Transformed::no(expr));
     }
-    let leaves: Vec<Vec<DataType>> = types.iter().map(leaves).collect();
+    let types = call.args.iter().filter_map(|arg| arg.get_type(over.schema).ok());
+    let leaves: Vec<DataType> = types.flat_map(|of| leaves(&of)).collect();
     let is_zoned = |of: &DataType| matches!(of, DataType::Timestamp(_, Some(_)));
     let is_naive = |of: &DataType| is_day(of) || matches!(of, DataType::Timestamp(_, None));
-    let mixes = |all: &mut dyn Iterator<Item = &DataType>| {
-        let all: Vec<&DataType> = all.collect();
-        all.iter().any(|of| is_zoned(of)) && all.iter().any(|of| is_naive(of))
-    };
-    let longest = leaves.iter().map(Vec::len).max().unwrap_or(0);
-    let is_mixed = match is_list {
-        true => mixes(&mut leaves.iter().flatten()),
-        false => (0..longest).any(|nth| mixes(&mut leaves.iter().filter_map(|all| all.get(nth)))),
-    };
-    if !is_mixed {
-        return Ok(Transformed::no(expr));
+    if leaves.iter().any(is_zoned) && leaves.iter().any(is_naive) {
+        return mixed(&expr);
     }
-    let told = in_words(&expr);
-    refuse(
-        &expr,
-        format!(
-            "{told} puts times that have a zone beside days or times that have none, and within rows, lists and NVL both \
-             would be by the clock of UTC: compare them one by one (AND, OR, IN), choose with COALESCE, or make them \
-             alike with CAST(… AS TIMESTAMP)"
-        ),
-    )
-}
-
-/// A span between two times compared with an interval: DataFusion compares months, days and the rest one after the other, so that
-/// 25 hours would be less than a day. Here a day is 24 hours, as in PostgreSQL; a month is none of a known length.
-fn spans(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
-    let is_span = |side: &Expr| span_of(side, over).is_some();
-    let is_interval = |side: &Expr| {
-        !is_span(side) && matches!(side.get_type(over.schema), Ok(DataType::Interval(_)))
-    };
-    let told = |side: &Expr| match span_of(side, over) {
-        Some(span) => Ok(span.clone()),
-        None if is_interval(side) => whole_span(side),
-        None => Ok(side.clone()),
-    };
-    Ok(match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right })
-            if op.supports_propagation()
-                && (is_span(&left) && is_interval(&right)
-                    || is_interval(&left) && is_span(&right)) =>
-        {
-            Transformed::yes(binary_expr(told(&left)?, op, told(&right)?))
-        }
-        Expr::Between(Between { expr: span, negated, low, high })
-            if is_span(&span) && (is_interval(&low) || is_interval(&high)) =>
-        {
-            let (span, low, high) = (told(&span)?, told(&low)?, told(&high)?);
-            let between = Between::new(Box::new(span), negated, Box::new(low), Box::new(high));
-            Transformed::yes(Expr::Between(between))
-        }
-        Expr::InList(InList { expr: span, list, negated })
-            if is_span(&span) && list.iter().any(is_interval) =>
-        {
-            let list = list.iter().map(told).collect::<Result<_>>()?;
-            Transformed::yes(Expr::InList(InList::new(Box::new(told(&span)?), list, negated)))
-        }
-        expr => Transformed::no(expr),
-    })
-}
-
-/// A span between two times, from under the cast that an analysis before this one put on it.
-fn span_of<'e>(side: &'e Expr, over: Over<'_>) -> Option<&'e Expr> {
-    let is_span = |side: &Expr| matches!(side.get_type(over.schema), Ok(DataType::Duration(_)));
-    match side {
-        Expr::Cast(cast) if matches!(cast.field.data_type(), DataType::Interval(_)) => {
-            Some(cast.expr.as_ref()).filter(|inner| is_span(inner))
-        }
-        // The type of a long sum is not looked for at each of its steps.
-        Expr::Literal(..) => None,
-        side => Some(side).filter(|side| is_span(side)),
-    }
-}
-
-/// A constant interval as a span of days of 24 hours.
-fn whole_span(interval: &Expr) -> Result<Expr> {
-    const DAY_NS: i64 = 86_400_000_000_000;
-    let none = || ScalarValue::DurationNanosecond(None);
-    let parts = match value_of(interval) {
-        Ok(ScalarValue::IntervalMonthDayNano(Some(of))) => (of.months, of.days, of.nanoseconds),
-        Ok(ScalarValue::IntervalDayTime(Some(of))) => {
-            (0, of.days, i64::from(of.milliseconds) * 1_000_000)
-        }
-        Ok(ScalarValue::IntervalYearMonth(Some(months))) => (months, 0, 0),
-        Ok(value) if value.is_null() => return Ok(Expr::Literal(none(), None)),
-        _ => {
-            let told = in_words(interval);
-            return refuse(
-                interval,
-                format!(
-                    "a span between two times can be compared with a constant, and {told} is none that is known here"
-                ),
-            );
-        }
-    };
-    let (months, days, rest) = parts;
-    let span = i64::from(days).checked_mul(DAY_NS).and_then(|days| days.checked_add(rest));
-    let Some(span) = span.filter(|_| months == 0) else {
-        let told = in_words(interval);
-        return refuse(
-            interval,
-            format!(
-                "{told} has no length in hours: compare with an interval of days, hours or less, below 292 years"
-            ),
-        );
-    };
-    Ok(Expr::Literal(ScalarValue::DurationNanosecond(Some(span)), None))
-}
-
-/// The types that a type is made of, in their order.
-fn leaves(of: &DataType) -> Vec<DataType> {
-    match of {
-        DataType::List(item)
-        | DataType::LargeList(item)
-        | DataType::ListView(item)
-        | DataType::LargeListView(item)
-        | DataType::FixedSizeList(item, _)
-        | DataType::Map(item, _) => leaves(item.data_type()),
-        DataType::Struct(fields) => {
-            fields.iter().flat_map(|field| leaves(field.data_type())).collect()
-        }
-        of => vec![of.clone()],
-    }
+    Ok(Transformed::no(expr))
 }
 
 /// Whether an interval is known to be of whole days.
