@@ -165,6 +165,11 @@ def times_to_the_microsecond(ground):
             assert connection.execute(query + f"INTERVAL '{span.days}' DAY").fetchone() == (want,), span
             for marker in ("%s", "%b", "%t"):
                 assert connection.execute(query + marker, (span,)).fetchone() == (want,), (marker, span)
+            hour = datetime.timedelta(hours=1)
+            for left in ("now() - window_start + {}", "COALESCE(now() - window_start, {})", "now() - window_start - {}"):
+                for marker in ("%s", "%b", "%t"):
+                    query = f"SELECT COUNT(*) FROM gmv_by_minute WHERE {left.format(marker)} > {marker}"
+                    assert connection.execute(query, (hour, span)).fetchone() == (want,), (query, span)
 
 
 def answers_have_their_types(ground):
