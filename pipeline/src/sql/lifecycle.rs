@@ -20,10 +20,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
 
+use super::column_type::timestamp_type;
 use super::error::{Place, SqlError};
 use super::options::{self, Options, nearest};
 use super::script::{Statement, TableStatement};
-use super::stream::{StreamDefinition, timestamp_type};
+use super::stream::StreamDefinition;
 use super::stream_plan::StreamPlan;
 use crate::lifecycle::operator::{Columns, Measure, Output};
 use crate::lifecycle::rules::{Action, Kind, Rules};

@@ -16,6 +16,7 @@ pub mod plain_numbers;
 pub mod script;
 mod plain_calls;
 pub mod options;
+pub mod column_type;
 pub mod stream;
 pub mod stream_plan;
 pub mod lifecycle;

@@ -22,6 +22,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use datafusion::sql::sqlparser::ast;
 
+use super::column_type::timestamp_type;
 use super::cut::ROW_COLUMN;
 use super::error::SqlError;
 use super::exact::{checked, unchecked};
@@ -29,7 +30,7 @@ use super::pure;
 use super::refusal::located_in;
 use super::session::{analyzed_plan, message_of};
 use super::slot::SlotNode;
-use super::stream::{StreamDefinition, timestamp_type};
+use super::stream::StreamDefinition;
 use crate::model::Zone;
 
 /// A stream, ready to run.
