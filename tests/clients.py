@@ -170,6 +170,19 @@ def times_to_the_microsecond(ground):
                 for marker in ("%s", "%b", "%t"):
                     query = f"SELECT COUNT(*) FROM gmv_by_minute WHERE {left.format(marker)} > {marker}"
                     assert connection.execute(query, (hour, span)).fetchone() == (want,), (query, span)
+        # What a client sends is what it says, whatever stands beside it.
+        day = datetime.datetime.combine(first.date(), datetime.time())
+        for condition, parameter, want in (
+                ("window_start < now() - {}", datetime.timedelta(days=30), len(minutes)),
+                ("window_start > now() - {}", datetime.timedelta(days=30), 0),
+                ("window_start + {} > window_end", datetime.timedelta(minutes=2), len(minutes)),
+                ("CAST(window_start AS DATE) = {}", day, len(minutes)),
+                ("CAST(window_start AS DATE) < {}", day + datetime.timedelta(hours=1), len(minutes)),
+                ("payments > {}", 0.5, len(minutes)),
+                ("payments < {}", 0.5, 0)):
+            for marker in ("%s", "%b", "%t"):
+                query = f"SELECT COUNT(*) FROM gmv_by_minute WHERE {condition.format(marker)}"
+                assert connection.execute(query, (parameter,)).fetchone() == (want,), (query, parameter)
 
 
 def answers_have_their_types(ground):

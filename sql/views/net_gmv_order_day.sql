@@ -2,7 +2,7 @@
 -- title.en: Net GMV by order day
 -- unit: CNY
 --
--- events_without_gmv are events of orders in a currency without a rate.
+-- events_without_gmv counts what befell orders in a currency without a rate; a refund above what was paid counts twice.
 CREATE MATERIALIZED VIEW net_gmv_order_day
 WITH ('result.retention' = '62 d', 'allowed-lateness' = '31 d') AS
 SELECT

@@ -2,7 +2,8 @@
 -- title.en: What became of orders, by day
 -- unit: CNY
 --
--- What is in a currency without a rate is among the orders, and not among the amounts: events_without_amount counts it.
+-- What is in a currency without a rate is among the orders, and not among the amounts: events_without_amount counts what
+-- befell it; a refund above what was paid counts twice.
 CREATE MATERIALIZED VIEW order_flow_day
 WITH ('result.retention' = '31 d') AS
 SELECT

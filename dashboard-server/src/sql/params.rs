@@ -37,7 +37,7 @@ pub(super) fn bind(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan, S
 }
 
 /// A plan whose types follow what has been put into it.
-pub(super) fn retyped(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+fn retyped(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     let told =
         plan.transform_up_with_subqueries(|node| node.recompute_schema().map(Transformed::yes))?;
     Ok(told.data)

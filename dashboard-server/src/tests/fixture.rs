@@ -164,6 +164,7 @@ impl Publisher {
             tombstones: Arc::new(gone),
             complete_since: self.complete_since,
             keep: Keep::Rows(usize::MAX),
+            gone_before: i64::MIN,
         }
     }
 }

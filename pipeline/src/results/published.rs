@@ -71,6 +71,7 @@ pub struct PublishedView {
     complete_since: u64,
     changed_at: u64,
     keep: Keep,
+    gone_before: i64,
     snapshot: Option<Arc<Snapshot>>,
 }
 
@@ -98,6 +99,7 @@ impl PublishedView {
             complete_since: 0,
             changed_at: 0,
             keep,
+            gone_before: i64::MIN,
             snapshot: None,
         }
     }
@@ -181,7 +183,22 @@ impl PublishedView {
     fn is_beyond(&self, place: Place) -> bool {
         let (first, last) = (self.windows.first_key_value(), self.windows.last_key_value());
         let Some(((oldest, _), (newest, _))) = first.zip(last) else { return false };
-        self.keep.is_beyond(place, (*oldest, *newest), self.row_count)
+        place.0 < self.gone_before || self.keep.is_beyond(place, (*oldest, *newest), self.row_count)
+    }
+
+    /// Drops the windows that ended before an instant, which no fresh reading of the log would show.
+    pub fn drop_before(&mut self, cut: u64, instant: i64) {
+        if instant <= self.gone_before {
+            return;
+        }
+        self.gone_before = instant;
+        self.snapshot = None;
+        while let Some((place, window)) = self.windows.first_key_value()
+            && place.0 < instant
+        {
+            let window = window.window;
+            self.withdraw(cut, window);
+        }
     }
 
     /// Drops the oldest windows beyond what is kept.
@@ -223,6 +240,7 @@ impl PublishedView {
                 tombstones: Arc::clone(&self.tombstones),
                 complete_since: self.complete_since,
                 keep: self.keep,
+                gone_before: self.gone_before,
             })
         });
         Arc::clone(snapshot)

@@ -127,6 +127,8 @@ pub struct Snapshot {
     pub complete_since: u64,
     /// How far back windows are kept.
     pub keep: Keep,
+    /// The instant before which no window that ended is kept, whatever `keep` says; `i64::MIN` for none.
+    pub gone_before: i64,
 }
 
 /// How many rows or how much event time is kept.
@@ -174,12 +176,16 @@ impl Snapshot {
             tombstones: Arc::default(),
             complete_since: 0,
             keep: Keep::Rows(usize::MAX),
+            gone_before: i64::MIN,
         }
     }
 
     /// Whether a window is older than all that the view keeps, so that it may have been there and gone.
     #[must_use]
     pub fn is_beyond(&self, (start, end): (i64, i64)) -> bool {
+        if end < self.gone_before {
+            return true;
+        }
         let place = |window: &Arc<WindowRows>| (window.window.1, window.window.0);
         let (Some(oldest), Some(newest)) = (self.windows.first(), self.windows.last()) else {
             return false;

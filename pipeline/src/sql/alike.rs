@@ -108,7 +108,9 @@ impl Met<'_> {
             }
             Expr::InSubquery(InSubquery { expr, subquery, .. })
             | Expr::SetComparison(SetComparison { expr, subquery, .. }) => {
-                self.ordered(expr)?;
+                if expr.get_type(self.over.schema).is_ok_and(|of| has_interval(&of)) {
+                    return no_order(part);
+                }
                 if !self.is_naive(expr) {
                     return Ok(());
                 }
@@ -147,6 +149,17 @@ impl Met<'_> {
             }
             LogicalPlan::Union(union) => self
                 .of_one_clock_in(node, &union.inputs.iter().map(AsRef::as_ref).collect::<Vec<_>>()),
+            LogicalPlan::Values(values) => {
+                let columns = values.values.first().map_or(0, Vec::len);
+                (0..columns).try_for_each(|at| {
+                    let rows: Vec<&Expr> =
+                        values.values.iter().filter_map(|row| row.get(at)).collect();
+                    match rows.first() {
+                        Some(first) => self.of_one_clock(first, &rows),
+                        None => Ok(()),
+                    }
+                })
+            }
             LogicalPlan::RecursiveQuery(query) => {
                 if query.is_distinct {
                     distinct(node)?;
@@ -185,6 +198,12 @@ impl Met<'_> {
     }
 
     fn has_interval(&self, expr: &Expr) -> bool {
+        // Spans of two units, made alike, have no days.
+        if let Expr::Cast(cast) = expr
+            && let Ok(DataType::Duration(_)) = cast.expr.get_type(self.over.schema)
+        {
+            return false;
+        }
         expr.get_type(self.over.schema).is_ok_and(|of| has_interval(&of))
     }
 
@@ -253,7 +272,8 @@ pub(super) fn mixed<T>(whole: &Expr) -> Result<T> {
     )
 }
 
-fn no_order<T>(whole: &Expr) -> Result<T> {
+/// Refuses to compare intervals or to put them in order.
+pub(super) fn no_order<T>(whole: &Expr) -> Result<T> {
     let told = in_words(whole);
     refuse(
         whole,

@@ -19,10 +19,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::clocks::is_day;
+use super::clocks::{is_day, shown};
 use super::constants::value_of;
 use super::instants::{is_constant, rewritten_over};
 use super::refusal::{in_words, refuse};
+use super::sides::with_sides;
 use super::spans::ns_in;
 
 /// Puts such constants between two units; behind the rules that make types alike.
@@ -31,10 +32,12 @@ pub struct FinerTimes;
 
 impl AnalyzerRule for FinerTimes {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let plan = rewritten_over(plan, |expr, over| Ok(told(expr, over.schema)))?;
+        let plan = rewritten_over(plan, |expr, over| {
+            as_coarse(expr, over.schema)?.transform_data(|expr| Ok(told(expr, over.schema)))
+        })?;
         rewritten_over(plan, |expr, over| {
             cut(&expr, over.schema)?;
-            Ok(Transformed::no(expr))
+            Ok(kept_fine(expr, over.schema))
         })
     }
 
@@ -82,6 +85,139 @@ fn told(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         }
         expr => Transformed::no(expr),
     }
+}
+
+/// Days and times of milliseconds that meet, in milliseconds: DataFusion makes them nanoseconds, which end in 2262.
+fn as_coarse(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let chosen = match &expr {
+        Expr::Case(_) | Expr::ScalarFunction(_) => expr.get_type(schema).ok(),
+        _ => None,
+    };
+    let told = with_sides(expr, |_, sides| {
+        let mut zone = None;
+        for side in sides {
+            if let Expr::Cast(cast) = side
+                && let DataType::Timestamp(TimeUnit::Nanosecond, of) = cast.field.data_type()
+            {
+                zone = Some(of.clone());
+            }
+        }
+        let Some(zone) = zone else { return Ok(None) };
+        let ms = DataType::Timestamp(TimeUnit::Millisecond, zone);
+        let told = sides.iter().map(|side| in_ms(side, &ms, schema));
+        Ok(told.collect::<Option<Vec<Expr>>>())
+    })?;
+    // What it stands in expects the type that it had.
+    Ok(match chosen {
+        Some(of) if told.transformed => {
+            told.update_data(|chosen| Expr::Cast(Cast::new(Box::new(chosen), of)))
+        }
+        _ => told,
+    })
+}
+
+/// A day or a time of milliseconds, as a type of milliseconds; `None` for what is, or may be, finer.
+fn in_ms(side: &Expr, ms: &DataType, schema: &DFSchema) -> Option<Expr> {
+    let coarse = coarse(side, schema)?;
+    match coarse.get_type(schema) {
+        Ok(of) if of == *ms => Some(coarse),
+        _ => Some(Expr::Cast(Cast::new(Box::new(coarse), ms.clone()))),
+    }
+}
+
+/// An expression before it was made nanoseconds; `None` for what is, or may be, finer than milliseconds.
+fn coarse(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let of = expr.get_type(schema).ok()?;
+    let is_coarse = matches!(of, DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, _));
+    if is_coarse || of.is_null() || is_day(&of) {
+        return Some(expr.clone());
+    }
+    let cast = |expr: Expr, to: DataType| Expr::Cast(Cast::new(Box::new(expr), to));
+    match (expr, of) {
+        (Expr::Cast(Cast { expr: from, .. }), DataType::Timestamp(_, zone)) => {
+            let ms = DataType::Timestamp(TimeUnit::Millisecond, zone);
+            match from.as_ref() {
+                Expr::Literal(text, _) if text.data_type().is_string() => {
+                    let is_whole = below(from, &ms).is_none() && text.cast_to(&ms).is_ok();
+                    is_whole.then(|| cast(from.as_ref().clone(), ms))
+                }
+                // By the clock of a zone.
+                Expr::Cast(read) if read.field.data_type().is_string() => {
+                    let read = cast(coarse(&read.expr, schema)?, DataType::Utf8);
+                    Some(cast(read, ms))
+                }
+                from => Some(cast(coarse(from, schema)?, ms)),
+            }
+        }
+        (Expr::ScalarFunction(call), _) if call.name() == "to_local_time" => {
+            Some(shown(&coarse(call.args.first()?, schema)?))
+        }
+        _ => None,
+    }
+}
+
+/// A time of a coarser unit as a finer one, so that the optimizer does not take the cast off it again and cut what it is
+/// compared with.
+fn kept_fine(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    let is_kept = |expr: &Expr| {
+        matches!(expr, Expr::ScalarFunction(call) if call.name() == "date_trunc"
+            && matches!(call.args.first(), Some(Expr::Literal(part, _)) if matches!(part.try_as_str(), Some(Some("microsecond")))))
+    };
+    match expr {
+        Expr::Cast(ref cast)
+            if !is_constant(&cast.expr)
+                && cast
+                    .expr
+                    .get_type(schema)
+                    .is_ok_and(|of| is_finer(cast.field.data_type(), &of)) =>
+        {
+            Transformed::yes(cut_to(TimeUnit::Microsecond, expr))
+        }
+        // An analysis before this one has kept it.
+        Expr::ScalarFunction(mut call)
+            if call.name() == "date_trunc" && call.args.get(1).is_some_and(is_kept) =>
+        {
+            match (is_kept(&Expr::ScalarFunction(call.clone())), call.args.pop()) {
+                (true, Some(kept)) => Transformed::yes(kept),
+                (_, kept) => {
+                    call.args.extend(kept);
+                    Transformed::no(Expr::ScalarFunction(call))
+                }
+            }
+        }
+        expr => Transformed::no(expr),
+    }
+}
+
+/// A sum of a time and a constant that is finer than it, in the finer unit: DataFusion would drop what is finer.
+pub(super) fn finer_sum(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else {
+        return Ok(Transformed::no(expr));
+    };
+    let is_finer_span = |side: &Expr| {
+        matches!(side, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(of)), _)
+            if of.nanoseconds % ns_in(TimeUnit::Millisecond) != 0)
+    };
+    let as_fine = |time: &Expr| match time.get_type(schema) {
+        Ok(DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, zone)) => {
+            let finest = DataType::Timestamp(TimeUnit::Nanosecond, zone);
+            Some(Expr::Cast(Cast::new(Box::new(time.clone()), finest)))
+        }
+        _ => None,
+    };
+    let told = match op {
+        Operator::Plus | Operator::Minus if is_finer_span(&right) => {
+            as_fine(&left).map(|time| binary_expr(time, op, right.as_ref().clone()))
+        }
+        Operator::Plus if is_finer_span(&left) => {
+            as_fine(&right).map(|time| binary_expr(left.as_ref().clone(), op, time))
+        }
+        _ => None,
+    };
+    Ok(match told {
+        Some(told) => Transformed::yes(told),
+        None => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+    })
 }
 
 /// A time finer than the unit of what it is compared with.
@@ -179,12 +315,17 @@ fn is_cut(fine: &Expr, to: &DataType, schema: &DFSchema) -> bool {
     let DataType::Timestamp(unit, _) = to else { return false };
     match (fine.get_type(schema), fine) {
         (Ok(DataType::Timestamp(of, _)), _) if of > *unit => {
-            !is_whole(fine, *unit, schema) && !(is_fixed(fine) && below(fine, to).is_none())
+            !is_whole(fine, *unit, schema) && !is_known_whole(fine, to)
         }
         // What is written.
         (Ok(of), Expr::Literal(..)) if of.is_string() => below(fine, to).is_some(),
         _ => false,
     }
+}
+
+/// Whether a constant can be computed here and is one of a type's times.
+fn is_known_whole(fine: &Expr, to: &DataType) -> bool {
+    is_fixed(fine) && value_of(fine).is_ok() && below(fine, to).is_none()
 }
 
 /// Whether a time has been made one of a unit.
@@ -197,13 +338,14 @@ fn is_whole(fine: &Expr, unit: TimeUnit, schema: &DFSchema) -> bool {
             Err(_) => false,
         },
         Expr::ScalarFunction(call) => match (call.name(), call.args.as_slice()) {
-            ("date_trunc", [Expr::Literal(part, _), _]) => {
+            ("date_trunc", [Expr::Literal(part, _), time]) => {
                 let part = part.try_as_str().flatten().unwrap_or_default().to_ascii_lowercase();
-                match unit {
+                let to_unit = match unit {
                     TimeUnit::Second => part != "millisecond" && part != "microsecond",
                     TimeUnit::Millisecond => part != "microsecond",
                     _ => true,
-                }
+                };
+                to_unit || is_whole(time, unit, schema)
             }
             ("to_local_time", [time]) => is_whole(time, unit, schema),
             _ => false,
@@ -227,10 +369,12 @@ fn finer(time: &Expr, other: &Expr, schema: &DFSchema) -> Option<(Expr, Finer)> 
     let DataType::Timestamp(unit, _) = of else { return None };
     if is_fixed(fine) {
         let told = match beyond(fine, &of) {
-            Some(written) => Finer::Is(Expr::Literal(written, None)),
-            None => Finer::Above(Expr::Literal(below(fine, &of)?, None)),
+            Some(written) => Some(Finer::Is(Expr::Literal(written, None))),
+            None => below(fine, &of).map(|below| Finer::Above(Expr::Literal(below, None))),
         };
-        return Some((time.clone(), told));
+        if let Some(told) = told {
+            return Some((time.clone(), told));
+        }
     }
     if !is_cut(fine, &of, schema) {
         return None;

@@ -44,6 +44,7 @@ pub(crate) mod instants;
 mod finer;
 mod clocks;
 mod written;
+mod sides;
 mod spans;
 mod alike;
 pub mod names;

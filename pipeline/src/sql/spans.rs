@@ -8,92 +8,49 @@
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::expr::{InList, ScalarFunction};
-use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, Expr, ExprSchemable as _, Operator, binary_expr,
-};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable as _, Operator, binary_expr};
 
-use super::clocks::CHOOSE;
+use super::alike::no_order;
 use super::constants::value_of;
 use super::instants::{Over, is_constant};
 use super::refusal::{in_words, refuse};
+use super::sides::{Meet, with_sides};
 
 /// Makes what stands beside a span one of the same unit.
 pub(super) fn spans(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
     let beside = Beside { over };
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let sides = [left.as_ref(), right.as_ref()];
-            let told = match op {
-                op if op.supports_propagation() => beside.compared(&sides)?,
-                Operator::Plus | Operator::Minus if beside.may_be_spans(sides) => {
-                    beside.added(&sides)?
-                }
-                _ => None,
-            };
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: op @ (Operator::Plus | Operator::Minus),
+            right,
+        }) if beside.may_be_spans([&left, &right]) => {
+            let told = beside.added(&[&left, &right])?;
             Ok(match told.map(<[Expr; 2]>::try_from) {
                 Some(Ok([left, right])) => Transformed::yes(binary_expr(left, op, right)),
                 _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
             })
         }
-        Expr::Between(Between { expr, negated, low, high }) => {
-            let told = beside.compared(&[&expr, &low, &high])?;
-            Ok(match told.map(<[Expr; 3]>::try_from) {
-                Some(Ok([expr, low, high])) => {
-                    let between = Between::new(expr.into(), negated, low.into(), high.into());
-                    Transformed::yes(Expr::Between(between))
-                }
-                _ => Transformed::no(Expr::Between(Between { expr, negated, low, high })),
-            })
-        }
-        Expr::InList(InList { expr, list, negated }) => {
-            let sides: Vec<&Expr> = std::iter::once(expr.as_ref()).chain(&list).collect();
-            Ok(match beside.compared(&sides)? {
-                Some(mut told) => {
-                    let expr = Box::new(told.remove(0));
-                    Transformed::yes(Expr::InList(InList { expr, list: told, negated }))
-                }
-                None => Transformed::no(Expr::InList(InList { expr, list, negated })),
-            })
-        }
-        Expr::Case(mut case) => {
-            let then = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
-            let chosen: Vec<&Expr> = then.chain(case.else_expr.as_deref()).collect();
-            let chosen = beside.chosen(&chosen)?;
-            let asked = match &case.expr {
-                Some(asked) => {
-                    let when = case.when_then_expr.iter().map(|(when, _)| when.as_ref());
-                    let sides: Vec<&Expr> = std::iter::once(asked.as_ref()).chain(when).collect();
-                    beside.compared(&sides)?
-                }
-                None => None,
-            };
-            let is_told = chosen.is_some() || asked.is_some();
-            if let Some(mut asked) = asked {
-                case.expr = Some(Box::new(asked.remove(0)));
-                for ((when, _), told) in case.when_then_expr.iter_mut().zip(asked) {
-                    **when = told;
+        Expr::WindowFunction(mut call) => {
+            // DataFusion cannot put spans in order there; as numbers they have the same one.
+            let mut is_told = false;
+            for key in &mut call.params.order_by {
+                match key.expr.get_type(over.schema) {
+                    Ok(DataType::Duration(_)) => {
+                        key.expr =
+                            Expr::Cast(Cast::new(Box::new(key.expr.clone()), DataType::Int64));
+                        is_told = true;
+                    }
+                    Ok(DataType::Interval(_)) => return no_order(&key.expr),
+                    _ => {}
                 }
             }
-            if let Some(chosen) = chosen {
-                let then = case.when_then_expr.iter_mut().map(|(_, then)| then);
-                for (part, told) in then.chain(&mut case.else_expr).zip(chosen) {
-                    **part = told;
-                }
-            }
-            Ok(Transformed::new_transformed(Expr::Case(case), is_told))
+            Ok(Transformed::new_transformed(Expr::WindowFunction(call), is_told))
         }
-        Expr::ScalarFunction(call) if CHOOSE.contains(&call.name()) => {
-            let args: Vec<&Expr> = call.args.iter().collect();
-            Ok(match beside.chosen(&args)? {
-                Some(args) => {
-                    let func = call.func;
-                    Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
-                }
-                None => Transformed::no(Expr::ScalarFunction(call)),
-            })
-        }
-        expr => Ok(Transformed::no(expr)),
+        expr => with_sides(expr, |meet, sides| match meet {
+            Meet::Compared => beside.compared(sides),
+            Meet::Chosen => beside.chosen(sides),
+        }),
     }
 }
 

@@ -15,13 +15,13 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::regex;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast, lit,
+    BinaryExpr, Cast, Expr, ExprSchemable as _, LogicalPlan, Operator, TryCast, binary_expr, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 
 use super::alike::{leaves, mixed};
 use super::clocks::{Tells, is_day, shown, tells};
-use super::finer::cut_as_written;
+use super::finer::{cut_as_written, finer_sum};
 use super::instants::{Over, is_within_an_hour, rewritten_over};
 use super::refusal::{in_words, refuse};
 use super::spans::spans;
@@ -39,6 +39,8 @@ impl AnalyzerRule for WrittenTimes {
                 .transform_data(|part| Ok(cut_as_written(part, over.schema)))?
                 .transform_data(|part| cast(part, over))?
                 .transform_data(|part| call(part, over))?
+                .transform_data(|part| days_between(part, over))?
+                .transform_data(|part| finer_sum(part, over.schema))?
                 .transform_data(|part| hours_on_a_day(part, over))?
                 .transform_data(|part| times_within(part, over))?
                 .transform_data(|part| spans(part, over))
@@ -189,6 +191,11 @@ fn call(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
             by_some_clock(time, over)?;
         }
         ("to_date", [time]) if naive(time) => by_some_clock(time, over)?,
+        ("nvl", parts) if parts.iter().any(|part| !naive(part)) => {
+            for time in parts.iter().filter(|part| naive(part)) {
+                by_some_clock(time, over)?;
+            }
+        }
         ("concat" | "concat_ws", parts) => {
             for time in parts.iter().filter(|part| naive(part)) {
                 by_some_clock(time, over)?;
@@ -290,6 +297,26 @@ fn whose_clock(time: &Expr) -> Option<&Expr> {
         Expr::ScalarFunction(call) if call.name() == "to_local_time" => call.args.first(),
         _ => None,
     }
+}
+
+/// The days between two days, as the number that they are: DataFusion's estimate of a filter takes them for a span, and fails.
+fn days_between(expr: Expr, over: Over<'_>) -> Result<Transformed<Expr>> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: op @ Operator::Minus, right }) = &expr else {
+        return Ok(Transformed::no(expr));
+    };
+    let is_day = |side: &Expr| {
+        // The type of a long sum is not looked for at each of its steps.
+        !matches!(side, Expr::BinaryExpr(_))
+            && matches!(side.get_type(over.schema), Ok(DataType::Date32))
+    };
+    if !is_day(right) || !is_day(left) {
+        return Ok(Transformed::no(expr));
+    }
+    let number = |day: &Expr| {
+        let day = Expr::Cast(Cast::new(Box::new(day.clone()), DataType::Int32));
+        Expr::Cast(Cast::new(Box::new(day), DataType::Int64))
+    };
+    Ok(Transformed::yes(binary_expr(number(left), *op, number(right))))
 }
 
 /// Refuses to add to a day, or take from it, what is not whole days: its type has no room for hours, and DataFusion drops them.

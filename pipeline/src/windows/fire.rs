@@ -63,6 +63,8 @@ pub struct Firing {
     pub fired: Vec<Fired>,
     /// Windows that are no longer shown, as the provisional step of `CUMULATE` that moved on; instants.
     pub withdrawn: Vec<(i64, i64)>,
+    /// The instant before which no step of `CUMULATE` that ended is shown any more; `None` where nothing goes by its age here.
+    pub gone_before: Option<i64>,
 }
 
 /// All state of one view, of all partitions.
@@ -324,7 +326,7 @@ impl ViewState {
             table.rows.clear();
         }
         self.pending.clear();
-        Ok(Firing { fired: fired.into_iter().collect(), withdrawn: Vec::new() })
+        Ok(Firing { fired: fired.into_iter().collect(), withdrawn: Vec::new(), gone_before: None })
     }
 
     fn fire_windows(&mut self, windows: &Windows, progress: Progress) -> Result<Firing> {

@@ -133,8 +133,9 @@ impl ViewState {
         (step, size): (i64, i64),
         progress: Progress,
     ) -> Result<Firing> {
-        let mut firing = Firing::default();
         let retained_from = self.steps_retained_from(windows, step, progress);
+        let gone_before = progress.as_of.map(|_| windows.instant(retained_from));
+        let mut firing = Firing { gone_before, ..Firing::default() };
         for start in self.bases.keys().copied().collect::<Vec<_>>() {
             let Some(base) = self.bases.get(&start).cloned() else { continue };
             let steps =
@@ -177,8 +178,9 @@ impl ViewState {
         let newest = progress
             .as_of
             .map_or(steps.passed_end, |as_of| windows.slice_start(as_of) + steps.step);
-        let provisional =
-            (steps.passed_end <= steps.last).then(|| newest.clamp(steps.passed_end, steps.last));
+        let provisional = (steps.passed_end <= steps.last)
+            .then(|| newest.clamp(steps.passed_end, steps.last))
+            .filter(|end| *end >= steps.retained_from);
         self.withdraw_shown(windows, &base, &steps, provisional, firing);
         let is_resettled = base.settled_end < steps.settled_end;
         let is_new = base.touched || is_resettled || base.shown != provisional;

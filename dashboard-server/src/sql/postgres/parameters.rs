@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDateTime};
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
@@ -21,7 +21,7 @@ use datafusion_postgres::pgwire::api::stmt::StoredStatement;
 use tidemark_pipeline::model::Zone;
 
 use crate::sql::decimals::{exact, in_words};
-use crate::sql::params::{finest, retyped};
+use crate::sql::params::finest;
 
 /// The plan with each parameter that a client calls a moment, and whose type the query does not tell, as one: the library
 /// would take its zone off, and what has none is by the clock of what it is compared with. One that is a time is read to its
@@ -34,7 +34,14 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
     let types = plan.get_parameter_types()?;
     let is_untold = |of: &Option<DataType>| of.is_none();
     let is_coarse = |of: &Option<DataType>| of.as_ref().is_some_and(|of| finest(of) != *of);
-    if !types.values().any(|of| is_coarse(of) || is_untold(of)) {
+    let said_of = |id: &str| {
+        let nth: usize = id.strip_prefix('$')?.parse().ok()?;
+        said.get(nth.checked_sub(1)?)?.as_ref()
+    };
+    let is_another = |(id, of): (&String, &Option<DataType>)| {
+        said_of(id).zip(of.as_ref()).is_some_and(|(said, of)| is_other(said, of))
+    };
+    if !types.iter().any(|of| is_coarse(of.1) || is_untold(of.1) || is_another(of)) {
         return Ok(plan);
     }
     let moments: Vec<String> = (1..)
@@ -44,31 +51,42 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
         .filter(|id| !matches!(types.get(id), Some(Some(_))))
         .collect();
     let utc = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC")));
+    with_placeholders(plan, |parameter| {
+        let Placeholder { id, field } = parameter;
+        if moments.contains(id) {
+            let parameter = Box::new(Expr::Placeholder(parameter.clone()));
+            return Some(Expr::Cast(Cast::new(parameter, utc.clone())));
+        }
+        let said = said_of(id);
+        let field = match field {
+            None => said.and_then(type_of).map(|of| Arc::new(Field::new(id, of, true)))?,
+            Some(field) if said.is_some_and(|said| is_other(said, field.data_type())) => {
+                Arc::new(field.as_ref().clone().with_data_type(said.and_then(type_of)?))
+            }
+            Some(field) => {
+                let finer = Some(finest(field.data_type())).filter(|of| of != field.data_type())?;
+                Arc::new(field.as_ref().clone().with_data_type(finer))
+            }
+        };
+        Some(Expr::Placeholder(Placeholder::new_with_field(id.clone(), Some(field))))
+    })
+}
+
+/// The plan with what `told` puts in the place of its placeholders; `None` leaves one as it is.
+fn with_placeholders(
+    plan: LogicalPlan,
+    told: impl Fn(&Placeholder) -> Option<Expr>,
+) -> Result<LogicalPlan> {
     let told = plan.transform_up_with_subqueries(|node| {
         let names = NamePreserver::new(&node);
         let node = node.map_expressions(|expr| {
             let name = names.save(&expr);
-            let told = expr.transform_up(|part| match part {
-                Expr::Placeholder(parameter) if moments.contains(&parameter.id) => {
-                    let parameter = Box::new(Expr::Placeholder(parameter));
-                    Ok(Transformed::yes(Expr::Cast(Cast::new(parameter, utc.clone()))))
-                }
-                Expr::Placeholder(Placeholder { id, field: None }) => {
-                    let nth = id.strip_prefix('$').and_then(|nth| nth.parse::<usize>().ok());
-                    let said = nth.and_then(|nth| said.get(nth.checked_sub(1)?)?.as_ref());
-                    let field =
-                        said.and_then(type_of).map(|of| Arc::new(Field::new(&id, of, true)));
-                    Ok(Transformed::yes(Expr::Placeholder(Placeholder::new_with_field(id, field))))
-                }
-                Expr::Placeholder(Placeholder { id, field: Some(field) })
-                    if finest(field.data_type()) != *field.data_type() =>
-                {
-                    let field = field.as_ref().clone();
-                    let field = field.clone().with_data_type(finest(field.data_type()));
-                    let finer = Placeholder::new_with_field(id, Some(Arc::new(field)));
-                    Ok(Transformed::yes(Expr::Placeholder(finer)))
-                }
-                part => Ok(Transformed::no(part)),
+            let told = expr.transform_up(|part| match &part {
+                Expr::Placeholder(parameter) => Ok(match told(parameter) {
+                    Some(told) => Transformed::yes(told),
+                    None => Transformed::no(part),
+                }),
+                _ => Ok(Transformed::no(part)),
             })?;
             Ok(told.update_data(|expr| name.restore(expr)))
         })?;
@@ -88,8 +106,20 @@ fn type_of(said: &Type) -> Option<DataType> {
         Type::FLOAT8 => DataType::Float64,
         Type::DATE => DataType::Date32,
         Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
+        Type::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
         _ => return None,
     })
+}
+
+/// Whether a client sends another type than the query takes a parameter for from what it stands beside: an interval that is added
+/// to a time, a stamp that is compared with a day, a float beside whole numbers.
+fn is_other(said: &Type, told: &DataType) -> bool {
+    match *said {
+        Type::INTERVAL => !matches!(told, DataType::Interval(_)),
+        Type::TIMESTAMP => matches!(told, DataType::Date32 | DataType::Date64),
+        Type::FLOAT4 | Type::FLOAT8 => told.is_integer(),
+        _ => false,
+    }
 }
 
 /// What the library prepares: the text of a statement, and what it was parsed and planned to.
@@ -126,26 +156,13 @@ pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<P
     if rest.len() == portal.parameters.len() {
         return Ok(None);
     }
-    let plan = plan.clone().transform_up_with_subqueries(|node| {
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let told = expr.transform_up(|part| match &part {
-                Expr::Placeholder(parameter) => match told.get(&parameter.id) {
-                    Some(Expr::Placeholder(renumbered)) => {
-                        let (id, field) = (renumbered.id.clone(), parameter.field.clone());
-                        let told = Placeholder::new_with_field(id, field);
-                        Ok(Transformed::yes(Expr::Placeholder(told)))
-                    }
-                    Some(value) => Ok(Transformed::yes(value.clone())),
-                    None => Ok(Transformed::no(part)),
-                },
-                _ => Ok(Transformed::no(part)),
-            })?;
-            Ok(told.update_data(|expr| name.restore(expr)))
-        })
+    let plan = with_placeholders(plan.clone(), |parameter| match told.get(&parameter.id)? {
+        Expr::Placeholder(renumbered) => {
+            let (id, field) = (renumbered.id.clone(), parameter.field.clone());
+            Some(Expr::Placeholder(Placeholder::new_with_field(id, field)))
+        }
+        value => Some(value.clone()),
     })?;
-    let plan = retyped(plan.data)?;
     let kept = |types: &[Option<Type>]| {
         rest.iter().map(|at| types.get(*at).cloned().flatten()).collect::<Vec<_>>()
     };

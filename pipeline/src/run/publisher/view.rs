@@ -263,6 +263,9 @@ impl ViewRuntime {
             window.mark = self.settled_or_not(&window);
             self.published.show(cut, window).map_err(|error| error.to_string())?;
         }
+        if let Some(gone_before) = firing.gone_before {
+            self.published.drop_before(cut, gone_before);
+        }
         self.published.trim(cut);
         match self.state.bytes_above(self.state_bytes_max) {
             None => Ok(()),

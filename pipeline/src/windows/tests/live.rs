@@ -111,6 +111,8 @@ impl Live {
         for (start, end) in &firing.withdrawn {
             self.shown.remove(&(*end, *start));
         }
+        let gone_before = firing.gone_before.unwrap_or(i64::MIN);
+        self.shown.retain(|(end, _), _| *end >= gone_before);
         for fired in &firing.fired {
             let (start, end) = fired.instants.unwrap_or((i64::MIN, i64::MAX));
             let columns: Vec<usize> = (0..fired.rows.num_columns()).collect();

@@ -41,6 +41,32 @@ fn one_row_runs_and_steps_become_final_as_the_watermark_passes() {
 }
 
 #[test]
+fn what_is_shown_does_not_depend_on_when_it_was_published() {
+    let records: Vec<(i64, &str, i64)> =
+        [500, 4_200, 7_000, 8_000, 19_500, 21_000, 21_500, 24_000, 95_000, 96_000, 131_000]
+            .map(|time| (time, "a", 1))
+            .to_vec();
+    for retention in ["3 rows", "25 rows", "2 s", "30 s"] {
+        let options = format!("WITH ('result.retention' = '{retention}') ");
+        let mut often = Live::new(&view(&options), 1);
+        for (read, record) in (1..).zip(&records) {
+            often.take(0, std::slice::from_ref(record));
+            often.publish();
+            let mut once = Live::new(&view(&options), 1);
+            once.take(0, &records[..read]);
+            once.publish();
+            assert_eq!(often.shown, once.shown, "{retention}, {read} records");
+            assert!(!once.shown.is_empty(), "{retention}, {read} records");
+        }
+        let mut once = Live::new(&view(&options), 1);
+        once.take(0, &records);
+        once.end();
+        often.end();
+        assert_eq!(often.shown, once.shown, "{retention}, at the end");
+    }
+}
+
+#[test]
 fn a_step_that_was_shown_too_early_is_taken_off() {
     let mut live = Live::new(&view(""), 2);
     live.take(0, &[(9_500, "a", 1)]);

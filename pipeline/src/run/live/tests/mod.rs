@@ -417,6 +417,7 @@ fn where_the_log_is_cut_a_new_view_says_since_when_and_its_first_windows_are_nev
     assert!(first > 0, "nothing was cut");
     ground.log.create_stream("orders", 1, Retention::default()).expect("kept from now on");
     ground.write("orders", 20_010..20_900);
+    wait(&pipeline, "what is left", |cut| at_end(&ground, cut, "orders"));
     ground.sql("views/counts.sql", &minute_view("counts", "orders", "COUNT(*)"));
     pipeline.reloader().reload(ground.catalog()).expect("is taken");
     wait(&pipeline, "the new view", |cut| is_live(cut, "counts"));
