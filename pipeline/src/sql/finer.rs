@@ -262,8 +262,16 @@ fn compared(time: Expr, op: Operator, finer: Finer) -> Expr {
 
 /// Refuses what would be cut.
 fn cut(expr: &Expr, schema: &DFSchema) -> Result<()> {
-    let Expr::Cast(Cast { expr: fine, field }) = expr else { return Ok(()) };
-    if !is_cut(fine, field.data_type(), schema) {
+    let (fine, to) = match expr {
+        Expr::Cast(Cast { expr: fine, field }) => (fine.as_ref(), field.data_type().clone()),
+        // What LAG and LEAD give where there is no such row.
+        Expr::WindowFunction(call) => match call.params.args.as_slice() {
+            [time, _, otherwise] => (otherwise, time.get_type(schema)?),
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    if !is_cut(fine, &to, schema) {
         return Ok(());
     }
     let told = in_words(fine);
@@ -358,12 +366,24 @@ fn is_whole(fine: &Expr, unit: TimeUnit, schema: &DFSchema) -> bool {
 ///
 /// DataFusion has cast the finer one down, or the time up, which its optimizer turns round where the finer is a constant.
 fn finer(time: &Expr, other: &Expr, schema: &DFSchema) -> Option<(Expr, Finer)> {
-    let (time, fine) = match (time, other) {
-        (Expr::Cast(up), _) if is_finer(up.field.data_type(), &up.expr.get_type(schema).ok()?) => {
+    // A constant stays as it is, where nanoseconds can hold it.
+    let lifted = match time.get_type(schema).ok()? {
+        DataType::Timestamp(TimeUnit::Nanosecond, _)
+            if !is_fixed(time) || value_of(time).is_err() =>
+        {
+            coarse(time, schema)
+        }
+        _ => None,
+    };
+    let (time, fine) = match (&lifted, time, other) {
+        (Some(coarse), _, other) => (coarse, other),
+        (_, Expr::Cast(up), _)
+            if is_finer(up.field.data_type(), &up.expr.get_type(schema).ok()?) =>
+        {
             (up.expr.as_ref(), other)
         }
-        (time, Expr::Cast(down)) => (time, down.expr.as_ref()),
-        (time, _) => (time, other),
+        (_, time, Expr::Cast(down)) => (time, down.expr.as_ref()),
+        (_, time, _) => (time, other),
     };
     let of = time.get_type(schema).ok()?;
     let DataType::Timestamp(unit, _) = of else { return None };
