@@ -178,11 +178,20 @@ def times_to_the_microsecond(ground):
                 ("window_start + {} > window_end", datetime.timedelta(minutes=2), len(minutes)),
                 ("CAST(window_start AS DATE) = {}", day, len(minutes)),
                 ("CAST(window_start AS DATE) < {}", day + datetime.timedelta(hours=1), len(minutes)),
+                ("now() < {}", datetime.datetime(2200, 1, 1), len(minutes)),
                 ("payments > {}", 0.5, len(minutes)),
                 ("payments < {}", 0.5, 0)):
             for marker in ("%s", "%b", "%t"):
                 query = f"SELECT COUNT(*) FROM gmv_by_minute WHERE {condition.format(marker)}"
                 assert connection.execute(query, (parameter,)).fetchone() == (want,), (query, parameter)
+        # Beyond what nanoseconds hold it is compared or refused, and not NULL.
+        for marker in ("%s", "%b", "%t"):
+            query = f"SELECT COUNT(*) FROM gmv_by_minute WHERE now() < {marker}"
+            try:
+                found = connection.execute(query, (datetime.datetime(9999, 12, 31),)).fetchone()
+            except psycopg.Error:
+                continue
+            assert found == (len(minutes),), (query, found)
 
 
 def answers_have_their_types(ground):

@@ -182,7 +182,7 @@ def whole_cuts_through_kills(ground):
     with loading(topic, bootstrap, 300_000, 200) as load:
         for point in dice.sample(POINTS * 2, 2 * len(POINTS)):
             # Every life writes at least one cut, so that the next one has something to go on from.
-            with crashing_at(f"{point}:{dice.randint(2, 4)}"), Server(["serve"], folder, sql, file) as server:
+            with crashing_at(f"{point}:{dice.randint(2, 4)}"), Server(["serve"], folder, sql, file, may_end=True) as server:
                 assert server.process.wait(60) == -signal.SIGABRT, "".join(server.said)
         for _ in range(KILLS):
             with Server(["serve"], folder, sql, file) as server:

@@ -33,7 +33,7 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
     let is_moment = |said: &Option<Type>| *said == Some(Type::TIMESTAMPTZ);
     let types = plan.get_parameter_types()?;
     let is_untold = |of: &Option<DataType>| of.is_none();
-    let is_coarse = |of: &Option<DataType>| of.as_ref().is_some_and(|of| finest(of) != *of);
+    let is_coarse = |of: &Option<DataType>| of.as_ref().is_some_and(|of| as_sent(of) != *of);
     let said_of = |id: &str| {
         let nth: usize = id.strip_prefix('$')?.parse().ok()?;
         said.get(nth.checked_sub(1)?)?.as_ref()
@@ -64,7 +64,7 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
                 Arc::new(field.as_ref().clone().with_data_type(said.and_then(type_of)?))
             }
             Some(field) => {
-                let finer = Some(finest(field.data_type())).filter(|of| of != field.data_type())?;
+                let finer = Some(as_sent(field.data_type())).filter(|of| of != field.data_type())?;
                 Arc::new(field.as_ref().clone().with_data_type(finer))
             }
         };
@@ -93,6 +93,16 @@ fn with_placeholders(
         node.map_data(LogicalPlan::recompute_schema)
     })?;
     Ok(told.data)
+}
+
+/// The type that a parameter is sent as: a time in microseconds. The library would make it NULL where nanoseconds cannot hold it.
+fn as_sent(wanted: &DataType) -> DataType {
+    match wanted {
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
+        wanted => finest(wanted),
+    }
 }
 
 /// The type of a parameter that the query does not tell and its client does; `None` for one that is left to the library.
