@@ -179,6 +179,8 @@ def times_to_the_microsecond(ground):
                 ("CAST(window_start AS DATE) = {}", day, len(minutes)),
                 ("CAST(window_start AS DATE) < {}", day + datetime.timedelta(hours=1), len(minutes)),
                 ("now() < {}", datetime.datetime(2200, 1, 1), len(minutes)),
+                ("{} < now() AND now() < DATE '9999-12-31' AND now() < COALESCE(NULLIF(window_start, window_start), DATE '9999-12-31')",
+                 datetime.datetime(2020, 1, 1), len(minutes)),
                 ("payments > {}", 0.5, len(minutes)),
                 ("payments < {}", 0.5, 0)):
             for marker in ("%s", "%b", "%t"):
