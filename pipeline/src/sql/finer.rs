@@ -1,9 +1,9 @@
 //! Times that are finer than what they are compared with.
 //!
-//! DataFusion compares two times in the coarser of their units, and cuts the other: an event time of 08:00:00.000 would be
-//! `= TIMESTAMP '2020-11-11 08:00:00.0005'` and not before it. Here what is between two milliseconds lies between them: nothing
-//! equals it, and what is before it is at most the millisecond below. Where times meet otherwise, as by USING, a finer one is
-//! refused: only a cast that is written cuts it.
+//! DataFusion compares two times in the finer of their units, and its optimizer then brings a constant down to the unit of the
+//! column and cuts it: an event time of 08:00:00.000 would be `= TIMESTAMP '2020-11-11 08:00:00.0005'` and not before it. Here
+//! what is between two milliseconds lies between them: nothing equals it, and what is before it is at most the millisecond below.
+//! Where a finer time would still be cast down, it is refused: only a cast that is written cuts it.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use super::refusal::{in_words, refuse};
 use super::sides::with_sides;
 use super::spans::ns_in;
 
-/// Puts such constants between two units; behind the rules that make types alike.
+/// Puts such times between two of the coarser unit; behind the rules that make types alike.
 #[derive(Debug)]
 pub struct FinerTimes;
 
