@@ -64,7 +64,8 @@ pub(super) fn with_moments(plan: LogicalPlan, said: &[Option<Type>]) -> Result<L
                 Arc::new(field.as_ref().clone().with_data_type(said.and_then(type_of)?))
             }
             Some(field) => {
-                let finer = Some(as_sent(field.data_type())).filter(|of| of != field.data_type())?;
+                let finer =
+                    Some(as_sent(field.data_type())).filter(|of| of != field.data_type())?;
                 Arc::new(field.as_ref().clone().with_data_type(finer))
             }
         };
