@@ -60,10 +60,10 @@ pub fn allowed(call: &AggregateFunction, place: Surroundings<'_>) -> Result<Aggr
         }
         "first_value" | "last_value" => {
             call.params.distinct = false;
-            call.params.order_by.extend_from_slice(place.order);
+            then_by(&mut call.params.order_by, place.order);
         }
         "array_agg" | "string_agg" if call.params.distinct => order_by_value(&mut call),
-        "array_agg" | "string_agg" => call.params.order_by.extend_from_slice(place.order),
+        "array_agg" | "string_agg" => then_by(&mut call.params.order_by, place.order),
         "approx_percentile" | "approx_percentile_cont" | "approx_median" => {
             refuse_distinct(&call, "group by the value in a query of its own first")?;
             rank_from_below(&mut call)?;
@@ -82,7 +82,7 @@ pub fn allowed_over(function: &WindowFunction, place: Surroundings<'_>) -> Resul
     match &function.fun {
         WindowFunctionDefinition::WindowUDF(udf) => {
             if POSITIONAL.contains(&udf.name()) {
-                function.params.order_by.extend_from_slice(place.order);
+                then_by(&mut function.params.order_by, place.order);
             } else if !BY_PEERS.contains(&udf.name()) {
                 let message = format!(
                     "{} OVER is not on the list of functions that do not depend on order",
@@ -119,7 +119,7 @@ pub fn allowed_over(function: &WindowFunction, place: Surroundings<'_>) -> Resul
             let call = allowed(&call, place)?;
             // A frame of rows cuts through equals; one of ranges holds all of them.
             if !by_value || params.window_frame.units == WindowFrameUnits::Rows {
-                function.params.order_by.extend_from_slice(place.order);
+                then_by(&mut function.params.order_by, place.order);
             }
             function.fun = WindowFunctionDefinition::AggregateUDF(call.func);
         }
@@ -160,6 +160,18 @@ fn refusal_of(name: &str) -> String {
         }
     };
     format!("{} cannot be used in a continuous query: {reason}", name.to_uppercase())
+}
+
+/// Lets `order` decide where `keys` do not. What is a key already is none again: DataFusion's FIRST_VALUE counts the keys it
+/// was given and those it has kept of them, and panics where these are not as many.
+fn then_by(keys: &mut Vec<SortExpr>, order: &[SortExpr]) {
+    let mut first: Vec<SortExpr> = Vec::with_capacity(keys.len() + order.len());
+    for key in keys.drain(..).chain(order.iter().cloned()) {
+        if !first.iter().any(|before| before.expr == key.expr) {
+            first.push(key);
+        }
+    }
+    *keys = first;
 }
 
 /// Neither repeats nor order matter to it.
