@@ -4,12 +4,15 @@
 --
 -- When the day's total passed each level: the end of the first step up to which the orders, by event
 -- time, come to the level; NULL before that. Steps are seconds in the opening half hour, when
--- levels fall by the second, and minutes after it; step_seconds says which it was.
+-- levels fall by the second, and minutes after it; step_seconds says which it was. before_step and after_step are what the
+-- day had come to before that step and with it.
 CREATE MATERIALIZED VIEW milestones
 WITH ('result.retention' = '31 d') AS
 SELECT window_start, window_end, level, curve,
   MIN(CASE WHEN running >= level THEN step_end END) AS passed_at,
-  MIN(CASE WHEN running >= level THEN step_seconds END) AS step_seconds
+  MIN(CASE WHEN running >= level THEN step_seconds END) AS step_seconds,
+  COALESCE(MAX(CASE WHEN running < level THEN running END), 0) AS before_step,
+  MIN(CASE WHEN running >= level THEN running END) AS after_step
 FROM (
   SELECT window_start, window_end, step_end, step_seconds,
     SUM(gmv) OVER (PARTITION BY window_start, window_end ORDER BY step_end) AS running

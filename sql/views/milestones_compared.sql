@@ -5,7 +5,8 @@
 -- last_year_seconds is when last year's curve was at the level, in seconds after midnight, on the straight line between its
 -- points as in year_on_year; empty where it never was, where no curve has this scope, window and day of the campaign,
 -- and where the day's own records begin too late (comparable_days). The whole day of a curve is a level, with a name,
--- only where the curve may be compared with.
+-- only where the curve may be compared with. A time known to the minute becomes one to the second as soon as the minute is
+-- over, from gmv_by_second; one whose minute was told of later stays as it is.
 CREATE MATERIALIZED VIEW milestones_compared AS
 SELECT
   mine.window_start,
@@ -13,10 +14,20 @@ SELECT
   mine.level,
   MAX('超' || whole.label_zh || '全天') AS label_zh,
   MAX('Whole day, ' || whole.label_en) AS label_en,
-  MIN(mine.passed_at) AS passed_at,
-  MIN(mine.step_seconds) AS step_seconds,
+  MIN(COALESCE(exact.passed_at, mine.passed_at)) AS passed_at,
+  MIN(CASE WHEN exact.passed_at IS NULL THEN mine.step_seconds ELSE 1 END) AS step_seconds,
   MIN(CASE WHEN mine.curve IS NULL THEN theirs.last_year_seconds END) AS last_year_seconds
 FROM milestones AS mine
+LEFT JOIN (
+  SELECT levels.window_start, levels.level, MIN(seconds.second_end) AS passed_at
+  FROM milestones AS levels
+  JOIN gmv_by_second AS seconds
+    ON seconds.window_end = levels.passed_at
+    AND seconds.minute_gmv = levels.after_step - levels.before_step
+    AND levels.before_step + seconds.running >= levels.level
+  WHERE levels.step_seconds = 60
+  GROUP BY levels.window_start, levels.level
+) AS exact ON exact.window_start = mine.window_start AND exact.level = mine.level
 LEFT JOIN (
   SELECT
     days.window_start,
