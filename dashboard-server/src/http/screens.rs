@@ -7,16 +7,18 @@ use axum::body::Bytes;
 use axum::extract::{Path, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 
 use super::error::ApiError;
 use super::pages;
 use super::state::AppState;
 use crate::auth::Principal;
-use crate::screens::is_name;
+use crate::screens::{is_name, limited};
 
 const JSON: &str = "application/json";
 
-/// `GET /api/screens/{name}`: the screen as it was checked when the SQL folder was last read.
+/// `GET /api/screens/{name}`: the screen as it was checked when the SQL folder was last read, and of it what is
+/// about views that the asker sees.
 ///
 /// # Errors
 /// When the name is none, or there is no such screen.
@@ -30,7 +32,13 @@ pub async fn get_screen(
     }
     let screens = state.screens.read();
     match screens.screen(&name).filter(|_| principal.shows(&name)) {
-        Some(screen) => Ok(([(header::CONTENT_TYPE, JSON)], screen.to_string()).into_response()),
+        Some(screen) => {
+            let text = match principal.views.is_all() {
+                true => screen.to_string(),
+                false => for_someone(screen, &principal),
+            };
+            Ok(([(header::CONTENT_TYPE, JSON)], text).into_response())
+        }
         None => {
             let names: Vec<&str> = screens.names().filter(|name| principal.shows(name)).collect();
             let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -39,6 +47,12 @@ pub async fn get_screen(
             )))
         }
     }
+}
+
+/// A screen with what someone may see of it.
+fn for_someone(screen: &str, principal: &Principal) -> String {
+    let screen: Value = serde_json::from_str(screen).unwrap_or_default();
+    limited(&screen, &|view| principal.views.has(view)).to_string()
 }
 
 /// `GET /maps/{file}`: a map pack of the deployment, or else the built-in one.

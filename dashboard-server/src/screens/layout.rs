@@ -10,18 +10,18 @@ use serde_json::{Map, Value, json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::walk::{PanelPlace, Walk, entry, integer};
+use super::walk::{Entry, PanelPlace, Walk, entry, integer};
 
 /// Design units that the header takes at the top of every layout.
 const HEADER_UNITS: i64 = 84;
 /// Design units that the footer takes at the bottom.
 const FOOTER_UNITS: i64 = 52;
-/// A box smaller than this cannot hold text of 16 units and a title.
-const WIDTH_MIN: i64 = 160;
-const HEIGHT_MIN: i64 = 80;
 /// Sides of a layout in design units.
 const SIDE_MIN: i64 = 480;
 const SIDE_MAX: i64 = 16_384;
+
+/// Keys of a layout that are no panel's box.
+pub(super) const KEYS: [&str; 2] = ["size", "rotate"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Area {
@@ -44,6 +44,19 @@ struct Placed<'a> {
     panel: &'a PanelPlace,
     lies: Area,
     span: Range<usize>,
+}
+
+/// Notes scenes in which nothing would be seen.
+pub(super) fn check_scenes(walk: &mut Walk<'_>, found: Entry<'_, '_>, panels: &[PanelPlace]) {
+    let Some(DeValue::Array(scenes)) = found.map(Spanned::get_ref) else { return };
+    for (number, scene) in (1..).zip(scenes) {
+        if !panels.iter().any(|panel| panel.is_in(number)) {
+            walk.wrong(
+                &scene.span(),
+                &format!("no panel is in scene {number}: the wall would be empty for its seconds"),
+            );
+        }
+    }
 }
 
 /// The layouts as a JSON list.
@@ -82,14 +95,14 @@ pub(super) fn read(
 
 fn one(
     walk: &mut Walk<'_>,
-    (name, table, span): (&str, &DeTable<'_>, Range<usize>),
+    (name, table, whole): (&str, &DeTable<'_>, Range<usize>),
     panels: &[PanelPlace],
 ) -> Value {
     let size = entry(table, "size").and_then(|value| numbers::<2>(value.get_ref()));
     let Some([width, height]) =
         size.filter(|size| size.iter().all(|side| (SIDE_MIN..=SIDE_MAX).contains(side)))
     else {
-        let at = entry(table, "size").map_or(span, Spanned::span);
+        let at = entry(table, "size").map_or(whole, Spanned::span);
         return walk.wrong(
             &at,
             &format!(
@@ -109,7 +122,7 @@ fn one(
     let mut boxes = Map::new();
     for (key, value) in table {
         let key_text: &str = key.get_ref();
-        if ["size", "rotate"].contains(&key_text) {
+        if KEYS.contains(&key_text) {
             continue;
         }
         let Some(panel) = panels.iter().find(|panel| panel.name == key_text) else {
@@ -122,13 +135,56 @@ fn one(
             continue;
         };
         let lies = Area { x, y, width: w, height: h };
-        if check_inside(walk, lies, (width, height), &value.span()) {
+        if check_box(walk, panel, lies, &value.span())
+            && check_inside(walk, lies, (width, height), &value.span())
+        {
             placed.push(Placed { panel, lies, span: value.span() });
         }
         boxes.insert(key_text.to_owned(), json!([x, y, w, h]));
     }
     check_overlaps(walk, name, &placed, rotates);
+    check_seen(walk, (name, &whole), (&boxes, rotates), panels);
     json!({ "name": name, "size": [width, height], "rotate": rotates, "boxes": boxes })
+}
+
+/// Notes a layout in which nothing would be seen, be it for the seconds of one scene.
+fn check_seen(
+    walk: &mut Walk<'_>,
+    (name, span): (&str, &Range<usize>),
+    (boxes, rotates): (&Map<String, Value>, bool),
+    panels: &[PanelPlace],
+) {
+    if boxes.is_empty() {
+        let what = format!("layout `{name}` has no box: give it one for each panel that it shows");
+        walk.wrong(span, &what);
+        return;
+    }
+    let shows = |scene: i64| {
+        let mut of_scene = panels.iter().filter(|panel| panel.is_in(scene)).peekable();
+        // A scene without any panel is a mistake of its own.
+        of_scene.peek().is_none() || of_scene.any(|panel| boxes.contains_key(&panel.name))
+    };
+    for scene in (1..=walk.scenes).filter(|scene| rotates && !shows(*scene)) {
+        let what = format!("layout `{name}` has no box for any panel of scene {scene}");
+        walk.wrong(span, &what);
+    }
+}
+
+/// Whether a panel is whole in its box.
+fn check_box(walk: &mut Walk<'_>, panel: &PanelPlace, lies: Area, span: &Range<usize>) -> bool {
+    let Some(least) = &panel.least else { return true };
+    if least.fits(lies.width, lies.height) {
+        return true;
+    }
+    let what = format!(
+        "a box of {} x {} is too small for {}: {}",
+        lies.width,
+        lies.height,
+        least.what,
+        least.advice(lies.width, lies.height)
+    );
+    walk.wrong(span, &what);
+    false
 }
 
 fn check_inside(
@@ -137,14 +193,6 @@ fn check_inside(
     (width, height): (i64, i64),
     span: &Range<usize>,
 ) -> bool {
-    if lies.width < WIDTH_MIN || lies.height < HEIGHT_MIN {
-        let what = format!(
-            "a box of {} x {} is too small: at least {WIDTH_MIN} x {HEIGHT_MIN}",
-            lies.width, lies.height
-        );
-        walk.wrong(span, &what);
-        return false;
-    }
     let bottom = height - FOOTER_UNITS;
     let inside = lies.x >= 0
         && lies.x.saturating_add(lies.width) <= width

@@ -9,9 +9,14 @@
 //! column, and not found out by an empty panel on the night.
 
 mod layout;
+mod least;
+mod limited;
 mod map_pack;
+mod names;
+mod sense;
 mod shape;
 mod walk;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,6 +26,9 @@ use std::{fs, io};
 use parking_lot::RwLock;
 use serde_json::Value;
 use tidemark_pipeline::results::ViewInfo;
+
+pub use self::limited::limited;
+use self::map_pack::Found;
 
 /// Longest screen file in bytes; a wall of thirty panels is a tenth of it.
 const FILE_BYTES_MAX: usize = 262_144;
@@ -32,6 +40,17 @@ const MAPS: &str = "maps";
 pub struct Screens {
     screens: BTreeMap<String, Arc<str>>,
     maps: BTreeMap<String, Arc<[u8]>>,
+}
+
+/// What the program brings of a map pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuiltIn {
+    /// None of this name.
+    Absent,
+    /// A program without its page cannot say.
+    NotBuilt,
+    /// The pack.
+    Pack(Vec<u8>),
 }
 
 /// Screens that another reading of the SQL folder may replace.
@@ -48,27 +67,41 @@ pub struct ScreenErrors {
 impl Screens {
     /// Reads and checks `folder`, usually `sql/screens`. A folder that is missing has no screens.
     ///
-    /// `is_built_in` says whether the page brings a map pack of a name. Map packs in `folder/maps`
-    /// come before the built-in ones; they are checked to be JSON and read once.
+    /// `built_in` says what the page brings of a map pack. Map packs in `folder/maps` come before the
+    /// built-in ones; they are checked and read once.
     ///
     /// # Errors
     /// Every mistake of every file.
     pub fn load(
         folder: &Path,
         views: &[Arc<ViewInfo>],
-        is_built_in: &dyn Fn(&str) -> bool,
+        built_in: &dyn Fn(&str) -> BuiltIn,
     ) -> Result<Self, ScreenErrors> {
         let mut found = Self::default();
         let mut mistakes = Vec::new();
+        let mut packs = BTreeMap::new();
         for (name, bytes) in files(&folder.join(MAPS), "json", &mut mistakes) {
-            if let Err(error) = map_pack::check(&bytes) {
-                let file = folder.join(MAPS).join(format!("{name}.json"));
-                mistakes.push(format!("{}: not a map pack: {error}", file.display()));
-            }
+            let pack = match map_pack::check(&bytes) {
+                Ok(facts) => Found::Pack(facts),
+                Err(wrong) => {
+                    let file = folder.join(MAPS).join(format!("{name}.json"));
+                    let told = |what| format!("{}: not a map pack: {what}", file.display());
+                    mistakes.extend(wrong.into_iter().map(told));
+                    Found::Unseen
+                }
+            };
+            packs.insert(name.clone(), pack);
             found.maps.insert(name, bytes.into());
         }
-        let has_map = |name: &str| found.maps.contains_key(name) || is_built_in(name);
-        let known = walk::Known { views, has_map: &has_map };
+        let map = |name: &str| match (packs.get(name), built_in(name)) {
+            (Some(pack), _) => pack.clone(),
+            (None, BuiltIn::Absent) => Found::Nothing,
+            (None, BuiltIn::NotBuilt) => Found::Unseen,
+            (None, BuiltIn::Pack(bytes)) => {
+                map_pack::check(&bytes).map_or(Found::Unseen, Found::Pack)
+            }
+        };
+        let known = walk::Known { views, map: &map };
         for (name, bytes) in files(folder, "toml", &mut mistakes) {
             let file = folder.join(format!("{name}.toml"));
             let text = match String::from_utf8(bytes) {

@@ -21,6 +21,8 @@ pub(super) enum Of {
     Choice(&'static [&'static str]),
     /// The name of a view in the catalogue. Columns beside and below it are looked up there.
     View,
+    /// The same of a view of which every row counts, whatever its window.
+    WholeView,
     /// The name of a view with one row a window: what shows one figure would show any of several.
     OneRowView,
     /// A column of the nearest view.
@@ -139,7 +141,7 @@ const CURVE: Shape = &[
     may("target", Of::Column(Needs::Figure)),
 ];
 const CALENDAR: Shape = &[
-    must("view", Of::View),
+    must("view", Of::WholeView),
     must("starts", Of::Column(Needs::Time)),
     must("ends", Of::Column(Needs::Time)),
     must("title-zh", Of::Column(Needs::Any)),
@@ -215,7 +217,18 @@ pub(super) const KINDS: &[(&str, &[Shape])] = &[
             &[may("scale", Of::Choice(&["linear", "root"])), may("reference", Of::Table(CURVE))],
         ],
     ),
-    ("rank", &[NAMED, &[may("share", Of::Flag)]]),
+    (
+        "rank",
+        &[
+            NAMED,
+            &[
+                may("within", Of::Column(Needs::Any)),
+                may("label-zh", Of::Column(Needs::Any)),
+                may("label-en", Of::Column(Needs::Any)),
+                may("share", Of::Flag),
+            ],
+        ],
+    ),
     ("share", &[NAMED]),
     (
         "map",
@@ -241,7 +254,7 @@ pub(super) const KINDS: &[(&str, &[Shape])] = &[
     (
         "ticker",
         &[&[
-            must("view", Of::View),
+            must("view", Of::WholeView),
             must("time", Of::Column(Needs::Time)),
             must("columns", Of::List(COLUMN, 6)),
             may("rate", Of::Table(RATE)),

@@ -11,14 +11,17 @@ use tidemark_pipeline::results::snapshot::ROW_KEY;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::layout;
+use super::map_pack::Found;
 use super::shape::{Field, KINDS, Needs, Of, PANEL, PANELS_MAX, SCREEN, Shape};
+use super::windows::{self, Windows};
+use super::{layout, least, sense};
 use crate::config::{nearest, place};
 
 /// What a screen may name.
 pub(super) struct Known<'a> {
     pub(super) views: &'a [Arc<ViewInfo>],
-    pub(super) has_map: &'a dyn Fn(&str) -> bool,
+    /// A map pack by its name.
+    pub(super) map: &'a dyn Fn(&str) -> Found,
 }
 
 /// A panel as layouts need it.
@@ -27,6 +30,23 @@ pub(super) struct PanelPlace {
     pub(super) span: Range<usize>,
     /// Numbers of its scenes; empty for all.
     pub(super) scenes: Vec<i64>,
+    /// What it needs of a layout, where its kind is known.
+    pub(super) least: Option<least::Least>,
+}
+
+impl PanelPlace {
+    /// Whether it is shown in a scene.
+    pub(super) fn is_in(&self, scene: i64) -> bool {
+        self.scenes.is_empty() || self.scenes.contains(&scene)
+    }
+}
+
+/// A view that a panel names, and where.
+pub(super) struct Named {
+    pub(super) view: Arc<ViewInfo>,
+    pub(super) span: Range<usize>,
+    /// Whether the panel shows one window of it, and not every row.
+    pub(super) by_window: bool,
 }
 
 /// The screen as the page reads it.
@@ -34,7 +54,16 @@ pub(super) struct PanelPlace {
 /// # Errors
 /// Every mistake, in the order of the lines.
 pub(super) fn read(text: &str, file: &Path, known: &Known<'_>) -> Result<Value, Vec<String>> {
-    let mut walk = Walk { text, file, known, scenes: 1, names: Map::new(), mistakes: Vec::new() };
+    let mut walk = Walk {
+        text,
+        file,
+        known,
+        scenes: 1,
+        windows: Windows::default(),
+        named: Vec::new(),
+        names: Map::new(),
+        mistakes: Vec::new(),
+    };
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         walk.wrong(&error.span().unwrap_or(0..0), error.message().trim_end());
@@ -46,15 +75,20 @@ pub(super) fn read(text: &str, file: &Path, known: &Known<'_>) -> Result<Value, 
 pub(super) struct Walk<'a> {
     text: &'a str,
     file: &'a Path,
-    known: &'a Known<'a>,
+    pub(super) known: &'a Known<'a>,
     /// Scenes the screen has.
-    scenes: i64,
+    pub(super) scenes: i64,
+    /// Columns that tell windows apart.
+    windows: Windows,
+    /// Every view that is named, in the order of the file's panels.
+    pub(super) named: Vec<Named>,
     /// What keys are called, by the name of the list.
-    names: Map<String, Value>,
+    pub(super) names: Map<String, Value>,
     mistakes: Vec<(usize, String)>,
 }
 
-type Entry<'a, 'i> = Option<&'a Spanned<DeValue<'i>>>;
+/// A value that may be there.
+pub(super) type Entry<'a, 'i> = Option<&'a Spanned<DeValue<'i>>>;
 
 impl Walk<'_> {
     fn screen(&mut self, root: &DeTable<'_>) -> Value {
@@ -67,9 +101,13 @@ impl Walk<'_> {
         if let Some(DeValue::Array(scenes)) = entry(root, "scene").map(Spanned::get_ref) {
             self.scenes = i64::try_from(scenes.len()).unwrap_or(1).max(1);
         }
+        self.windows = Windows::read(entry(root, "window"));
         self.read_names(entry(root, "names"));
         let mut screen = self.table(&[SCREEN], &rest, &(0..0), None);
+        super::sense::check_head(self, root);
         let (panels, places) = self.panels(entry(root, "panel"));
+        windows::check(self, entry(root, "window"));
+        layout::check_scenes(self, entry(root, "scene"), &places);
         let layouts = layout::read(self, entry(root, "layout"), &places);
         screen.insert("panels".to_owned(), panels);
         screen.insert("layouts".to_owned(), layouts);
@@ -103,7 +141,15 @@ impl Walk<'_> {
             if places.iter().any(|other| other.name == name) {
                 self.wrong(&span, &format!("there is already a panel `{name}`"));
             }
-            places.push(PanelPlace { name, span, scenes: scenes_of(table) });
+            if layout::KEYS.contains(&name.as_str()) {
+                self.wrong(
+                    &span,
+                    &format!("a panel cannot be called `{name}`: that is a key of every layout"),
+                );
+            }
+            let least =
+                least::of(table, &|list| self.every_name(list), &|pack| self.has_inset(pack));
+            places.push(PanelPlace { name, span, scenes: scenes_of(table), least });
         }
         (Value::Array(panels), places)
     }
@@ -120,7 +166,9 @@ impl Walk<'_> {
         };
         let mut all = vec![PANEL];
         all.extend_from_slice(shapes);
-        self.table(&all, table, span, None)
+        let read = self.table(&all, table, span, None);
+        sense::check(self, &kind, table);
+        read
     }
 
     /// Reads `table` along `shapes`; columns belong to its own `view`, or else to `outer`.
@@ -139,8 +187,9 @@ impl Walk<'_> {
             }
         }
         let own = text_of(entry(table, "view")).filter(|_| names.contains(&"view"));
+        let by_window = fields.iter().all(|field| !matches!(field.of, Of::WholeView));
         let view = match &own {
-            Some((name, at)) => self.view(name, at),
+            Some((name, at)) => self.view(name, at, by_window),
             None => outer.map(Arc::clone),
         };
         let mut out = Map::new();
@@ -169,7 +218,9 @@ impl Walk<'_> {
         match (field.of, value.get_ref()) {
             (Of::Words, DeValue::Table(table)) => self.words(name, table, &span),
             (Of::OneRowView, DeValue::String(_)) => self.one_row(value, &span, view),
-            (Of::Text | Of::View, DeValue::String(text)) if !text.trim().is_empty() => {
+            (Of::Text | Of::View | Of::WholeView, DeValue::String(text))
+                if !text.trim().is_empty() =>
+            {
                 json!(text)
             }
             (Of::Flag, DeValue::Boolean(on)) => json!(on),
@@ -224,7 +275,7 @@ impl Walk<'_> {
     }
 
     /// Both languages: a wall that falls back to the other one looks broken in front of guests.
-    fn words(&mut self, name: &str, table: &DeTable<'_>, span: &Range<usize>) -> Value {
+    pub(super) fn words(&mut self, name: &str, table: &DeTable<'_>, span: &Range<usize>) -> Value {
         let mut out = Map::new();
         for (key, _) in table {
             if !["zh", "en"].contains(&key.get_ref().as_ref()) {
@@ -240,13 +291,14 @@ impl Walk<'_> {
         Value::Object(out)
     }
 
-    fn view(&mut self, name: &str, span: &Range<usize>) -> Option<Arc<ViewInfo>> {
-        let found = self.known.views.iter().find(|view| view.name == name);
-        if found.is_none() {
+    fn view(&mut self, name: &str, span: &Range<usize>, by_window: bool) -> Option<Arc<ViewInfo>> {
+        let Some(found) = self.known.views.iter().find(|view| view.name == name) else {
             let names: Vec<&str> = self.known.views.iter().map(|view| view.name.as_str()).collect();
             self.unknown(span, "view", name, &names);
-        }
-        found.map(Arc::clone)
+            return None;
+        };
+        self.named.push(Named { view: Arc::clone(found), span: span.clone(), by_window });
+        Some(Arc::clone(found))
     }
 
     /// The name of a view that is told apart by its windows alone.
@@ -258,9 +310,9 @@ impl Walk<'_> {
     ) -> Value {
         let Some(view) = view else { return Value::Null };
         // A view over results may have `_row` for want of anything else; how many rows it has is seen on the wall.
-        let of_window = ["window_start", "window_end", ROW_KEY];
         let keys = view.keys.iter().map(String::as_str);
-        let keys: Vec<&str> = keys.filter(|key| !of_window.contains(key)).collect();
+        let keys: Vec<&str> =
+            keys.filter(|key| *key != ROW_KEY && !self.windows.tell_apart(view, key)).collect();
         if !keys.is_empty() {
             return self.wrong(
                 span,
@@ -303,65 +355,12 @@ impl Walk<'_> {
         json!(name)
     }
 
-    fn map_pack(&mut self, name: &str, span: &Range<usize>) -> Value {
-        if !super::is_name(name) || !(self.known.has_map)(name) {
+    pub(super) fn map_pack(&mut self, name: &str, span: &Range<usize>) -> Value {
+        if !super::is_name(name) || matches!((self.known.map)(name), Found::Nothing) {
             let how = format!("put it at sql/screens/maps/{name}.json, or use `china`");
             return self.wrong(span, &format!("there is no map pack `{name}`; {how}"));
         }
         json!(name)
-    }
-
-    fn read_names(&mut self, found: Entry<'_, '_>) {
-        let Some(found) = found else { return };
-        let DeValue::Table(lists) = found.get_ref() else {
-            self.wrong(&found.span(), "write names as `[names.LIST]`");
-            return;
-        };
-        for (name, list) in lists {
-            match list.get_ref() {
-                DeValue::Table(table) => {
-                    let read = self.name_table(table);
-                    self.names.insert(name.get_ref().to_string(), read);
-                }
-                _ => drop(self.wrong(&list.span(), "a list of names is a table of key and words")),
-            }
-        }
-    }
-
-    fn name_table(&mut self, table: &DeTable<'_>) -> Value {
-        let mut out = Map::new();
-        for (key, words) in table {
-            match words.get_ref() {
-                DeValue::Table(texts) => {
-                    let read = self.words(key.get_ref(), texts, &words.span());
-                    out.insert(key.get_ref().to_string(), read);
-                }
-                _ => drop(self.wrong(&words.span(), "a name is `{ zh = \"…\", en = \"…\" }`")),
-            }
-        }
-        Value::Object(out)
-    }
-
-    /// `"map:PACK"`, or a list of `[names.LIST]` put in its place.
-    fn names(&mut self, text: &str, span: &Range<usize>) -> Value {
-        if let Some(pack) = text.strip_prefix("map:") {
-            self.map_pack(pack, span);
-            // What the map has no region for, such as buyers abroad, may be named beside it.
-            return match self.names.get(text) {
-                Some(more) => json!({ "map": pack, "more": more }),
-                None => json!(text),
-            };
-        }
-        match self.names.get(text) {
-            Some(list) => list.clone(),
-            None => {
-                let known: Vec<String> = self.names.keys().cloned().collect();
-                let known: Vec<&str> =
-                    known.iter().map(String::as_str).chain(["map:china"]).collect();
-                self.unknown(span, "list of names", text, &known);
-                Value::Null
-            }
-        }
     }
 
     fn scene_numbers(&mut self, value: &Spanned<DeValue<'_>>) -> Value {
@@ -412,7 +411,8 @@ pub(super) fn entry<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Entry<'a, 'i>
     table.iter().find(|(key, _)| key.get_ref().as_ref() == name).map(|(_, value)| value)
 }
 
-fn text_of(value: Entry<'_, '_>) -> Option<(String, Range<usize>)> {
+/// A text and where it stands.
+pub(super) fn text_of(value: Entry<'_, '_>) -> Option<(String, Range<usize>)> {
     let value = value?;
     match value.get_ref() {
         DeValue::String(text) => Some((text.to_string(), value.span())),
@@ -428,7 +428,8 @@ pub(super) fn integer(value: &DeValue<'_>) -> Option<i64> {
     }
 }
 
-fn part(value: &DeValue<'_>) -> Option<f64> {
+/// A number from 0 to 1.
+pub(super) fn part(value: &DeValue<'_>) -> Option<f64> {
     let text = match value {
         DeValue::Integer(number) => number.as_str(),
         DeValue::Float(number) => number.as_str(),
@@ -449,9 +450,13 @@ fn scenes_of(table: &DeTable<'_>) -> Vec<i64> {
 fn said(of: Of) -> &'static str {
     match of {
         Of::Words => "`{ zh = \"…\", en = \"…\" }`",
-        Of::Text | Of::View | Of::OneRowView | Of::Column(_) | Of::MapPack | Of::Choice(_) => {
-            "a text that is not empty"
-        }
+        Of::Text
+        | Of::View
+        | Of::WholeView
+        | Of::OneRowView
+        | Of::Column(_)
+        | Of::MapPack
+        | Of::Choice(_) => "a text that is not empty",
         Of::Flag => "true or false",
         Of::Number(..) => "a whole number",
         Of::Part => "a number from 0 to 1",
