@@ -20,8 +20,11 @@ use crate::clock::Clock;
 
 /// How long a code is good for.
 pub const CODE_MS: i64 = 300_000;
-/// Walls that wait at one time, so that a guess hits one in ten thousand at the most.
+/// Walls that wait at one time, so that a guess hits one in ten thousand at the most. When all places are taken, one that
+/// comes takes that of the place from which most are waiting.
 const WAITING_MAX: usize = 100;
+/// Walls that wait from one place: as many as it may begin at once.
+const WAITING_OF_PLACE_MAX: usize = 30;
 /// Codes from one place: a hall of walls may begin at once, and each needs one every five minutes.
 const BEGINS: Rate = Rate { burst: 30, every: Duration::from_secs(10) };
 /// Wrong codes of one approver.
@@ -107,11 +110,7 @@ impl Pairing {
         let secret = random_text().map_err(|_| PairingError::NoCode)?;
         let mut waiting = self.waiting.lock();
         waiting.retain(|_, wall| wall.until_ms > now);
-        if waiting.len() >= WAITING_MAX {
-            let first = waiting.values().map(|wall| wall.until_ms).min().unwrap_or(now);
-            let wait = u64::try_from(first.saturating_sub(now)).unwrap_or(0);
-            return Err(PairingError::TooMany(Duration::from_millis(wait)));
-        }
+        make_room(&mut waiting, place(address), now)?;
         let mut code = new_code()?;
         while waiting.values().any(|wall| wall.code == code) {
             code = new_code()?;
@@ -170,6 +169,46 @@ impl Pairing {
         open.sort_by_key(|wall| (wall.until_ms, wall.address));
         open
     }
+}
+
+/// Sees to it that one more wall from `from` may wait. What was granted waits to be claimed and stays.
+fn make_room(
+    waiting: &mut HashMap<Fingerprint, Waiting>,
+    from: IpAddr,
+    now: i64,
+) -> Result<(), PairingError> {
+    let mut places: HashMap<IpAddr, usize> = HashMap::new();
+    for wall in waiting.values() {
+        *places.entry(place(wall.address)).or_default() += 1;
+    }
+    let own = places.get(&from).copied().unwrap_or(0);
+    let first_of = |of: Option<IpAddr>| {
+        let walls =
+            waiting.iter().filter(|(_, wall)| of.is_none_or(|of| place(wall.address) == of));
+        walls.min_by_key(|(_, wall)| wall.until_ms)
+    };
+    let too_many = |of: Option<IpAddr>| {
+        let until = first_of(of).map_or(now, |(_, wall)| wall.until_ms);
+        let wait = u64::try_from(until.saturating_sub(now)).unwrap_or(0);
+        PairingError::TooMany(Duration::from_millis(wait))
+    };
+    if own >= WAITING_OF_PLACE_MAX {
+        return Err(too_many(Some(from)));
+    }
+    if waiting.len() < WAITING_MAX {
+        return Ok(());
+    }
+    let fullest = places.into_iter().max_by_key(|(_, walls)| *walls);
+    let (fullest, _) =
+        fullest.filter(|(_, walls)| *walls > own + 1).ok_or_else(|| too_many(None))?;
+    let open =
+        waiting.iter().filter(|(_, wall)| wall.granted.is_none() && place(wall.address) == fullest);
+    let oldest = open.min_by_key(|(_, wall)| wall.until_ms).map(|(secret, _)| *secret);
+    match oldest {
+        Some(oldest) => drop(waiting.remove(&oldest)),
+        None => return Err(too_many(None)),
+    }
+    Ok(())
 }
 
 /// Six digits, each number as likely as any other.
@@ -233,6 +272,32 @@ mod tests {
         now.store(CODE_MS, Ordering::Relaxed);
         assert_eq!(pairing.approve(&begun.code, device()), Err(PairingError::NoSuchCode));
         assert_eq!(pairing.claim(&begun.secret), Claim::Gone);
+    }
+
+    #[test]
+    fn no_place_keeps_the_walls_of_others_from_waiting() {
+        let (pairing, now) = pairing();
+        let stranger = |nth: u8| IpAddr::V4(Ipv4Addr::new(203, 0, 113, nth));
+        let mut begun = 0;
+        // Four strangers, each as often as it may until the first codes end.
+        for second in (0..CODE_MS / 1_000).step_by(10) {
+            now.store(second * 1_000, Ordering::Relaxed);
+            for nth in 0..4 {
+                while pairing.begin(stranger(nth)).is_ok() {
+                    begun += 1;
+                }
+            }
+        }
+        assert!(begun >= WAITING_MAX, "{begun}");
+        assert_eq!(pairing.waiting().len(), WAITING_MAX);
+        let of = |address: IpAddr| {
+            pairing.waiting().iter().filter(|wall| wall.address == address).count()
+        };
+        assert!((0..4).all(|nth| of(stranger(nth)) <= WAITING_OF_PLACE_MAX));
+        let walls: Vec<Begun> = (0..10).filter_map(|_| pairing.begin(WALL).ok()).collect();
+        assert_eq!(walls.len(), 10, "a hall of walls pairs all the same");
+        assert!(walls.iter().all(|wall| pairing.claim(&wall.secret) == Claim::Waiting));
+        assert_eq!(pairing.waiting().len(), WAITING_MAX);
     }
 
     #[test]

@@ -23,8 +23,9 @@ pub const MECHANISM: &str = "SCRAM-SHA-256";
 const ITERATIONS: u32 = 4_096;
 /// Bytes of salt, as PostgreSQL has them.
 const SALT_BYTES: usize = 16;
-/// No channel binding, as the client says it first and repeats it in base64.
-const NO_BINDING: &str = "n,,";
+/// No channel binding, as the client says it first and repeats it in base64: it knows none, or (over TLS) it does and was
+/// offered none. Whoever would take the offer out on the way has no certificate.
+const NO_BINDING: [&str; 2] = ["n,,", "y,,"];
 
 type Bytes32 = [u8; 32];
 
@@ -96,18 +97,21 @@ pub struct Exchange {
     /// Everything said so far that the proof is over.
     said: String,
     nonce: String,
+    /// What the client said of channel binding.
+    binding: &'static str,
 }
 
 impl Exchange {
     /// Answers the client's first words; `None` when they are not of this mechanism.
     #[must_use]
     pub fn begin(verifier: Verifier, first: &str, server_nonce: &str) -> Option<(Self, String)> {
-        let bare = first.strip_prefix(NO_BINDING)?;
+        let binding = NO_BINDING.into_iter().find(|words| first.starts_with(words))?;
+        let bare = first.strip_prefix(binding)?;
         let client_nonce = field(bare, 'r').filter(|nonce| !nonce.is_empty())?;
         let nonce = format!("{client_nonce}{server_nonce}");
         let answer =
             format!("r={nonce},s={},i={}", STANDARD.encode(&verifier.salt), verifier.iterations);
-        Some((Self { verifier, said: format!("{bare},{answer}"), nonce }, answer))
+        Some((Self { verifier, said: format!("{bare},{answer}"), nonce, binding }, answer))
     }
 
     /// Checks the client's proof; the server's own, or `None` when it is wrong.
@@ -115,7 +119,7 @@ impl Exchange {
     pub fn end(self, last: &str) -> Option<String> {
         let (without_proof, proof) = last.rsplit_once(",p=")?;
         let binding = field(without_proof, 'c')?;
-        if binding != STANDARD.encode(NO_BINDING) || field(without_proof, 'r')? != self.nonce {
+        if binding != STANDARD.encode(self.binding) || field(without_proof, 'r')? != self.nonce {
             return None;
         }
         let said = format!("{},{without_proof}", self.said);

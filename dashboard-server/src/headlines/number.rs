@@ -56,6 +56,20 @@ impl Exact {
         written(self.units, self.scale)
     }
 
+    /// The number with all its digits and nothing between them.
+    #[must_use]
+    pub fn plain(self) -> String {
+        self.grouped().replace(',', "")
+    }
+
+    /// Both together; `None` where that is too long to be exact.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Option<Self> {
+        let scale = self.scale.max(other.scale);
+        let fit = |it: Self| it.units.checked_mul(10_i128.checked_pow(scale - it.scale)?);
+        Some(Self { units: fit(self)?.checked_add(fit(other)?)?, scale })
+    }
+
     /// A share of one as percent with two digits, the rest cut off.
     #[must_use]
     pub fn percent(self) -> String {

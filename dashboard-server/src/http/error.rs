@@ -211,6 +211,7 @@ fn sql_status(error: &SqlError) -> StatusCode {
         SqlError::Timeout { .. }
         | SqlError::Memory { .. }
         | SqlError::Row { .. }
+        | SqlError::Rows { .. }
         | SqlError::Run { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         SqlError::Cancelled => StatusCode::CONFLICT,
         SqlError::Stopped => StatusCode::SERVICE_UNAVAILABLE,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
-use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tidemark_pipeline::lifecycle::Counts;
 use tidemark_pipeline::results::{Cut, Filled, State as Freshness, ViewState};
@@ -16,6 +16,7 @@ use tidemark_pipeline::results::{Cut, Filled, State as Freshness, ViewState};
 use super::access::{self, Client};
 use super::accounting;
 use super::state::AppState;
+use crate::auth::{Principal, Views};
 
 /// `GET /healthz`: 200 while the process answers and its publisher publishes, 503 with the reason when
 /// only a restart helps. `degraded` when a view is stopped or shows no row for a window, with their names.
@@ -127,8 +128,11 @@ fn unready(state: &AppState) -> Option<String> {
     state.pulse.stalled()
 }
 
-/// `GET /metrics`: for Prometheus.
-pub async fn get_metrics(State(state): State<Arc<AppState>>) -> Response {
+/// `GET /metrics`: for Prometheus. Of views, those that the asker sees.
+pub async fn get_metrics(
+    State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
+) -> Response {
     let cut = state.results.latest();
     // A gauge is a float by Prometheus' own rule; these are for graphs and not for sums.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds and counts stay far below 2^53")]
@@ -156,7 +160,19 @@ pub async fn get_metrics(State(state): State<Arc<AppState>>) -> Response {
     }
     accounting::tell(&cut);
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, state.metrics.render()).into_response()
+    (kind, of_views(state.metrics.render(), &principal.views)).into_response()
+}
+
+/// The samples without those of views that someone may not see.
+fn of_views(all: String, views: &Views) -> String {
+    if views.is_all() {
+        return all;
+    }
+    let is_seen = |line: &&str| {
+        let view = line.split_once("view=\"").and_then(|(_, rest)| rest.split_once('"'));
+        view.is_none_or(|(view, _)| views.has(view))
+    };
+    all.split_inclusive('\n').filter(is_seen).collect()
 }
 
 /// What became of the events of orders, by derived table, partition and fate.

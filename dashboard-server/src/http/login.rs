@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +18,7 @@ use serde_json::json;
 
 use super::access::{Client, DEVICE_COOKIE, SESSION_COOKIE, cookie, cookie_answer, no_random, who};
 use super::error::ApiError;
+use super::small::Small;
 use super::state::AppState;
 use crate::auth::Refusal;
 
@@ -54,7 +54,7 @@ pub async fn log_in(
     State(state): State<Arc<AppState>>,
     ConnectInfo(from): ConnectInfo<Client>,
     headers: HeaderMap,
-    body: Bytes,
+    Small(body): Small,
 ) -> Result<Response, ApiError> {
     if state.gate.doorman.anyone().is_some() {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -21,3 +21,4 @@ mod queries;
 mod ingest;
 mod ledgers;
 mod pairing;
+mod small;

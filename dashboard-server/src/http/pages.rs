@@ -1,11 +1,15 @@
 //! The built page: files embedded in the program, so that one file is the whole installation.
 
+use std::borrow::Cow;
+
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
 
 use super::error::ApiError;
+use crate::screens::BuiltIn;
 
 #[derive(RustEmbed)]
 #[folder = "../web/dist"]
@@ -28,8 +32,25 @@ const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\
 const DOCUMENTS: [&str; 2] = ["index.html", "sql.html"];
 
 /// `GET /`, `/screens/{name}` and `/devices`: the page; it reads its own address.
-pub async fn get_index(headers: HeaderMap) -> Response {
-    document("index.html", &headers)
+pub async fn get_index(uri: Uri, headers: HeaderMap) -> Response {
+    match Page::get("index.html") {
+        Some(file) => answer("index.html", with_its_way_out(file, &uri), &headers),
+        None => not_built(),
+    }
+}
+
+/// The page as it stands at an address: without a script it leads to the plain page by itself, and that must know of
+/// which screen and of which space the figures are to be.
+fn with_its_way_out(file: EmbeddedFile, uri: &Uri) -> EmbeddedFile {
+    const PLAIN: &str = "/lite\"";
+    let at = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let Ok(text) = std::str::from_utf8(&file.data) else { return file };
+    if at == "/" {
+        return file;
+    }
+    let wall: String = form_urlencoded::byte_serialize(at.as_bytes()).collect();
+    let text = text.replace(PLAIN, &format!("/lite?wall={wall}\""));
+    EmbeddedFile { data: Cow::Owned(text.into_bytes()), metadata: file.metadata }
 }
 
 /// `GET /sql`: the page for analysts.
@@ -40,8 +61,12 @@ pub async fn get_sql(headers: HeaderMap) -> Response {
 fn document(name: &str, headers: &HeaderMap) -> Response {
     match Page::get(name) {
         Some(file) => answer(name, file, headers),
-        None => (StatusCode::OK, Html(NOT_BUILT)).into_response(),
+        None => not_built(),
     }
+}
+
+fn not_built() -> Response {
+    (StatusCode::OK, Html(NOT_BUILT)).into_response()
 }
 
 /// Any other file of the page.
@@ -56,11 +81,15 @@ pub async fn get_file(request: Request) -> Result<Response, ApiError> {
     Ok(answer(name, file, request.headers()))
 }
 
-/// Whether the page brings a map pack of this name; a program without its page brings every one, so
-/// that a screen is not refused for what a build will add.
+/// What the page brings of a map pack of this name; a program without its page cannot say, so that a
+/// screen is not refused for what a build will add.
 #[must_use]
-pub fn has_map(name: &str) -> bool {
-    Page::get("index.html").is_none() || Page::get(&format!("maps/{name}.json")).is_some()
+pub fn built_in_map(name: &str) -> BuiltIn {
+    match map_pack(name) {
+        Some(pack) => BuiltIn::Pack(pack),
+        None if Page::get("index.html").is_none() => BuiltIn::NotBuilt,
+        None => BuiltIn::Absent,
+    }
 }
 
 /// A map pack that the page brings.

@@ -7,7 +7,6 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::access::{Client, DEVICE_COOKIE, cookie_answer, no_random};
 use super::error::ApiError;
+use super::small::Small;
 use super::state::AppState;
 use crate::auth::devices::{Device, Devices, DevicesError};
 use crate::auth::pairing::{CODE_MS, Claim, PairingError};
@@ -59,7 +59,7 @@ struct Claimed {
 pub async fn claim_pairing(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
-    body: Bytes,
+    Small(body): Small,
 ) -> Result<Response, ApiError> {
     let claimed: Claimed = serde_json::from_slice(&body)
         .map_err(|_| ApiError::bad_request("the body must be {\"secret\":\"…\"}"))?;
@@ -117,7 +117,7 @@ struct Approval {
 pub async fn approve_device(
     State(state): State<Arc<AppState>>,
     Extension(admitted): Extension<Admitted>,
-    body: Bytes,
+    Small(body): Small,
 ) -> Result<Json<Value>, ApiError> {
     let told = "the body must be {\"code\":\"123456\",\"name\":\"…\",\"screens\":[\"…\"]}";
     let approval: Approval =

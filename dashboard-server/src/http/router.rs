@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 use tower_http::compression::CompressionLayer;
@@ -11,14 +10,9 @@ use tower_http::compression::CompressionLayer;
 use super::state::AppState;
 use super::{
     access, error, events, examples, headers, headline, health, ingest, ledgers, lite, login,
-    pages, pairing, queries, reload, screens, sql, views,
+    pages, pairing, queries, reload, screens, small, sql, views,
 };
 use crate::websocket::upgrade;
-
-/// A key, a secret, a name and some screens are a few lines of text.
-fn small() -> DefaultBodyLimit {
-    DefaultBodyLimit::max(4_096)
-}
 
 /// The whole outside of the server.
 pub fn router(state: Arc<AppState>) -> Router {
@@ -43,15 +37,15 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/api/ws", get(upgrade::upgrade_viewer))
         .route("/api/ws-ticket", post(access::create_ticket))
         .route("/api/session", get(login::get_session))
-        .route("/api/login", post(login::log_in).layer(small()))
+        .route("/api/login", post(login::log_in).layer(small::body_limit()))
         .route("/api/logout", post(login::log_out))
         .route("/api/events", get(events::stream_events))
         // Walls
-        .route("/api/pairing", post(pairing::begin_pairing).layer(small()))
-        .route("/api/pairing/claim", post(pairing::claim_pairing).layer(small()))
+        .route("/api/pairing", post(pairing::begin_pairing).layer(small::body_limit()))
+        .route("/api/pairing/claim", post(pairing::claim_pairing).layer(small::body_limit()))
         .route(
             "/api/devices",
-            get(pairing::list_devices).post(pairing::approve_device).layer(small()),
+            get(pairing::list_devices).post(pairing::approve_device).layer(small::body_limit()),
         )
         .route("/api/devices/{id}/revoke", post(pairing::revoke_device))
         // Analysts

@@ -1,7 +1,9 @@
 //! `/lite`: the figures as plain HTML, without script or images, for a phone on a bad line and for a wall whose page cannot
 //! run.
 
+mod asked;
 mod panels;
+mod ranking;
 mod words;
 
 use std::collections::BTreeMap;
@@ -14,9 +16,10 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Map, Value};
-use tidemark_pipeline::model::Zone;
+use tidemark_pipeline::model::{Space, Zone};
 use tidemark_pipeline::results::{Cut, Snapshot};
 
+use self::asked::Asked;
 use self::panels::Screen;
 use self::words::Language;
 use super::error::ApiError;
@@ -32,32 +35,43 @@ const ROWS_MAX: usize = 40;
 
 /// How often the page is taken anew, s.
 const REFRESH_S: u64 = 10;
-/// After as many a wall that fell back to this page is tried again; it is longer gone by then than what it takes for
-/// the same break (`fallback.ts`), so one that is still broken reloads once and comes back here.
-const LOOKS: u64 = 7;
 
 /// `GET /lite`: the panels of the screen `?screen=NAME`, or with `?views` every view, in the language `?lang=zh|en`;
-/// with `?wall=PATH` where a wall has fallen back to it, whose page is tried again after [`LOOKS`].
+/// with `?wall=PATH` where a wall has fallen back to it, whose page is tried again after a while. `?space=shadow`, its own
+/// or the wall's, is the rehearsal, and says so.
 pub async fn get_lite(
     State(state): State<Arc<AppState>>,
     Extension(principal): Extension<Arc<Principal>>,
     headers: HeaderMap,
     Query(wanted): Query<BTreeMap<String, String>>,
 ) -> Response {
-    let language = Language::wanted(&wanted, &headers);
-    let cut = state.results.latest();
+    let asked = Asked(wanted);
+    let language = Language::wanted(&asked, &headers);
+    let space = match asked.space() {
+        Ok(space) => space,
+        Err(error) => return refused(error),
+    };
+    let cut = state.results.latest().space(space);
     let status = state.results.status();
-    let screen = match wanted.contains_key("views") {
+    let screen = match asked.wants_views() {
         true => None,
-        false => screen_of(&state, &principal, &wanted),
+        false => screen_of(&state, &principal, &asked),
     };
     let title = screen.as_ref().map_or("Tidemark", |screen| language.text(screen.get("title")));
-    let mut out = begun(language, title, &next_page(&wanted));
+    let mut out = begun(language, title, &asked.next_page());
+    let _infallible = write!(out, "<h1>{}</h1>", escaped(title));
+    if space == Space::Shadow {
+        let _infallible = write!(
+            out,
+            "<p><strong>{}</strong> {}</p>",
+            language.of("彩排", "REHEARSAL"),
+            language.of("压测数据，不计入任何正式数字", "Load-test figures that count nowhere"),
+        );
+    }
     let _infallible = write!(
         out,
-        "<h1>{}</h1><p>{}, {}, {} {}",
-        escaped(title),
-        words::mode(state.results.mode(), language),
+        "<p>{}, {}, {} {}",
+        words::mode(state.results.mode(), space, language),
         words::state(status.state, language),
         language.of("切点", "cut"),
         cut.cut,
@@ -68,12 +82,15 @@ pub async fn get_lite(
         let (at, named) = (local_time(as_of, &zone), zone_name(as_of, &zone));
         let _infallible = write!(out, ", {} {at} ({named})", language.of("截至", "as of"));
     }
-    let lang = language.code();
+    let lang = ("lang", language.code());
     let _infallible = write!(
         out,
-        "</p><p><a href=\"/\">{}</a> <a href=\"/lite?lang={lang}\">{}</a> <a href=\"/lite?views&amp;lang={lang}\">{}</a></p>",
+        "</p><p><a href=\"/{}\">{}</a> <a href=\"{}\">{}</a> <a href=\"{}\">{}</a></p>",
+        if space == Space::Shadow { "?space=shadow" } else { "" },
         language.of("大屏", "The wall"),
+        escaped(&asked.other_page(&[lang])),
         language.of("数字", "Figures"),
+        escaped(&asked.other_page(&[("views", ""), lang])),
         language.of("全部视图", "All views"),
     );
     if let Some(problem) = &status.problem {
@@ -120,14 +137,8 @@ pub fn refused(error: ApiError) -> Response {
 }
 
 /// The screen that is asked for, or that of the wall that fell back; `None` where there is none that may be shown.
-fn screen_of(
-    state: &AppState,
-    principal: &Principal,
-    wanted: &BTreeMap<String, String>,
-) -> Option<Value> {
-    let of_wall = wanted.get("wall").and_then(|wall| wall.strip_prefix("/screens/"));
-    let of_wall = of_wall.and_then(|rest| rest.split(['/', '?']).next());
-    let name = wanted.get("screen").map(String::as_str).or(of_wall).unwrap_or(SCREEN);
+fn screen_of(state: &AppState, principal: &Principal, asked: &Asked) -> Option<Value> {
+    let name = asked.screen().unwrap_or(SCREEN);
     let screens = state.screens.read();
     // A paired wall may show another screen than the first.
     let mut own = screens.names().filter(|name| principal.shows(name));
@@ -156,31 +167,6 @@ fn begun(language: Language, title: &str, next: &str) -> String {
         language.code(),
         icon(),
     )
-}
-
-/// What is asked for once more, or the wall after [`LOOKS`].
-fn next_page(wanted: &BTreeMap<String, String>) -> String {
-    // A path of this server, and no address of another's.
-    let is_own =
-        |path: &&String| path.starts_with('/') && !path.starts_with("//") && !path.contains('\\');
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    for name in ["screen", "views", "lang"] {
-        if let Some(value) = wanted.get(name) {
-            query.append_pair(name, value);
-        }
-    }
-    if let Some(wall) = wanted.get("wall").filter(is_own) {
-        let looks =
-            wanted.get("looks").and_then(|looks| looks.parse::<u64>().ok()).unwrap_or(0) + 1;
-        if looks >= LOOKS {
-            return wall.clone();
-        }
-        query.append_pair("wall", wall).append_pair("looks", &looks.to_string());
-    }
-    match query.finish() {
-        query if query.is_empty() => "/lite".to_owned(),
-        query => format!("/lite?{query}"),
-    }
 }
 
 fn write_view(out: &mut String, cut: &Cut, view: &Snapshot) {

@@ -13,10 +13,12 @@ use crate::auth::Views;
 use crate::headlines::number::Exact;
 use crate::headlines::words::local_time;
 
-/// Rows of a list where the panel names no limit.
-const ROWS_MAX: usize = 20;
+const DAY_MS: i64 = 86_400_000;
 
-type Row = Map<String, Value>;
+/// Rows of a list where the panel names no limit.
+pub(super) const ROWS_MAX: usize = 20;
+
+pub(super) type Row = Map<String, Value>;
 
 /// What a screen is written from.
 pub(super) struct Screen<'a> {
@@ -31,10 +33,13 @@ pub(super) struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    /// The panels; those that show no rows of a view, a text apart, are left out.
+    /// The panels; one without rows says why, and one of views that the reader may not see is left out.
     pub(super) fn write(&self, out: &mut String) {
         for panel in items(self.screen, "panels") {
-            let lines = self.lines(panel);
+            let mut lines = self.lines(panel);
+            if let Some(word) = self.word_for(panel, lines.is_empty()) {
+                lines.push(vec![word.to_owned()]);
+            }
             if lines.is_empty() {
                 continue;
             }
@@ -48,6 +53,26 @@ impl Screen<'_> {
                 out.push_str("</tr>");
             }
             out.push_str("</table>");
+        }
+    }
+
+    /// What has to be said of a panel beside its rows: that a view of it has no row for a window or is stopped, or that none
+    /// has come yet.
+    fn word_for(&self, panel: &Value, is_empty: bool) -> Option<&'static str> {
+        let lists = ["notes", "figures", "checks"].iter().flat_map(|list| items(panel, list));
+        let views = std::iter::once(panel).chain(lists).map(|of| text(of, "view"));
+        let views: Vec<&str> = views
+            .filter(|name| self.cut.views.contains_key(*name) && self.views.has(name))
+            .collect();
+        let is_troubled = |name: &&str| {
+            self.cut.statuses.get(*name).is_some_and(|status| status.problem.is_some())
+        };
+        match (views.iter().any(is_troubled), is_empty && !views.is_empty()) {
+            (true, _) => Some(self.language.of("部分时段算不出", "Not all computed")),
+            (false, true) => {
+                Some(self.language.of("等待首个数据", "Waiting for the first figures"))
+            }
+            (false, false) => None,
         }
     }
 
@@ -83,13 +108,13 @@ impl Screen<'_> {
     }
 
     /// A view that the reader may see.
-    fn view(&self, of: &Value) -> Option<&Snapshot> {
+    pub(super) fn view(&self, of: &Value) -> Option<&Snapshot> {
         let name = text(of, "view");
         self.cut.views.get(name).filter(|_| self.views.has(name)).map(AsRef::as_ref)
     }
 
     /// The newest window of a view, or with `pick = "complete"` the newest that has ended.
-    fn window<'v>(&self, view: &'v Snapshot, of: &Value) -> Option<&'v WindowRows> {
+    pub(super) fn window<'v>(&self, view: &'v Snapshot, of: &Value) -> Option<&'v WindowRows> {
         let as_of = self.cut.progress(&view.info).as_of.unwrap_or(i64::MAX);
         let has_ended = |window: &&&std::sync::Arc<WindowRows>| {
             text(of, "pick") != "complete" || window.window.1 <= as_of
@@ -107,7 +132,7 @@ impl Screen<'_> {
             label => label,
         };
         let mark = row.get(MARK_COLUMN).and_then(Value::as_str).unwrap_or("");
-        let begins = self.time(&row, "window_start", view);
+        let begins = self.begins(&row);
         Some(vec![
             label.to_owned(),
             self.value(&row, of.get("value")),
@@ -116,37 +141,20 @@ impl Screen<'_> {
         ])
     }
 
-    /// The newest values of a curve, the newest first.
+    /// The newest values of a curve, the newest first: those of the newest day.
     fn course(&self, panel: &Value) -> Vec<Vec<String>> {
         let Some(view) = self.view(panel) else { return Vec::new() };
-        let newest = view.windows.iter().rev().flat_map(|window| rows(window));
-        let line = |row: Row| {
-            vec![self.time(&row, "window_start", view), self.value(&row, panel.get("value"))]
+        let with_rows = || view.windows.iter().rev().filter(|window| !window.rows.is_empty());
+        let day = |window: &&std::sync::Arc<WindowRows>| {
+            window.window.0.saturating_add(self.offset_ms()).div_euclid(DAY_MS)
         };
+        let Some(newest_day) = with_rows().next().map(|window| day(&window)) else {
+            return Vec::new();
+        };
+        let newest = with_rows().filter(|window| day(window) == newest_day);
+        let newest = newest.flat_map(|window| rows(window));
+        let line = |row: Row| vec![self.begins(&row), self.value(&row, panel.get("value"))];
         newest.take(ROWS_MAX).map(line).collect()
-    }
-
-    /// The keys of the newest window by their value, the largest first.
-    fn ranked(&self, panel: &Value) -> Vec<Vec<String>> {
-        let Some(view) = self.view(panel) else { return Vec::new() };
-        let Some(window) = self.window(view, panel) else { return Vec::new() };
-        let column = panel.get("value").map_or("", |value| text(value, "column"));
-        let amount = |row: &Row| row.get(column).map(plain).and_then(|text| Exact::parse(&text));
-        let mut ranked: Vec<(Option<Exact>, Row)> =
-            rows(window).into_iter().map(|row| (amount(&row), row)).collect();
-        ranked.sort_by(|(left, _), (right, _)| match (left, right) {
-            (Some(left), Some(right)) => right.compared(*left),
-            _ => right.is_some().cmp(&left.is_some()),
-        });
-        let limit = panel.get("limit").and_then(Value::as_u64);
-        let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(ROWS_MAX);
-        let names = self.names(panel.get("names").or_else(|| panel.get("map")));
-        let line = |(nth, (_, row)): (usize, (_, Row))| {
-            let key = row.get(text(panel, "key")).map(plain).unwrap_or_default();
-            let name = self.named(&key, names.as_ref());
-            vec![(nth + 1).to_string(), name, self.value(&row, panel.get("value"))]
-        };
-        ranked.into_iter().take(limit).enumerate().map(line).collect()
     }
 
     /// The newest rows of a view with some of its columns, the newest first.
@@ -158,7 +166,7 @@ impl Screen<'_> {
             .map(|column| (column, self.names(column.get("names"))))
             .collect();
         let cell = |row: &Row, column: &Value, names: Option<&Value>| match text(column, "format") {
-            "clock" => self.time(row, text(column, "column"), view),
+            "clock" => self.time(row, text(column, "column")),
             _ => {
                 let value = row.get(text(column, "column")).map(plain).unwrap_or_default();
                 match text(column, "format") {
@@ -174,19 +182,30 @@ impl Screen<'_> {
         newest.take(ROWS_MAX).map(line).collect()
     }
 
-    /// The levels that were passed in the newest window, with the time.
+    /// The levels that were passed in the newest window, with the time: once the watermark has passed it, for until then an
+    /// order that is on its way may move it. What is known to the minute has passed within it.
     fn milestones(&self, panel: &Value) -> Vec<Vec<String>> {
         let Some(view) = self.view(panel) else { return Vec::new() };
         let Some(window) = self.window(view, panel) else { return Vec::new() };
         let label = format!("label{}", self.language.of("Zh", "En"));
+        // Of the stream that the total is of: a view over several streams waits for those that have not begun, too.
+        let total = panel.get("total").and_then(|total| self.view(total)).unwrap_or(view);
+        let watermark = self.cut.progress(&total.info).watermark.unwrap_or(i64::MIN);
+        let has_passed = |row: &Row| {
+            let reached = row.get(text(panel, "reached")).and_then(Value::as_i64);
+            reached.is_some_and(|reached| reached <= watermark)
+        };
         let line = |row: Row| {
+            let step = row.get(text(panel, "step")).and_then(Value::as_i64).unwrap_or(1);
+            let within = if step >= 60 { "≤ " } else { "" };
             let name = row.get(text(panel, &label)).map(plain).unwrap_or_default();
             let level = row.get(text(panel, "level")).map(plain).unwrap_or_default();
             let name = if name.is_empty() { self.money(&level) } else { name };
-            vec![name, self.time(&row, text(panel, "reached"), view)]
+            vec![name, format!("{within}{}", self.time(&row, text(panel, "reached")))]
         };
         rows(window)
             .into_iter()
+            .filter(has_passed)
             .map(line)
             .filter(|line| line.iter().all(|cell| !cell.is_empty()))
             .collect()
@@ -223,6 +242,11 @@ impl Screen<'_> {
         else {
             return "–".to_owned();
         };
+        self.written(figure, value)
+    }
+
+    /// A figure in the unit of its column.
+    pub(super) fn written(&self, figure: String, value: &Value) -> String {
         match text(value, "unit") {
             "money" => self.money(&figure),
             "percent" => {
@@ -239,10 +263,15 @@ impl Screen<'_> {
     }
 
     /// What keys are called: a table of the screen, or the regions of a map pack with all that they are known as.
-    fn names(&self, from: Option<&Value>) -> Option<Value> {
-        let Some(name) = from.and_then(Value::as_str) else { return from.cloned() };
-        let pack = (self.pack)(name.strip_prefix("map:").unwrap_or(name))?;
-        let mut names = Map::new();
+    pub(super) fn names(&self, from: Option<&Value>) -> Option<Value> {
+        // What a pack has no region for may be named beside it.
+        let (name, more) = match (from?.as_str(), from?.get("map").and_then(Value::as_str)) {
+            (Some(name), _) => (name.strip_prefix("map:").unwrap_or(name), None),
+            (None, Some(pack)) => (pack, from?.get("more")),
+            (None, None) => return from.cloned(),
+        };
+        let mut names = more.and_then(Value::as_object).cloned().unwrap_or_default();
+        let Some(pack) = (self.pack)(name) else { return Some(Value::Object(names)) };
         for region in items(&pack, "regions") {
             let Some(called) = region.get("name") else { continue };
             let aliases = items(region, "aliases").iter().filter_map(Value::as_str);
@@ -255,21 +284,41 @@ impl Screen<'_> {
     }
 
     /// What a key is called; itself where nothing is said.
-    fn named(&self, key: &str, names: Option<&Value>) -> String {
+    pub(super) fn named(&self, key: &str, names: Option<&Value>) -> String {
         match self.language.text(names.and_then(|names| names.get(key))) {
-            "" if key.is_empty() => self.language.of("未注明", "Not stated").to_owned(),
+            "" if key.is_empty() => self.unnamed().to_owned(),
             "" => key.to_owned(),
             name => name.to_owned(),
         }
     }
 
-    fn time(&self, row: &Row, column: &str, view: &Snapshot) -> String {
-        let zone = Zone::named(&view.info.time_zone).unwrap_or(Zone::UTC);
-        row.get(column).and_then(Value::as_i64).map_or_else(String::new, |ms| local_time(ms, &zone))
+    /// When a row's window began, by the column that the screen names.
+    fn begins(&self, row: &Row) -> String {
+        let column = self.screen.pointer("/window/start").and_then(Value::as_str);
+        self.time(row, column.unwrap_or("window_start"))
+    }
+
+    /// The word for a key that is NULL or empty.
+    pub(super) fn unnamed(&self) -> &'static str {
+        self.language.of("未注明", "Not stated")
+    }
+
+    /// How far the screen's clock is ahead of UTC.
+    fn offset_ms(&self) -> i64 {
+        let minutes = self.screen.pointer("/timeZone/offsetMinutes").and_then(Value::as_i64);
+        minutes.unwrap_or(0) * 60_000
+    }
+
+    /// An instant by the screen's clock, as the wall has it: a view over several others has no zone of its own.
+    fn time(&self, row: &Row, column: &str) -> String {
+        let ms = row.get(column).and_then(Value::as_i64);
+        ms.map_or_else(String::new, |ms| {
+            local_time(ms.saturating_add(self.offset_ms()), &Zone::UTC)
+        })
     }
 }
 
-fn rows(window: &WindowRows) -> Vec<Row> {
+pub(super) fn rows(window: &WindowRows) -> Vec<Row> {
     window.rows.iter().filter_map(|row| serde_json::from_str(&row.json).ok()).collect()
 }
 
@@ -277,12 +326,12 @@ fn items<'a>(of: &'a Value, name: &str) -> &'a [Value] {
     of.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn text<'a>(of: &'a Value, name: &str) -> &'a str {
+pub(super) fn text<'a>(of: &'a Value, name: &str) -> &'a str {
     of.get(name).and_then(Value::as_str).unwrap_or("")
 }
 
 /// A value as it stands in JSON, without quotes; NULL is empty.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

@@ -1,10 +1,11 @@
 //! The few words of the plain page, in both languages.
 
-use std::collections::BTreeMap;
-
 use axum::http::{HeaderMap, header};
 use serde_json::Value;
+use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::{Mode, State};
+
+use super::asked::Asked;
 
 /// A language of the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +18,10 @@ pub(super) enum Language {
 
 impl Language {
     /// `lang` of the address, or else of the wall that fell back, or else what the browser would like.
-    pub(super) fn wanted(asked: &BTreeMap<String, String>, headers: &HeaderMap) -> Self {
-        let wall =
-            asked.get("wall").and_then(|wall| wall.split_once("lang=")).map(|(_, word)| word);
+    pub(super) fn wanted(asked: &Asked, headers: &HeaderMap) -> Self {
+        let own = asked.own_or_of_wall("lang");
         let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        let said = asked.get("lang").map(String::as_str).or(wall).or(accepted).unwrap_or("zh");
+        let said = own.as_deref().or(accepted).unwrap_or("zh");
         match said.get(..2) {
             Some("en") => Self::En,
             _ => Self::Zh,
@@ -51,8 +51,10 @@ impl Language {
 }
 
 /// What the figures are of.
-pub(super) fn mode(mode: Mode, language: Language) -> &'static str {
+pub(super) fn mode(mode: Mode, space: Space, language: Language) -> &'static str {
     match mode {
+        // Orders of a load test are none, whatever the server is for.
+        Mode::Live if space == Space::Shadow => language.of("压测订单", "load-test orders"),
         Mode::Live => language.of("正式数据", "real orders"),
         Mode::Demo => language.of("演示数据", "DEMO"),
         Mode::Replay => language.of("回放", "REPLAY"),
