@@ -34,6 +34,12 @@ describe('EventSocket', () => {
     expect(streams.map((stream) => stream.closed)).toEqual([true, true, false]);
   });
 
+  it('asks for the result space that is shown', () => {
+    const { socket, urls } = opened();
+    socket.send(JSON.stringify({ type: 'subscribe', views: ['a'], last: 5, space: 'shadow' }));
+    expect(urls.at(-1)).toBe('/api/events?views=a&last=5&space=shadow');
+  });
+
   it('hands on the first greeting and no other, and every figure', () => {
     const { socket, heard, say } = opened();
     say({ type: 'hello', epoch: 'x' });

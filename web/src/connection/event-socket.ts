@@ -2,7 +2,8 @@
  * Server-sent events in the shape of a socket, for networks that let no WebSocket through.
  *
  * Nothing can be sent up such a stream: what a `subscribe` asks for becomes the address of the next one, so each is
- * a stream of all views asked for so far. The first stream has no views and brings the greeting.
+ * a stream of all views asked for so far. The first stream has no views and brings the greeting. Who asks is known by the
+ * cookie, as with every address of the page: there is no ticket to be shown.
  */
 import type { SocketLike } from './live-socket';
 
@@ -35,7 +36,8 @@ export class EventSocket implements SocketLike {
     message.views.forEach((view) => this.views.add(view));
     this.stream.close();
     const names = [...this.views].map(encodeURIComponent).join(',');
-    this.stream = this.listen(`?views=${names}&last=${message.last}`);
+    const space = message.space === undefined ? '' : `&space=${encodeURIComponent(message.space)}`;
+    this.stream = this.listen(`?views=${names}&last=${message.last}${space}`);
   }
 
   close(): void {
@@ -63,7 +65,7 @@ export class EventSocket implements SocketLike {
   }
 }
 
-function isSubscription(message: unknown): message is { views: string[]; last: number } {
+function isSubscription(message: unknown): message is { views: string[]; last: number; space?: string } {
   return (
     typeof message === 'object' &&
     message !== null &&

@@ -66,7 +66,7 @@ class Bench {
   private newSocket(way: string): FakeSocket {
     this.ways.push(way);
     if (this.refused.includes(way)) throw new Error('SecurityError');
-    const socket = new FakeSocket();
+    const socket = new FakeSocket(way);
     this.sockets.push(socket);
     return socket;
   }
@@ -78,6 +78,8 @@ class FakeSocket implements SocketLike {
   onclose: SocketLike['onclose'] = null;
   sent: string[] = [];
   closed = false;
+
+  constructor(readonly way: string) {}
 
   send(text: string): void {
     this.sent.push(text);
@@ -324,6 +326,21 @@ describe('LiveSocket', () => {
     await Promise.resolve();
     expect(bench.socket.sent).toEqual(['{"type":"auth","ticket":"once"}']);
     expect(bench.states).toEqual([[true, 0]]);
+  });
+
+  it('shows none on the other way, whose greeting would come before it', () => {
+    const bench = new Bench(() => Promise.resolve('once'));
+    bench.live.connect();
+    for (let tries = 0; tries < 2; tries += 1) {
+      bench.socket.fails();
+      bench.pass(2000);
+    }
+    expect(bench.socket.way).toBe('events');
+    bench.socket.opens();
+    expect(bench.states.at(-1)).toEqual([true, 0]);
+    bench.socket.says({ type: 'hello', epoch: 'x' });
+    bench.live.send({ type: 'subscribe', views: ['a'], last: 5 });
+    expect(bench.socket.sent).toEqual(['{"type":"subscribe","views":["a"],"last":5}']);
   });
 
   it('tries again when it gets no ticket', async () => {

@@ -149,7 +149,8 @@ export class LiveSocket {
   }
 
   private opened(): void {
-    if (this.around.ticket === undefined) this.ready();
+    // A ticket goes up a socket; the other way knows who asks by the cookie, and its greeting does not wait.
+    if (this.around.ticket === undefined || this.instead) this.ready();
     else void this.showTicket(this.socket, this.around.ticket);
   }
 
