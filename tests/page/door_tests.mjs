@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { AXE, check, equal, open, started, until } from './browser.mjs';
+import { AXE, check, equal, open, shown, started, until } from './browser.mjs';
 import { front } from './front.mjs';
 import { start, tidemark } from './server.mjs';
 
@@ -225,6 +225,30 @@ export const tests = [
       equal(unexpected(viewer), [], 'complaints');
       await viewer.close();
       return `login in ${changed} and ${removed} ms`;
+    })],
+
+  ['where WebSockets are barred whoever is logged in has the figures all the same', async ({ browser, built }) =>
+    withUsers(built, async (users) => {
+      const viewer = await page(browser, users, '/', {
+        before: (it) => it.addInitScript(() => {
+          window.WebSocket = class {
+            constructor() {
+              throw new DOMException('barred', 'SecurityError');
+            }
+          };
+        }),
+      });
+      await viewer.page.locator('#token').waitFor();
+      await logIn(viewer.page, 'guest', users.keys.guest);
+      await started(viewer.page, PATIENCE_MS);
+      const first = (await shown(viewer.page)).cut;
+      await until('live, and later cuts', async () => {
+        const { status, cut } = await shown(viewer.page);
+        return status.kind === 'live' && cut > first + 3;
+      }, PATIENCE_MS);
+      check(!users.urls.some((url) => url.includes(users.keys.guest)), 'the key is in an address');
+      equal(unexpected(viewer), [], 'complaints');
+      await viewer.close();
     })],
 
   ['a screen there is not is called so, with those there are; one that is not for whoever looks says who that is', async ({ browser, url, shots }) => {

@@ -2,7 +2,7 @@
 // twelve seconds, an hour of ticks in half a minute) is said by the test. Everything else is the real
 // page with its real content policy, and the rows begin as the real server's.
 
-/** Runs in the page before its script. `window.__feed` then speaks for the server. */
+/** Runs in the page before its script. `window.__feed` then speaks for the server. `asOf` is the first as-of, ms since the Unix epoch. */
 export function install(options) {
   const sockets = new Set();
   const feed = {
@@ -22,6 +22,8 @@ export function install(options) {
     down: false,
     cut: 0,
     asOf: 1_605_024_096_000,
+    /** The server's clock: it goes by itself from the first as-of, and is never before one that a test sets. */
+    now: () => Math.max(feed.asOf, Math.round(began.asOf + performance.now() - began.at)),
     rows: new Map(),
     opened: 0,
     /** Views by request, in the order they were asked for. */
@@ -34,7 +36,7 @@ export function install(options) {
     change: {},
     status(change = feed.change) {
       feed.change = change;
-      feed.say({ type: 'status', now: 0, cut: feed.cut, asOf: feed.asOf, watermark: feed.asOf - 5000, state: feed.state, lagMs: 0, recordsPerSecond: 100, problem: null, ...change });
+      feed.say({ type: 'status', now: feed.now(), cut: feed.cut, asOf: feed.asOf, watermark: feed.asOf - 5000, state: feed.state, lagMs: 0, recordsPerSecond: 100, problem: null, ...change });
     },
     snap(view, rows) {
       feed.rows.set(view, rows);
@@ -49,7 +51,8 @@ export function install(options) {
     },
   };
   for (const [view, list] of Object.entries(options.rows ?? {})) feed.rows.set(view, list);
-  feed.asOf = feed.rows.get('gmv_day')?.at(-1).window_end ?? feed.asOf;
+  feed.asOf = options.asOf ?? feed.rows.get('gmv_day')?.at(-1)?.window_end ?? feed.asOf;
+  const began = { asOf: feed.asOf, at: performance.now() };
   window.__feed = feed;
   setInterval(() => {
     if (sockets.size > 0) feed.status();
@@ -64,7 +67,7 @@ export function install(options) {
         sockets.add(this);
         feed.opened += 1;
         this.onopen?.({});
-        const hello = { type: 'hello', proto: 1, build: feed.build, epoch: feed.epoch, now: 0, mode: feed.mode, views: [] };
+        const hello = { type: 'hello', proto: 1, build: feed.build, epoch: feed.epoch, now: feed.now(), mode: feed.mode, views: [] };
         this.onmessage?.({ data: JSON.stringify(hello) });
       }, 0);
     }
@@ -117,10 +120,10 @@ export async function begin(page, rows) {
 
 /**
  * `ticks` publishes in the page, each of every view: as fast as they are painted or, with `everyMs`, at
- * that pace. Rows grow; windows end and new ones begin; old ones are deleted, as a server does.
+ * that pace. Rows grow, of the flows so many in each, every one an arc; windows end and new ones begin; old ones are deleted, as a server does.
  */
-export function playTicks(page, ticks, { everyMs = 0 } = {}) {
-  return page.evaluate(async ([count, pause]) => {
+export function playTicks(page, ticks, { everyMs = 0, flows = 1 } = {}) {
+  return page.evaluate(async ([count, pause, flowing]) => {
     const { __feed: feed } = window;
     const bump = (row, by) => {
       const next = { ...row };
@@ -148,9 +151,12 @@ export function playTicks(page, ticks, { everyMs = 0 } = {}) {
           upsert.push(row);
           if (rows.length > 900) gone.push(rows.shift());
         } else {
-          const at = grows > 0 ? rows.length - 1 : tick % rows.length;
-          rows[at] = bump(rows[at], tick % 97);
-          upsert.push(rows[at]);
+          const several = view === 'flows_by_city' ? flowing : 1;
+          for (let nth = 0; nth < several; nth += 1) {
+            const at = grows > 0 ? rows.length - 1 : (tick * several + nth) % rows.length;
+            rows[at] = bump(rows[at], tick % 97);
+            upsert.push(rows[at]);
+          }
         }
         feed.base ??= new Map();
         const base = feed.base.get(view) ?? feed.first;
@@ -162,7 +168,7 @@ export function playTicks(page, ticks, { everyMs = 0 } = {}) {
       if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
       else if (tick % 150 === 0) await new Promise((resolve) => requestAnimationFrame(resolve));
     }
-  }, [ticks, everyMs]);
+  }, [ticks, everyMs, flows]);
 }
 
 /** Lets all views begin at one cut, so that deltas have their base. */

@@ -10,6 +10,9 @@ const WARM_TICKS = 9_000;
 const OWN_GROWTH_MAX = 200_000;
 /** The browser's log of slow frames and shifts fills to its end, and styles are in flight: up to 430 kB on a loaded machine. */
 const NATIVE_GROWTH_MAX = 1_000_000;
+/** Scenes of an hour, and what they may leave: 500 bytes each. */
+const SCENES_AN_HOUR = 100;
+const SCENES_GROWTH_MAX = 50_000;
 /** Texts and elements of the wall, and those nobody shows any more. */
 const NODES_GROWTH_MAX = 300;
 const DAY_MS = 86_400_000;
@@ -85,6 +88,72 @@ export const tests = [
     await until('the brand', async () => (await brand.count()) === 1);
     check(/^≤\d\d:\d0$/.test(await brand.innerText()), await brand.innerText());
     check(/发生于 \d\d:\d0–\d\d:\d0/.test(await brand.getAttribute('title')), await brand.getAttribute('title'));
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
+  ['before the first level falls nothing of the levels to come is cut', async (context) => {
+    const { brand_milestones: _brands, ...rows } = context.rows;
+    for (const [width, height] of [[1920, 1080], [3840, 1080], [3840, 860]]) {
+      const wall = await fed({ ...context, rows }, { width, height });
+      const { page } = wall;
+      await page.evaluate(() => {
+        const { __feed: feed } = window;
+        const start = feed.rows.get('gmv_day').at(-1).window_start;
+        const row = (level) => ({
+          window_start: start, window_end: start + 86_400_000, level: `${level}.00`, curve: null, label_zh: null, label_en: null,
+          passed_at: null, step_seconds: null, last_year_seconds: 600, _mark: 'provisional', _revision: 0,
+        });
+        feed.snap('milestones_compared', [5e9, 1e10, 2e10, 5e10, 1e11].map(row));
+        feed.status();
+      });
+      await until('none has fallen', async () => /尚未达成/.test(await page.locator('[data-panel=milestones]').innerText()));
+      const past = await page.evaluate(() => {
+        const panel = document.querySelector('[data-panel=milestones]').getBoundingClientRect();
+        return [...document.querySelectorAll('[data-panel=milestones] li')].filter((row) => row.getBoundingClientRect().bottom > panel.bottom).map((row) => row.innerText);
+      });
+      equal(past, [], `${width}x${height}: rows past the panel's edge`);
+      await wall.close();
+    }
+  }],
+  ['every digit is seen whole as the figure grows longer and its digits smaller', async (context) => {
+    const wall = await fed(context, { width: 1920, height: 1080 });
+    const { page } = wall;
+    for (const gmv of ['9111111.11', '91111111.11', '911111111.11', '9111111111.11', '91111111111.11', '911111111111.11', '9111111111111.11']) {
+      await page.evaluate((value) => {
+        const { __feed: feed } = window;
+        feed.snap('gmv_day', [{ ...feed.rows.get('gmv_day').at(-1), gmv: value }]);
+        feed.status();
+      }, gmv);
+      await until(`the wheels read ${gmv}`, async () => (await shown(page)).hero.display.replaceAll(',', '') === gmv);
+      await page.waitForTimeout(400);
+      const seen = await page.evaluate(() =>
+        [...document.querySelectorAll('[data-panel=hero] .cell')].map((cell) => {
+          const box = cell.getBoundingClientRect();
+          const digit = [...cell.querySelectorAll('.wheel span')].find((one) => {
+            const { top, bottom } = one.getBoundingClientRect();
+            return Math.abs(top + bottom - box.top - box.bottom) < 4;
+          });
+          return digit?.textContent ?? '?';
+        }).join(''));
+      equal(seen, gmv.replace('.', ''), 'the digits in the middle of their cells');
+    }
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
+  ['two cities of one name are two, and what names none has no place', async (context) => {
+    const wall = await fed(context, { path: '/?scene=4' });
+    const { page } = wall;
+    await page.evaluate(() => {
+      const { __feed: feed } = window;
+      const day = feed.rows.get('gmv_day').at(-1);
+      const start = day.window_start;
+      const row = (province, city, gmv) => ({ window_start: start, window_end: start + 86_400_000, province, city, gmv, payments: 1, _mark: 'provisional', _revision: 0 });
+      feed.snap('gmv_by_city', [row('北京', '朝阳', '1000000.00'), row('辽宁', '朝阳', '700000.00'), row('上海', '浦东', '1200000.00'), row('海外', null, '50000000.00')]);
+      feed.status();
+    });
+    const lines = async () => (await page.locator('[data-panel=cities] li').allInnerTexts()).map((text) => text.split('\n').filter((word) => word !== '').slice(0, 2).join(' '));
+    await until('four rows', async () => (await lines()).length === 4);
+    equal((await lines()).sort(), ['1 浦东', '2 朝阳 · 北京', '3 朝阳 · 辽宁', '– 未注明'].sort(), 'the rank');
     equal(wall.complaints, [], 'complaints');
     await wall.close();
   }],
@@ -239,7 +308,6 @@ export const tests = [
         ),
       ));
     const closed = { map: '', trend: '', provinces: '', categories: '', milestones: '', buyers: '' };
-    const begun = { map: '11-12', trend: '11-12', provinces: '11-12', categories: '', milestones: '', buyers: '11-12' };
     const reads = async (gmv) => {
       await until(`the wheels read ${gmv}`, async () => (await shown(page)).hero.display.replaceAll(',', '') === gmv);
       // The big figure is there at once; what the status says of the other panels comes behind it.
@@ -258,14 +326,16 @@ export const tests = [
     await reads('900000100.25');
     await says('成交额 GMV 总计', '截至 2020-11-11 24:00:00', 'paid@1', '暂计', '新的一天 11-12 ¥1,234');
     check(!(await hero.innerText()).includes('今日'), 'a closed day is not today');
-    await until('the other panels say of which day they are', async () => JSON.stringify(await days()) === JSON.stringify(begun), 4000);
+    // The closing picture is of one day: no panel has gone on to the next.
+    await page.waitForTimeout(1500);
+    equal(await days(), closed, 'days right after the close');
     await look('provisional');
     await at(240_000, '899999900.00', 'settled');
     await reads('899999900.00');
     await says('已定', '订正');
-    // By now the first level of the new day has fallen; the brand of the day before is none of its.
-    equal(await days(), { ...begun, milestones: '11-12' }, 'days while the closed one stands');
-    check(!/首个品牌/.test(await page.locator('[data-panel=milestones]').innerText()), 'a brand of the day before among the levels of the new one');
+    // By now the first level of the new day has fallen: it is told, and the levels beside the total are its own.
+    equal(await days(), closed, 'days while the closed one stands');
+    check(/首个品牌/.test(await page.locator('[data-panel=milestones]').innerText()), 'the levels beside the total are not its own');
     await at(300_000, '899999900.00', 'final');
     await until('final', async () => (await hero.innerText()).includes('终值'));
     await look('final');
@@ -283,6 +353,7 @@ export const tests = [
     await says('今日成交额');
     await until('only what is of the day before says so', async () => JSON.stringify(await days()) === JSON.stringify({ ...closed, categories: '11-11' }), 4000);
     check(!(await hero.innerText()).includes('订正'), 'a new day is no correction');
+    check(!/首个品牌/.test(await page.locator('[data-panel=milestones]').innerText()), 'a brand of the day before among the levels of the new one');
     equal(wall.complaints, [], 'complaints');
     await wall.close();
   }],
@@ -339,6 +410,51 @@ export const tests = [
     equal((await shown(page)).hero.held, false, 'held');
     await wall.close();
   }],
+  ['a figure that cannot be computed any more stays, says so, and goes only when nothing explains it', async (context) => {
+    const wall = await fed(context);
+    const { page } = wall;
+    const hero = page.locator('[data-panel=hero]');
+    const { display } = (await shown(page)).hero;
+    const reason = { state: 'live', problem: 'no row for the window 1 to 2: overflow' };
+    await page.evaluate((problem) => {
+      const { __feed: feed } = window;
+      feed.kept = feed.rows.get('gmv_day');
+      feed.snap('gmv_day', []);
+      feed.snap('gmv_by_province', []);
+      feed.status({ views: { gmv_day: problem, gmv_by_province: problem } });
+    }, reason);
+    await until('the hero says so', async () => (await hero.innerText()).includes('部分时段算不出'));
+    await page.waitForTimeout(4000);
+    check((await hero.locator('.cell').count()) > 0 && (await shown(page)).hero.display === display, 'the figure stays');
+    check(!(await hero.innerText()).includes('等待首个数据'), 'it waits for nothing');
+    check((await page.locator('[data-panel=provinces] li').count()) > 5, 'the rank stays');
+    check((await shown(page)).log.some(({ zh }) => /gmv_day 有时段算不出/.test(zh)), 'a line of the log');
+    await page.evaluate(() => window.__feed.status({ views: {} }));
+    await until('without a reason it is let go', async () => (await hero.innerText()).includes('等待首个数据'), 10_000);
+    await page.evaluate(() => {
+      window.__feed.snap('gmv_day', window.__feed.kept);
+      window.__feed.status({});
+    });
+    await until('and is back', async () => (await hero.locator('.cell').count()) > 0);
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
+  ['a server that comes back with nothing is not silent about the figures it takes down', async (context) => {
+    const wall = await fed(context);
+    const { page } = wall;
+    await page.evaluate(() => {
+      const { __feed: feed } = window;
+      feed.epoch = 'epoch-2';
+      feed.asOf = undefined;
+      for (const view of [...feed.rows.keys()]) if (view !== 'campaign_waves') feed.rows.set(view, []);
+      feed.drop();
+    });
+    await until('it says so', async () => (await shown(page)).log.some(({ zh }) => /原数字已撤下/.test(zh)), 20_000);
+    const footer = await page.locator('footer').innerText();
+    check(!/截至/.test(footer), `the time of figures that are gone: ${footer}`);
+    equal(wall.complaints, [], 'complaints');
+    await wall.close();
+  }],
   ['every chip by the rule of freshness, on the page and on each panel', async (context) => {
     const wall = await fed(context);
     const { page } = wall;
@@ -355,9 +471,11 @@ export const tests = [
     await says({ lagMs: 10_500, state: 'catching_up', recordsPerSecond: 0 }, '数据滞后', 'bad', true);
     await says({ lagMs: 60_000, state: 'catching_up', recordsPerSecond: 5000 }, '追赶中', 'warn', true);
     await says({ state: 'quiet', recordsPerSecond: 0 }, '无新订单', 'ok', false);
-    await says({ problem: 'view gmv_by_category is stopped: overflow' }, '实时', 'ok', false);
+    await says({ problem: 'view gmv_by_category is stopped: overflow', views: { gmv_by_category: { state: 'stopped', problem: 'overflow' } } }, '实时', 'ok', false);
     await until('the panel of a stopped view says so', () => page.locator('[data-panel=categories] .late').isVisible());
     equal(await chips(page), 1, 'panels with a chip');
+    await says({ views: { gmv_by_category: { state: 'live', problem: 'no row for a window: overflow' } } }, '实时', 'ok', false);
+    await until('and one whose view has no row for a window', async () => (await page.locator('[data-panel=categories] .late').textContent()).includes('部分时段算不出'));
     // No frame at all: the line is dead within 7.5 s, and the figures stay.
     await status(page, {});
     const before = (await shown(page)).hero.display;
@@ -429,6 +547,36 @@ export const tests = [
     });
     check(kept.length > 3, `figures before the first snapshot: ${kept}`);
     await wall.close();
+  }],
+  ['a hundred changes of scene, as many as an hour has, leave heap and DOM as they were', async (context) => {
+    const wall = await fed(context, { width: 1920, height: 1080, init: patient });
+    const { page } = wall;
+    const session = await wall.context.newCDPSession(page);
+    await level(page);
+    const measure = async () => {
+      await page.keyboard.press('1');
+      await page.waitForTimeout(2500);
+      const heap = await heapOf(session);
+      const { nodes } = await session.send('Memory.getDOMCounters');
+      return { heap, nodes };
+    };
+    const turn = async (changes) => {
+      for (let nth = 0; nth < changes; nth += 1) {
+        await page.keyboard.press(String((nth % 4) + 1));
+        await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+        await playTicks(page, 3);
+      }
+    };
+    await turn(40);
+    const before = await measure();
+    await turn(SCENES_AN_HOUR);
+    const after = await measure();
+    equal(wall.complaints, [], 'complaints');
+    const grew = growthOf(before.heap, after.heap);
+    check(after.heap.own - before.heap.own < SCENES_GROWTH_MAX, `heap ${before.heap.own} -> ${after.heap.own}: ${grew}`);
+    check(after.nodes - before.nodes < NODES_GROWTH_MAX, `nodes ${before.nodes} -> ${after.nodes}: ${grew}`);
+    await wall.close();
+    return `heap ${(before.heap.own / 1e6).toFixed(3)} -> ${(after.heap.own / 1e6).toFixed(3)} MB, nodes ${before.nodes} -> ${after.nodes}: ${grew}`;
   }],
   ['an hour of ticks, with motion on a whole wall, leaves heap and DOM as they were', async (context) => {
     const wall = await fed(context, { width: 1920, height: 1080, init: patient });

@@ -1,5 +1,5 @@
 // What a picture of the wall costs: frames a second and processor time, in a browser that renders in
-// software, with every view published ten times a second.
+// software, with every view published ten times a second and twenty arcs a second on the map.
 //
 //   node tests/page/frames.mjs [--url http://127.0.0.1:PORT] [--page FOLDER]... [--seconds 8] [--rounds 1]
 //
@@ -64,7 +64,7 @@ process.exit(0);
 function line([name, , , , asked], built, found) {
   const columns = [
     name.padEnd(22),
-    `${found.frames.toFixed(1)} (${asked})`.padStart(16),
+    `${found.frames.toFixed(1)} (${asked})${found.frames < asked ? ' below' : ''}`.padStart(22),
     `${found.cpuFrame.toFixed(1)}, ${found.cpuSecond.toFixed(0)}`.padStart(22),
     found.script.toFixed(2).padStart(16),
   ];
@@ -98,7 +98,7 @@ async function measure(url, [, width, height, scene]) {
     return (of('ScriptDuration') + of('LayoutDuration') + of('RecalcStyleDuration')) * 1000;
   };
   // Warm: fonts are there, and the first pictures are paid for.
-  await playTicks(page, 20, { everyMs: TICK_MS });
+  await playTicks(page, 20, { everyMs: TICK_MS, flows: 2 });
   const before = [await cpu(), await script()];
   const counting = page.evaluate(async (ms) => {
     const began = performance.now();
@@ -110,7 +110,7 @@ async function measure(url, [, width, height, scene]) {
     return { frames, seconds: (performance.now() - began) / 1000 };
   }, Number(args.seconds) * 1000);
   const ticks = Math.floor((Number(args.seconds) * 1000) / TICK_MS);
-  const [{ frames, seconds }] = await Promise.all([counting, playTicks(page, ticks, { everyMs: TICK_MS })]);
+  const [{ frames, seconds }] = await Promise.all([counting, playTicks(page, ticks, { everyMs: TICK_MS, flows: 2 })]);
   const spent = [(await cpu()) - before[0], (await script()) - before[1]];
   await browser.close();
   return {

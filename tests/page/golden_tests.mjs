@@ -22,7 +22,7 @@ const FIRST_ROWS_MS = 4000;
 const AT_REST_MS = 1100;
 
 /** A wall whose time stands still but for what a test lets pass: it is the same with every run. */
-async function still({ browser, url, pictures }, { width, height, path = '/?scene=1', space = 'live', rows = goldenRows() }) {
+async function still({ browser, url, pictures }, { width, height, path = '/?scene=1', space = 'live', rows = goldenRows(), asOf, isEmpty = false }) {
   sameBrowser(browser, pictures);
   const wall = await open(browser, url, {
     width,
@@ -33,7 +33,7 @@ async function still({ browser, url, pictures }, { width, height, path = '/?scen
       await page.clock.install({ time: CLOCK_MS });
       await page.clock.pauseAt(CLOCK_MS + 1000);
       await page.addInitScript(seedChance);
-      await page.addInitScript(install, { space, rows });
+      await page.addInitScript(install, { space, rows, asOf });
     },
   });
   const { page } = wall;
@@ -52,7 +52,7 @@ async function still({ browser, url, pictures }, { width, height, path = '/?scen
   await until('the wall is there', () => shown(page), 60_000);
   await page.waitForLoadState('networkidle');
   await pass(FIRST_ROWS_MS);
-  check((await shown(page)).hero.display, 'the hero shows a figure');
+  check(isEmpty || (await shown(page)).hero.display, 'the hero shows a figure');
   await rest();
   const change = async (what, argument) => {
     await page.evaluate(what, argument);
@@ -180,19 +180,43 @@ export const tests = [
     await wall.page.keyboard.press('l');
     await wall.rest();
     await picture('night-final-en');
+    // The whole wall is of the day that has ended, and counts nothing of the next but beside its total.
+    const { panels } = await shown(wall.page);
+    const days = panels.flatMap(({ rows }) => rows.map((row) => row.window_start)).filter((at) => at !== undefined);
+    check(days.every((at) => at < goldenRows().gmv_day.at(-1).window_start + DAY_MS), 'a panel shows the day after');
+    equal(wall.complaints, [], 'complaints');
     await wall.close();
     const rows = goldenRows();
     const start = rows.gmv_day.at(-1).window_start;
     const none = Object.fromEntries(Object.keys(rows).map((view) => [view, []]));
-    const early = (row) => ({ ...row, window_start: start - DAY_MS, window_end: start - 3_725_000, gmv: '0.00', payments: 0 });
+    // Nobody has bought anything yet, and the clock goes all the same.
     const before = await still(context, {
+      width: 1920,
+      height: 1080,
+      rows: { ...none, campaign_waves: rows.campaign_waves },
+      asOf: start - 3_725_000,
+      isEmpty: true,
+    });
+    const head = () => before.page.locator('header.head').innerText();
+    const [clock] = /01:0\d:\d\d/.exec(await head()) ?? [];
+    check(/距开场/.test(await head()) && clock, `it counts down: ${await head()}`);
+    wrong.push(await compare(context.browser, before.page, 'night-before', context.pictures));
+    await before.pass(3000);
+    check(!(await head()).includes(clock), `the countdown stands still at ${clock}`);
+    equal(before.complaints, [], 'complaints before');
+    await before.close();
+    // In the last hour it has the place of the figure, which is beneath it.
+    const early = (row) => ({ ...row, window_start: start - DAY_MS, window_end: start - 75_000, gmv: '734128.50', payments: 3551 });
+    const eve = await still(context, {
       width: 1920,
       height: 1080,
       rows: { ...none, campaign_waves: rows.campaign_waves, gmv_day: [early(rows.gmv_day.at(-1))] },
     });
-    check(/距开场/.test(await before.page.locator('header.head').innerText()), 'it counts down');
-    wrong.push(await compare(context.browser, before.page, 'night-before', context.pictures));
-    await before.close();
+    wrong.push(await compare(context.browser, eve.page, 'night-eve', context.pictures));
+    await eve.pass(75_000);
+    check(!(await eve.page.locator('.countdown').count()), 'the countdown is over at T0');
+    equal(eve.complaints, [], 'complaints on the eve');
+    await eve.close();
     check(wrong.every((one) => one === undefined), wrong.filter(Boolean).join('; '));
   }],
   ['golden: a rehearsal can be taken for nothing else', async (context) => {

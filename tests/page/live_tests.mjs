@@ -150,11 +150,22 @@ export const tests = [
     equal((await shown(page)).scene, 1, 'scene after 1');
     await press('0');
     await press(' ');
-    check(await page.locator('.paused').isVisible(), 'space pauses');
+    check(await page.locator('.chip.paused').isVisible(), 'space pauses');
     const [first, second] = [await shown(page), await page.waitForTimeout(1200).then(() => shown(page))];
     equal(second.hero.display, first.hero.display, 'a paused figure stands');
     await press(' ');
     await until('it goes on after a pause', async () => (await shown(page)).hero.display !== first.hero.display);
+    // Who has a pointer in hand finds a button for it.
+    const button = page.locator('button.pause');
+    const opacity = () => button.evaluate((node) => getComputedStyle(node).opacity);
+    equal(await opacity(), '0', 'no button on a wall that nobody points at');
+    await page.mouse.move(500, 500);
+    await until('the button', async () => (await opacity()) === '1');
+    await button.click();
+    check(await page.locator('.chip.paused').isVisible(), 'the button pauses');
+    await button.click();
+    check(!(await page.locator('.chip.paused').count()), 'and goes on');
+    await page.mouse.move(0, 0);
     await press('m');
     check(await page.locator('.wall.still').count(), 'M stops motion');
     await press('m');
@@ -323,5 +334,36 @@ export const tests = [
     await dead.page.clock.fastForward(21_000);
     await until('the plain page', () => dead.page.url().includes('/lite'));
     await dead.close();
+  }],
+  ['a wall leads to the plain figures also without JavaScript, without any script, and without its API', async ({ browser, url }) => {
+    const off = await open(browser, url, { javaScriptEnabled: false, path: '/screens/wall' });
+    await until('the plain page by itself', () => off.page.url().includes('/lite'));
+    equal(await off.page.locator('script, img').count(), 0, 'scripts and images of the plain page');
+    check(/GMV/.test(await off.page.locator('body').innerText()), 'it has figures');
+    await off.close();
+    const bare = await open(browser, url, { before: (page) => page.route('**/*.js', (route) => route.abort()) });
+    const words = bare.page.locator('.unstarted');
+    check(!(await words.isVisible()), 'nothing is said before a script may have come');
+    await until('words and a link', () => words.isVisible(), 12_000);
+    await words.locator('a').click();
+    await until('the plain page', () => bare.page.url().includes('/lite'));
+    await bare.close();
+    const mute = await open(browser, url, {
+      path: '/?lang=en&space=shadow',
+      before: async (page) => {
+        await page.clock.install();
+        await page.route('**/api/**', (route) => route.fulfill({ status: 503, body: '' }));
+      },
+    });
+    await mute.page.waitForTimeout(500);
+    check(!mute.page.url().includes('/lite'), 'it is given time to come back');
+    await mute.page.clock.runFor(30_000);
+    await until('the plain page', () => mute.page.url().includes('/lite?wall='));
+    check(/REHEARSAL/.test(await mute.page.innerText('body')), 'and a rehearsal stays one');
+    await mute.close();
+    const well = await open(browser, url);
+    await started(well.page);
+    check(!(await well.page.locator('.unstarted').isVisible()), 'a wall that has started says nothing of it');
+    await well.close();
   }],
 ];

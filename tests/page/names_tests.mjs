@@ -15,7 +15,7 @@ const SCENES = [1, 2, 3, 4];
 const AMOUNT = '¥88,888.88';
 
 /** Names of a list as the page is given it: `key = { zh, en }`. */
-async function namesOf(url, list) {
+export async function namesOf(url, list) {
   if (typeof list === 'string' || typeof list?.map === 'string') {
     const id = typeof list === 'string' ? list.slice('map:'.length) : list.map;
     const pack = await (await fetch(`${url}/maps/${id}.json`)).json();
@@ -26,7 +26,7 @@ async function namesOf(url, list) {
 }
 
 /** Rows of a view, one for each key, the first with the largest figures. */
-function rowsFor(like, key, keys) {
+export function rowsFor(like, key, keys) {
   const newest = like.at(-1);
   return keys.map((one, place) => {
     const row = { ...newest, [key]: one, ...('_row' in newest ? { _row: `names-${place}` } : {}), ...('rank' in newest ? { rank: place + 1 } : {}) };

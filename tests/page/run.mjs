@@ -17,9 +17,12 @@ import { tests as feedTests } from './feed_tests.mjs';
 import { front } from './front.mjs';
 import { Skip } from './golden.mjs';
 import { tests as goldenTests } from './golden_tests.mjs';
+import { tests as leastTests } from './least_tests.mjs';
+import { tests as liteTests } from './lite_tests.mjs';
 import { tests as liveTests } from './live_tests.mjs';
 import { tests as mapTests } from './map_tests.mjs';
 import { tests as namesTests } from './names_tests.mjs';
+import { tests as operationTests } from './operation_tests.mjs';
 import { tests as ownTests } from './own_tests.mjs';
 import { tests as sqlTests } from './sql_tests.mjs';
 import { ROOT, start } from './server.mjs';
@@ -64,7 +67,7 @@ const context = {
   rows: undefined,
 };
 let [passed, failed, skipped] = [0, 0, 0];
-const every = [...liveTests, ...twinTests, ...mapTests, ...feedTests, ...widestTests, ...namesTests, ...singleTests, ...faultTests, ...ownTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
+const every = [...liveTests, ...liteTests, ...twinTests, ...mapTests, ...feedTests, ...widestTests, ...leastTests, ...namesTests, ...singleTests, ...faultTests, ...ownTests, ...operationTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
 for (const [name, run] of every) {
   if (!name.includes(args.only)) continue;
   if (feedTests.some(([one]) => one === name)) context.rows ??= await realRows(context.url);

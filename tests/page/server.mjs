@@ -8,7 +8,7 @@ const START_MS_MAX = 120_000;
 
 /** Starts it and waits for its address; the error has what it said when it ends before that. */
 export async function start(command, { dataDir, sqlDir, config, port = 0 }) {
-  const args = [...command, '--listen', `127.0.0.1:${port}`, '--postgres', '', '--data-dir', dataDir];
+  const args = [...command, '--listen', `127.0.0.1:${port}`, '--postgres', '', '--flight', '', '--data-dir', dataDir];
   if (config !== undefined) args.push('--config', config);
   if (sqlDir !== undefined) args.push('--sql-dir', sqlDir);
   const child = spawn(BINARY, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });

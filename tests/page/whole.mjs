@@ -14,15 +14,25 @@ export async function looksWhole(page, where, { screen, name, unit, scene, dpr }
     .filter((panel) => !layout.rotate || !panel.scenes || panel.scenes.includes(scene))
     .map((panel) => panel.name);
   const look = await page.evaluate(({ least, size }) => {
-    // Text that reaches past whatever clips it, an ellipsis included.
-    const isCut = (node) => {
+    const boxOf = (node) => {
       const range = document.createRange();
       range.selectNodeContents(node);
-      const text = range.getBoundingClientRect();
+      return range.getBoundingClientRect();
+    };
+    // Text that reaches past whatever clips it, an ellipsis included. A line is higher than its letters.
+    const isCut = (node) => {
+      const text = boxOf(node);
+      const letters = parseFloat(getComputedStyle(node).fontSize) * 0.9;
+      const bare = Math.max(0, (text.height - letters) / 2);
+      let clamped = false;
       for (let over = node; over !== null && over !== document.body; over = over.parentElement) {
         if (getComputedStyle(over).overflowX === 'visible') continue;
         const box = over.getBoundingClientRect();
         if (text.right > box.right + 1 || text.left < box.left - 1) return true;
+        // What ends in an ellipsis after so many lines says that there is more.
+        clamped ||= getComputedStyle(over).webkitLineClamp !== 'none';
+        if (clamped) continue;
+        if (text.bottom - bare > box.bottom + 1 || text.top + bare < box.top - 1) return true;
       }
       return false;
     };
@@ -39,17 +49,23 @@ export async function looksWhole(page, where, { screen, name, unit, scene, dpr }
       const box = node.getBoundingClientRect();
       if (box.right > innerWidth + 1 || box.bottom > innerHeight + 1 || box.left < -1 || box.top < -1) outside.push(what);
       const panel = node.closest('[data-panel]')?.getBoundingClientRect();
-      if (panel && (box.bottom > panel.bottom + 1 || box.right > panel.right + 1) && !node.closest('ol')) outside.push(`${what} leaves its panel`);
+      if (panel && (box.bottom > panel.bottom + 1 || box.right > panel.right + 1)) outside.push(`${what} leaves its panel`);
     }
     const blurred = [...document.querySelectorAll('canvas')]
       .filter((canvas) => Math.abs(canvas.width - canvas.getBoundingClientRect().width * devicePixelRatio) > 1.5)
       .map((canvas) => `${canvas.width} for ${canvas.getBoundingClientRect().width}`);
+    // A line is drawn beside its label, and not beneath it.
+    const upon = [...document.querySelectorAll('.tile')].flatMap((tile) => {
+      const [label, line] = [tile.querySelector('.label'), tile.querySelector('svg')];
+      return line && boxOf(label).right > line.getBoundingClientRect().left + 1 ? [label.textContent.trim()] : [];
+    });
     return {
       panels: [...document.querySelectorAll('[data-panel]')].map((node) => node.dataset.panel),
       scrolls: document.documentElement.scrollWidth > innerWidth || document.documentElement.scrollHeight > innerHeight,
       waiting: [...document.querySelectorAll('.waiting')].map((node) => node.closest('[data-panel]')?.dataset.panel),
       scaled: [...document.querySelectorAll('.wall, main, .box')].filter((node) => /scale|matrix/.test(getComputedStyle(node).transform)).length,
       cut,
+      upon,
       small,
       outside,
       blurred,
@@ -57,5 +73,5 @@ export async function looksWhole(page, where, { screen, name, unit, scene, dpr }
   }, { least: TEXT_UNITS_MIN, size: unit });
   equal(look.panels, wanted, `${where}: panels`);
   const { panels: _panels, ...faults } = look;
-  equal(faults, { scrolls: false, waiting: [], scaled: 0, cut: [], small: [], outside: [], blurred: [] }, where);
+  equal(faults, { scrolls: false, waiting: [], scaled: 0, cut: [], upon: [], small: [], outside: [], blurred: [] }, where);
 }

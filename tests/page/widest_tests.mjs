@@ -14,7 +14,7 @@ const WINDOWS = [
 const PATIENCE_MS = 90_000;
 const SCENES = [1, 2, 3, 4];
 /** What each unit comes to at its widest: just below the next unit, with and without a sign. */
-const WIDEST = [
+export const WIDEST = [
   { money: '-99999900.00', count: -99_999_900, percent: '-9.9990', milliseconds: 3_599_000 },
   { money: '-999990000.00', count: -999_990_000, percent: '0.9999', milliseconds: 86_399_000 },
   { money: '999999999999.99', count: 999_999_999_999, percent: '9.9990', milliseconds: 59_990 },
@@ -23,7 +23,7 @@ const WIDEST = [
 const PLAIN = { money: '9999999.99', count: 9_999_999 };
 
 /** Every figure that a screen shows: view, column, unit, style. */
-function figuresOf(part, found = []) {
+export function figuresOf(part, found = []) {
   if (part === null || typeof part !== 'object') return found;
   const { view, value } = part;
   if (typeof view === 'string' && value?.column) {
@@ -36,7 +36,7 @@ function figuresOf(part, found = []) {
 /** Columns that a panel names by themselves, and what they are. */
 const COMPARED = ['forecast', 'forecast_low', 'forecast_high'];
 
-function widened(rows, figures, widest) {
+export function widened(rows, figures, widest) {
   const wide = structuredClone(rows);
   for (const { view, column, unit, style } of figures) {
     const value = (style === 'plain' ? PLAIN[unit] : undefined) ?? widest[unit];

@@ -18,6 +18,21 @@ export function amountTicks(max: number, scale: 'linear' | 'root', countMax: num
   return scale === 'linear' ? even(max, marks) : spread(max, marks);
 }
 
+/** From the lowest to the highest of an axis that holds figures from `low` to `high`; `room` is left above, and below what is negative. */
+export function heights(low: number, high: number, room: number): [number, number] {
+  const [bottom, top] = [Math.min(0, low ?? 0) * room, Math.max(0, high ?? 0) * room];
+  return bottom === top ? [0, 1] : [bottom, top];
+}
+
+/** Round amounts between `min`, zero or less, and `max`, zero or more: each side has marks by its part of the axis. */
+export function ticksBetween(min: number, max: number, scale: 'linear' | 'root', countMax: number): number[] {
+  if (min >= 0) return amountTicks(max, scale, countMax);
+  const length = (value: number): number => (scale === 'root' ? Math.sqrt(Math.abs(value)) : Math.abs(value));
+  const below = length(min) / (length(min) + length(max));
+  const under = amountTicks(-min, scale, countMax * below).filter((tick) => tick > 0).map((tick) => -tick).reverse();
+  return [...under, ...(max > 0 ? amountTicks(max, scale, countMax * (1 - below)) : [0])];
+}
+
 function even(max: number, countMax: number): number[] {
   const step =
     roundAmounts(max)

@@ -3,7 +3,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { toFloat } from '../format/decimal';
 import { CANVAS_FONT } from '../render/choropleth';
-import { amountTicks, timeTicks } from './ticks';
+import { heights, ticksBetween, timeTicks } from './ticks';
 import { columnsOf, marksOn, type Trend, type TrendEvent, type TrendPoint } from './trend-data';
 
 export interface TrendTexts {
@@ -71,12 +71,13 @@ export class TrendChart {
         x: { time: false, range: () => this.range() },
         y: {
           ...(scale === 'root'
-            ? { distr: 100, fwd: Math.sqrt, bwd: (root: number) => root * root }
+            ? {
+                distr: 100,
+                fwd: (value: number) => Math.sign(value) * Math.sqrt(Math.abs(value)),
+                bwd: (root: number) => Math.sign(root) * root * root,
+              }
             : {}),
-          range: (_plot, _low, high) => [
-            0,
-            high > 0 ? high * (scale === 'root' ? HEADROOM ** 2 : HEADROOM) : 1,
-          ],
+          range: (_plot, low, high) => heights(low, high, scale === 'root' ? HEADROOM ** 2 : HEADROOM),
         },
       },
       axes: [
@@ -92,7 +93,10 @@ export class TrendChart {
           ...axis,
           size: 84 * unit,
           gap: 8 * unit,
-          splits: (plot) => amountTicks(plot.scales['y']?.max ?? 1, scale, height / (24 * unit)),
+          splits: (plot) => {
+            const { min = 0, max = 1 } = plot.scales['y'] ?? {};
+            return ticksBetween(min, max, scale, height / (24 * unit));
+          },
           // On a bent scale uPlot would otherwise blank the marks that are no powers of ten.
           filter: (_plot, ticks) => ticks,
           values: (_plot, ticks) => ticks.map(this.texts.amount),

@@ -13,6 +13,7 @@ function account(rows: readonly Row[]) {
   return accountOf(
     { cut: 1, asOfMs: 0, watermarkMs: 0, scope: undefined, space: undefined, rows: keyed },
     PANEL,
+    { window: { start: 'from', end: 'to' } },
   );
 }
 
@@ -38,6 +39,15 @@ describe('accountOf', () => {
 
   it('does not balance when a figure is missing', () => {
     expect(account([{ read: 3, accepted: 3 }])?.balanced).toBe(false);
+  });
+
+  it('adds up the newest window, and not all that are kept', () => {
+    const rows = [
+      { from: 0, to: 1, read: 100, accepted: 100, rejected: 0 },
+      { from: 0, to: 2, read: 120, accepted: 119, rejected: 1 },
+      { from: 0, to: 2, read: 7, accepted: 7, rejected: 0 },
+    ];
+    expect(account(rows)).toMatchObject({ balanced: true, total: { units: 127n } });
   });
 
   it('adds numbers beyond what a float holds', () => {

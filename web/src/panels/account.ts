@@ -2,7 +2,8 @@
 import { addDecimal, compareDecimal, parseDecimal, type Decimal } from '../format/decimal';
 import type { ViewState } from '../protocol/apply-frame';
 import type { Row } from '../protocol/frames';
-import type { AccountingPanel } from '../screen/definition';
+import type { AccountingPanel, Screen } from '../screen/definition';
+import { windowRows } from '../state/windows';
 
 export interface Account {
   readonly total: Decimal;
@@ -13,13 +14,14 @@ export interface Account {
 
 const ZERO: Decimal = { units: 0n, scale: 0 };
 
-/** The sum over all rows; `undefined` while there is no row. A missing figure does not balance. */
+/** The sum over the rows of the newest window; `undefined` while there is no row. A missing figure does not balance. */
 export function accountOf(
   view: ViewState | undefined,
   panel: Pick<AccountingPanel, 'total' | 'parts'>,
+  screen: Pick<Screen, 'window'>,
 ): Account | undefined {
   if (view === undefined || view.rows.size === 0) return undefined;
-  const rows = [...view.rows.values()];
+  const rows = windowRows(view, screen.window);
   const columns = panel.parts.map((part) => part.column);
   return {
     total: sum(rows.map((row) => parseDecimal(row[panel.total.column]))),

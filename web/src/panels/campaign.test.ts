@@ -19,9 +19,10 @@ const at = (ms: number) => campaignClock(WAVES, CALENDAR, ms, 'en');
 
 describe('campaignClock', () => {
   it('counts down to a wave, up within it, down to the next, and closes', () => {
-    expect(at(10 * HOUR - 1000)).toEqual({ phase: 'before', title: 'one', clock: '00:00:01' });
-    expect(at(10 * HOUR)).toEqual({ phase: 'running', title: 'one', clock: '00:00:00' });
-    expect(at(20 * HOUR)).toEqual({ phase: 'before', title: 'two', clock: '1d 06:00:00' });
+    expect(at(10 * HOUR - 1000)).toEqual({ phase: 'before', title: 'one', clock: '00:00:01', spanMs: 1000 });
+    expect(at(10 * HOUR)).toEqual({ phase: 'running', title: 'one', clock: '00:00:00', spanMs: 0 });
+    expect(at(20 * HOUR)).toEqual({ phase: 'before', title: 'two', clock: '1 d 06:00:00', spanMs: 30 * HOUR });
+    expect(campaignClock(WAVES, CALENDAR, 20 * HOUR, 'zh')?.clock).toBe('1天 06:00:00');
     expect(at(60 * HOUR)).toMatchObject({ phase: 'closed', title: 'two' });
   });
 

@@ -11,6 +11,8 @@ export interface CampaignClock {
   readonly title: string;
   /** Hours, minutes and seconds to its beginning or since it; days in front where there are any. */
   readonly clock: string;
+  /** The same, ms; 0 after the last. */
+  readonly spanMs: number;
 }
 
 /** The wave that runs at `nowMs`; else the next to come; else the last. */
@@ -29,12 +31,12 @@ export function campaignClock(
     .sort((a, b) => a.starts - b.starts);
   const running = waves.find((wave) => wave.starts <= nowMs && nowMs < wave.ends);
   if (running !== undefined) {
-    return { phase: 'running', title: running.title, clock: span(nowMs - running.starts) };
+    return { phase: 'running', title: running.title, ...span(nowMs - running.starts, language) };
   }
   const next = waves.find((wave) => wave.starts > nowMs);
-  if (next !== undefined) return { phase: 'before', title: next.title, clock: span(next.starts - nowMs) };
+  if (next !== undefined) return { phase: 'before', title: next.title, ...span(next.starts - nowMs, language) };
   const last = waves.at(-1);
-  return last === undefined ? undefined : { phase: 'closed', title: last.title, clock: '' };
+  return last === undefined ? undefined : { phase: 'closed', title: last.title, clock: '', spanMs: 0 };
 }
 
 /** When the waves begin and end, for whoever must not stand in the way of one. */
@@ -47,10 +49,11 @@ export function wavesOf(view: ViewState | undefined, calendar: Calendar | undefi
   }));
 }
 
-function span(ms: number): string {
+function span(ms: number, language: Language): Pick<CampaignClock, 'clock' | 'spanMs'> {
   const seconds = Math.floor(ms / 1000);
   const [days, rest] = [Math.floor(seconds / 86_400), seconds % 86_400];
   const parts = [Math.floor(rest / 3600), Math.floor(rest / 60) % 60, rest % 60];
   const clock = parts.map((part) => String(part).padStart(2, '0')).join(':');
-  return days > 0 ? `${days}d ${clock}` : clock;
+  const before = days === 0 ? '' : language === 'zh' ? `${days}天 ` : `${days} d `;
+  return { clock: before + clock, spanMs: ms };
 }

@@ -6,7 +6,7 @@ import { decodeScreen } from '../screen/decode';
 import type { ValueColumn } from '../screen/definition';
 import { sampleScreen } from '../screen/sample';
 import { emsOf } from '../format/width';
-import { changeFrom, changeOf, entriesOf, figureOf, fittingSize, keyOf, nameOf, withoutFigure, written } from './figures';
+import { changeFrom, changeOf, entriesOf, figureOf, fittingSize, keyOf, nameOf, written } from './figures';
 
 const SCREEN = decodeScreen(sampleScreen());
 
@@ -123,14 +123,6 @@ describe('changeOf', () => {
     expect(changeFrom(hundred, { units: 9199n, scale: 2 })?.text).toBe('−8.0%');
     expect(changeFrom(hundred, hundred)?.text).toBe('0.0%');
     expect(changeFrom({ units: 0n, scale: 0 }, hundred)).toBeUndefined();
-  });
-});
-
-describe('withoutFigure', () => {
-  it('names what the newest window has without a figure, once each', () => {
-    const rows = [{ place: 'c', gmv: '1' }, { place: 'b', gmv: null }, { place: 'a', gmv: null }, { place: 'a', gmv: null }, { place: 'c', gmv: null }];
-    expect(withoutFigure(view(rows), SCREEN, 'place', 'gmv')).toEqual(['a', 'b']);
-    expect(withoutFigure(view([{ place: 'old', window_start: -5, gmv: null }, { place: 'c', gmv: '1' }]), SCREEN, 'place', 'gmv')).toEqual([]);
   });
 });
 

@@ -87,14 +87,6 @@ export function entriesOf(
   );
 }
 
-/** Keys of the newest window whose rows have no figure, in order of their names: what is known of, and not known. */
-export function withoutFigure(view: ViewState | undefined, screen: Screen, key: string, column: string): readonly string[] {
-  if (view === undefined) return [];
-  const known = new Set(entriesOf(view, screen, key, column).map((entry) => entry.key));
-  const keys = windowRows(view, screen.window).map((row) => keyOf(row[key]));
-  return [...new Set(keys)].filter((one) => !known.has(one)).sort();
-}
-
 const NOTHING: Decimal = { units: 0n, scale: 0 };
 
 /** Entries with their regions, and the sum of those whose key is on no map, so that the parts make the whole. */

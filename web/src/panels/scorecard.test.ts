@@ -10,8 +10,9 @@ const CHECK = {
   warnAbove: 0.1,
   badAbove: 0.5,
 };
+const SCREEN = { window: { start: 'from', end: 'to' } };
 const verdict = (late: number, read: number) =>
-  verdictOf(viewOf([{ late, read }, { key: 'other', late: 0, read: 0 }]), CHECK)?.verdict;
+  verdictOf(viewOf([{ late, read }, { key: 'other', late: 0, read: 0 }]), CHECK, SCREEN)?.verdict;
 
 describe('verdictOf', () => {
   it('holds the share of all rows against the limits', () => {
@@ -23,8 +24,13 @@ describe('verdictOf', () => {
     ]);
   });
 
-  it('is good where there is nothing yet and says nothing without rows', () => {
-    expect(verdict(0, 0)).toBe('good');
-    expect(verdictOf(viewOf([]), CHECK)).toBeUndefined();
+  it('says nothing where there is nothing to be judged', () => {
+    expect(verdict(0, 0)).toBeUndefined();
+    expect(verdictOf(viewOf([]), CHECK, SCREEN)).toBeUndefined();
+  });
+
+  it('judges the newest window, and not all that are kept', () => {
+    const view = viewOf([{ from: 0, to: 1, late: 90, read: 100 }, { from: 1, to: 2, late: 1, read: 100 }]);
+    expect(verdictOf(view, CHECK, SCREEN)).toMatchObject({ verdict: 'good', part: { units: 1n } });
   });
 });

@@ -46,17 +46,30 @@ export interface DeltaFrame {
 
 export interface StatusFrame {
   readonly type: 'status';
+  /** The server's clock, ms since the Unix epoch. */
+  readonly nowMs: number | undefined;
   readonly state: string | undefined;
   /** How long records have been in the log and not in the figures; 0 when drained. */
   readonly lagMs: number | undefined;
   readonly readPerSecond: number | undefined;
+  /** How long no record has come, ms. */
+  readonly quietMs: number | undefined;
   readonly problem: string | undefined;
   readonly watermarkMs: number | undefined;
   readonly asOfMs: number | undefined;
   /** How far each stream is, by name; empty from a server that does not say. */
   readonly streams: ReadonlyMap<string, Times>;
+  /** Views that do not stand at the cut or have no row for a window, by name. */
+  readonly views: ReadonlyMap<string, ViewReport>;
   /** How far the space of load tests is; `undefined` before its first record. */
-  readonly shadow: Times | undefined;
+  readonly shadow: (Times & { readonly views: ReadonlyMap<string, ViewReport> }) | undefined;
+}
+
+/** What a report says of one view. */
+export interface ViewReport {
+  readonly state: string | undefined;
+  /** What is wrong, in the server's own words. */
+  readonly problem: string | undefined;
 }
 
 /** How far a result space is, ms since the Unix epoch. */
@@ -100,13 +113,16 @@ export function decodeFrame(text: string): ServerFrame | undefined {
     case 'status':
       return {
         type: 'status',
+        nowMs: numberOf(frame['now']),
         state: textOf(frame['state']),
         lagMs: numberOf(frame['lagMs']),
         readPerSecond: numberOf(frame['recordsPerSecond']),
+        quietMs: numberOf(frame['quietMs']),
         problem: textOf(frame['problem']),
         ...times(frame),
         streams: timesByName(frame['streams']),
-        shadow: isRow(frame['shadow']) ? times(frame['shadow']) : undefined,
+        views: viewReports(frame['views']),
+        shadow: isRow(frame['shadow']) ? { ...times(frame['shadow']), views: viewReports(frame['shadow']['views']) } : undefined,
       };
     case 'bye':
       return {
@@ -171,6 +187,14 @@ function times(frame: Row): Times {
 function timesByName(value: unknown): ReadonlyMap<string, Times> {
   if (!isRow(value)) return new Map();
   return new Map(Object.entries(value).flatMap(([name, one]) => (isRow(one) ? [[name, times(one)]] : [])));
+}
+
+function viewReports(value: unknown): ReadonlyMap<string, ViewReport> {
+  if (!isRow(value)) return new Map();
+  const all = Object.entries(value).flatMap(([name, one]) =>
+    isRow(one) ? [[name, { state: textOf(one['state']), problem: textOf(one['problem']) }] as const] : [],
+  );
+  return new Map(all);
 }
 
 function parseObject(text: string): Row | undefined {

@@ -235,10 +235,12 @@ export class Choropleth {
       base.arc(x, y, 2 * scale, 0, Math.PI * 2);
       base.fill();
       base.font = `${16 * scale}px ${CANVAS_FONT}`;
-      base.textAlign = 'left';
+      // A name that must not be lost is not cut by the edge either.
+      const fits = x + 6 * scale + base.measureText(mark.name[names]).width <= base.canvas.width;
+      base.textAlign = fits ? 'left' : 'right';
       base.textBaseline = 'middle';
       base.fillStyle = 'rgba(159, 182, 214, 0.85)';
-      base.fillText(mark.name[names], x + 6 * scale, y);
+      base.fillText(mark.name[names], x + (fits ? 6 : -6) * scale, y);
     }
   }
 
@@ -338,42 +340,63 @@ export const CANVAS_FONT =
   '"Barlow Condensed", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", ' +
   '"Noto Sans SC Variable", sans-serif';
 
-/** An equal-area projection moved and scaled so that every outline lies inside the canvas, and where they lie. */
-function fitted(pack: MapPack, width: number, height: number, unit: number) {
+/** What the inset takes of the lower right corner with its name and edges, design units. */
+export const INSET = { width: 84, height: 122, right: 4, bottom: 26 } as const;
+
+/**
+ * An equal-area projection moved and scaled so that every outline lies inside the canvas and none beneath the inset, and
+ * where they lie. Where the land would reach under the inset, as in a narrow panel, it gives way to the side that costs less.
+ */
+export function fitted(pack: Pick<MapPack, 'regions' | 'inset' | 'marks'>, width: number, height: number, unit: number) {
+  const raw = conic();
+  const points = pack.regions.flatMap((region) => region.polygons.flat()).map(raw);
+  const marks = pack.marks.map(({ at }) => raw(at));
+  const whole = placed(points, { width, height }, unit);
+  if (pack.inset === undefined) return within(raw, whole);
+  const corner = [width - (INSET.width + 2 * INSET.right) * unit, height - (INSET.height + INSET.bottom) * unit] as const;
+  const isUnder = ([x, y]: Point): boolean => x > corner[0] && y > corner[1];
+  if (![...points, ...marks].some((point) => isUnder(whole.at(point)))) return within(raw, whole);
+  const above = placed(points, { width, height: corner[1] }, unit);
+  const beside = placed(points, { width: corner[0], height }, unit);
+  return within(raw, above.scale >= beside.scale ? above : beside);
+}
+
+function conic(): (point: Point) => Point {
   const projection = geoConicEqualArea()
     .parallels([25, 47])
     .rotate([-105, 0])
     .scale(1000)
     .translate([0, 0])
     .precision(0);
-  const raw = (point: readonly [number, number]): readonly [number, number] =>
-    projection([point[0], point[1]]) ?? [0, 0];
+  return (point) => projection([point[0], point[1]]) ?? [0, 0];
+}
+
+interface Placed {
+  readonly scale: number;
+  readonly at: (point: Point) => Point;
+  readonly land: PixelBox;
+}
+
+/** Points in the middle of a box, as large as fits. */
+function placed(points: readonly Point[], box: { readonly width: number; readonly height: number }, unit: number): Placed {
   let [left, right, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
-  for (const ring of pack.regions.flatMap((region) => region.polygons)) {
-    for (const point of ring) {
-      const [x, y] = raw(point);
-      left = Math.min(left, x);
-      right = Math.max(right, x);
-      top = Math.min(top, y);
-      bottom = Math.max(bottom, y);
-    }
+  for (const [x, y] of points) {
+    left = Math.min(left, x);
+    right = Math.max(right, x);
+    top = Math.min(top, y);
+    bottom = Math.max(bottom, y);
   }
   const margin = 16 * unit;
-  const scale = Math.min(
-    (width - 2 * margin) / (right - left),
-    (height - 2 * margin) / (bottom - top),
-  );
-  const x0 = (width - (right - left) * scale) / 2 - left * scale;
-  const y0 = (height - (bottom - top) * scale) / 2 - top * scale;
-  const project = (point: Point): Point => {
-    const [x, y] = raw(point);
-    return [x0 + x * scale, y0 + y * scale];
+  const scale = Math.max(0, Math.min((box.width - 2 * margin) / (right - left), (box.height - 2 * margin) / (bottom - top)));
+  const x0 = (box.width - (right - left) * scale) / 2 - left * scale;
+  const y0 = (box.height - (bottom - top) * scale) / 2 - top * scale;
+  return {
+    scale,
+    at: ([x, y]) => [x0 + x * scale, y0 + y * scale],
+    land: { x: x0 + left * scale, y: y0 + top * scale, width: (right - left) * scale, height: (bottom - top) * scale },
   };
-  const land = {
-    x: x0 + left * scale,
-    y: y0 + top * scale,
-    width: (right - left) * scale,
-    height: (bottom - top) * scale,
-  };
-  return { project, land };
+}
+
+function within(raw: (point: Point) => Point, { at, land }: Placed) {
+  return { project: (point: Point): Point => at(raw(point)), land };
 }

@@ -130,7 +130,8 @@ function panelAt(value: unknown, at: string): Panel {
     case 'rank': {
       const share = panel['share'] === true;
       const named = { view: view(), key: key(), value: valueOf() };
-      return { ...base, ...named, kind: 'rank', limit: limit(RANK_LIMIT), share, names: names() };
+      const within = optional(panel['within'], (it) => stringAt(it, `${at}.within`));
+      return { ...base, ...named, kind: 'rank', within, labels: panel['labelZh'] === undefined ? undefined : labelsAt(panel, at), limit: limit(RANK_LIMIT), share, names: names() };
     }
     case 'share': {
       const named = { view: view(), key: key(), value: valueOf() };

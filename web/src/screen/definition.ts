@@ -100,6 +100,10 @@ interface Named {
 
 export interface RankPanel extends PanelBase, Named {
   readonly kind: 'rank';
+  /** Column with what a name lies in, where names are not told apart by themselves. */
+  readonly within: string | undefined;
+  /** Columns with a row's own name; where they are not given it is called by its key. */
+  readonly labels: LabelColumns | undefined;
   readonly limit: number;
   /** Whether each row also says its part of the whole. Only where the view has every row. */
   readonly share: boolean;

@@ -48,7 +48,7 @@ export function decodeMapPack(value: unknown): MapPack {
   if (!isRawPack(value)) throw new Error('the map pack has no regions');
   const byName = new Map<string, Region>();
   for (const region of value.regions) {
-    for (const name of [region.name.zh, ...(region.aliases ?? [])]) byName.set(name, region);
+    for (const name of [region.code, region.name.zh, ...(region.aliases ?? [])]) byName.set(name, region);
   }
   const places = new Map<string, Point>();
   for (const { name, region, at } of value.places ?? []) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { panelState, statusOf, stoppedView, type Report, type StatusFacts } from './status';
+import { panelState, statusOf, troubledViews, type Report, type StatusFacts } from './status';
 
 function report(change: Partial<Report> = {}): Report {
   const good = { at: 99_500, state: 'live', lagMs: 120, readPerSecond: 900, problem: undefined };
@@ -80,6 +80,11 @@ describe('statusOf', () => {
     expect(kinds({ report: broken, freshAt: 80_000 })).toEqual(['stale', 'bad']);
   });
 
+  it('counts how long it is quiet by the server, also on a page that has just been opened', () => {
+    const quiet = report({ state: 'quiet', lagMs: 0, quietMs: 51_000 });
+    expect(statusOf({ ...GOOD, report: quiet, changeAt: 99_990 })).toEqual({ kind: 'quiet', level: 'ok', ageMs: 51_500 });
+  });
+
   it('tells a first connection from a lost one', () => {
     expect(kinds({ open: false, opened: false, frameAt: undefined })).toEqual([
       'connecting',
@@ -96,7 +101,7 @@ describe('statusOf', () => {
 
 describe('panelState', () => {
   const live = statusOf(GOOD);
-  const panel = { changeAt: 60_000, staleAfterMs: undefined, gapAt: undefined, stopped: false };
+  const panel = { changeAt: 60_000, staleAfterMs: undefined, gapAt: undefined, stopped: false, inError: false };
   const facts = { now: 100_000, otherChangeAt: 99_900 };
 
   it('lets a panel rest that does not say how long it may', () => {
@@ -117,9 +122,17 @@ describe('panelState', () => {
   });
 
   it('marks a panel whose view the server has stopped', () => {
-    expect(stoppedView('view gmv_day is stopped: overflow')).toBe('gmv_day');
-    expect(stoppedView('cannot reach kafka')).toBeUndefined();
+    const views = new Map([
+      ['gmv_day', { state: 'stopped', problem: 'overflow' }],
+      ['buyers_day', { state: 'live', problem: 'no row for the window 1 to 2' }],
+      ['new_view', { state: 'catching_up', problem: undefined }],
+    ]);
+    expect(troubledViews(views)).toEqual({ stopped: new Set(['gmv_day']), inError: new Set(['buyers_day']) });
     expect(panelState(live, { ...panel, stopped: true }, facts).level).toBe('bad');
+  });
+
+  it('marks a panel whose view has no row for a window, and says that it is this', () => {
+    expect(panelState(live, { ...panel, inError: true }, facts)).toEqual({ level: 'bad', chip: 'inError' });
   });
 
   it('follows the page when everything is stale, away or behind', () => {

@@ -4,6 +4,8 @@
  * the watermark lags behind does not turn the chip. Records that wait while others are read are
  * being caught up with; records that wait while nothing is read make the figures stale.
  */
+import type { ViewReport } from '../protocol/frames';
+
 export type StatusKind = 'connecting' | 'reconnecting' | 'loading' | 'stale' | 'catchingUp' | 'quiet' | 'live';
 export type Level = 'ok' | 'warn' | 'bad';
 
@@ -21,6 +23,8 @@ export interface Report {
   readonly lagMs: number;
   /** Records read per second; `undefined` from a server that does not say. */
   readonly readPerSecond: number | undefined;
+  /** How long no record has come, ms; `undefined` from a server that does not say. */
+  readonly quietMs?: number | undefined;
   /** What is wrong, in the server's own words. */
   readonly problem: string | undefined;
 }
@@ -67,7 +71,9 @@ export function statusOf(facts: StatusFacts): Status {
   }
   if (ageMs > STALE_MS) return stale(ageMs);
   if (report?.state === 'quiet') {
-    return { kind: 'quiet', level: 'ok', ageMs: now - (facts.changeAt ?? now) };
+    // A page that has just been opened knows no change: the server says how long nothing has come.
+    const quietMs = report.quietMs === undefined ? now - (facts.changeAt ?? now) : report.quietMs + now - report.at;
+    return { kind: 'quiet', level: 'ok', ageMs: quietMs };
   }
   return { kind: 'live', level: 'ok', ageMs };
 }
@@ -83,7 +89,7 @@ function stale(ageMs: number): Status {
 /** What a panel says of its own: nothing while it is as fresh as it can be. */
 export interface PanelState {
   readonly level: Level;
-  readonly chip: 'stale' | 'reconnecting' | 'catchingUp' | undefined;
+  readonly chip: 'stale' | 'reconnecting' | 'catchingUp' | 'inError' | undefined;
 }
 
 export interface PanelFacts {
@@ -94,6 +100,8 @@ export interface PanelFacts {
   readonly gapAt: number | undefined;
   /** Whether the server has stopped one of its views. */
   readonly stopped: boolean;
+  /** Whether one of its views has no row for a window: what it shows then is of another one. */
+  readonly inError: boolean;
 }
 
 const FRESH: PanelState = { level: 'ok', chip: undefined };
@@ -106,6 +114,7 @@ export function panelState(
 ): PanelState {
   const { now, otherChangeAt } = facts;
   if (panel.stopped) return { level: 'bad', chip: 'stale' };
+  if (panel.inError) return { level: 'bad', chip: 'inError' };
   if (status.kind === 'stale') return { level: status.level, chip: 'stale' };
   const away = status.kind === 'reconnecting' || status.kind === 'connecting';
   if (away && status.ageMs > STALE_MS) return { level: status.level, chip: 'reconnecting' };
@@ -118,7 +127,12 @@ export function panelState(
   return behind ? { level: 'warn', chip: 'stale' } : FRESH;
 }
 
-/** The view a report says is stopped, in the words the server uses for it. */
-export function stoppedView(problem: string | undefined): string | undefined {
-  return /^view (\S+) is stopped/.exec(problem ?? '')?.[1];
+/** The views of a report that are stopped, and those that have no row for a window. */
+export function troubledViews(views: ReadonlyMap<string, ViewReport>): { readonly stopped: ReadonlySet<string>; readonly inError: ReadonlySet<string> } {
+  const named = (is: (view: ViewReport) => boolean): ReadonlySet<string> =>
+    new Set([...views].filter(([, view]) => is(view)).map(([name]) => name));
+  return {
+    stopped: named(({ state }) => state === 'stopped'),
+    inError: named(({ state, problem }) => state === 'live' && problem !== undefined),
+  };
 }

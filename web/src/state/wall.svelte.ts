@@ -7,7 +7,7 @@ import { browserSurroundings, LiveSocket } from '../connection/live-socket';
 import { fetchSession } from '../connection/session';
 import { fetchSnapshot } from '../connection/snapshot';
 import type { ViewShape, ViewState } from '../protocol/apply-frame';
-import type { HelloFrame, ServerFrame, StatusFrame } from '../protocol/frames';
+import type { HelloFrame, ServerFrame, StatusFrame, ViewReport } from '../protocol/frames';
 import type { Panel, Screen } from '../screen/definition';
 import { viewsOf, viewsOfPanel } from '../screen/definition';
 import { fit, shownPanels, type Fitted } from '../screen/layout';
@@ -17,13 +17,14 @@ import type { Milestone } from '../panels/milestones';
 import { keep, recall } from './keep';
 import { Loader } from './loader';
 import { logged, type LogEntry } from './log';
+import { problemText } from './problem';
 import { Proof } from './proof';
 import { Standstill } from './standstill';
 import { Scenes } from './scenes.svelte';
 import {
   panelState,
   statusOf,
-  stoppedView,
+  troubledViews,
   type PanelState,
   type Report,
   type Status,
@@ -31,6 +32,8 @@ import {
 } from './status';
 import { keptUnder, type Space } from './space';
 import { EventClock } from './clock';
+import { ServerClock } from './server-clock';
+import { Standing } from './standing';
 import { ViewStore } from './view-store';
 
 /** A view as panels see it, replaced whole once per picture. */
@@ -50,6 +53,8 @@ const FIRST_REPORT_MS = 3000;
 const WHOLE_MS_MAX = 5000;
 /** Behind by less than this, a restarted server has read again what its checkpoint had not, ms. */
 const SETTLED_LAG_MS = 500;
+/** A report comes every second: by then one has said what is wrong with a view that has lost its rows, ms. */
+const EXPLAINED_MS = 2500;
 /** A newer build is loaded between these two, spread out so that screens do not come at once. */
 const RELOAD_MS_MIN = 30_000;
 const RELOAD_MS_MAX = 90_000;
@@ -66,6 +71,8 @@ export class Wall {
   hello = $state.raw<HelloFrame | undefined>();
   /** The largest accepted event time, ms since the Unix epoch. */
   asOfMs = $state<number | undefined>();
+  /** The server's clock, to the second, ms since the Unix epoch; `undefined` before it has said what time it is. */
+  nowMs = $state<number | undefined>();
   /** Event time up to which every figure is complete: a view that rests does not say so itself. */
   watermarkMs = $state<number | undefined>();
   cut = $state<number | undefined>();
@@ -81,6 +88,8 @@ export class Wall {
   log = $state.raw<readonly LogEntry[]>([]);
   /** When the day began that the big figure stands for, ms since the Unix epoch; `undefined` while none is shown. */
   heroDay = $state<number | undefined>();
+  /** Where the day ends whose total stands on the big figure although the next has begun, ms since the Unix epoch. */
+  standsUntil = $state<number | undefined>();
   /** The milestone that has just fallen, while it is lit. */
   fallen = $state.raw<Milestone | undefined>();
   /** Views the server said it does not have. */
@@ -98,6 +107,8 @@ export class Wall {
   private readonly socket: LiveSocket;
   private readonly shapes: Map<string, ViewShape>;
   private report: Report | undefined;
+  /** What the newest report says of single views of this wall's result space. */
+  private troubles: ReadonlyMap<string, ViewReport> = new Map();
   private freshAt: number | undefined;
   private frameAt: number | undefined;
   private open = false;
@@ -111,11 +122,17 @@ export class Wall {
   private isNarrow = false;
   /** Event time reached in this epoch, shown with the next picture. */
   private readonly clock: EventClock;
+  private readonly serverClock = new ServerClock();
+  private readonly standing = new Standing();
   /** Views of the big figures, which are shown as they come. */
   private readonly leading: ReadonlySet<string>;
   private figuresAt = -Infinity;
   private readonly standstill = new Standstill();
   private epoch: string | undefined;
+  /** Views that are shown although they have no row any more, and since when they have none. */
+  private readonly emptied = new Map<string, number>();
+  /** The server's last sentence about what is wrong, without its numbers. */
+  private problemKind: string | undefined;
   private secondAt = 0;
   private statusAt = 0;
   private reloadTimer: number | undefined;
@@ -215,8 +232,24 @@ export class Wall {
     this.proof.figuresAt = this.frameAt;
   }
 
+  /** A view as panels show it: while the total of a day that has ended stands, that day. */
   view(name: string): ViewState | undefined {
+    const state = this.newest(name);
+    if (state === undefined || this.standsUntil === undefined) return state;
+    return this.standing.view(state, this.screen.window, this.standsUntil);
+  }
+
+  /** A view with all its rows, those of a day that has just begun too. */
+  newest(name: string): ViewState | undefined {
     return this.cells.get(name)?.state;
+  }
+
+  /**
+   * What the wall's clock shows, ms since the Unix epoch: the server's time where orders are of now, and the time of the
+   * newest order where they are of another day, generated, played again or of a load test.
+   */
+  get clockMs(): number | undefined {
+    return this.space === 'live' && this.hello?.mode === 'live' ? this.nowMs : this.asOfMs;
   }
 
   /**
@@ -238,20 +271,30 @@ export class Wall {
     }
     if (painted !== 'not at all') this.paintFigures(now);
     if (now - this.statusAt >= STATUS_EVERY_MS) this.paintStatus(now);
-    if (this.paused || now - this.secondAt < SECOND_MS) return;
+    if (this.paused) return;
+    this.tellTime(now);
+    if (now - this.secondAt < SECOND_MS) return;
     this.second += 1;
     this.secondAt = now;
     this.scenes.tick();
     if (this.second % SAVE_EVERY_S === 0) this.save();
   }
 
+  /** Moves with the second, and not a picture later: a countdown is read aloud. */
+  private tellTime(now: number): void {
+    const nowMs = this.serverClock.at(now);
+    if (nowMs === undefined) return;
+    const second = Math.floor(nowMs / SECOND_MS) * SECOND_MS;
+    if (this.nowMs !== second) this.nowMs = second;
+  }
+
   private paintStatus(now: number): void {
     this.statusAt = now;
     if (this.open && !this.whole && now - this.greetedAt > WHOLE_MS_MAX) this.goByPieces();
     this.status = statusOf(this.facts(now));
-    const stopped = stoppedView(this.report?.problem);
+    const troubled = troubledViews(this.troubles);
     const states = this.screen.panels.map(
-      (panel) => [panel.name, this.stateOf(panel, now, stopped)] as const,
+      (panel) => [panel.name, this.stateOf(panel, now, troubled)] as const,
     );
     this.states = Object.fromEntries(states);
   }
@@ -260,10 +303,11 @@ export class Wall {
     // All together then, so that the parts beside the big figure are of its cut.
     const everything = now - this.figuresAt >= FIGURES_EVERY_MS;
     if (everything) this.figuresAt = now;
-    for (const name of this.store.takeChanged(everything ? undefined : this.leading)) {
+    const changed = new Set([...this.store.takeChanged(everything ? undefined : this.leading), ...this.emptied.keys()]);
+    for (const name of changed) {
       const cell = this.cells.get(name);
       const state = this.store.get(name);
-      if (cell === undefined || state === undefined) continue;
+      if (cell === undefined || state === undefined || this.holds(name, cell.state, state, now)) continue;
       cell.state = state;
       this.cut = Math.max(this.cut ?? 0, state.cut);
       this.clock.seen(name, state);
@@ -273,13 +317,30 @@ export class Wall {
     this.watermarkMs = watermarkMs ?? this.watermarkMs;
   }
 
-  private stateOf(panel: Panel, now: number, stopped: string | undefined): PanelState {
+  /**
+   * Whether a view that has lost its last row is shown as it was: until a report says why, and for as long as that is
+   * that it cannot be computed. The panel says so; an empty one would say that nothing has been sold.
+   */
+  private holds(name: string, before: ViewState | undefined, after: ViewState, now: number): boolean {
+    if (after.rows.size > 0 || before === undefined || before.rows.size === 0) {
+      this.emptied.delete(name);
+      return false;
+    }
+    const since = this.emptied.get(name) ?? now;
+    this.emptied.set(name, since);
+    if (now - since < EXPLAINED_MS || this.troubles.get(name)?.problem !== undefined) return true;
+    this.emptied.delete(name);
+    return false;
+  }
+
+  private stateOf(panel: Panel, now: number, { stopped, inError }: ReturnType<typeof troubledViews>): PanelState {
     const views = viewsOfPanel(panel);
     const facts = {
       changeAt: oldest(views.map((view) => this.store.changedAt(view))),
       staleAfterMs: panel.staleAfterMs,
       gapAt: oldest(views.map((view) => this.store.gapSince(view))),
-      stopped: stopped !== undefined && views.includes(stopped),
+      stopped: views.some((view) => stopped.has(view)),
+      inError: views.some((view) => inError.has(view)),
     };
     return panelState(this.status, facts, { now, otherChangeAt: this.store.anyChangedAt() });
   }
@@ -341,6 +402,7 @@ export class Wall {
     switch (frame.type) {
       case 'hello':
         this.greetedAt = now;
+        this.serverClock.told(frame.nowMs, now);
         void this.greeted(frame);
         break;
       case 'snap':
@@ -414,13 +476,38 @@ export class Wall {
   }
 
   private reported(frame: StatusFrame, now: number): void {
-    const { state = 'live', lagMs = 0, readPerSecond, problem } = frame;
-    this.report = { at: now, state, lagMs, readPerSecond, problem };
+    const { state = 'live', lagMs = 0, readPerSecond, quietMs, problem } = frame;
+    this.report = { at: now, state, lagMs, readPerSecond, quietMs, problem };
+    this.trouble(this.space === 'live' ? frame.views : (frame.shadow?.views ?? new Map()));
+    this.serverClock.told(frame.nowMs, now);
     if (state !== 'stale') this.freshAt = now;
-    if (state !== 'stale' && state !== 'catching_up' && lagMs < SETTLED_LAG_MS) this.settling = false;
-    if (problem !== undefined) this.note({ zh: `服务端：${problem}`, en: `Server: ${problem}` });
+    if (this.settling && state !== 'stale' && state !== 'catching_up' && lagMs < SETTLED_LAG_MS) this.settled();
+    // A sentence that counts its own seconds is one line of the log.
+    const kind = problem?.replace(/\d+/g, '#');
+    if (problem !== undefined && kind !== this.problemKind) this.note(problemText(problem, state));
+    this.problemKind = kind;
     if (this.socket.answers) this.proof.heard(frame, now);
     else this.tellClock(frame);
+  }
+
+  /** Views of this wall that have begun to be in error are in its log too. */
+  private trouble(views: ReadonlyMap<string, ViewReport>): void {
+    const before = troubledViews(this.troubles).inError;
+    this.troubles = views;
+    for (const view of troubledViews(views).inError) {
+      if (before.has(view) || !this.cells.has(view)) continue;
+      this.note({ zh: `视图 ${view} 有时段算不出，保持已确认的数字`, en: `View ${view} has no figure for a window; what was confirmed stays` });
+    }
+  }
+
+  /** This life of the server has all it will have of what came before; where that is nothing, it is not silent about it. */
+  private settled(): void {
+    this.settling = false;
+    const isEmpty = [...this.leading].every((view) => (this.store.get(view)?.rows.size ?? 0) === 0);
+    if (!isEmpty || this.asOfMs === undefined) return;
+    this.note({ zh: '服务端没有此前的数据，原数字已撤下', en: 'The server has none of the figures shown before; they were taken down' });
+    this.asOfMs = undefined;
+    this.watermarkMs = undefined;
   }
 
   /** How far the streams are by a report that the figures on the screen have come up with. */
