@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::client::{PATIENCE, get, send};
 
 use super::fixture::{DAY, PROVINCE, Publisher, TestServer, Wishes};
-use crate::screens::Screens;
+use crate::screens::{BuiltIn, Screens};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_the_content_policy() {
@@ -207,10 +207,10 @@ async fn a_screen_is_its_file_and_no_path_leads_out() {
     let folder = tempfile::tempdir().expect("folder");
     std::fs::write(folder.path().join("wall.toml"), SMALL_SCREEN).expect("writes");
     std::fs::create_dir(folder.path().join("maps")).expect("folder");
-    let mine = r#"{"mine":1,"caption":{"zh":"图","en":"map"},"regions":[{"code":"N","name":{"zh":"北","en":"N"},"label":[1,2],"polygons":[]}]}"#;
+    let mine = r#"{"$doc":"mine","caption":{"zh":"图","en":"map"},"regions":[{"code":"N","name":{"zh":"北","en":"N"},"label":[1,2],"polygons":[]}]}"#;
     std::fs::write(folder.path().join("maps/china.json"), mine).expect("writes");
     let publisher = Publisher::new("e1");
-    let screens = Screens::load(folder.path(), &publisher.results.views(), &|_| false);
+    let screens = Screens::load(folder.path(), &publisher.results.views(), &|_| BuiltIn::Absent);
     let wishes = Wishes { screens: screens.expect("passes"), ..Wishes::default() };
     let server = TestServer::start_with(&publisher.results, wishes).await;
     let at = server.bound.http;
@@ -295,16 +295,9 @@ async fn lite_shows_the_panels_of_the_screen_in_one_language() {
     let mut publisher = Publisher::new("e1");
     publisher.day(268_412_999_999_999).province("浙江", 900).province("北京", 12_345_600);
     publisher.province("西藏", 7).publish();
-    let folder = tempfile::tempdir().expect("folder");
-    let text = SMALL_SCREEN.replace("[layout.wide]", &format!("{PLAIN_SCREEN}[layout.wide]"));
     let layout = "provinces = [24, 400, 900, 200]\nlive = [24, 700, 900, 200]\npacked = [1000, 400, 900, 200]\n";
-    std::fs::write(folder.path().join("wall.toml"), text + layout).expect("writes");
-    std::fs::create_dir(folder.path().join("maps")).expect("folder");
-    let pack = r#"{"caption":{"zh":"图","en":"map"},"regions":[{"code":"33","name":{"zh":"浙江","en":"Zhejiang"},
-        "aliases":["浙江省"],"label":[120.2,30.3],"polygons":[]}]}"#;
-    std::fs::write(folder.path().join("maps/tiny.json"), pack).expect("writes");
-    let screens = Screens::load(folder.path(), &publisher.results.views(), &|_| false);
-    let wishes = Wishes { screens: screens.expect("passes"), ..Wishes::default() };
+    let screens = screens_of(&publisher, PLAIN_SCREEN, layout);
+    let wishes = Wishes { screens, ..Wishes::default() };
     let server = TestServer::start_with(&publisher.results, wishes).await;
     let page = async |path: &str| get(server.bound.http, path).await.text();
     let english = page("/lite?lang=en").await;
@@ -327,6 +320,105 @@ async fn lite_shows_the_panels_of_the_screen_in_one_language() {
     );
     assert!(chinese.contains("<td>北京</td>") && chinese.contains("<td>暂计</td>"), "{chinese}");
     assert!(page("/lite?views&lang=en").await.contains("gmv_by_province"));
+}
+
+/// What a screen makes of cities: with names beside a map pack, NULL and empty keys.
+const CITY_SCREEN: &str = r#"
+[[panel]]
+name = "provinces"
+kind = "rank"
+title = { zh = "省份排行", en = "Top provinces" }
+view = "gmv_by_province"
+key = "province"
+names = "map:tiny"
+value = { column = "gmv", unit = "money" }
+limit = 1
+[[panel]]
+name = "map"
+kind = "map"
+title = { zh = "地图", en = "By the map" }
+map = "tiny"
+view = "gmv_by_province"
+key = "province"
+value = { column = "gmv", unit = "money" }
+[names."map:tiny"]
+"海外" = { zh = "海外", en = "Overseas" }
+"#;
+
+/// The screens of a folder with such panels and a pack of one region.
+fn screens_of(publisher: &Publisher, panels: &str, boxes: &str) -> Screens {
+    let folder = tempfile::tempdir().expect("folder");
+    let text = SMALL_SCREEN.replace("[layout.wide]", &format!("{panels}[layout.wide]"));
+    std::fs::write(folder.path().join("wall.toml"), text + boxes).expect("writes");
+    std::fs::create_dir(folder.path().join("maps")).expect("folder");
+    let pack = r#"{"caption":{"zh":"图","en":"map"},"regions":[{"code":"33","name":{"zh":"浙江","en":"Zhejiang"},
+        "aliases":["浙江省"],"label":[120.2,30.3],"polygons":[[[0,0],[1,1],[0,1]]]}]}"#;
+    std::fs::write(folder.path().join("maps/tiny.json"), pack).expect("writes");
+    Screens::load(folder.path(), &publisher.results.views(), &|_| BuiltIn::Absent).expect("passes")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lite_names_and_ranks_as_the_wall_does() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(1).province("海外", 900).province("浙江", 500).province("", 7_000).publish();
+    let boxes = "provinces = [24, 400, 900, 200]\nmap = [1000, 400, 900, 440]\n";
+    let screens = screens_of(&publisher, CITY_SCREEN, boxes);
+    let wishes = Wishes { screens, ..Wishes::default() };
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    let english = get(server.bound.http, "/lite?lang=en").await.text();
+    let ranks = "<h2>Top provinces</h2><table border=\"1\"><tr><td>1</td><td>Overseas</td><td>¥9.00</td></tr>\
+                 <tr><td>–</td><td>Not stated</td><td>¥70.00</td></tr></table>";
+    assert!(english.contains(ranks), "who has no name has no place and is seen: {english}");
+    let map = "<h2>By the map</h2><table border=\"1\"><tr><td>1</td><td>Zhejiang</td><td>¥5.00</td></tr>\
+               <tr><td>–</td><td>Not on the map</td><td>¥79.00</td></tr></table>";
+    assert!(english.contains(map), "{english}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lite_shows_a_rehearsal_as_one_and_goes_on_with_it() {
+    let mut publisher = Publisher::new("e1");
+    let mut load_test = Publisher::new("e1");
+    load_test.day(77_700).publish();
+    publisher.day(400).publish_with(&load_test);
+    let wishes = Wishes { screens: screens_of(&publisher, "", ""), ..Wishes::default() };
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    let page = async |path: &str| get(server.bound.http, path).await.text();
+    let live = page("/lite").await;
+    assert!(
+        live.contains("¥4.00") && !live.contains("¥777.00") && !live.contains("彩排"),
+        "{live}"
+    );
+    // A wall that falls back names itself and says no more.
+    for path in ["/lite?space=shadow", "/lite?wall=%2Fscreens%2Fwall%3Fspace%3Dshadow&lang=zh"] {
+        let text = page(path).await;
+        assert!(text.contains("¥777.00") && !text.contains("¥4.00"), "{path}: {text}");
+        assert!(text.contains("<strong>彩排</strong>"), "{path}: {text}");
+        assert!(text.contains("href=\"/lite?lang=zh&amp;space=shadow\""), "{path}: {text}");
+        assert!(!text.contains("href=\"/\""), "no link leads to other figures: {text}");
+    }
+    assert!(page("/lite?space=shadow").await.contains("url=/lite?space=shadow\""));
+    assert!(page("/lite?space=shadow&lang=en").await.contains("<strong>REHEARSAL</strong>"));
+    assert!(page("/lite?views&space=shadow").await.contains("777.00"));
+    let none = get(server.bound.http, "/lite?space=none").await;
+    assert!(none.status == 404 && none.text().contains("there is no space"), "{}", none.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_script_the_page_leads_to_the_plain_figures_of_its_own_screen() {
+    let publisher = Publisher::new("e1");
+    let server = TestServer::start(&publisher.results).await;
+    let page = async |path: &str| get(server.bound.http, path).await.text();
+    let first = page("/").await;
+    if !first.contains("/boot.js") {
+        // Built without the page.
+        return;
+    }
+    let refresh = |to: &str| format!("<meta http-equiv=\"refresh\" content=\"0;url={to}\"");
+    assert!(first.contains(&refresh("/lite")) && first.contains("href=\"/lite\""), "{first}");
+    let rehearsal = page("/screens/wall?space=shadow&x=%22%3E").await;
+    let to = "/lite?wall=%2Fscreens%2Fwall%3Fspace%3Dshadow%26x%3D%2522%253E";
+    assert!(rehearsal.contains(&refresh(to)), "{rehearsal}");
+    assert!(rehearsal.contains(&format!("href=\"{to}\"")), "{rehearsal}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use super::fixture::{DAY, PROVINCE, Publisher, TestServer, Wishes};
 use super::users::{pair, session, shown, socket_of, ticket, user, wishes, with_users};
 use crate::clock::Clock;
 use crate::config::{Config, Overrides};
-use crate::screens::Screens;
+use crate::screens::{BuiltIn, Screens};
 
 /// Takes all users but some out, as a reload does.
 fn keep_users(server: &TestServer, kept: &[&str]) {
@@ -124,7 +124,8 @@ async fn with_screens() -> TestServer {
     }
     let views = publisher.results.views();
     let mut wishes = wishes();
-    wishes.screens = Screens::load(folder.path(), &views, &|_| true).expect("no mistake");
+    wishes.screens =
+        Screens::load(folder.path(), &views, &|_| BuiltIn::NotBuilt).expect("no mistake");
     TestServer::start_with(&publisher.results, wishes).await
 }
 

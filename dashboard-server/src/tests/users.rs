@@ -6,6 +6,7 @@ use super::client::{Reply, Socket, get, post, send};
 use super::fixture::{DAY, PROVINCE, Publisher, TestServer, Wishes};
 use crate::auth::secret;
 use crate::config::RawUser;
+use crate::screens::{BuiltIn, Screens};
 
 const ROLES: [&str; 5] = ["viewer", "media", "analyst", "operator", "admin"];
 
@@ -192,6 +193,76 @@ async fn a_view_that_a_user_may_not_see_is_not_there_at_any_door() {
     let keeper = shown("keeper");
     let devices = send(at, "GET /api/devices", &[("Authorization", &keeper)], b"").await;
     assert_eq!(devices.status, 403, "a wall might see more than who pairs it");
+}
+
+const TWO_VIEWS: &str = r#"version = 1
+title = { zh = "墙", en = "Wall" }
+time-zone = { offset-minutes = 480, label = { zh = "北京时间", en = "UTC+8" } }
+currency = { code = "CNY", symbol = "¥", name = { zh = "元", en = "RMB" } }
+footer = { scope = { zh = "口径", en = "Scope" }, source = { zh = "源", en = "Source" } }
+[[panel]]
+name = "hero"
+kind = "odometer"
+title = { zh = "成交额", en = "GMV" }
+view = "gmv_day"
+value = { column = "gmv", unit = "money" }
+[[panel]]
+name = "ranks"
+kind = "rank"
+title = { zh = "排行", en = "Ranks" }
+view = "gmv_by_province"
+key = "province"
+value = { column = "gmv", unit = "money" }
+names = "brands"
+[names.brands]
+"secret brand" = { zh = "秘密", en = "Secret" }
+[layout.wide]
+size = [1920, 1080]
+hero = [24, 100, 900, 200]
+ranks = [24, 400, 900, 200]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_screen_and_the_metrics_name_only_the_views_that_a_user_sees() {
+    let mut publisher = Publisher::new("e1");
+    publisher.day(400).province("浙江", 400).publish();
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join("wall.toml"), TWO_VIEWS).expect("writes");
+    let screens = Screens::load(folder.path(), &publisher.results.views(), &|_| BuiltIn::Absent);
+    let wishes = Wishes { screens: screens.expect("passes"), ..wishes() };
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    let as_user = async |name: &str, what: &str| {
+        let key = shown(name);
+        send(server.bound.http, what, &[("Authorization", key.as_str())], b"").await
+    };
+    let all = as_user("viewer", "GET /api/screens/wall").await.json();
+    assert_eq!(all["panels"][1]["view"], PROVINCE);
+    let some = as_user("guest", "GET /api/screens/wall").await;
+    for hidden in [PROVINCE, "\"province\"", "secret"] {
+        assert!(!some.text().contains(hidden), "{hidden}: {}", some.text());
+    }
+    let some = some.json();
+    assert_eq!(some["panels"][0], all["panels"][0]);
+    assert_eq!(some["panels"][1]["kind"], "text", "it says so in its place");
+    assert_eq!(some["layouts"], all["layouts"]);
+    let metrics = as_user("operator", "GET /metrics").await.text();
+    assert!(metrics.contains(&format!("view=\"{PROVINCE}\"")), "{metrics}");
+    let metrics = as_user("helper", "GET /metrics").await.text();
+    assert!(metrics.contains(&format!("view=\"{DAY}\"")) && metrics.contains("tidemark_cut "));
+    assert!(!metrics.contains(PROVINCE), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_body_that_is_too_long_is_refused_as_everything_else_is() {
+    let server = with_users().await;
+    let at = server.bound.http;
+    let long = format!("{{\"token\":\"{}\"}}", "x".repeat(5_000));
+    for path in ["/api/login", "/api/pairing/claim"] {
+        let reply = post(at, path, &[], &long).await;
+        let error = reply.json()["error"].clone();
+        assert_eq!((reply.status, error["code"].as_str()), (413, Some("too_large")), "{path}");
+        assert!(error["message"].to_string().contains("4096 bytes"), "{path}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

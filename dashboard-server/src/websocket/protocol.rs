@@ -144,10 +144,12 @@ pub fn status(status: &Status, cut: &Cut, seen: &Views, now_ms: i64) -> String {
 }
 
 /// Appends `,"views":{"gmv_day":{"state":"catching_up","share":0.43},…}`: those that do not stand at
-/// the cut, or count only since an offset.
+/// the cut, have no row for a window, or count only since an offset.
 fn write_views(out: &mut String, cut: &Cut, seen: &Views) {
     out.push_str(",\"views\":{");
-    let told = |status: &ViewStatus| status.state != ViewState::Live || !status.since.is_empty();
+    let told = |status: &ViewStatus| {
+        status.state != ViewState::Live || status.problem.is_some() || !status.since.is_empty()
+    };
     let told = cut.statuses.iter().filter(|(name, status)| seen.has(name) && told(status));
     for (nth, (name, status)) in told.enumerate() {
         if nth > 0 {
