@@ -2,8 +2,9 @@
 
     scripts/clients.sh [--only SUBSTRING] [--keep]
 
-psycopg, SQLAlchemy, pandas and polars ask over the PostgreSQL wire; delta-rs and DuckDB read the history's files as they are.
-Each answer is compared with that of the HTTP door, or with the records that were sent.
+psycopg, SQLAlchemy, pandas, polars, ADBC, pgjdbc and psql ask over the PostgreSQL wire, ADBC and the JDBC driver of Arrow over
+Flight SQL (doors.py); delta-rs and DuckDB read the history's files as they are. Each answer is compared with that of the HTTP door, or with the records
+that were sent.
 """
 import datetime
 import decimal
@@ -22,8 +23,9 @@ import polars
 import psycopg
 import sqlalchemy
 
+import doors
 import examples
-from end_to_end import main
+from end_to_end import Skip, main
 from process import ROOT, Server
 
 DAY = examples.Day(11, 400)
@@ -42,15 +44,15 @@ def sql_folder(folder):
     return sql
 
 
-def serve(folder):
+def serve(folder, more=""):
     config = folder / "tidemark.toml"
-    config.write_text('[pipeline]\ncheckpoint-every-ms = 100\nhistory-commit-every-ms = 300\n'
+    config.write_text(more + '[pipeline]\ncheckpoint-every-ms = 100\nhistory-commit-every-ms = 300\n'
                       '[streams.orders]\nconnector = "embedded"\n')
     return Server(["serve"], folder, sql_folder(folder), config)
 
 
-def fed(folder):
-    server = serve(folder)
+def fed(folder, more=""):
+    server = serve(folder, more)
     examples.feed(server, DAY)
     return server
 
@@ -358,6 +360,21 @@ def other_engines_read_the_history(ground):
             assert server.stop(signal.SIGTERM) == 0
 
 
+def by_doors(name, words):
+    """A check of doors.py."""
+    def check(ground):
+        if name in doors.NOT_YET:
+            raise Skip(f"not yet: {doors.NOT_YET[name]}")
+        getattr(doors, name)(lambda more="": fed(ground.fresh(), more))
+    check.__name__, check.__doc__ = name, words
+    return check
+
+
+def tls_on_both_doors(ground):
+    """psycopg and ADBC with TLS on both doors; whoever comes without it, or does not know the certificate, stays outside"""
+    doors.tls_on_both_doors(lambda more: fed(ground.fresh(), more), ground.fresh())
+
+
 CHECKS = [
     psycopg_asks,
     times_by_the_clock,
@@ -369,6 +386,8 @@ CHECKS = [
     pandas_asks,
     polars_asks,
     other_engines_read_the_history,
+    *(by_doors(name, words) for name, words in doors.CHECKS.items()),
+    tls_on_both_doors,
 ]
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ def doctor(folder, config, *more, listen="127.0.0.1:0"):
     file.write_text(config)
     done = subprocess.run(
         [BINARY, "doctor", "--config", str(file), "--data-dir", str(folder / "data"), "--listen", listen,
-         "--postgres", "127.0.0.1:0", *more], capture_output=True, text=True, cwd=ROOT, timeout=120)
+         "--postgres", "127.0.0.1:0", "--flight", "127.0.0.1:0", *more], capture_output=True, text=True, cwd=ROOT, timeout=120)
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.strip()]
     return done.returncode, lines, done.stdout + done.stderr
 

@@ -258,7 +258,7 @@ def bad_records_of_a_topic(ground):
 def bad_start(ground, wanted, *arguments):
     """Starts a server that must refuse, soon, with all of these words."""
     folder = ground.fresh()
-    _, err = tidemark("serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0",
+    _, err = tidemark("serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--flight", "127.0.0.1:0",
                       "--data-dir", folder / "data", *arguments, expect=None)
     missing = [word for word in wanted if word not in err]
     assert not missing, f"{missing} not in: {err}"
@@ -827,7 +827,7 @@ def a_topic_that_grows(ground):
 
         server.wait(is_stopped, 30, "the stop")
         ends_well(server)
-    _, err = tidemark("serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--data-dir", folder / "data",
+    _, err = tidemark("serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--data-dir", folder / "data",
                       "--config", config, expect=None)
     assert "had 2 partitions" in err and "on-partition-added" in err, err
     config.write_text(config.read_text().replace("[pipeline]", '"on-partition-added" = "accept"\n[pipeline]'))
@@ -856,7 +856,7 @@ def an_embedded_log_that_grows(ground):
         config.write_text(f'[streams.orders]\nconnector = "embedded"\npartitions = "{partitions}"\n{more}')
 
     def refused():
-        _, err = tidemark("serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--data-dir", folder / "data",
+        _, err = tidemark("serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--data-dir", folder / "data",
                           "--config", config, expect=None)
         return err
 

@@ -195,7 +195,7 @@ def a_log_cut_past_the_checkpoint(ground):
 def refused_start(folder, file):
     """What a start that must fail says."""
     done = subprocess.run(
-        [BINARY, "serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--data-dir", folder / "data",
+        [BINARY, "serve", "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--data-dir", folder / "data",
          "--config", file], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.returncode != 0, done.stdout
     return done.stderr

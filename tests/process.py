@@ -24,7 +24,7 @@ class Server:
     def __init__(self, command, folder, sql_dir=None, config=None, may_end=False):
         """`may_end`: a fail point may end it before it says where it listens."""
         arguments = [BINARY, *command, "--listen", "127.0.0.1:0", "--postgres", "127.0.0.1:0",
-                     "--data-dir", str(folder / "data")]
+                     "--flight", "127.0.0.1:0", "--data-dir", str(folder / "data")]
         if sql_dir:
             arguments += ["--sql-dir", str(sql_dir)]
         if config:

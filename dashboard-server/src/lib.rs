@@ -16,6 +16,7 @@ pub mod headlines;
 pub mod websocket;
 pub mod sql;
 pub mod screens;
+pub mod tls;
 pub mod http;
 pub mod server;
 pub mod commands;

@@ -1,7 +1,7 @@
 //! Binding, serving and going away.
 //!
 //! ```text
-//!  bind both doors ──▶ tell the addresses ──▶ serve ──shutdown──▶ `bye`, drain ──▶ done (5 s at most)
+//!  bind all doors ──▶ tell the addresses ──▶ serve ──shutdown──▶ `bye`, drain ──▶ done (5 s at most)
 //! ```
 //!
 //! Serving runs on the runtime that [`serve`] is called on, which should be its own
@@ -36,7 +36,8 @@ use crate::ingest::IngestSink;
 use crate::pulse::Pulse;
 use crate::reload::Reload;
 use crate::screens::SharedScreens;
-use crate::sql::{PostgresDoor, PostgresError, STACK_BYTES, SqlService};
+use crate::sql::{FlightDoor, PostgresDoor, PostgresError, STACK_BYTES, SqlService};
+use crate::tls::{Tls, TlsError};
 use crate::websocket::hub::Hub;
 
 /// Time for everyone to leave after shutdown was asked for.
@@ -80,6 +81,10 @@ pub struct Bound {
     pub http: SocketAddr,
     /// The PostgreSQL door, if it is open.
     pub postgres: Option<SocketAddr>,
+    /// The Flight SQL door, if it is open.
+    pub flight: Option<SocketAddr>,
+    /// Whether the last two have TLS.
+    pub has_tls: bool,
 }
 
 /// Why serving did not begin, or ended by itself.
@@ -103,9 +108,15 @@ pub enum ServeError {
         /// The system's own words.
         source: io::Error,
     },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The PostgreSQL door cannot be set up.
     #[error(transparent)]
     Postgres(#[from] PostgresError),
+    /// The Flight SQL door cannot be set up.
+    #[error("the Flight SQL door cannot be set up: {0}")]
+    Flight(#[from] tonic::transport::Error),
     /// The threads for queries cannot be started.
     #[error("cannot start the threads for queries: {0}")]
     Threads(#[source] io::Error),
@@ -129,7 +140,7 @@ pub fn people_runtime() -> io::Result<Runtime> {
 
 /// Serves until `shutdown` is ready, then says goodbye and returns within 5 s.
 ///
-/// `bound` is called once, when both doors are open. Addresses come from `parts.config.server`.
+/// `bound` is called once, when all doors are open. Addresses come from `parts.config.server`.
 ///
 /// # Errors
 /// When a door cannot be opened, before `bound` is called; or when accepting fails for good.
@@ -139,8 +150,10 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let server = &parts.config.server;
+    let tls = server.tls.as_ref().map(Tls::open).transpose()?;
     let http = listen(server.listen, "--listen")?;
     let postgres = server.postgres.map(|address| listen(address, "--postgres")).transpose()?;
+    let flight = server.flight.map(|address| listen(address, "--flight")).transpose()?;
     let queries = QueryThreads::start(parts.config.sql.threads).map_err(ServeError::Threads)?;
     let sql = SqlService::new(
         Arc::clone(&parts.results),
@@ -150,11 +163,16 @@ pub async fn serve(
         parts.clock.clone(),
     );
     let gate = Arc::clone(&parts.gate);
-    let door = PostgresDoor::new(sql.clone(), Arc::clone(&gate), server.postgres_connections_max)?;
+    let (has_tls, most) = (tls.is_some(), server.postgres_connections_max);
+    let door = PostgresDoor::new(sql.clone(), Arc::clone(&gate), (most, tls.clone()))?;
+    let most = server.flight_connections_max;
+    let flight_door = FlightDoor::new(sql.clone(), Arc::clone(&gate), (most, tls))?;
     let keeper = Doorkeeper::default();
     bound(Bound {
         http: http.local_addr().map_err(ServeError::Http)?,
         postgres: postgres.as_ref().and_then(|listener| listener.local_addr().ok()),
+        flight: flight.as_ref().and_then(|listener| listener.local_addr().ok()),
+        has_tls,
     });
     let hub = Hub::new(Arc::clone(&parts.results), parts.clock.clone());
     // A publisher that is told to publish every minute is well for three.
@@ -169,6 +187,9 @@ pub async fn serve(
     if let Some(postgres) = postgres {
         // On the threads for queries: encoding rows is part of the query.
         queries.handle().spawn(door.serve(postgres, keeper.closing()));
+    }
+    if let Some(flight) = flight {
+        queries.handle().spawn(flight_door.serve(flight, keeper.closing()));
     }
     let served = serve_http(http, state(parts, (hub, sql, pulse), &keeper), keeper, shutdown).await;
     helpers.iter().for_each(tokio::task::JoinHandle::abort);

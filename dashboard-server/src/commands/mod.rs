@@ -97,6 +97,9 @@ pub struct DoorArgs {
     /// Address of the PostgreSQL door, "" keeps it shut [default: 127.0.0.1:5433]
     #[arg(long, value_name = "ADDRESS")]
     pub postgres: Option<String>,
+    /// Address of the Arrow Flight SQL door, "" keeps it shut [default: 127.0.0.1:5434]
+    #[arg(long, value_name = "ADDRESS")]
+    pub flight: Option<String>,
 }
 
 impl ConfigArgs {
@@ -128,6 +131,7 @@ impl ConfigArgs {
         Overrides {
             listen: doors.listen.clone(),
             postgres: doors.postgres.clone(),
+            flight: doors.flight.clone(),
             data_dir: self.data_dir.clone(),
             sql_dir: self.sql_dir.clone(),
         }

@@ -61,7 +61,7 @@ pub(super) fn prepared(
 fn screens(sql_dir: &Path, catalog: &Catalog) -> Vec<String> {
     let views: Vec<_> =
         catalog.views.iter().map(|view| Arc::new(view_info(catalog, view))).collect();
-    match Screens::load(&sql_dir.join("screens"), &views, &pages::has_map) {
+    match Screens::load(&sql_dir.join("screens"), &views, &pages::built_in_map) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.mistakes,
     }

@@ -53,7 +53,7 @@ fn load_screens(config: &PipelineConfig, catalog: &Catalog) -> anyhow::Result<Sc
     let views: Vec<_> =
         catalog.views.iter().map(|view| Arc::new(view_info(catalog, view))).collect();
     let folder = config.sql_dir.join("screens");
-    Ok(Screens::load(&folder, &views, &pages::has_map)?)
+    Ok(Screens::load(&folder, &views, &pages::built_in_map)?)
 }
 
 /// The mistakes as one error, a line each.
@@ -219,7 +219,11 @@ async fn told_to_stop() {
 #[expect(clippy::print_stdout, reason = "the addresses are the command's output")]
 pub(super) fn print_addresses(bound: Bound) {
     println!("listening on http://{}", bound.http);
+    let with = if bound.has_tls { ", with TLS" } else { "" };
     if let Some(postgres) = bound.postgres {
-        println!("postgres on {postgres}");
+        println!("postgres on {postgres}{with}");
+    }
+    if let Some(flight) = bound.flight {
+        println!("flight on {flight}{with}");
     }
 }

@@ -18,7 +18,8 @@ use super::table::{Cell, draw};
     tidemark sql \"SELECT province, gmv FROM gmv_by_province ORDER BY gmv DESC LIMIT 10\"\n  \
     tidemark sql \"SELECT * FROM gmv_by_minute\" --format csv > minutes.csv\n  \
     tidemark sql \"SELECT * FROM gmv_by_province WHERE province = \\$1\" --param Zhejiang\n\n\
-    All tables of a query are at the same cut. psql works too: psql -h 127.0.0.1 -p 5433")]
+    All tables of a query are at the same cut. psql works too: psql -h 127.0.0.1 -p 5433\n\
+    and so do clients of Arrow Flight SQL, as ADBC: grpc://127.0.0.1:5434")]
 pub struct SqlArgs {
     /// One statement that reads: SELECT, EXPLAIN, SHOW TABLES, SHOW COLUMNS
     #[arg(value_name = "QUERY")]

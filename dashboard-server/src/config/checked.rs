@@ -18,6 +18,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     /// `--postgres`.
     pub postgres: Option<String>,
+    /// `--flight`.
+    pub flight: Option<String>,
     /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
     /// `--sql-dir`.
@@ -42,6 +44,10 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Address of the PostgreSQL door; `None` keeps it shut.
     pub postgres: Option<SocketAddr>,
+    /// Address of the Flight SQL door; `None` keeps it shut.
+    pub flight: Option<SocketAddr>,
+    /// TLS of the PostgreSQL door and the Flight SQL door; without it both are for this machine only.
+    pub tls: Option<TlsFiles>,
     /// Origins beside the server's own, lower-case and without a trailing slash.
     pub origins: Vec<String>,
     /// Users by name; with no user and no token, loopback only.
@@ -54,6 +60,8 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// See [`RawServerConfig::postgres_connections_max`].
     pub postgres_connections_max: usize,
+    /// See [`RawServerConfig::flight_connections_max`].
+    pub flight_connections_max: usize,
     /// See [`RawServerConfig::ingest_in_flight_max`].
     pub ingest_in_flight_max: usize,
     /// See [`RawServerConfig::ping_every_ms`].
@@ -62,6 +70,17 @@ pub struct ServerConfig {
     pub write_timeout: Duration,
     /// See [`RawServerConfig::stalled_after_ms`].
     pub stalled_after: Duration,
+}
+
+/// Where a certificate and its key are. They are read when the doors are opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and the chain above it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// See [`RawServerConfig::tls_required`].
+    pub is_required: bool,
 }
 
 /// A user, checked.
@@ -123,6 +142,9 @@ impl Config {
         if let Some(postgres) = overrides.postgres {
             written.postgres = postgres;
         }
+        if let Some(flight) = overrides.flight {
+            written.flight = flight;
+        }
         let mut mistakes = Vec::new();
         let users: Vec<User> = raw
             .users
@@ -160,30 +182,48 @@ impl ServerConfig {
             1,
             10_000,
         );
+        within(
+            mistakes,
+            "server.flight-connections-max",
+            wide(raw.flight_connections_max),
+            1,
+            10_000,
+        );
         within(mistakes, "server.ingest-in-flight-max", wide(raw.ingest_in_flight_max), 1, 1_000);
         within(mistakes, "server.ping-every-ms", raw.ping_every_ms, 100, 60_000);
         within(mistakes, "server.write-timeout-ms", raw.write_timeout_ms, 100, 600_000);
         within(mistakes, "server.session-hours", raw.session_hours, 1, 8_760);
         within(mistakes, "server.stalled-after-ms", raw.stalled_after_ms, 100, 3_600_000);
         let listen = address(mistakes, "server.listen", &raw.listen);
-        let postgres = match raw.postgres.as_str() {
+        let mut door = |key, text: &str| match text {
             "" => None,
-            text => address(mistakes, "server.postgres", text),
+            text => address(mistakes, key, text),
         };
+        let postgres = door("server.postgres", &raw.postgres);
+        let flight = door("server.flight", &raw.flight);
         let origins =
             raw.origins.iter().filter_map(|origin| checked_origin(mistakes, origin)).collect();
         let tokens: Vec<TokenHash> =
             raw.tokens.iter().filter_map(|token| checked_token(mistakes, token)).collect();
-        refuse_open_doors(mistakes, listen, postgres, raw.tokens.is_empty() && !has_users);
+        let tls = checked_tls(mistakes, raw);
+        let is_open = raw.tokens.is_empty() && !has_users;
+        refuse_open_doors(mistakes, listen, is_open);
+        let doors = [("server.postgres", postgres), ("server.flight", flight)];
+        doors.into_iter().filter_map(|(key, address)| Some((key, address?))).for_each(
+            |(key, address)| refuse_plain_door(mistakes, (key, address), tls.as_ref(), is_open),
+        );
         Some(Self {
             listen: listen?,
             postgres,
+            flight,
+            tls,
             origins,
             users,
             tokens,
             session_life: Duration::from_secs(raw.session_hours.saturating_mul(3_600)),
             connections_max: raw.connections_max,
             postgres_connections_max: raw.postgres_connections_max,
+            flight_connections_max: raw.flight_connections_max,
             ingest_in_flight_max: raw.ingest_in_flight_max,
             ping_every: Duration::from_millis(raw.ping_every_ms),
             write_timeout: Duration::from_millis(raw.write_timeout_ms),
@@ -247,24 +287,57 @@ fn address(mistakes: &mut Vec<String>, key: &str, text: &str) -> Option<SocketAd
 }
 
 /// Nothing is reachable from another machine before there is a way to say who may.
-fn refuse_open_doors(
-    mistakes: &mut Vec<String>,
-    listen: Option<SocketAddr>,
-    postgres: Option<SocketAddr>,
-    open_to_all: bool,
-) {
+fn refuse_open_doors(mistakes: &mut Vec<String>, listen: Option<SocketAddr>, open_to_all: bool) {
     if let Some(listen) = listen.filter(|address| open_to_all && !address.ip().is_loopback()) {
         mistakes.push(format!(
             "server.listen = \"{listen}\": other machines could reach this; add a user with `tidemark user add`, or \
              listen on 127.0.0.1"
         ));
     }
-    if let Some(postgres) = postgres.filter(|address| !address.ip().is_loopback()) {
+}
+
+/// A door through which keys and figures pass leaves the machine with TLS and users only.
+fn refuse_plain_door(
+    mistakes: &mut Vec<String>,
+    (key, address): (&str, SocketAddr),
+    tls: Option<&TlsFiles>,
+    open_to_all: bool,
+) {
+    if address.ip().is_loopback() {
+        return;
+    }
+    if open_to_all {
         mistakes.push(format!(
-            "server.postgres = \"{postgres}\": the PostgreSQL door has no TLS yet and stays on this \
-             machine; listen on 127.0.0.1 and reach it through an SSH tunnel"
+            "{key} = \"{address}\": other machines could reach this; add a user with `tidemark user add`, or listen \
+             on 127.0.0.1"
         ));
     }
+    match tls {
+        Some(tls) if tls.is_required => {}
+        Some(_) => mistakes.push(format!(
+            "{key} = \"{address}\": other machines could reach this in plain text; set server.tls-required = true"
+        )),
+        None => mistakes.push(format!(
+            "{key} = \"{address}\": without TLS this stays on this machine; set server.tls-certificate and \
+             server.tls-key, or listen on 127.0.0.1 and reach it through an SSH tunnel"
+        )),
+    }
+}
+
+fn checked_tls(mistakes: &mut Vec<String>, raw: &RawServerConfig) -> Option<TlsFiles> {
+    if raw.tls_certificate.is_empty() && raw.tls_key.is_empty() {
+        return None;
+    }
+    for (key, value, other) in [
+        ("server.tls-certificate", &raw.tls_certificate, "server.tls-key"),
+        ("server.tls-key", &raw.tls_key, "server.tls-certificate"),
+    ] {
+        if value.is_empty() {
+            mistakes.push(format!("{key} = \"\": {other} is set, and a certificate needs its key"));
+        }
+    }
+    let (certificate, key) = (PathBuf::from(&raw.tls_certificate), PathBuf::from(&raw.tls_key));
+    Some(TlsFiles { certificate, key, is_required: raw.tls_required })
 }
 
 fn checked_origin(mistakes: &mut Vec<String>, origin: &str) -> Option<String> {
@@ -365,11 +438,27 @@ mod tests {
     }
 
     #[test]
-    fn the_postgres_door_never_leaves_the_machine() {
+    fn the_doors_for_sql_leave_the_machine_with_tls_and_users_only() {
         let mut raw = RawConfig::default();
-        raw.server.tokens = vec!["ab".repeat(32)];
         raw.server.postgres = "0.0.0.0:5433".to_owned();
-        assert!(check(raw).expect_err("no TLS")[0].contains("SSH tunnel"));
+        raw.server.flight = "0.0.0.0:5434".to_owned();
+        let open = check(raw.clone()).expect_err("open, and no TLS");
+        assert_eq!(open.len(), 4, "{open:#?}");
+        raw.server.tokens = vec!["ab".repeat(32)];
+        let plain = check(raw.clone()).expect_err("no TLS");
+        assert!(plain.iter().all(|line| line.contains("SSH tunnel")), "{plain:#?}");
+        raw.server.tls_certificate = "server.pem".to_owned();
+        let half = check(raw.clone()).expect_err("no key");
+        assert!(half.len() == 1 && half[0].contains("server.tls-key = \"\""), "{half:#?}");
+        raw.server.tls_key = "server.key".to_owned();
+        let files = check(raw.clone()).expect("has TLS").server.tls.expect("has TLS");
+        assert!(files.is_required && files.key == PathBuf::from("server.key"));
+        raw.server.tls_required = false;
+        let loose = check(raw.clone()).expect_err("plain text");
+        assert!(loose.iter().all(|line| line.contains("tls-required")), "{loose:#?}");
+        raw.server.postgres = "127.0.0.1:5433".to_owned();
+        raw.server.flight = String::new();
+        assert!(check(raw).is_ok(), "on this machine it may be plain");
     }
 
     #[test]
@@ -390,12 +479,13 @@ mod tests {
         let overrides = Overrides {
             listen: Some("127.0.0.1:0".to_owned()),
             postgres: Some(String::new()),
+            flight: Some(String::new()),
             data_dir: Some(PathBuf::from("/tmp/elsewhere")),
             sql_dir: None,
         };
         let config = Config::check(RawConfig::default(), overrides).expect("valid");
         assert_eq!(config.server.listen.port(), 0);
-        assert!(config.server.postgres.is_none());
+        assert!(config.server.postgres.is_none() && config.server.flight.is_none());
         assert_eq!(config.pipeline.data_dir, PathBuf::from("/tmp/elsewhere"));
     }
 }

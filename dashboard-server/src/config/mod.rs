@@ -7,7 +7,7 @@ mod raw;
 mod file;
 mod checked;
 
-pub use checked::{Config, Overrides, ServerConfig, SqlConfig, TokenHash, User};
+pub use checked::{Config, Overrides, ServerConfig, SqlConfig, TlsFiles, TokenHash, User};
 pub use file::{ConfigError, read, read_all};
 pub(crate) use file::{nearest, place};
 pub use raw::{RawConfig, RawServerConfig, RawSqlConfig, RawUser, StreamPlace};

@@ -75,6 +75,14 @@ pub struct RawServerConfig {
     pub listen: String,
     /// Address of the PostgreSQL door; empty keeps it shut.
     pub postgres: String,
+    /// Address of the Arrow Flight SQL door; empty keeps it shut.
+    pub flight: String,
+    /// Certificate of these two doors, with the chain above it, as a PEM file; empty: no TLS.
+    pub tls_certificate: String,
+    /// Its private key, as a PEM file.
+    pub tls_key: String,
+    /// Whether the PostgreSQL door refuses who does not ask for TLS; the Flight SQL door always does.
+    pub tls_required: bool,
     /// Origins of pages that may connect, as `https://wall.example.com`, beside the server's own.
     pub origins: Vec<String>,
     /// SHA-256 hashes of the tokens that open the doors, 64 hexadecimal digits each.
@@ -85,6 +93,8 @@ pub struct RawServerConfig {
     pub connections_max: usize,
     /// Connections of the PostgreSQL door at one time; more are closed at once.
     pub postgres_connections_max: usize,
+    /// Connections of the Flight SQL door at one time; more are closed at once.
+    pub flight_connections_max: usize,
     /// Bodies of `POST /api/ingest` being written at one time; more get 429.
     pub ingest_in_flight_max: usize,
     /// Milliseconds between two pings to a viewer; three unanswered close the socket.
@@ -100,11 +110,16 @@ impl Default for RawServerConfig {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             postgres: "127.0.0.1:5433".to_owned(),
+            flight: "127.0.0.1:5434".to_owned(),
+            tls_certificate: String::new(),
+            tls_key: String::new(),
+            tls_required: true,
             origins: Vec::new(),
             tokens: Vec::new(),
             session_hours: 72,
             connections_max: 12_000,
             postgres_connections_max: 64,
+            flight_connections_max: 64,
             ingest_in_flight_max: 8,
             ping_every_ms: 5_000,
             write_timeout_ms: 10_000,

@@ -88,6 +88,12 @@ pub enum SqlError {
         /// What makes it, its size and the bound.
         message: String,
     },
+    /// The result is longer than it may be, and this door has no word for "there was more".
+    #[error("the result is over {most} rows; add a LIMIT, or raise sql.rows-max")]
+    Rows {
+        /// The bound.
+        most: usize,
+    },
     /// The query failed while it ran.
     #[error("{message}")]
     Run {
@@ -116,6 +122,7 @@ impl SqlError {
             Self::Timeout { .. } => "sql_timeout",
             Self::Memory { .. } => "sql_memory",
             Self::Row { .. } => "sql_row_too_large",
+            Self::Rows { .. } => "sql_rows",
             Self::Run { .. } => "sql_failed",
             Self::Cancelled => "cancelled",
             Self::Stopped => "stopped",

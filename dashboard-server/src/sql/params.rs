@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DataFusionError, ParamValues};
 use datafusion::logical_expr::LogicalPlan;
@@ -18,22 +18,90 @@ use super::error::SqlError;
 /// When their number or a type does not fit.
 pub(super) fn bind(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan, SqlError> {
     let types = plan.get_parameter_types().map_err(|error| SqlError::of_planning(&error))?;
-    if types.len() != params.len() {
-        return Err(SqlError::Params {
-            message: format!(
-                "the query has {} placeholders and got {} params",
-                types.len(),
-                params.len()
-            ),
-        });
-    }
+    check_count(types.len(), params.len())?;
     if params.is_empty() {
         return Ok(plan);
     }
     let values = params.iter().enumerate().map(|(nth, value)| scalar(nth + 1, value, &types));
-    let values = ParamValues::from(values.collect::<Result<Vec<_>, _>>()?);
-    let bound = plan.replace_params_with_values(&values).and_then(retyped);
+    replaced(plan, values.collect::<Result<Vec<_>, _>>()?)
+}
+
+fn replaced(plan: LogicalPlan, values: Vec<ScalarValue>) -> Result<LogicalPlan, SqlError> {
+    let bound = plan.replace_params_with_values(&ParamValues::from(values)).and_then(retyped);
     bound.map_err(|error| SqlError::of_planning(&error))
+}
+
+/// As [`bind`], for values that have a type already. `types` are those of the plan's placeholders.
+///
+/// # Errors
+/// When their number or a type does not fit.
+pub(super) fn bind_values(
+    plan: LogicalPlan,
+    types: &HashMap<String, Option<DataType>>,
+    values: &[ScalarValue],
+) -> Result<LogicalPlan, SqlError> {
+    check_count(types.len(), values.len())?;
+    if values.is_empty() {
+        return Ok(plan);
+    }
+    let values = (1..).zip(values).map(|(nth, value)| {
+        let wanted = types.get(&format!("${nth}"));
+        let wanted = wanted.ok_or_else(|| SqlError::Params {
+            message: format!("the query has no placeholder ${nth}"),
+        })?;
+        let fits = wanted.as_ref().map_or_else(|| Some(value.clone()), |of| fitted(value, of));
+        fits.ok_or_else(|| SqlError::Params {
+            message: format!("params[{nth}] = {value} is not {}", of_word(wanted.as_ref())),
+        })
+    });
+    replaced(plan, values.collect::<Result<Vec<_>, _>>()?)
+}
+
+fn of_word(wanted: Option<&DataType>) -> String {
+    wanted.map_or_else(|| "known".to_owned(), |of| format!("a {of}"))
+}
+
+/// A value for a place where `wanted` is expected. What its sender calls it comes first where the two meet in a comparison:
+/// a fraction beside whole numbers, a stamp beside a day, a span beside a time.
+fn fitted(value: &ScalarValue, wanted: &DataType) -> Option<ScalarValue> {
+    let of = value.data_type();
+    let is_number = of.is_numeric();
+    match value {
+        _ if value.is_null() => ScalarValue::try_from(&finest(wanted)).ok(),
+        ScalarValue::Utf8(Some(text)) if wanted.is_decimal() => {
+            exact(text).or_else(|| value.cast_to(wanted).ok())
+        }
+        _ if wanted.is_decimal() && is_number => match of.is_floating() {
+            // As it would be written: a float has no digits of its own.
+            true => exact(&value.to_string()).or_else(|| value.cast_to(wanted).ok()),
+            false => Some(value.clone()),
+        },
+        _ if wanted.is_integer() && (of.is_decimal() || of.is_floating()) => Some(value.clone()),
+        ScalarValue::IntervalYearMonth(_)
+        | ScalarValue::IntervalDayTime(_)
+        | ScalarValue::IntervalMonthDayNano(_) => Some(value.clone()),
+        _ if matches!(of, DataType::Duration(_)) => {
+            value.cast_to(&DataType::Interval(IntervalUnit::MonthDayNano)).ok()
+        }
+        _ if matches!(of, DataType::Timestamp(..)) && matches!(wanted, DataType::Date32) => {
+            Some(value.clone())
+        }
+        // A day begins by the clock of what it is compared with.
+        ScalarValue::Date32(_) if matches!(wanted, DataType::Timestamp(_, Some(_))) => {
+            let naive = value.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, None)).ok()?;
+            naive.cast_to(&finest(wanted)).ok()
+        }
+        _ => value.cast_to(&finest(wanted)).ok(),
+    }
+}
+
+fn check_count(wanted: usize, got: usize) -> Result<(), SqlError> {
+    if wanted == got {
+        return Ok(());
+    }
+    Err(SqlError::Params {
+        message: format!("the query has {wanted} placeholders and got {got} params"),
+    })
 }
 
 /// A plan whose types follow what has been put into it.

@@ -26,6 +26,8 @@ pub enum Door {
     Http,
     /// The PostgreSQL wire.
     Postgres,
+    /// Arrow Flight SQL.
+    Flight,
 }
 
 impl Door {
@@ -35,6 +37,7 @@ impl Door {
         match self {
             Self::Http => "http",
             Self::Postgres => "postgres",
+            Self::Flight => "flight",
         }
     }
 }
@@ -159,7 +162,7 @@ impl Queries {
             stop: Notify::new(),
         });
         inner.running.insert(id, Arc::clone(&running));
-        Ok(Turn { queries: Arc::clone(self), running, ended: None })
+        Ok(Turn { queries: Arc::clone(self), running, ended: None, is_part: false })
     }
 
     /// Stops a query; false when none of this name runs that may be seen.
@@ -202,6 +205,8 @@ pub(super) struct Turn {
     queries: Arc<Queries>,
     running: Arc<Running>,
     ended: Option<(Option<u64>, &'static str)>,
+    /// Whether what has ended was only a part of a query.
+    is_part: bool,
 }
 
 impl Turn {
@@ -224,8 +229,19 @@ impl Turn {
     }
 }
 
+impl Turn {
+    /// Ends without a line in the log: the query has been planned, and is entered again when it runs.
+    pub(super) fn goes_on(mut self) {
+        self.is_part = true;
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
+        if self.is_part {
+            self.queries.inner.lock().running.remove(&self.running.id);
+            return;
+        }
         // Dropped without a word: whoever asked has gone.
         let (rows, outcome) = self.ended.unwrap_or((None, "left"));
         self.queries.end(&self.running, rows, outcome);

@@ -20,6 +20,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 use futures::StreamExt as _;
 use serde_json::Value;
 use tidemark_pipeline::model::{Space, Zone};
@@ -132,8 +133,14 @@ impl SqlService {
     pub async fn ask(&self, principal: &Principal, question: Question) -> Result<Answer, SqlError> {
         let Question { text, params, id } = question;
         let turn = self.inner.queries.begin(id, Door::Http, &principal.name, &text)?;
+        let service = self.clone();
+        let asked = (text, params, principal.clone());
+        let answering = self.bounded(move |is_left| async move {
+            let (text, params, principal) = asked;
+            service.run(&text, (&params, &principal), is_left).await
+        });
         let answered = tokio::select! {
-            answered = self.bounded(principal, text, params) => answered,
+            answered = answering => answered,
             () = turn.stopped() => Err(SqlError::Cancelled),
         };
         let answered = answered.map(|answer| Answer { query: turn.id().to_owned(), ..answer });
@@ -141,22 +148,26 @@ impl SqlService {
         answered
     }
 
-    async fn bounded(
+    /// Does the work of a query on the threads of queries, when it is its turn and within the time that one has. Dropping
+    /// the future stops it, and then the work is told that it is left.
+    ///
+    /// # Errors
+    /// Those of the work, and where it gets no turn or takes too long.
+    pub(super) async fn bounded<T, W>(
         &self,
-        principal: &Principal,
-        text: String,
-        params: Vec<Value>,
-    ) -> Result<Answer, SqlError> {
-        let principal = principal.clone();
+        work: impl FnOnce(Arc<AtomicBool>) -> W,
+    ) -> Result<T, SqlError>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, SqlError>> + Send + 'static,
+    {
         let permit = self.inner.limits.turn().await?;
-        let service = self.clone();
         let after = self.inner.limits.config.time_max;
         let is_left = Arc::new(AtomicBool::new(false));
-        let left = Arc::clone(&is_left);
+        let work = work(Arc::clone(&is_left));
         let task = self.inner.runtime.spawn(async move {
             let _permit = permit;
-            let answered =
-                tokio::time::timeout(after, service.run(&text, (&params, &principal), left)).await;
+            let answered = tokio::time::timeout(after, work).await;
             answered.unwrap_or(Err(SqlError::Timeout { after }))
         });
         let running = StopOnDrop { task, is_left };
@@ -178,10 +189,7 @@ impl SqlService {
         let opened = self.session(&pin).map_err(|error| SqlError::of_planning(&error))?;
         let Session { context: session, budget } = opened;
         let _running = budget.begin(self.inner.limits.config.time_max, is_left);
-        let plan = session.state().statement_to_plan(statement).await;
-        let plan = plan.map_err(|error| SqlError::of_planning(&error))?;
-        allow::check_plan(&plan)?;
-        check_expansion(&plan, self.inner.limits.config.operators_max)?;
+        let plan = self.checked_plan(statement, &session).await?;
         let plan = params::bind(plan, params)?;
         let (schema, batches, truncated) = self.collect(&session, plan).await?;
         metrics::counter!("tidemark_sql_queries_total", "door" => "http").increment(1);
@@ -190,6 +198,22 @@ impl SqlService {
         let StreamProgress { as_of, watermark, .. } = cut.overall();
         let query = String::new();
         Ok(Answer { schema, batches, cut: cut.cut, epoch, truncated, as_of, watermark, query })
+    }
+
+    /// The plan of a statement, which only reads.
+    ///
+    /// # Errors
+    /// When it names what is not there, or does something else.
+    pub(super) async fn checked_plan(
+        &self,
+        statement: Statement,
+        session: &SessionContext,
+    ) -> Result<LogicalPlan, SqlError> {
+        let plan = session.state().statement_to_plan(statement).await;
+        let plan = plan.map_err(|error| SqlError::of_planning(&error))?;
+        allow::check_plan(&plan)?;
+        check_expansion(&plan, self.inner.limits.config.operators_max)?;
+        Ok(plan)
     }
 
     async fn collect(
@@ -252,6 +276,11 @@ impl SqlService {
     /// What queries may use.
     pub(super) fn limits(&self) -> &Limits {
         &self.inner.limits
+    }
+
+    /// The life of the publisher in which cuts are counted.
+    pub(super) fn epoch(&self) -> &str {
+        self.inner.results.epoch()
     }
 
     /// What runs and what ran, whichever door it came through.
@@ -340,18 +369,18 @@ fn use_zone(state: &mut SessionState, zone: Zone) -> Result<(), DataFusionError>
 }
 
 /// A running query that stops when nobody waits for it any more.
-struct StopOnDrop {
-    task: JoinHandle<Result<Answer, SqlError>>,
+struct StopOnDrop<T> {
+    task: JoinHandle<Result<T, SqlError>>,
     /// Heard by a function that works on a batch; the engine itself hears only between batches.
     is_left: Arc<AtomicBool>,
 }
 
-impl Future for StopOnDrop {
-    type Output = Result<Answer, SqlError>;
+impl<T> Future for StopOnDrop<T> {
+    type Output = Result<T, SqlError>;
 
     fn poll(mut self: FuturePin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         FuturePin::new(&mut self.task).poll(context).map(|joined| match joined {
-            Ok(answer) => answer,
+            Ok(answered) => answered,
             Err(error) if error.is_cancelled() => Err(SqlError::Stopped),
             Err(error) => {
                 tracing::error!(%error, "a query broke an assumption of the engine: {error}");
@@ -361,7 +390,7 @@ impl Future for StopOnDrop {
     }
 }
 
-impl Drop for StopOnDrop {
+impl<T> Drop for StopOnDrop<T> {
     fn drop(&mut self) {
         self.is_left.store(true, Ordering::Relaxed);
         self.task.abort();

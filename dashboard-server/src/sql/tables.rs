@@ -92,6 +92,48 @@ impl Pin {
         *self.cut.lock() = self.results.latest();
     }
 
+    /// What a table is, for who reads the catalogue.
+    pub(super) fn comment(&self, table: &str) -> Option<String> {
+        let cut = self.cut();
+        if let Some(view) = cut.views.get(table) {
+            let (title, definition) = (&view.info.title, &view.info.definition);
+            return Some(format!(
+                "{} / {}: {} / {} ({})",
+                title.zh, title.en, definition.zh, definition.en, view.info.unit
+            ));
+        }
+        if cut.histories.contains_key(table) {
+            return Some("Every accepted record, those that came late flagged".to_owned());
+        }
+        let told = match table {
+            CUT_TABLE => "The cut that this query sees",
+            OFFSETS_TABLE => "The offsets that this query sees, by stream and partition",
+            STREAMS_TABLE => "How far each stream is at the cut that this query sees",
+            VIEWS_TABLE => "Whether each view stands at the cut that this query sees",
+            RUNNING_TABLE => "The queries that run, one's own or everybody's",
+            LOG_TABLE => "The queries that ran, the newest first",
+            _ => return None,
+        };
+        Some(told.to_owned())
+    }
+
+    /// What a column is that every view has.
+    pub(super) fn column_comment(&self, table: &str, column: &str) -> Option<String> {
+        let cut = self.cut();
+        let view = &cut.views.get(table)?.info;
+        let told = match column {
+            "window_start" => {
+                format!("Beginning of the window, by the clock of {}", view.time_zone)
+            }
+            "window_end" => format!("End of the window, by the clock of {}", view.time_zone),
+            "_mark" => "provisional, settled or final".to_owned(),
+            "_revision" => "How often the row was corrected".to_owned(),
+            key if view.keys.iter().any(|known| known == key) => "Key".to_owned(),
+            _ => return None,
+        };
+        Some(told)
+    }
+
     /// The ledgers on disk, where there are any.
     pub(super) fn ledgers(&self) -> Option<&Arc<LedgerStore>> {
         self.results.ledgers()

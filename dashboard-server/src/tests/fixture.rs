@@ -272,6 +272,7 @@ impl TestServer {
     pub(super) async fn start_with(results: &Arc<Results>, mut wishes: Wishes) -> Self {
         wishes.raw.server.listen = "127.0.0.1:0".to_owned();
         wishes.raw.server.postgres = "127.0.0.1:0".to_owned();
+        wishes.raw.server.flight = "127.0.0.1:0".to_owned();
         let data_dir = tempfile::tempdir().expect("a folder");
         let config = Config::check(wishes.raw, Overrides::default()).expect("valid");
         let users = config.server.users.clone();

@@ -13,5 +13,6 @@ mod users;
 mod sessions;
 mod sql;
 mod postgres;
+mod flight;
 mod queries;
 mod bounds;

@@ -75,7 +75,17 @@ impl Server {
         );
         std::fs::write(&config, text)?;
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--quiet", "--listen", "127.0.0.1:0", "--postgres", "", "--config"])
+            .args([
+                "serve",
+                "--quiet",
+                "--listen",
+                "127.0.0.1:0",
+                "--postgres",
+                "",
+                "--flight",
+                "",
+                "--config",
+            ])
             .arg(&config)
             .arg("--sql-dir")
             .arg(sql_dir)

@@ -10,6 +10,7 @@ use tidemark_pipeline::ledger::LedgerKind;
 use super::Finding;
 use crate::clock::Clock;
 use crate::config::{Config, ServerConfig};
+use crate::tls::Tls;
 
 /// How far the clock of a file system may be from this machine's, in milliseconds.
 const SKEW_MS_MAX: u128 = 2_000;
@@ -109,9 +110,22 @@ pub(super) fn clock(folder: &Path) -> Finding {
 
 /// Whether the doors can be opened.
 pub(super) fn ports(server: &ServerConfig) -> Vec<Finding> {
-    let doors = [("server.listen", Some(server.listen)), ("server.postgres", server.postgres)];
+    let doors = [
+        ("server.listen", Some(server.listen)),
+        ("server.postgres", server.postgres),
+        ("server.flight", server.flight),
+    ];
     let asked = doors.into_iter().filter_map(|(key, address)| Some((key, address?)));
     asked.map(|(key, address)| port(key, address)).collect()
+}
+
+/// Whether TLS can be set up, where it is wanted.
+pub(super) fn tls(server: &ServerConfig) -> Option<Finding> {
+    let files = server.tls.as_ref()?;
+    Some(match Tls::open(files) {
+        Ok(_) => Finding::ok("tls", format!("{} and its key fit", files.certificate.display())),
+        Err(error) => Finding::fail("tls", error.to_string()),
+    })
 }
 
 fn port(key: &str, address: SocketAddr) -> Finding {

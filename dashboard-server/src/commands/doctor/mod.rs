@@ -118,6 +118,7 @@ fn findings(config: &Config, catalog: &Catalog, tell: &mut dyn FnMut(Finding)) {
     }
     machine::folders(config).into_iter().for_each(&mut *tell);
     tell(machine::clock(&config.pipeline.data_dir));
+    machine::tls(&config.server).into_iter().for_each(&mut *tell);
     machine::ports(&config.server).into_iter().for_each(&mut *tell);
     brokers::streams(catalog).into_iter().for_each(tell);
 }

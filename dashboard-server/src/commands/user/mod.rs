@@ -65,7 +65,7 @@ struct OneArgs {
     tidemark user add lin --role analyst --password          ask for a password instead of making a key\n  \
     tidemark user add brandwall --role viewer --view 'brand_*'\n\n\
     The key is NAME.SECRET and shown once; with a password it is NAME.PASSWORD. It is what a page asks for,\n\
-    the TOKEN of `Authorization: Bearer TOKEN`, and the password of the PostgreSQL door. A running server\n\
+    the TOKEN of `Authorization: Bearer TOKEN`, and the password of the PostgreSQL and Flight SQL doors. A running server\n\
     takes its users at `tidemark reload`.")]
 struct AddArgs {
     /// Name: letters, digits, `_` and `-`

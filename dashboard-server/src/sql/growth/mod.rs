@@ -13,5 +13,5 @@ mod formula;
 mod sizes;
 
 pub(super) use bounded::BoundFunctions;
-pub(super) use claim::{Budget, Overrun};
+pub(super) use claim::{Budget, Overrun, Running};
 pub(super) use sizes::lengths;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_postgres::pgwire::api::auth::StartupHandler;
@@ -17,6 +18,7 @@ use datafusion_postgres::pgwire::tokio::process_socket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::catalogue;
 use super::functions;
 use super::limited::LimitedService;
 use super::startup::Startup;
@@ -24,6 +26,7 @@ use crate::auth::Gate;
 use crate::closing::Closing;
 use crate::sql::SqlService;
 use crate::sql::session::CATALOG;
+use crate::tls::Tls;
 
 /// Why the door cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -40,21 +43,22 @@ struct Parts {
     service: SqlService,
     gate: Arc<Gate>,
     manager: Arc<ConnectionManager>,
+    tls: Option<Tls>,
 }
 
 impl PostgresDoor {
     /// A door to `service` for at most `connections_max` at a time. Where there are users, the password is
-    /// a user's key, and the user's role must allow SQL.
+    /// a user's key, and the user's role must allow SQL. With `tls` a client may ask for it, or has to.
     ///
     /// # Errors
     /// When the catalogue that psql asks for cannot be built; tried here so that it fails at start.
     pub fn new(
         service: SqlService,
         gate: Arc<Gate>,
-        connections_max: usize,
+        (connections_max, tls): (usize, Option<Tls>),
     ) -> Result<Self, PostgresError> {
         let manager = Arc::new(ConnectionManager::new());
-        let parts = Arc::new(Parts { service, gate, manager });
+        let parts = Arc::new(Parts { service, gate, manager, tls });
         Connection::new(&parts, IpAddr::V4(Ipv4Addr::LOCALHOST)).map_err(PostgresError)?;
         Ok(Self { parts, connections: Arc::new(Semaphore::new(connections_max)) })
     }
@@ -104,8 +108,9 @@ async fn serve_one(stream: TcpStream, from: IpAddr, parts: &Arc<Parts>) {
         }
     };
     let startup = Arc::clone(&connection.startup);
+    let acceptor = parts.tls.as_ref().map(|tls| tls.acceptor.clone());
     tokio::select! {
-        ended = process_socket(stream, None, connection) => if let Err(error) = ended {
+        ended = process_socket(stream, acceptor, connection) => if let Err(error) = ended {
             tracing::debug!(%error, "a PostgreSQL connection ended: {error}");
         },
         () = startup.has_to_go() => {
@@ -116,6 +121,7 @@ async fn serve_one(stream: TcpStream, from: IpAddr, parts: &Arc<Parts>) {
 
 /// What one connection is made of.
 struct Connection {
+    context: SessionContext,
     queries: Arc<LimitedService>,
     startup: Arc<Startup>,
     cancel: Arc<DefaultCancelHandler>,
@@ -127,17 +133,26 @@ impl Connection {
         let session = parts.service.session(&pin)?;
         setup_pg_catalog(&session.context, CATALOG, EmptyContextProvider)
             .map_err(|error| *error)?;
+        catalogue::describe(&session.context, &pin)?;
         functions::all().into_iter().for_each(|function| session.context.register_udf(function));
         let manager = Arc::clone(&parts.manager);
         Ok(Self {
             startup: Arc::new(Startup::new(
                 (Arc::clone(&parts.gate), from),
+                parts.tls.as_ref().is_some_and(|tls| tls.is_required),
                 Arc::clone(&pin),
                 Arc::clone(&manager),
             )),
+            context: session.context.clone(),
             queries: Arc::new(LimitedService::new(parts.service.clone(), session, pin)),
             cancel: Arc::new(DefaultCancelHandler::new(manager)),
         })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        catalogue::forget(&self.context);
     }
 }
 

@@ -19,6 +19,7 @@ use datafusion_postgres::pgwire::api::results::{Response, Tag};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::types::format::FormatOptions;
 
+use super::catalogue::{plan_of_nothing, rewritten};
 use super::functions::SERVER_VERSION;
 use crate::config::SqlConfig;
 use crate::sql::allow::{check_plan, check_sql_statement};
@@ -69,7 +70,12 @@ impl Gate {
         session: &SessionContext,
     ) -> PgWireResult<LogicalPlan> {
         check_tables(statement, &self.limits).map_err(|error| pg_error(&error))?;
-        let engine = EngineStatement::Statement(Box::new(statement.clone()));
+        let nothing = plan_of_nothing(statement);
+        if let Some(plan) = nothing.map_err(|error| pg_error(&SqlError::of_planning(&error)))? {
+            return Ok(plan);
+        }
+        let statement = rewritten(statement.clone());
+        let engine = EngineStatement::Statement(Box::new(statement));
         let plan = session.state().statement_to_plan(engine).await;
         let plan = plan.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
         check_plan(&plan).map_err(|error| pg_error(&error))?;
@@ -265,7 +271,7 @@ pub(super) fn pg_error(error: &SqlError) -> PgWireError {
         SqlError::Busy { .. } => "53300",
         SqlError::Timeout { .. } | SqlError::Cancelled => "57014",
         SqlError::Memory { .. } => "53200",
-        SqlError::Row { .. } => "54000",
+        SqlError::Row { .. } | SqlError::Rows { .. } => "54000",
         SqlError::Run { .. } => "22000",
         SqlError::Stopped => "57P01",
     };

@@ -14,7 +14,7 @@ use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryH
 use datafusion_postgres::pgwire::api::results::{QueryResponse, Response};
 use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, METADATA_USER};
-use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::{Sink, StreamExt as _};
@@ -105,7 +105,8 @@ impl LimitedService {
             let row = row?;
             bytes = bytes.saturating_add(row.data.len());
             if rows.len() == rows_max {
-                return Err(too_many_rows(rows_max));
+                // A figure cut off in silence is a wrong one.
+                return Err(pg_error(&SqlError::Rows { most: rows_max }));
             }
             if bytes > bytes_max {
                 return Err(pg_error(&SqlError::Memory { bytes: bytes_max }));
@@ -115,16 +116,6 @@ impl LimitedService {
         let gathered = QueryResponse::new(query.row_schema(), futures::stream::iter(rows));
         Ok(Response::Query(gathered))
     }
-}
-
-/// This protocol has no word for "there was more", and a figure cut off in silence is a wrong one.
-fn too_many_rows(rows_max: usize) -> PgWireError {
-    let message = format!("the result is over {rows_max} rows; add a LIMIT, or raise sql.rows-max");
-    PgWireError::UserError(Box::new(ErrorInfo::new(
-        "ERROR".to_owned(),
-        "54000".to_owned(),
-        message,
-    )))
 }
 
 /// What is asked, by whom, and how long they want to wait.

@@ -3,6 +3,7 @@
 //! Each connection has a session and a catalogue of its own. Every statement passes our own list
 //! of what is allowed before the library sees it, because the library allows what it does not know.
 
+mod catalogue;
 mod door;
 mod functions;
 mod gate;

@@ -115,6 +115,8 @@ fn type_of(said: &Type) -> Option<DataType> {
         Type::INT8 => DataType::Int64,
         Type::FLOAT4 => DataType::Float32,
         Type::FLOAT8 => DataType::Float64,
+        // Each value has digits of its own, which it is put into the plan with; this is said of the answer.
+        Type::NUMERIC => DataType::Decimal128(38, 10),
         Type::DATE => DataType::Date32,
         Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         Type::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
@@ -136,8 +138,8 @@ fn is_other(said: &Type, told: &DataType) -> bool {
 /// What the library prepares: the text of a statement, and what it was parsed and planned to.
 type Prepared = (String, Option<(ast::Statement, LogicalPlan)>);
 
-/// The portal with each number that is, or stands beside, a decimal put into its plan as exactly as it was sent; `None` where
-/// there is none. The library would cut it to the scale of what it is compared with.
+/// The portal with each number that is, or stands beside, a decimal put into its plan as exactly as it was sent, and each NULL
+/// without a type; `None` where there is none. The library would cut a number to the scale of what it is compared with.
 ///
 /// # Errors
 /// DataFusion's, of a plan that does not fit together with them.
@@ -150,11 +152,15 @@ pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<P
         let id = format!("${}", at + 1);
         let beside = types.get(&id).cloned().flatten().is_some_and(|of| of.is_decimal());
         let said = portal.statement.parameter_types.get(at).cloned().flatten();
-        let value = parameter.as_deref();
-        let value = value.and_then(|value| match portal.parameter_format.is_text(at) {
-            true => number_of_text(value, said.as_ref(), beside),
-            false => number_of_bytes(value, said.as_ref(), beside),
-        });
+        let is_untold = types.get(&id).is_some_and(Option::is_none);
+        let value = match parameter.as_deref() {
+            Some(value) if portal.parameter_format.is_text(at) => {
+                number_of_text(value, said.as_ref(), beside)
+            }
+            Some(value) => number_of_bytes(value, said.as_ref(), beside),
+            // Of a NULL that nobody knows the type of the library would have no value.
+            None => is_untold.then_some(ScalarValue::Null),
+        };
         match value {
             Some(value) => drop(told.insert(id, Expr::Literal(value, None))),
             None => {
@@ -196,7 +202,15 @@ pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<P
 fn number_of_text(text: &[u8], said: Option<&Type>, beside: bool) -> Option<ScalarValue> {
     let is_number = match said {
         Some(&Type::NUMERIC) => true,
-        Some(&Type::INT2 | &Type::INT4 | &Type::INT8 | &Type::UNKNOWN) | None => beside,
+        Some(
+            &Type::INT2
+            | &Type::INT4
+            | &Type::INT8
+            | &Type::FLOAT4
+            | &Type::FLOAT8
+            | &Type::UNKNOWN,
+        )
+        | None => beside,
         Some(_) => false,
     };
     exact(std::str::from_utf8(text).ok().filter(|_| is_number)?)
@@ -210,9 +224,21 @@ fn number_of_bytes(bytes: &[u8], said: Option<&Type>, beside: bool) -> Option<Sc
         Some(&Type::INT2) => i64::from(i16::from_be_bytes(bytes.try_into().ok()?)),
         Some(&Type::INT4) => i64::from(i32::from_be_bytes(bytes.try_into().ok()?)),
         Some(&Type::INT8) => i64::from_be_bytes(bytes.try_into().ok()?),
+        Some(&Type::FLOAT4) if beside => {
+            let value = f32::from_be_bytes(bytes.try_into().ok()?);
+            return Some(exact(&value.to_string()).unwrap_or_else(|| float(f64::from(value))));
+        }
+        Some(&Type::FLOAT8) if beside => {
+            return Some(float(f64::from_be_bytes(bytes.try_into().ok()?)));
+        }
         _ => return None,
     };
-    beside.then(|| ScalarValue::Int64(Some(whole)))
+    beside.then_some(ScalarValue::Int64(Some(whole)))
+}
+
+/// A float beside a decimal is what it is written as; one that is not written out in digits stays a float.
+fn float(value: f64) -> ScalarValue {
+    exact(&value.to_string()).unwrap_or(ScalarValue::Float64(Some(value)))
 }
 
 /// A portal that is not ours to clone.

@@ -29,14 +29,16 @@ use crate::sql::tables::Pin;
 
 /// Lets a connection in: at once where nobody needs a key, else with a user's key as its password.
 ///
-/// A user with a SCRAM verifier proves its key and never shows it. Otherwise the password is not hidden on
-/// the way, which is one reason why this door never leaves the machine.
+/// A user with a SCRAM verifier proves its key and never shows it. Otherwise only TLS hides the password on the
+/// way, which is one reason why without it this door never leaves the machine.
 ///
 /// A name that is not known is asked to prove its key like any other, and takes as long to be refused.
 pub(super) struct Startup {
     gate: Arc<Gate>,
     /// Where the connection comes from.
     from: IpAddr,
+    /// Whether who has not asked for TLS is refused.
+    needs_tls: bool,
     /// The exchange of who proves a key, and who that is; `None` for a name that is not known.
     proving: Mutex<Option<(Exchange, Option<Admitted>)>>,
     /// Who it is, once that is known.
@@ -51,12 +53,14 @@ impl Startup {
     /// A start that moves `pin` to what its user sees.
     pub(super) fn new(
         (gate, from): (Arc<Gate>, IpAddr),
+        needs_tls: bool,
         pin: Arc<Pin>,
         manager: Arc<ConnectionManager>,
     ) -> Self {
         Self {
             gate,
             from,
+            needs_tls,
             proving: Mutex::default(),
             admitted: watch::Sender::new(None),
             pin,
@@ -157,6 +161,11 @@ impl StartupHandler for Startup {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         match message {
+            PgWireFrontendMessage::Startup(_) if self.needs_tls && !client.is_secure() => {
+                let told = "this door needs TLS: connect with sslmode=require or stricter";
+                let refused = ErrorInfo::new("FATAL".into(), "28000".into(), told.into());
+                Err(PgWireError::UserError(Box::new(refused)))
+            }
             PgWireFrontendMessage::Startup(startup) => {
                 protocol_negotiation(client, &startup).await?;
                 save_startup_parameters_to_metadata(client, &startup);

@@ -1,0 +1,57 @@
+-- What DBeaver asks when it connects and when its tree is opened down to a table; in our own words after the classes
+-- PostgreDatabase, PostgreSchema, PostgreDataTypeCache and PostgreTableBase in
+-- plugins/org.jkiss.dbeaver.ext.postgresql of dbeaver/dbeaver.
+
+-- has: public
+SELECT current_schema(), session_user;
+
+-- has: tidemark
+SELECT db.oid, db.* FROM pg_catalog.pg_database db WHERE datname = 'tidemark';
+
+-- has: on
+SELECT * FROM pg_catalog.pg_settings WHERE name = 'standard_conforming_strings';
+
+-- has: public
+SELECT n.oid, n.*, d.description FROM pg_catalog.pg_namespace n
+LEFT OUTER JOIN pg_catalog.pg_description d
+    ON d.objoid = n.oid AND d.objsubid = 0 AND d.classoid = 'pg_namespace'::regclass
+ORDER BY nspname;
+
+-- has: numeric
+SELECT t.oid, t.typname, c.relkind, format_type(nullif(t.typbasetype, 0), t.typtypmod) AS base_type_name, d.description
+FROM pg_catalog.pg_type t
+LEFT OUTER JOIN pg_catalog.pg_type et ON et.oid = t.typelem
+LEFT OUTER JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+LEFT OUTER JOIN pg_catalog.pg_description d ON t.oid = d.objoid
+WHERE t.typname IS NOT NULL AND (c.relkind IS NULL OR c.relkind = 'c');
+
+-- has: gmv_by_category
+SELECT c.oid, c.*, d.description, pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS partition_expr,
+    pg_catalog.pg_get_partkeydef(c.oid) AS partition_key
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
+LEFT OUTER JOIN pg_catalog.pg_description d
+    ON d.objoid = c.oid AND d.objsubid = 0 AND d.classoid = 'pg_class'::regclass
+WHERE c.relkind NOT IN ('i', 'I', 'c');
+
+-- has: End of the window, by the clock of Asia/Shanghai
+SELECT c.relname, a.*, pg_catalog.pg_get_expr(ad.adbin, ad.adrelid, true) AS def_value, dsc.description
+FROM pg_catalog.pg_attribute a
+INNER JOIN pg_catalog.pg_class c ON a.attrelid = c.oid
+LEFT OUTER JOIN pg_catalog.pg_attrdef ad ON a.attrelid = ad.adrelid AND a.attnum = ad.adnum
+LEFT OUTER JOIN pg_catalog.pg_description dsc ON c.oid = dsc.objoid AND a.attnum = dsc.objsubid
+WHERE NOT a.attisdropped AND c.relname = 'gmv_by_category'
+ORDER BY a.attnum;
+
+-- rows: 0
+SELECT c.oid, c.*, t.relname AS tabrelname, rt.relnamespace AS refnamespace, d.description
+FROM pg_catalog.pg_constraint c
+INNER JOIN pg_catalog.pg_class t ON t.oid = c.conrelid
+LEFT OUTER JOIN pg_catalog.pg_class rt ON rt.oid = c.confrelid
+LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = c.oid
+ORDER BY c.oid;
+
+-- rows: 0
+SELECT i.indrelid, c.relname, pg_catalog.pg_get_indexdef(i.indexrelid) AS definition, i.indkey[0]
+FROM pg_catalog.pg_index i
+INNER JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid;
