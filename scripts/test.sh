@@ -117,7 +117,7 @@ if includes crashes; then
 fi
 if includes wall; then
     suite "wall in a browser" 300 count_plain python3 tests/page/demo.py
-    suite "page in a browser" 1500 count_plain node tests/page/run.mjs
+    suite "page in a browser" 2400 count_plain node tests/page/run.mjs
 fi
 
 say "summary"

@@ -51,8 +51,11 @@ def jar(coordinates):
     kept = JARS / f"{name}-{version}.jar"
     if not kept.exists():
         JARS.mkdir(parents=True, exist_ok=True)
-        fetched = subprocess.run(["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={coordinates}",
-                                  f"-DoutputDirectory={JARS}"], capture_output=True, text=True, timeout=600)
+        try:
+            fetched = subprocess.run(["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={coordinates}",
+                                      f"-DoutputDirectory={JARS}"], capture_output=True, text=True, timeout=180)
+        except subprocess.TimeoutExpired:
+            raise Skip(f"Maven did not fetch {coordinates} in three minutes") from None
         if fetched.returncode or not kept.exists():
             raise Skip(f"Maven could not fetch {coordinates}: {fetched.stdout.strip()[-300:]}")
     return kept
