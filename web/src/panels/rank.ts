@@ -7,6 +7,7 @@ import type { ViewState } from '../protocol/apply-frame';
 import type { RankPanel, Screen } from '../screen/definition';
 import { windowRows } from '../state/windows';
 import { keyOf, UNNAMED } from './figures';
+import { sumOf } from './share';
 
 /** One that has a place. */
 export interface Ranked {
@@ -60,6 +61,12 @@ export function rankingOf(
   placed.sort((a, b) => compareDecimal(b.value, a.value) || (a.id < b.id ? -1 : 1));
   silent.sort((a, b) => (a.id < b.id ? -1 : 1));
   return { placed, unnamed, silent };
+}
+
+/** What all rows come to, those that name nobody among them. */
+export function wholeOf({ placed, unnamed }: Pick<Ranking, 'placed' | 'unnamed'>): Decimal {
+  const named = sumOf(placed);
+  return unnamed === undefined ? named : addDecimal(named, unnamed);
 }
 
 /** Names that stand there more than once are told apart by what they lie in. */

@@ -24,6 +24,6 @@ export function partsOf(entries: readonly Entry[], limit: number): readonly Part
   return [...named, { id: 'rest', key: undefined, value, share: ratio(value, total) }];
 }
 
-export function sumOf(entries: readonly Entry[]): Decimal {
+export function sumOf(entries: readonly Pick<Entry, 'value'>[]): Decimal {
   return entries.reduce((all, { value }) => addDecimal(all, value), ZERO);
 }
