@@ -59,12 +59,17 @@ impl ByValue {
     /// The counts of a value, to be added to.
     pub fn of(&mut self, value: Option<&str>) -> &mut ValueCounts {
         let at = self.place(value);
-        &mut self.counts[at].1
+        self.at(at)
     }
 
-    /// Takes note of a number of a value's own sequence. Those of values that are counted together make no sequence.
-    pub fn note_number(&mut self, value: Option<&str>, number: i64) {
-        let at = self.place(value);
+    /// The counts at a [`ByValue::place`].
+    pub fn at(&mut self, place: usize) -> &mut ValueCounts {
+        &mut self.counts[place].1
+    }
+
+    /// Takes note of a number of the own sequence of the value at a [`ByValue::place`]. Those of values that are counted
+    /// together make no sequence.
+    pub fn note_number(&mut self, at: usize, number: i64) {
         if self.counts[at].0.as_deref() == Some(OTHER) {
             return;
         }
@@ -81,8 +86,8 @@ impl ByValue {
         fresh.map(|((value, _), numbers)| (value.clone(), std::mem::take(numbers))).collect()
     }
 
-    /// Where a value stands in `counts`.
-    fn place(&mut self, value: Option<&str>) -> usize {
+    /// Where a value is counted, for as long as nothing is restored.
+    pub fn place(&mut self, value: Option<&str>) -> usize {
         let known = match value {
             None => self.null_at,
             Some(text) => self.places.get(text).copied(),

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 
+use super::key_table::KeyTable;
 use crate::model::{Offset, Space};
 
 /// What the keys say of a record.
@@ -99,8 +100,8 @@ pub struct Overflow {
     pub room: Arc<KeyRoom>,
 }
 
-/// Bytes a key takes in memory at the least dense filling of the table: 33 bytes of table at half its
-/// load, and its place in the list of its hour. Measured: see `measure_dedup_keys`.
+/// Bytes a key takes in memory at the least dense filling of the table: its entry, nine bytes of table at half its
+/// load, and its place in the list of its hour; lists have up to twice the room they need.
 pub const KEY_BYTES: usize = 96;
 
 /// The memory for dedup keys of all partitions and spaces: one whose log is busy may have what the others
@@ -150,7 +151,7 @@ impl KeyRoom {
 pub struct Duplicates {
     horizon_ms: i64,
     /// The newest sighting of each key.
-    keys: HashMap<Key, Sighting>,
+    keys: KeyTable,
     /// Keys by the hour of their event time, in order of arrival, so that whole hours are freed and
     /// the oldest go to disk first.
     by_hour: BTreeMap<i64, Vec<Key>>,
@@ -180,7 +181,7 @@ impl Duplicates {
             is_disk_used: false,
             noted: 0,
             horizon_ms,
-            keys: HashMap::new(),
+            keys: KeyTable::default(),
             by_hour: BTreeMap::new(),
             earlier: HashMap::new(),
             fresh: Vec::new(),
@@ -199,6 +200,11 @@ impl Duplicates {
         Ok(())
     }
 
+    /// Looks many keys up at one time, before they are seen one by one.
+    pub fn look_ahead(&self, keys: impl Iterator<Item = Key>) {
+        self.keys.look_ahead(keys);
+    }
+
     /// Looks a key up and remembers it when it is the first of its kind.
     ///
     /// Offsets ascend from call to call.
@@ -211,7 +217,7 @@ impl Duplicates {
         if expired(at.event_time) {
             return Ok(Seen::BeyondHorizon);
         }
-        match self.keys.get(&key) {
+        match self.keys.get(key) {
             Some(before) if !expired(before.event_time) => return Ok(Seen::Duplicate),
             // A checkpoint may give back a sighting past the horizon whose key came again and went to disk.
             _ => {
@@ -266,7 +272,7 @@ impl Duplicates {
         overflow.store.write(&moving)?;
         self.is_disk_used = true;
         for (key, _) in &moving {
-            self.keys.remove(key);
+            self.keys.remove(*key);
             self.earlier.remove(key);
         }
         for (hour, count) in plan {
@@ -307,8 +313,8 @@ impl Duplicates {
         let mut moving = Vec::with_capacity(plan.iter().map(|(_, count)| count).sum());
         for key in listed {
             // A key that came again is listed twice and may be gone with its first place.
-            let Some(newest) = self.keys.get(key) else { continue };
-            let mut seen = vec![*newest];
+            let Some(newest) = self.keys.get(*key) else { continue };
+            let mut seen = vec![newest];
             seen.extend(self.earlier.get(key).into_iter().flatten());
             // What is written goes over what was known, which may be more than memory was given back.
             if self.is_disk_used {
@@ -330,8 +336,8 @@ impl Duplicates {
             let within = *hour.key();
             for key in hour.remove() {
                 // A key that was forgotten and came again belongs to a later hour.
-                if self.keys.get(&key).is_some_and(|at| hour_of(*at) == within) {
-                    self.keys.remove(&key);
+                if self.keys.get(key).is_some_and(|at| hour_of(at) == within) {
+                    self.keys.remove(key);
                 }
                 if let Some(seen) = self.earlier.get_mut(&key) {
                     seen.retain(|at| hour_of(*at) != within);
@@ -364,7 +370,7 @@ impl Duplicates {
     /// Whether no key is in memory.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.len() == 0
     }
 }
 

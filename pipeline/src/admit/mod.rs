@@ -3,6 +3,7 @@
 pub mod bounds;
 pub mod by_value;
 pub mod duplicate;
+mod key_table;
 pub mod sequence;
 
 pub use bounds::Bounds;

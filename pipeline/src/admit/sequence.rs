@@ -29,6 +29,9 @@ pub struct SequenceCounts {
     pub repeated: u64,
 }
 
+/// How many times more runs may have come than are added where both are walked along together.
+const CLOSE_TIMES: usize = 4;
+
 /// The numbers of one source that have come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sequence {
@@ -43,24 +46,77 @@ pub struct Sequence {
 
 impl Sequence {
     /// Adds numbers; a source with more than `ranges_max` runs is given up.
-    pub fn add(&mut self, numbers: &[i64], ranges_max: usize) {
+    ///
+    /// The numbers of several partitions are best given together: one fills the gaps of another.
+    pub fn add(&mut self, mut numbers: Vec<i64>, ranges_max: usize) {
         if self.has_overflown {
             return;
         }
-        let mut sorted = numbers.to_vec();
-        sorted.sort_unstable();
-        let runs =
-            sorted.chunk_by(|number, next| next.checked_sub(1).is_some_and(|one| one <= *number));
-        for run in runs {
+        // Of each partition they mostly come in order, which this way of sorting makes use of.
+        numbers.sort();
+        let mut runs = Vec::new();
+        for run in
+            numbers.chunk_by(|number, next| next.checked_sub(1).is_some_and(|one| one <= *number))
+        {
             if let (Some(first), Some(last)) = (run.first(), run.last()) {
                 let different = last.abs_diff(*first).saturating_add(1);
                 let count = u64::try_from(run.len()).unwrap_or(u64::MAX);
                 self.repeated += count.saturating_sub(different);
-                self.add_run(*first, *last);
+                runs.push((*first, *last));
             }
+        }
+        match self.lie_close(&runs) {
+            true => self.add_close(&runs),
+            false => runs.into_iter().for_each(|(first, last)| self.add_run(first, last)),
         }
         if self.ranges.len() > ranges_max {
             *self = Self { has_overflown: true, ..Self::default() };
+        }
+    }
+
+    /// Whether between the first and the last of these runs there are not many more that have come.
+    fn lie_close(&self, runs: &[(i64, i64)]) -> bool {
+        let (Some((first, _)), Some((_, last))) = (runs.first(), runs.last()) else { return false };
+        let bound = runs.len().saturating_mul(CLOSE_TIMES);
+        self.ranges.range(*first..=*last).take(bound).count() < bound
+    }
+
+    /// Adds runs, ascending and apart, in one walk beside those that have come there.
+    fn add_close(&mut self, runs: &[(i64, i64)]) {
+        let (Some((first, _)), Some((_, last))) = (runs.first(), runs.last()) else { return };
+        // The one that begins before the first may reach into it, or touch it.
+        let from = self.ranges.range(..=*first).next_back().map_or(*first, |(start, _)| *start);
+        let near = self.ranges.range(from..=last.saturating_add(1));
+        let known: Vec<(i64, i64)> = near.map(|(start, end)| (*start, *end)).collect();
+        let mut all = [&known, runs].concat();
+        all.sort();
+        let mut joined: Vec<(i64, i64)> = Vec::with_capacity(all.len());
+        let mut common = 0_u64;
+        for (start, end) in all {
+            match joined.last_mut().filter(|(_, before)| start <= before.saturating_add(1)) {
+                Some((_, before)) => {
+                    if start <= *before {
+                        let shared = end.min(*before).abs_diff(start).saturating_add(1);
+                        common = common.saturating_add(shared);
+                    }
+                    *before = end.max(*before);
+                }
+                None => joined.push((start, end)),
+            }
+        }
+        let all_new = runs.iter().map(|(first, last)| last.abs_diff(*first).saturating_add(1));
+        let added = all_new.fold(0, u64::saturating_add).saturating_sub(common);
+        self.received = self.received.saturating_add(added);
+        self.repeated = self.repeated.saturating_add(common);
+        for (start, _) in &known {
+            if joined.binary_search_by_key(start, |(start, _)| *start).is_err() {
+                self.ranges.remove(start);
+            }
+        }
+        for (start, end) in joined {
+            if known.binary_search(&(start, end)).is_err() {
+                self.ranges.insert(start, end);
+            }
         }
     }
 
@@ -125,7 +181,7 @@ mod tests {
 
     fn of(numbers: &[i64]) -> (u64, u64) {
         let mut sequence = Sequence::default();
-        sequence.add(numbers, 100);
+        sequence.add(numbers.to_vec(), 100);
         let counts = sequence.counts().expect("numbers");
         (counts.missing, counts.repeated)
     }
@@ -159,7 +215,7 @@ mod tests {
             let mut rest = numbers.as_slice();
             while !rest.is_empty() {
                 let (batch, after) = rest.split_at(dice.random_range(1..=rest.len()));
-                sequence.add(batch, 1_000);
+                sequence.add(batch.to_vec(), 1_000);
                 rest = after;
                 let (ranges, repeated, gone) = sequence.parts();
                 let again = Sequence::from_parts(ranges.clone(), repeated, gone);
@@ -183,11 +239,11 @@ mod tests {
     #[test]
     fn a_source_with_too_many_gaps_is_given_up_and_tells_nothing() {
         let mut sequence = Sequence::default();
-        sequence.add(&[1, 3, 5], 3);
+        sequence.add(vec![1, 3, 5], 3);
         assert!(sequence.counts().is_some());
-        sequence.add(&[7], 3);
+        sequence.add(vec![7], 3);
         assert_eq!(sequence.counts(), None);
-        sequence.add(&[2, 4, 6], 3);
+        sequence.add(vec![2, 4, 6], 3);
         assert_eq!(sequence.counts(), None, "what was lost may not be guessed");
     }
 }

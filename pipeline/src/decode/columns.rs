@@ -73,13 +73,15 @@ impl Columns {
     /// As [`Columns::append`], with texts that are parts of `text`.
     pub fn append_plain(&mut self, row: &[Plain], text: &str) {
         for (builder, value) in self.builders.iter_mut().zip(row) {
-            match (builder, *value) {
+            match (builder, value) {
                 (Builder::Text(builder), Plain::Text(from, to)) => {
-                    builder.append_value(text.get(from..to).unwrap_or_default());
+                    builder.append_value(text.get(*from..*to).unwrap_or_default());
                 }
-                (Builder::Int64(builder), Plain::Integer(value)) => builder.append_value(value),
-                (Builder::Timestamp(builder), Plain::Integer(value)) => builder.append_value(value),
-                (Builder::Decimal(builder), Plain::Decimal(value)) => builder.append_value(value),
+                (Builder::Int64(builder), Plain::Integer(value)) => builder.append_value(*value),
+                (Builder::Timestamp(builder), Plain::Integer(value)) => {
+                    builder.append_value(*value);
+                }
+                (Builder::Decimal(builder), Plain::Decimal(value)) => builder.append_value(*value),
                 (builder, value) => builder.append(&value.value(text)),
             }
         }

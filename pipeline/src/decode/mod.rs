@@ -102,7 +102,7 @@ pub struct Decoder {
     format: Format,
     reject_unknown: bool,
     /// See [`plain::names_of`].
-    names: Vec<Option<Box<[u8]>>>,
+    names: Vec<Option<plain::Name>>,
     /// Room for one row.
     row: Vec<Plain>,
     /// What could be read of the record decoded last, if it was refused.

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::{FieldSpec, FieldType, Value};
+use super::{FieldSpec, FieldType, Value, decimal, value};
 
 /// A value of a record's text, by its place there: a row of them is used again for the next record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -43,14 +43,54 @@ impl Plain {
     }
 }
 
-/// How each field's name stands in a record whose producer writes no spaces: `"name":`. Nothing for a
-/// column that is no field, and for a name that would have to be escaped.
+/// How a field's name stands in a record whose producer writes no spaces: `"name":`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    bytes: Box<[u8]>,
+    /// Its first bytes as two words, and which bits of these are its: names are compared more often than all else.
+    words: [u64; 2],
+    masks: [u64; 2],
+}
+
+/// Bytes of a name that are in its words.
+const NAME_WORDS: usize = 16;
+
+/// Eight bytes as a word; the first eight of more.
+fn word_of(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes.first_chunk().copied().unwrap_or_default())
+}
+
+impl Name {
+    fn of(name: &str) -> Self {
+        let bytes: Box<[u8]> = format!("\"{name}\":").into_bytes().into();
+        let (mut first, mut mask) = ([0; NAME_WORDS], [0; NAME_WORDS]);
+        for (at, byte) in bytes.iter().take(NAME_WORDS).enumerate() {
+            (first[at], mask[at]) = (*byte, u8::MAX);
+        }
+        let words = |of: &[u8; NAME_WORDS]| [word_of(&of[..8]), word_of(&of[8..])];
+        Self { words: words(&first), masks: words(&mask), bytes }
+    }
+
+    /// Whether a text goes on with it at `at`.
+    fn is_at(&self, text: &[u8], at: usize) -> bool {
+        let length = self.bytes.len();
+        let Some(next) = text.get(at..at + NAME_WORDS) else {
+            return text.get(at..at + length) == Some(&*self.bytes);
+        };
+        let differs = |nth: usize, next: &[u8]| (word_of(next) ^ self.words[nth]) & self.masks[nth];
+        let is_short = length <= NAME_WORDS;
+        differs(0, next) | differs(1, &next[8..]) == 0
+            && (is_short || text.get(at..at + length) == Some(&*self.bytes))
+    }
+}
+
+/// How each field's name stands in a record. Nothing for a column that is no field, and for a name that would have to be
+/// escaped.
 #[must_use]
-pub fn names_of(fields: &[FieldSpec]) -> Vec<Option<Box<[u8]>>> {
+pub fn names_of(fields: &[FieldSpec]) -> Vec<Option<Name>> {
     let is_plain = |name: &str| !name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
     let name = |field: &FieldSpec| {
-        let found = field.metadata.is_none() && is_plain(&field.name);
-        found.then(|| format!("\"{}\":", field.name).into_bytes().into())
+        (field.metadata.is_none() && is_plain(&field.name)).then(|| Name::of(&field.name))
     };
     fields.iter().map(name).collect()
 }
@@ -59,7 +99,7 @@ pub fn names_of(fields: &[FieldSpec]) -> Vec<Option<Box<[u8]>>> {
 /// are in. `names` is [`names_of`] the fields.
 pub fn read<'a>(
     payload: &'a [u8],
-    (fields, names): (&[FieldSpec], &[Option<Box<[u8]>>]),
+    (fields, names): (&[FieldSpec], &[Option<Name>]),
     row: &mut [Plain],
 ) -> Option<&'a str> {
     // JSON's spaces, of which a form feed is none.
@@ -86,7 +126,7 @@ pub fn read<'a>(
             return None;
         }
         *bits |= bit;
-        *row.get_mut(at)? = from.value(fields.get(at)?.field_type)?;
+        from.value(fields.get(at)?.field_type, row.get_mut(at)?)?;
         expected = at + 1;
         match from.next()? {
             b',' => {}
@@ -122,11 +162,10 @@ impl<'a> Scanner<'a> {
         Some(byte)
     }
 
-    /// Goes past these bytes if they are next.
-    fn skip(&mut self, wanted: &[u8]) -> bool {
-        let end = self.at + wanted.len();
-        let is_next = self.text.as_bytes().get(self.at..end) == Some(wanted);
-        self.at = if is_next { end } else { self.at };
+    /// Goes past a name if it is next.
+    fn skip(&mut self, name: &Name) -> bool {
+        let is_next = name.is_at(self.text.as_bytes(), self.at);
+        self.at += if is_next { name.bytes.len() } else { 0 };
         is_next
     }
 
@@ -151,34 +190,39 @@ impl<'a> Scanner<'a> {
         Some((from, to))
     }
 
-    fn value(&mut self, field_type: FieldType) -> Option<Plain> {
+    /// Reads a value to where it is kept. Were it handed back, it would be written in small pieces and copied in large ones
+    /// right behind, for which a processor waits longer than for all the rest.
+    fn value(&mut self, field_type: FieldType, into: &mut Plain) -> Option<()> {
         self.skip_space();
         match self.peek()? {
             b'"' => {
                 self.at += 1;
                 let (from, to) = self.string()?;
                 match field_type {
-                    FieldType::Text => Some(Plain::Text(from, to)),
-                    other => scalar(other, self.text.get(from..to)?),
+                    FieldType::Text => *into = Plain::Text(from, to),
+                    other => scalar(other, self.text.get(from..to)?, into)?,
                 }
             }
-            b'n' => self.word("null").map(|_| Plain::Null),
+            b'n' => self.word("null")?,
             b'-' | b'0'..=b'9' => {
                 let from = self.at;
                 let number = self.number()?;
                 match field_type {
-                    FieldType::Text => Some(Plain::Text(from, self.at)),
-                    other => scalar(other, number),
+                    FieldType::Text => *into = Plain::Text(from, self.at),
+                    other => scalar(other, number, into)?,
                 }
             }
             b't' if field_type == FieldType::Boolean => {
-                self.word("true").map(|_| Plain::Boolean(true))
+                self.word("true")?;
+                *into = Plain::Boolean(true);
             }
             b'f' if field_type == FieldType::Boolean => {
-                self.word("false").map(|_| Plain::Boolean(false))
+                self.word("false")?;
+                *into = Plain::Boolean(false);
             }
-            _ => None,
+            _ => return None,
         }
+        Some(())
     }
 
     fn word(&mut self, word: &str) -> Option<()> {
@@ -227,16 +271,22 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// A value that is no text.
-fn scalar(field_type: FieldType, text: &str) -> Option<Plain> {
-    match field_type.read(text)? {
-        Value::Null => Some(Plain::Null),
-        Value::Boolean(value) => Some(Plain::Boolean(value)),
-        Value::Integer(value) => Some(Plain::Integer(value)),
-        Value::Float(value) => Some(Plain::Float(value)),
-        Value::Decimal(value) => Some(Plain::Decimal(value)),
-        Value::Text(_) => None,
+/// Reads a value that is no text.
+fn scalar(field_type: FieldType, text: &str, into: &mut Plain) -> Option<()> {
+    match field_type {
+        FieldType::Decimal(precision, scale) => {
+            *into = Plain::Decimal(decimal::parse(text, precision, scale)?);
+        }
+        FieldType::Timestamp(zone) => *into = Plain::Integer(value::timestamp(text, zone)?),
+        other => match other.read(text)? {
+            Value::Null | Value::Text(_) => return None,
+            Value::Boolean(value) => *into = Plain::Boolean(value),
+            Value::Integer(value) => *into = Plain::Integer(value),
+            Value::Float(value) => *into = Plain::Float(value),
+            Value::Decimal(value) => *into = Plain::Decimal(value),
+        },
     }
+    Some(())
 }
 
 /// Fields of a record that are told apart.
@@ -346,6 +396,27 @@ mod tests {
             }
         }
         assert!(same > 300 && given_up > 300, "{same} and {given_up}");
+    }
+
+    #[test]
+    fn a_name_is_known_wherever_it_stands_and_however_long_it_is() {
+        for length in 0..40 {
+            let field = "n".repeat(length);
+            let name = Name::of(&field);
+            for (before, behind) in [("", ""), ("", "1"), ("{", "12345678901234567890"), ("{", "")]
+            {
+                let text = format!("{before}\"{field}\":{behind}");
+                assert!(name.is_at(text.as_bytes(), before.len()), "{text}");
+                for at in before.len()..text.len() - behind.len() {
+                    let mut other = text.clone().into_bytes();
+                    other[at] ^= 1;
+                    assert!(!name.is_at(&other, before.len()), "{text} but for byte {at}");
+                }
+                assert!(
+                    !name.is_at(&text.as_bytes()[..text.len() - behind.len() - 1], before.len())
+                );
+            }
+        }
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn float(text: &str, bits: u8) -> Option<f64> {
 }
 
 /// Epoch milliseconds of a number, or of a stamp as ISO 8601 writes it.
-fn timestamp(text: &str, zone: Zone) -> Option<i64> {
+pub(super) fn timestamp(text: &str, zone: Zone) -> Option<i64> {
     if let Some(ms) = plain_stamp(text.as_bytes(), zone) {
         return Some(ms);
     }

@@ -18,6 +18,7 @@ pub mod packed;
 pub mod settle;
 pub mod counts;
 pub mod ages;
+mod arena;
 pub mod orders;
 pub mod operator;
 pub mod saved;

@@ -150,6 +150,9 @@ pub struct Operator {
 const JOURNAL_TIMES_MAX: u64 = 4;
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
+/// Rows whose orders are looked up at one time: as many as fit into the nearest memory with all that is touched of them.
+const AHEAD_ROWS: usize = 64;
+
 /// Rows on their way out.
 struct Rows {
     effect_times: Vec<i64>,
@@ -307,15 +310,23 @@ impl Operator {
             None => None,
         };
         let mut rows = Rows::new(batch.num_rows());
-        let (mut key, mut attributes) = (Vec::new(), Vec::new());
+        let (mut ahead, mut key, mut attributes) = (ByteRows::default(), Vec::new(), Vec::new());
         for row in 0..batch.num_rows() {
+            if row % AHEAD_ROWS == 0 {
+                ahead.clear();
+                for row in row..batch.num_rows().min(row + AHEAD_ROWS) {
+                    key.clear();
+                    keys.write(row, &mut key);
+                    ahead.push(&key);
+                }
+                self.orders.look_ahead(ahead.iter());
+            }
             let kind = if kinds.is_null(row) { None } else { self.rules.kind(kinds.value(row)) };
             let Some(kind) = kind else {
                 self.orders.ignore();
                 continue;
             };
-            key.clear();
-            keys.write(row, &mut key);
+            let key = ahead.get(row % AHEAD_ROWS);
             attributes.clear();
             carried.write(row, &mut attributes);
             let event = Event {
@@ -330,7 +341,7 @@ impl Operator {
             let watermark = watermarks.get(row).copied().unwrap_or(i64::MIN);
             let due_to = u32::try_from(row).unwrap_or(u32::MAX);
             let raw = raw.get(row).copied().unwrap_or(&[]);
-            let arrival = Arrival { key: &key, event, attributes: &attributes, raw };
+            let arrival = Arrival { key, event, attributes: &attributes, raw };
             self.orders.take(arrival, watermark, &mut |sign, effect, of_effect| {
                 rows.push(sign, effect, of_effect, (due_to, &attributes));
             });

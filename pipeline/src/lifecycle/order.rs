@@ -146,22 +146,19 @@ impl Order {
         self.raw.iter().find(|(offset, _)| *offset == event.offset).map_or(&[], |(_, raw)| raw)
     }
 
-    /// Keeps the raw record of an event that was offered.
-    pub fn keep_raw(&mut self, event: &Event, raw: &[u8]) {
-        self.raw.push((event.offset, raw.into()));
-    }
-
-    /// Lets the raw records go that nobody will look for.
-    pub fn shed_raw(&mut self, rules: &Rules) {
-        if self.raw.is_empty() {
-            return;
-        }
+    /// Keeps the raw record of an event that was offered, if anyone may look for it, and lets those go that nobody will
+    /// look for any more.
+    pub fn keep_raw(&mut self, offered: &Event, raw: &[u8], rules: &Rules) {
         let is_open = self.events.iter().any(|event| rules.action(event.kind).opens);
         let is_wanted = |event: &Event| !is_open || rules.action(event.kind).refunds;
         let events = &self.events;
-        self.raw.retain(|(offset, _)| {
-            events.iter().any(|event| event.offset == *offset && is_wanted(event))
-        });
+        let is_wanted_at =
+            |offset: i64| events.iter().any(|event| event.offset == offset && is_wanted(event));
+        self.raw.retain(|(offset, _)| is_wanted_at(*offset));
+        // Nearly always the order is open and nothing is asked back: then no record is copied.
+        if is_wanted_at(offered.offset) {
+            self.raw.push((offered.offset, raw.into()));
+        }
     }
 
     /// Offers an event; what is kept depends on which events there were, not on the order they came in, as long as
@@ -208,8 +205,8 @@ impl Order {
             return None;
         }
         self.events.iter().position(|earlier| {
-            let said = currency_of(earlier, self.attributes_of(earlier), rules);
-            earlier.kind == event.kind && said == currency_of(event, attributes, rules)
+            let said = || currency_of(earlier, self.attributes_of(earlier), rules);
+            earlier.kind == event.kind && said() == currency_of(event, attributes, rules)
         })
     }
 

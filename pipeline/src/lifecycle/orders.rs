@@ -7,11 +7,13 @@
 //! always the same place when an event of it comes.
 
 use std::hash::BuildHasher as _;
+use std::hint::black_box;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::ages::{Ages, Place};
+use super::arena::{Arena, Piece};
 use super::counts::{Counts, Notice, Standing};
 use super::order::{Event, Kept, Order};
 use super::packed::{pack, unpack};
@@ -42,6 +44,8 @@ pub struct Orders {
     /// Where each order is, by its key.
     slots: HashTable<Slot>,
     entries: Vec<Entry>,
+    /// The bytes of all of them.
+    arena: Arena,
     /// Entries without an order.
     free: Vec<u32>,
     ages: Ages,
@@ -63,10 +67,10 @@ struct Slot {
     at: u32,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Entry {
     /// The key and the packed order behind it; empty without an order.
-    bytes: Box<[u8]>,
+    piece: Piece,
     key_length: u32,
     /// How many orders have been here before this one.
     generation: u32,
@@ -77,12 +81,12 @@ struct Entry {
 }
 
 impl Entry {
-    fn key(&self) -> &[u8] {
-        self.bytes.get(..self.key_bytes()).unwrap_or(&[])
+    fn key<'a>(&self, arena: &'a Arena) -> &'a [u8] {
+        arena.get(self.piece).get(..self.key_bytes()).unwrap_or(&[])
     }
 
-    fn packed(&self) -> &[u8] {
-        self.bytes.get(self.key_bytes()..).unwrap_or(&[])
+    fn packed<'a>(&self, arena: &'a Arena) -> &'a [u8] {
+        arena.get(self.piece).get(self.key_bytes()..).unwrap_or(&[])
     }
 
     fn key_bytes(&self) -> usize {
@@ -99,6 +103,8 @@ struct Work {
     was: Settled,
     is: Settled,
     bytes: Vec<u8>,
+    /// Where orders are that were looked up at one time.
+    found: Vec<u32>,
 }
 
 /// Bytes an order takes in a checkpoint beside its key and itself.
@@ -113,6 +119,7 @@ impl Orders {
             hasher: DefaultHashBuilder::default(),
             slots: HashTable::new(),
             entries: Vec::new(),
+            arena: Arena::default(),
             free: Vec::new(),
             ages: Ages::default(),
             counts: Counts::default(),
@@ -148,7 +155,7 @@ impl Orders {
         for at in self.changed.drain(..) {
             let Some(entry) = entry_mut(&mut self.entries, at) else { continue };
             if std::mem::take(&mut entry.is_changed) {
-                each(entry.key(), Some(entry.packed()));
+                each(entry.key(&self.arena), Some(entry.packed(&self.arena)));
             }
         }
     }
@@ -157,9 +164,9 @@ impl Orders {
     pub fn take_all(&mut self, mut each: impl FnMut(&[u8], Option<&[u8]>)) {
         self.changed.clear();
         self.gone.clear();
-        for entry in self.entries.iter_mut().filter(|entry| !entry.bytes.is_empty()) {
+        for entry in self.entries.iter_mut().filter(|entry| !entry.piece.is_empty()) {
             entry.is_changed = false;
-            each(entry.key(), Some(entry.packed()));
+            each(entry.key(&self.arena), Some(entry.packed(&self.arena)));
         }
     }
 
@@ -179,8 +186,8 @@ impl Orders {
         let hash = self.hasher.hash_one(key);
         let known = self.find(hash, key);
         let Some((packed, newest)) = order else {
-            if let Some(at) = known {
-                self.remove(hash, at);
+            if let Some(gone) = known.and_then(|at| self.remove(hash, at)) {
+                self.arena.release(gone.piece);
             }
             return;
         };
@@ -198,6 +205,22 @@ impl Orders {
     pub fn ignore(&mut self) {
         self.counts.taken += 1;
         self.counts.ignored += 1;
+    }
+
+    /// Looks many orders up at one time, before their events are taken in one by one: each of them is somewhere else in
+    /// memory, and the processor waits for all of them together about as long as for one.
+    pub fn look_ahead<'a>(&mut self, keys: impl Iterator<Item = &'a [u8]>) {
+        let found = &mut self.work.found;
+        found.clear();
+        found.extend(keys.map(|key| {
+            let hash = self.hasher.hash_one(key);
+            self.slots.find(hash, |slot| slot.hash == hash).map_or(u32::MAX, |slot| slot.at)
+        }));
+        let entries = || found.iter().filter_map(|at| entry(&self.entries, *at));
+        // In two walks, for where the bytes are is known only once the entries are here.
+        black_box(entries().fold(0, |sum, entry| sum ^ entry.key_length));
+        let first = |entry: &Entry| entry.key(&self.arena).first().copied().unwrap_or(0);
+        black_box(entries().fold(0, |sum, entry| sum ^ first(entry)));
     }
 
     /// Takes one event in; `watermark` is the partition's before it.
@@ -232,7 +255,7 @@ impl Orders {
         }
         let at = known.unwrap_or_else(|| self.begin(hash));
         let Work { order, bytes, .. } = &mut *self.work;
-        order.shed_raw(&self.rules);
+        order.keep_raw(&event, raw, &self.rules);
         bytes.clear();
         pack(order, bytes);
         let newest = order.newest;
@@ -248,16 +271,14 @@ impl Orders {
     fn offer(&mut self, known: Option<u32>, arrival: &Arrival<'_>) -> Option<Kept> {
         let Work { order, before, was, .. } = &mut *self.work;
         match known.and_then(|at| entry(&self.entries, at)) {
-            Some(entry) => unpack(entry.packed(), order)?,
+            Some(entry) => unpack(entry.packed(&self.arena), order)?,
             None => order.clear(),
         }
         if order.may_repeat(&arrival.event, arrival.attributes, &self.rules) {
             before.copy(order);
         }
         was.settle(order, &self.rules);
-        let kept = order.offer(arrival.event, arrival.attributes, &self.rules);
-        order.keep_raw(&arrival.event, arrival.raw);
-        Some(kept)
+        Some(order.offer(arrival.event, arrival.attributes, &self.rules))
     }
 
     /// Hands on what the event changes. `added` is its place where it was added to what there was.
@@ -316,7 +337,8 @@ impl Orders {
 
     fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
         let is_it = |slot: &Slot| {
-            slot.hash == hash && entry(&self.entries, slot.at).is_some_and(|it| it.key() == key)
+            slot.hash == hash
+                && entry(&self.entries, slot.at).is_some_and(|it| it.key(&self.arena) == key)
         };
         self.slots.find(hash, is_it).map(|slot| slot.at)
     }
@@ -359,20 +381,11 @@ impl Orders {
     /// Keeps what has been packed of the order of this key.
     fn store(&mut self, at: u32, key: &[u8], newest: i64) {
         let Some(entry) = entry_mut(&mut self.entries, at) else { return };
-        let packed = self.work.bytes.as_slice();
         entry.newest = newest;
-        self.bytes -= wide(entry.bytes.len());
-        match entry.bytes.get_mut(key.len()..) {
-            Some(room) if room.len() == packed.len() => room.copy_from_slice(packed),
-            _ => {
-                let mut bytes = Vec::with_capacity(key.len() + packed.len());
-                bytes.extend_from_slice(key);
-                bytes.extend_from_slice(packed);
-                entry.key_length = u32::try_from(key.len()).unwrap_or(u32::MAX);
-                entry.bytes = bytes.into_boxed_slice();
-            }
-        }
-        self.bytes += wide(entry.bytes.len());
+        entry.key_length = u32::try_from(key.len()).unwrap_or(u32::MAX);
+        self.bytes -= wide(entry.piece.len());
+        entry.piece = self.arena.replace(entry.piece, key, &self.work.bytes);
+        self.bytes += wide(entry.piece.len());
     }
 
     fn note_changed(&mut self, at: u32) {
@@ -382,14 +395,14 @@ impl Orders {
         }
     }
 
-    /// Takes the order out of its place.
+    /// Takes the order out of its place; its bytes are still there, and are to be released.
     fn remove(&mut self, hash: u64, at: u32) -> Option<Entry> {
         let found = self.slots.find_entry(hash, |slot| slot.at == at).ok()?;
         found.remove();
         let entry = entry_mut(&mut self.entries, at)?;
         let next = Entry { generation: entry.generation.wrapping_add(1), ..Entry::default() };
         let gone = std::mem::replace(entry, next);
-        self.bytes -= HEAD_BYTES + wide(gone.bytes.len());
+        self.bytes -= HEAD_BYTES + wide(gone.piece.len());
         self.free.push(at);
         Some(gone)
     }
@@ -399,17 +412,17 @@ impl Orders {
         let Some(found) = entry(&self.entries, at) else { return };
         let place =
             Place { at: self.forgotten_at(found.newest), slot: at, generation: found.generation };
-        let entries = &self.entries;
-        self.ages.add(place, |left, right| is_before(entries, left, right));
+        let orders = (self.entries.as_slice(), &self.arena);
+        self.ages.add(place, |left, right| is_before(orders, left, right));
     }
 
     /// The order that is forgotten next, if `wanted` says so of its time; it is taken out of the queue.
     fn oldest(&mut self, wanted: impl Fn(i64) -> bool) -> Option<u32> {
         loop {
-            let entries = &self.entries;
-            let place = self.ages.pop(&wanted, |left, right| is_before(entries, left, right))?;
+            let orders = (self.entries.as_slice(), &self.arena);
+            let place = self.ages.pop(&wanted, |left, right| is_before(orders, left, right))?;
             let entry = entry(&self.entries, place.slot)
-                .filter(|entry| entry.generation == place.generation && !entry.bytes.is_empty());
+                .filter(|entry| entry.generation == place.generation && !entry.piece.is_empty());
             let Some(entry) = entry else { continue };
             if self.forgotten_at(entry.newest) == place.at {
                 return Some(place.slot);
@@ -419,14 +432,18 @@ impl Orders {
     }
 
     fn give_up(&mut self, at: u32, standing: Standing, due_to: i64) {
-        let Some(hash) = entry(&self.entries, at).map(|entry| self.hasher.hash_one(entry.key()))
+        let Some(hash) =
+            entry(&self.entries, at).map(|entry| self.hasher.hash_one(entry.key(&self.arena)))
         else {
             return;
         };
         let Some(entry) = self.remove(hash, at) else { return };
-        self.gone.push(entry.key().into());
+        let key: Box<[u8]> = entry.key(&self.arena).into();
         let Work { before, was, .. } = &mut *self.work;
-        if unpack(entry.packed(), before).is_none() {
+        let is_read = unpack(entry.packed(&self.arena), before).is_some();
+        self.arena.release(entry.piece);
+        self.gone.push(key.clone());
+        if !is_read {
             return;
         }
         was.settle(before, &self.rules);
@@ -438,7 +455,7 @@ impl Orders {
                 offset: event.offset,
                 due_to,
                 time: event.time,
-                key: entry.key().into(),
+                key: Arc::from(&*key),
                 order_key: String::new(),
                 kind: event.kind,
                 event_type: String::new(),
@@ -474,8 +491,8 @@ fn entry_mut(entries: &mut [Entry], at: u32) -> Option<&mut Entry> {
 }
 
 /// Of two orders whose time is the same the one with the smaller key goes first.
-fn is_before(entries: &[Entry], left: &Place, right: &Place) -> bool {
-    let key = |place: &Place| entry(entries, place.slot).map(Entry::key);
+fn is_before((entries, arena): (&[Entry], &Arena), left: &Place, right: &Place) -> bool {
+    let key = |place: &Place| entry(entries, place.slot).map(|entry| entry.key(arena));
     key(left) < key(right)
 }
 

@@ -253,35 +253,35 @@ impl Run<'_> {
         let amount = event.amount.unwrap_or(0);
         let is_foreign = self.purse.is_foreign(event);
         let moves_money = !is_foreign && !self.purse.is_repeat(at, event);
-        let mut measures = Measures::default();
+        let opens = at == self.opener;
+        let pays = action.pays && moves_money;
+        let cancels = self.canceller == Some(at);
         let mut stand = if is_foreign { Stand::Foreign } else { Stand::Repeated };
-        let mut time = event.time;
-        if at == self.opener {
-            measures.placed = amount;
-            measures.placed_orders = 1;
+        if opens || pays || cancels && !is_foreign {
             stand = Stand::Applied;
         }
-        if action.pays && moves_money {
-            measures.paid = amount;
-            measures.paid_orders = i64::from(self.first_payment == Some(at));
+        if pays {
             self.left = self.left.saturating_add(amount);
-            stand = Stand::Applied;
-        }
-        if self.canceller == Some(at) {
-            let opened = self.order.events.get(self.opener);
-            measures.cancelled = opened.and_then(|opened| opened.amount).unwrap_or(0);
-            measures.cancelled_orders = 1;
-            time = time.max(self.order_time);
-            if !is_foreign {
-                stand = Stand::Applied;
-            }
         }
         if action.refunds && moves_money && (!action.cancels || self.giver == Some(at)) {
             self.settled.refunds.push(Pending { event: at, left: event.amount });
             stand = Stand::Applied;
         }
-        if measures != Measures::default() {
-            self.effect(event, time, measures);
+        let is_first = self.first_payment == Some(at);
+        let opened = self.order.events.get(self.opener).and_then(|opened| opened.amount);
+        // A payment of nothing that is not the first changes nothing.
+        if opens || cancels || pays && (amount != 0 || is_first) {
+            let time = if cancels { event.time.max(self.order_time) } else { event.time };
+            let measures = self.effect(event, time);
+            if opens {
+                (measures.placed, measures.placed_orders) = (amount, 1);
+            }
+            if pays {
+                (measures.paid, measures.paid_orders) = (amount, i64::from(is_first));
+            }
+            if cancels {
+                (measures.cancelled, measures.cancelled_orders) = (opened.unwrap_or(0), 1);
+            }
         }
         self.settled.stands.push(stand);
         self.give_back(event.time);
@@ -300,17 +300,14 @@ impl Run<'_> {
             // What asks for all there is has had it: what is paid later is not its.
             refund.left = Some(refund.left.map_or(0, |left| left - given));
             let first = !std::mem::replace(&mut self.is_refunded, true);
-            let measures = Measures {
-                refunded: given,
-                refunded_orders: i64::from(first),
-                ..Measures::default()
-            };
-            self.effect(event, time, measures);
+            let measures = self.effect(event, time);
+            (measures.refunded, measures.refunded_orders) = (given, i64::from(first));
         }
         self.settled.refunds.retain(|refund| refund.left != Some(0));
     }
 
-    fn effect(&mut self, event: &Event, time: i64, measures: Measures) {
+    /// An effect of an event; what it changes is for the caller to say, in its place: to copy it would take longer.
+    fn effect(&mut self, event: &Event, time: i64) -> &mut Measures {
         let action = self.rules.action(event.kind);
         let pays = self.first_payment.filter(|_| action.pays || action.refunds);
         let paid_time = pays.and_then(|at| self.order.events.get(at)).map(|event| event.time);
@@ -318,14 +315,17 @@ impl Run<'_> {
             false => AttributesAt::Row(event.attributes),
             true => self.made(event),
         };
-        self.settled.effects.push(Effect {
+        let effect = Effect {
             time,
             order_time: self.order_time,
             paid_time: paid_time.unwrap_or(self.order_time),
             kind: event.kind,
             attributes,
-            measures,
-        });
+            measures: Measures::default(),
+        };
+        let at = self.settled.effects.len();
+        self.settled.effects.push(effect);
+        &mut self.settled.effects[at].measures
     }
 
     /// The event's attributes with what it lacks from the order's, in the order's currency.
@@ -350,7 +350,7 @@ impl Run<'_> {
             let (Some(excess), Some(event)) = (refund.left, order.events.get(refund.event)) else {
                 continue;
             };
-            self.effect(event, event.time, Measures { excess, ..Measures::default() });
+            self.effect(event, event.time).excess = excess;
             if let Some(stand) = self.settled.stands.get_mut(refund.event) {
                 *stand = Stand::Capped;
             }

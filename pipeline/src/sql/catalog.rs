@@ -1,7 +1,6 @@
 //! The folder `sql/` as a whole: streams, scopes, views and reference tables, checked together.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -15,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use super::cut::reads_stream;
 use super::error::SqlError;
 use super::float_money;
-use super::folder::read_folder;
 use super::lifecycle;
+use super::loading::ReadRows;
 use super::meaning::{Beneath, meaning_of};
 use super::names::{wrong_columns, wrong_name};
 use super::of_script::ReadTable;
@@ -25,8 +24,8 @@ use super::over_results::{InputView, OverResults, reads_results};
 use super::plan::{ViewPlan, plan_view};
 use super::refusal::located;
 pub use super::scope::ScopeDefinition;
-use super::scope::{head, hex, read_by, scope_of, without_later};
-use super::script::{Statement, StatementKind, TableStatement, ViewStatement};
+use super::scope::{head, hex, read_by, scope_of};
+use super::script::{Statement, TableStatement, ViewStatement};
 use super::session::{DeclaredTable, RowsOf, analyzed, message_of, new_session, tables_of};
 use super::state_estimate::{StateBounds, StateEstimate};
 use super::stream::StreamDefinition;
@@ -35,7 +34,6 @@ pub use super::system_tables::system_tables;
 pub use super::view::{ViewDefinition, ViewQuery};
 use super::view_options::ViewOptions;
 use super::window_function::WindowKind;
-use crate::config::StreamOverrides;
 use crate::model::Zone;
 use crate::results::published::schema_with_papers;
 use crate::results::snapshot::Bilingual;
@@ -58,9 +56,6 @@ pub struct Catalog {
     pub(super) read_joined: Option<ReadTable>,
 }
 
-/// Reads all rows of a reference table; sources are no matter of the planner's.
-pub type ReadRows<'a> = &'a dyn Fn(&StreamPlan) -> Result<RecordBatch, Vec<SqlError>>;
-
 impl Catalog {
     /// An empty catalogue with the engine's own tables.
     #[must_use]
@@ -77,115 +72,6 @@ impl Catalog {
             reference: BTreeMap::new(),
             bounds: StateBounds::default(),
             read_joined: None,
-        }
-    }
-
-    /// Reads and plans a folder; `read_rows` reads its reference tables.
-    ///
-    /// # Errors
-    /// Every mistake in it, in the order of the files.
-    pub fn load_with(
-        dir: &Path,
-        overrides: &StreamOverrides,
-        bounds: StateBounds,
-        read_rows: ReadRows<'_>,
-    ) -> Result<Self, Vec<SqlError>> {
-        let mut catalog = Self { bounds, ..Self::empty() };
-        let mut errors = Vec::new();
-        let zone = Zone::named("Asia/Shanghai").unwrap_or(Zone::UTC);
-        for folder in ["streams", "reference", "scopes", "views"] {
-            let mut statements = read_folder(&dir.join(folder), &mut errors);
-            // A derived table may stand in a file before its source's.
-            statements.sort_by_key(|statement| match &statement.kind {
-                StatementKind::CreateTable(table) => {
-                    (lifecycle::is_derived(table), table.like.is_some())
-                }
-                _ => (false, false),
-            });
-            while !statements.is_empty() {
-                let (ready, rest) = catalog.ready(statements);
-                statements = rest;
-                for statement in ready {
-                    if let Err(found) =
-                        catalog.add(folder, &statement, (zone, overrides), read_rows)
-                    {
-                        errors.extend(found);
-                    }
-                }
-            }
-        }
-        errors.extend(without_later(&catalog.scopes));
-        if catalog.streams.is_empty() && errors.is_empty() {
-            let message =
-                "no stream is declared; put a CREATE TABLE … WITH ('connector' = …) into streams/";
-            errors.push(SqlError::of_file(dir, message));
-        }
-        let is_known =
-            |name: &str| catalog.streams.contains_key(name) || catalog.reference.contains_key(name);
-        for name in overrides.keys().filter(|name| !is_known(name)) {
-            let message =
-                format!("the config has [streams.{name}], but no file declares that stream");
-            errors.push(SqlError::of_file(&dir.join("streams"), message));
-        }
-        catalog.views.sort_by(|left, right| left.name.cmp(&right.name));
-        if errors.is_empty() { Ok(catalog) } else { Err(errors) }
-    }
-
-    /// The statements that read none of the others, and the rest. Views may stand in any order; those that
-    /// read one another in a circle come last, and are then refused for what they do not find.
-    fn ready(&self, statements: Vec<Statement>) -> (Vec<Statement>, Vec<Statement>) {
-        let name = |statement: &Statement| match &statement.kind {
-            StatementKind::CreateView(view) => Some(view.name.clone()),
-            _ => None,
-        };
-        let names: BTreeSet<String> = statements.iter().filter_map(name).collect();
-        let state = self.context.state();
-        let waits = |statement: &Statement| match &statement.kind {
-            StatementKind::CreateView(view) => {
-                tables_of(&state, &view.query).iter().any(|read| names.contains(read))
-            }
-            _ => false,
-        };
-        let (waiting, ready): (Vec<_>, Vec<_>) = statements.into_iter().partition(waits);
-        if ready.is_empty() { (waiting, Vec::new()) } else { (ready, waiting) }
-    }
-
-    fn add(
-        &mut self,
-        folder: &str,
-        statement: &Statement,
-        (zone, overrides): (Zone, &StreamOverrides),
-        read_rows: ReadRows<'_>,
-    ) -> Result<(), Vec<SqlError>> {
-        match (&statement.kind, folder) {
-            (StatementKind::CreateTable(table), "streams") => {
-                let none = Options::new();
-                let overrides = overrides.get(&table.name).unwrap_or(&none);
-                self.add_stream(statement, table, zone, overrides).map(drop)
-            }
-            (StatementKind::CreateTable(table), "reference") => {
-                let none = Options::new();
-                let overrides = overrides.get(&table.name).unwrap_or(&none);
-                self.add_reference(statement, table, overrides, read_rows)
-            }
-            (StatementKind::CreateView(view), "scopes") if !view.materialized => {
-                self.add_scope(statement, view)
-            }
-            (StatementKind::CreateView(view), "views") if view.materialized => {
-                self.add_view(statement, view)
-            }
-            (StatementKind::CreateView(view), "views") => self.add_view_table(statement, view),
-            _ => {
-                let message = format!(
-                    "{folder}/ holds {} only",
-                    match folder {
-                        "streams" | "reference" => "CREATE TABLE statements",
-                        "scopes" => "CREATE VIEW statements",
-                        _ => "CREATE MATERIALIZED VIEW and CREATE VIEW statements",
-                    }
-                );
-                Err(vec![SqlError::at(&statement.file, statement.place, message)])
-            }
         }
     }
 
@@ -253,7 +139,7 @@ impl Catalog {
     ///
     /// # Errors
     /// Every mistake of the statement and of the rows.
-    fn add_reference(
+    pub(super) fn add_reference(
         &mut self,
         statement: &Statement,
         table: &TableStatement,
@@ -344,11 +230,37 @@ impl Catalog {
         view: &ViewStatement,
     ) -> Result<(), Vec<SqlError>> {
         self.refuse_second(statement, &view.name)?;
+        let logical = self.logical(statement, &view.query)?;
+        let planned = self.planned_view(statement, view, &logical)?;
+        self.keep_view(planned)
+    }
+
+    /// Keeps what [`Catalog::planned_view`] has made.
+    ///
+    /// # Errors
+    /// When the name has been declared since.
+    pub(super) fn keep_view(&mut self, view: ViewDefinition) -> Result<(), Vec<SqlError>> {
+        self.refuse_second(&view.statement, &view.name)?;
+        let shown = schema_with_papers(&view.query.schema());
+        register(&self.context, &view.name, shown, RowsOf::Results);
+        self.views.push(view);
+        Ok(())
+    }
+
+    /// Plans a materialized view over what has been declared; `logical` is the analyzed plan of its query.
+    ///
+    /// # Errors
+    /// As [`Catalog::add_view`].
+    pub(super) fn planned_view(
+        &self,
+        statement: &Statement,
+        view: &ViewStatement,
+        logical: &LogicalPlan,
+    ) -> Result<ViewDefinition, Vec<SqlError>> {
         let refused = |message: String| SqlError::at(&statement.file, statement.place, message);
         let options = ViewOptions::read(&view.options, self.bounds)
             .map_err(|messages| messages.into_iter().map(refused).collect::<Vec<_>>())?;
-        let logical = self.logical(statement, &view.query)?;
-        let query = self.query(statement, view, &logical)?;
+        let query = self.query(statement, view, logical)?;
         if let Some(message) = wrong_columns(&query.schema()).or_else(|| options.refusal(&query)) {
             return Err(vec![refused(message)]);
         }
@@ -366,14 +278,12 @@ impl Catalog {
                 return Err(vec![refused(message)]);
             }
         }
-        let scope = self.scope_of(&logical).cloned();
+        let scope = self.scope_of(logical).cloned();
         let is_join = matches!(&query, ViewQuery::Stream(plan) if plan.join.is_some());
-        let read = read_by(&self.scopes, |table| is_join && reads(&logical, table));
+        let read = read_by(&self.scopes, |table| is_join && reads(logical, table));
         let other_scopes = read.into_iter().skip(1).cloned().collect();
-        let hash = self.view_hash(statement, &logical, scope.as_ref(), &query);
-        let shown = schema_with_papers(&query.schema());
-        register(&self.context, &view.name, shown, RowsOf::Results);
-        self.views.push(ViewDefinition {
+        let hash = self.view_hash(statement, logical, scope.as_ref(), &query);
+        Ok(ViewDefinition {
             name: view.name.clone(),
             statement: statement.clone(),
             query,
@@ -390,8 +300,7 @@ impl Catalog {
             },
             unit: head(statement, "unit").unwrap_or_default(),
             hash,
-        });
-        Ok(())
+        })
     }
 
     /// How many partitions the stream of the log is declared to have that a stream's rows come from; `None` where

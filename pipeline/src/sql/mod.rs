@@ -50,6 +50,7 @@ mod alike;
 pub mod names;
 mod system_tables;
 mod folder;
+mod loading;
 pub mod view;
 mod view_options;
 pub mod catalog;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -95,6 +96,8 @@ pub(super) struct Folds {
 
 struct Fold {
     commands: Sender<Command>,
+    /// Whether it found nothing to read when it last looked.
+    is_idle: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -120,10 +123,12 @@ impl Folds {
         let mut folds = Vec::new();
         for (number, share) in shares.into_iter().enumerate() {
             let (commands, inbox) = bounded(1);
+            let is_idle = Arc::new(AtomicBool::new(false));
+            let idle = Arc::clone(&is_idle);
             let thread = std::thread::Builder::new()
                 .name(format!("tidemark-fold-{number}"))
-                .spawn(move || fold_loop(share, &inbox, records_max))?;
-            folds.push(Fold { commands, thread });
+                .spawn(move || fold_loop(share, &inbox, &idle, records_max))?;
+            folds.push(Fold { commands, is_idle, thread });
         }
         Ok(Self { threads: folds, owners })
     }
@@ -145,6 +150,11 @@ impl Folds {
             all.extend(answer.recv().map_err(|_| ended())?);
         }
         Ok(all)
+    }
+
+    /// Whether none of them found anything to read when it last looked.
+    pub(super) fn are_idle(&self) -> bool {
+        self.threads.iter().all(|fold| fold.is_idle.load(Ordering::Relaxed))
     }
 
     /// Gives one more partition to the thread that owns the fewest.
@@ -194,9 +204,15 @@ impl Folds {
     }
 }
 
-fn fold_loop(mut partitions: Vec<Owned>, inbox: &Receiver<Command>, records_max: usize) {
+fn fold_loop(
+    mut partitions: Vec<Owned>,
+    inbox: &Receiver<Command>,
+    is_idle: &AtomicBool,
+    records_max: usize,
+) {
     loop {
         let records: usize = partitions.iter_mut().map(|owned| owned.read(records_max)).sum();
+        is_idle.store(records == 0, Ordering::Relaxed);
         let command = match records {
             0 => inbox.recv_timeout(IDLE_WAIT).ok(),
             _ => inbox.try_recv().ok(),

@@ -11,6 +11,9 @@ use crate::run::publisher::{Publishers, Quiet};
 const QUIET_AFTER: Duration = Duration::from_secs(5);
 /// Time records may wait unread before the figures are called behind.
 const BEHIND_AFTER: Duration = Duration::from_secs(2);
+/// Unread records from which reading may be far behind, and how long it would take to read them as quickly as now.
+const FAR_BEHIND_RECORDS: i64 = 100_000;
+const FAR_BEHIND_SECONDS: f64 = 2.0;
 /// How often the end of the log is looked up, for the lag.
 const LAG_EVERY: Duration = Duration::from_millis(500);
 
@@ -132,6 +135,19 @@ impl Freshness {
         self.heard.iter().map(|(stream, partitions)| (stream.clone(), silent(partitions))).collect()
     }
 
+    /// Whether there is so much to read that it will take seconds, as after a start or in a storm.
+    pub(super) fn is_far_behind(&self) -> bool {
+        let unread = self.unread();
+        unread > FAR_BEHIND_RECORDS && unread as f64 > self.rate.now * FAR_BEHIND_SECONDS
+    }
+
+    /// Records that are in the logs and not read, as far as is known.
+    fn unread(&self) -> i64 {
+        let unread =
+            |heard: &Heard| (heard.end.unwrap_or(0) - heard.next_offset.unwrap_or(0)).max(0);
+        self.heard.values().flat_map(BTreeMap::values).map(unread).sum()
+    }
+
     /// The status of this moment.
     pub(super) fn status(
         &mut self,
@@ -140,9 +156,7 @@ impl Freshness {
         alarms: Vec<String>,
     ) -> Status {
         let all = || self.heard.values().flat_map(BTreeMap::values);
-        let unread =
-            |heard: &Heard| (heard.end.unwrap_or(0) - heard.next_offset.unwrap_or(0)).max(0);
-        let lag_records: i64 = all().map(unread).sum();
+        let lag_records = self.unread();
         let quiet = all().map(|heard| heard.moved_at.elapsed()).min().unwrap_or_default();
         let partitions =
             publisher.live.streams.values().flat_map(|stream| stream.partitions.values());
@@ -191,6 +205,21 @@ impl Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn far_behind_is_what_takes_seconds_to_read_and_not_what_came_just_now() {
+        let mut freshness = Freshness::default();
+        let mut far = |end: i64, rate: f64| {
+            freshness.hear("orders", 0, (Some(1_000), Some(end)));
+            freshness.rate.now = rate;
+            freshness.is_far_behind()
+        };
+        assert!(!far(1_001, 0.0), "one record after a quiet hour");
+        assert!(!far(100_000, 0.0));
+        assert!(far(1_000_000, 0.0), "a start that finds a million");
+        assert!(!far(1_000_000, 600_000.0), "at full speed a million is a moment");
+        assert!(far(5_000_000, 600_000.0));
+    }
 
     #[test]
     fn a_record_that_waits_is_behind_however_few_there_are() {

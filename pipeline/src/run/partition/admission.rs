@@ -45,6 +45,9 @@ pub struct Admission {
     dead_letters: Vec<DeadLetter>,
 }
 
+/// Rows whose keys are looked up at one time: as many as the nearest memory holds.
+const AHEAD_ROWS: usize = 128;
+
 enum Judged {
     Accepted,
     Duplicate,
@@ -218,6 +221,10 @@ impl Admission {
         let mut mask = Vec::with_capacity(batch.rows.num_rows());
         let mut accepted = AcceptedRows::with_capacity(batch.rows.num_rows());
         for row in 0..batch.rows.num_rows() {
+            if row % AHEAD_ROWS == 0 {
+                let next = said.keys.get(row..).unwrap_or(&[]).iter().take(AHEAD_ROWS);
+                self.duplicates.look_ahead(next.copied().flatten());
+            }
             while let Some((_, watermark)) =
                 controls.get(next_control).filter(|(before, _)| *before <= row)
             {
@@ -232,7 +239,8 @@ impl Admission {
             let judged = self.judge(row, time, &said, batch).map_err(external)?;
             mask.push(matches!(judged, Judged::Accepted));
             if let Some(values) = &said.values {
-                let counts = self.by_value.of(value_at(values, row));
+                let place = self.by_value.place(value_at(values, row));
+                let counts = self.by_value.at(place);
                 counts.read += 1;
                 match judged {
                     Judged::Accepted => {
@@ -241,7 +249,7 @@ impl Admission {
                         counts.late += u64::from(is_late);
                         let numbers = said.numbers.as_ref().filter(|numbers| !numbers.is_null(row));
                         if let Some(numbers) = numbers {
-                            self.by_value.note_number(value_at(values, row), numbers.value(row));
+                            self.by_value.note_number(place, numbers.value(row));
                         }
                     }
                     Judged::Duplicate => counts.duplicate += 1,

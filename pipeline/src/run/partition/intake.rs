@@ -25,8 +25,8 @@ pub enum Taken {
     Control,
     /// A load-test record where nobody wants those; it is not decoded.
     Left,
-    /// No row of the stream.
-    Rejected(RejectReason),
+    /// No row of the stream. The reason stands apart, for every record makes one of these and hardly any has a reason.
+    Rejected(Box<RejectReason>),
 }
 
 /// Letters of an undeclared field's name that are told.
@@ -231,7 +231,7 @@ impl Intake {
                 }
                 Err(reason) => {
                     self.decoder.forget_last();
-                    Taken::Rejected(reason)
+                    Taken::Rejected(Box::new(reason))
                 }
             };
             return (space, taken);
@@ -264,7 +264,7 @@ impl Intake {
             self.decoder.decode(record, &mut self.columns)
         };
         if let Err(reason) = decoded {
-            return Taken::Rejected(reason);
+            return Taken::Rejected(Box::new(reason));
         }
         let row = self.read.offsets.len();
         if let Some(origin) = record.header(ORIGIN_HEADER) {

@@ -213,7 +213,7 @@ impl PartitionRun {
                     .admission
                     .accounted_by()
                     .and_then(|column| self.intake.last_text(column));
-                of_space.admission.reject_undecoded(at, payload, reason, value);
+                of_space.admission.reject_undecoded(at, payload, *reason, value);
             }
         }
     }

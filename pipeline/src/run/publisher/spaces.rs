@@ -206,6 +206,7 @@ impl Publishers {
     /// When the accounting cannot be shown; a failing view only stops itself.
     pub fn publish(&mut self, moment: &Moment, quiet: Quiet) -> Result<Cut> {
         let proof = proof::table(&self.live, self.shadow.as_ref())?;
+        self.sequences.take_in();
         let sequences = (SEQUENCES_TABLE.to_owned(), self.sequences.table()?);
         self.check();
         let proof = (PROOF_TABLE.to_owned(), proof);
