@@ -8,13 +8,14 @@ use arrow::ipc::reader::StreamReader;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
 use serde_json::{Value, json};
+use tidemark_pipeline::history::HashKey;
 
 use super::client::{PATIENCE, Reply, post};
 use super::fixture::{Publisher, TestServer, Wishes};
 use crate::clock::Clock;
 use crate::commands::sql::{OutputFormat, SqlArgs, answer};
 use crate::config::{Config, Overrides, RawConfig};
-use crate::sql::{SqlError, SqlService};
+use crate::sql::{Known, Limit, Rules, SqlError, SqlService};
 
 /// Counts far longer than any limit, in one query.
 const ENDLESS: &str = "SELECT sum(a.value * b.value) FROM generate_series(1, 1000000) a(value), \
@@ -39,7 +40,9 @@ fn service(raw: RawConfig, reference: Vec<(String, Arc<dyn TableProvider>)>) -> 
     let config = Config::check(raw, Overrides::default()).expect("valid");
     let results = Arc::clone(&publisher().results);
     let runtime = tokio::runtime::Handle::current();
-    SqlService::new(results, reference, config.sql, runtime, Clock::system())
+    let known = Known::of_results(&results);
+    let rules = Rules::new(&config.sql, &known, &HashKey::new([7; 32])).expect("valid");
+    SqlService::new(results, reference, (config.sql, rules.shared()), runtime, Clock::system())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,6 +66,18 @@ async fn decimals_are_strings_and_times_epoch_milliseconds() {
         json!({"sql": "SELECT sum(gmv) * 1.06 AS taxed FROM gmv_by_province", "rows": "objects"});
     let taxed = post(server.bound.http, "/api/sql", &[], &body.to_string()).await.json();
     assert_eq!(taxed["rows"], json!([{"taxed": "4.2400"}]), "money stays a decimal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nearly_as_many_groups_as_rows_add_up_like_few() {
+    let server = TestServer::start(&publisher().results).await;
+    // Past a hundred thousand rows the engine hands each on as a group of its own where that saves nothing to put together.
+    let sql = "SELECT COUNT(*), SUM(s), SUM(n) FROM (SELECT value / 2 AS k, SUM(CAST(value AS DECIMAL(18, 2))) AS s, \
+               SUM(value) FILTER (WHERE value % 2 = 0) AS n, AVG(CAST(value AS DECIMAL(18, 2))) AS a \
+               FROM generate_series(0, 399999) AS t(value) GROUP BY value / 2) AS g";
+    let reply = ask(&server, sql).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.json()["rows"], json!([[200_000, "79999800000.00", 39_999_800_000_i64]]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -307,7 +322,13 @@ async fn a_join_that_looks_for_hours_and_finds_nothing_is_stopped_too() {
     let futile = "SELECT count(*) FROM generate_series(1, 20000) a(x) \
                   JOIN generate_series(1, 100000000) b(x) ON a.x + b.x < 0";
     let stopped = service.query(futile.to_owned(), Vec::new()).await;
-    assert_eq!(stopped.err(), Some(SqlError::Timeout { after: Duration::from_secs(1) }));
+    assert_eq!(
+        stopped.err(),
+        Some(SqlError::Timeout {
+            after: Duration::from_secs(1),
+            limit: Limit::of_all("seconds-max")
+        })
+    );
     // Its turn is free only when it has really ended.
     service.query("SELECT 1".to_owned(), Vec::new()).await.expect("has room again");
 }
@@ -319,7 +340,10 @@ async fn a_query_that_needs_too_much_memory_fails_alone() {
     let service = service(raw, Vec::new());
     let sql = "SELECT value, count(*) FROM generate_series(1, 5000000) GROUP BY value";
     let failed = service.query(sql.to_owned(), Vec::new()).await;
-    assert_eq!(failed.err(), Some(SqlError::Memory { bytes: 1_048_576 }));
+    assert_eq!(
+        failed.err(),
+        Some(SqlError::Memory { bytes: 1_048_576, limit: Limit::of_all("memory-bytes-max") })
+    );
     assert!(service.query("SELECT 1".to_owned(), Vec::new()).await.is_ok());
 }
 
@@ -340,7 +364,7 @@ async fn too_many_queries_are_refused_and_a_dropped_one_makes_room() {
         }
     };
     let refused = tokio::time::timeout(PATIENCE, refused).await.expect("in time");
-    assert_eq!(refused, SqlError::Busy { running: 1 });
+    assert_eq!(refused, SqlError::Busy { running: 1, limit: Limit::of_all("concurrent-max") });
     // The client goes away: what drops the future must stop the query.
     running.abort();
     assert!(running.await.expect_err("was dropped").is_cancelled());

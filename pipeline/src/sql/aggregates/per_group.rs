@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use arrow::array::{Array as _, ArrayRef, BooleanArray};
-use datafusion::common::{Result, ScalarValue, internal_err, not_impl_err};
+use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
 /// The arithmetic of one aggregate function.
@@ -125,8 +125,16 @@ impl<F: Fold> GroupsAccumulator for PerGroup<F> {
         self.fold.merge(&mut self.states, values, Rows { groups, filter: None })
     }
 
-    fn convert_to_state(&self, _: &[ArrayRef], _: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        not_impl_err!("no row is handed on as a state of its own")
+    /// Each row as a group of its own: what is asked for where there are nearly as many groups as rows.
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let groups: Vec<usize> = (0..values.first().map_or(0, |column| column.len())).collect();
+        let mut states = vec![F::State::default(); groups.len()];
+        self.fold.update(&mut states, values, Rows { groups: &groups, filter })?;
+        self.fold.save(&states)
     }
 
     fn size(&self) -> usize {
