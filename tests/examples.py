@@ -418,6 +418,29 @@ def orders_per_second_peak(truth, rows):
     return [(row["second"], row["orders"]) for row in rows], best
 
 
+def new_and_returning_buyers(truth, rows):
+    days = collections.defaultdict(set)
+    for one in truth.paid:
+        days[(DAY + datetime.timedelta(milliseconds=one["at"])).date().isoformat()].add(one["buyer_id"])
+    seen, want = set(), {}
+    for day, buyers in sorted(days.items()):
+        want[day] = {"buyers": len(buyers), "new_buyers": len(buyers - seen), "returning_buyers": len(buyers & seen)}
+        seen |= buyers
+    return index(rows, "day"), want
+
+
+def refund_rate_by_hour(truth, rows):
+    back = {one["order_id"] for one in truth.of("refunded")}
+    first = {}
+    for one in truth.paid:
+        first[one["order_id"]] = min(one["at"], first.get(one["order_id"], one["at"]))
+    hours = collections.defaultdict(list)
+    for order, at in first.items():
+        hours[DAY_MS + at // 3_600_000 * 3_600_000].append(order in back)
+    return index(rows, "hour"), {hour: {"orders": len(all), "refunded_orders": sum(all), "refund_percent": percent(sum(all), len(all))}
+                                 for hour, all in hours.items()}
+
+
 def nothing_disappears(truth, rows):
     return index(rows, "stream"), {stream: {"read": len(records), "unexplained": 0, "category_less_channel_cny": D(0), "province_less_channel_cny": D(0)}
                                    for stream, records in truth.streams.items()}
@@ -436,12 +459,13 @@ RECKONED = {
     "net_by_order_day": net_by_order_day, "currency_mix": currency_mix, "brand_concentration": brand_concentration,
     "net_of_gross": net_of_gross, "value_per_buyer": value_per_buyer, "nothing_disappears": nothing_disappears,
     "gmv_in_yuan": gmv_in_yuan, "milestones_passed": milestones_passed, "service_peak": service_peak,
-    "orders_per_second_peak": orders_per_second_peak,
+    "orders_per_second_peak": orders_per_second_peak, "new_and_returning_buyers": new_and_returning_buyers,
+    "refund_rate_by_hour": refund_rate_by_hour,
 }
 # Those that tell of the newest day and nothing of the day before it.
 OF_THE_NEWEST_DAY = {"province_ranking", "cities_of_provinces", "brand_concentration"}
 # Those that keep days apart.
-OF_EACH_DAY = {"gmv_by_hour"}
+OF_EACH_DAY = {"gmv_by_hour", "new_and_returning_buyers", "refund_rate_by_hour"}
 
 
 def index(rows, name):

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::results::view_history::Room;
 use crate::sinks::result_topics::ResultTopicsConfig;
 use crate::sql::StateBounds;
 use crate::state::objects::{self, S3Options};
@@ -52,6 +53,8 @@ pub struct RawPipelineConfig {
     pub state_partitions_assumed: u64,
     /// Bytes of memory for dedup keys, all partitions together; the rest of the keys is on disk.
     pub dedup_memory_bytes_max: usize,
+    /// `on`, or `off`: then no stream keeps a history, whatever its declaration says.
+    pub history: String,
     /// Where histories of streams go, as `checkpoint_store`; empty for the data folder.
     pub history_store: String,
     /// Milliseconds between two commits of a history.
@@ -66,6 +69,12 @@ pub struct RawPipelineConfig {
     pub history_waiting_bytes_max: u64,
     /// File with the key of the hashes in histories; empty for one in the data folder, which is made.
     pub history_key_file: String,
+    /// Hours for which what views showed is kept; 0 keeps none of it.
+    pub view_history_hours: u64,
+    /// Bytes of it, before compression; past it the oldest goes.
+    pub view_history_bytes_max: u64,
+    /// Milliseconds between two looks at what views show; what stood there between them is not kept.
+    pub view_history_every_ms: u64,
     /// `[result-topics]`, a section of its own, every value as text.
     #[serde(skip)]
     pub result_topics: BTreeMap<String, String>,
@@ -98,6 +107,7 @@ impl Default for RawPipelineConfig {
             state_values_assumed: StateBounds::default().values,
             state_partitions_assumed: StateBounds::default().partitions,
             dedup_memory_bytes_max: DEDUP_MEMORY_BYTES_MAX,
+            history: "on".to_owned(),
             history_store: String::new(),
             history_commit_every_ms: 10_000,
             history_commit_records_max: 500_000,
@@ -105,6 +115,9 @@ impl Default for RawPipelineConfig {
             history_keep_hours: 168,
             history_waiting_bytes_max: 1_073_741_824,
             history_key_file: String::new(),
+            view_history_hours: 168,
+            view_history_bytes_max: 1_073_741_824,
+            view_history_every_ms: 1_000,
             result_topics: BTreeMap::new(),
         }
     }
@@ -113,6 +126,8 @@ impl Default for RawPipelineConfig {
 /// How histories are written.
 #[derive(Debug, Clone)]
 pub struct HistoryConfig {
+    /// Whether the streams that declare one keep a history.
+    pub is_on: bool,
     /// See [`RawPipelineConfig::history_store`]; never empty.
     pub store: String,
     /// See [`RawPipelineConfig::history_commit_every_ms`].
@@ -127,6 +142,15 @@ pub struct HistoryConfig {
     pub waiting_bytes_max: u64,
     /// See [`RawPipelineConfig::history_key_file`]; never empty.
     pub key_file: PathBuf,
+}
+
+/// How what views showed is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct ViewHistoryConfig {
+    /// How much of it; `None` keeps none.
+    pub room: Option<Room>,
+    /// See [`RawPipelineConfig::view_history_every_ms`].
+    pub every: Duration,
 }
 
 /// `[streams.NAME]` of the config file: what differs here from the stream's SQL `WITH (…)`.
@@ -171,6 +195,8 @@ pub struct PipelineConfig {
     pub dedup_memory_bytes_max: usize,
     /// How histories are written.
     pub history: HistoryConfig,
+    /// How what views showed is kept.
+    pub view_history: ViewHistoryConfig,
     /// Which views go to Kafka topics.
     pub result_topics: ResultTopicsConfig,
     /// Overrides by stream.
@@ -218,6 +244,12 @@ impl PipelineConfig {
         within("history-compact-every", raw.history_compact_every, 0, 1_000_000);
         within("history-keep-hours", raw.history_keep_hours, 0, 876_000);
         within("history-waiting-bytes-max", raw.history_waiting_bytes_max, 1 << 20, 1 << 40);
+        within("view-history-hours", raw.view_history_hours, 0, 876_000);
+        within("view-history-bytes-max", raw.view_history_bytes_max, 1 << 20, 1 << 50);
+        within("view-history-every-ms", raw.view_history_every_ms, 10, 3_600_000);
+        if !["on", "off"].contains(&raw.history.as_str()) {
+            mistakes.push(format!("pipeline.history = '{}': must be 'on' or 'off'", raw.history));
+        }
         let result_topics = ResultTopicsConfig::check(&raw.result_topics).unwrap_or_else(|more| {
             mistakes.extend(more);
             ResultTopicsConfig::default()
@@ -257,6 +289,7 @@ impl PipelineConfig {
             },
             dedup_memory_bytes_max: raw.dedup_memory_bytes_max,
             history: HistoryConfig {
+                is_on: raw.history == "on",
                 store: match raw.history_store.as_str() {
                     "" => data_dir.join("history").display().to_string(),
                     url => url.to_owned(),
@@ -270,6 +303,15 @@ impl PipelineConfig {
                     "" => data_dir.join("history.key"),
                     file => PathBuf::from(file),
                 },
+            },
+            view_history: ViewHistoryConfig {
+                room: (raw.view_history_hours > 0).then(|| Room {
+                    age_ms: i64::try_from(raw.view_history_hours)
+                        .unwrap_or(i64::MAX)
+                        .saturating_mul(3_600_000),
+                    bytes_max: raw.view_history_bytes_max,
+                }),
+                every: Duration::from_millis(raw.view_history_every_ms),
             },
             result_topics,
             streams,

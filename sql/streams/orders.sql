@@ -5,6 +5,9 @@
 -- seller_city is where the goods come from; country that of the buyer, ISO 3166-1, none at home.
 -- source is the shop system, till or platform that sent it, source_seq that source's own number of it. arrival
 -- is the log's timestamp, lag_ms the way from the event to there.
+--
+-- Every accepted event is kept and can be asked for, `SELECT ... FROM orders`, also as of a time or a version;
+-- a buyer is a hash there. `history = "off"` under [pipeline] keeps none.
 CREATE TABLE orders (
   event_id STRING NOT NULL,
   order_id STRING NOT NULL,
@@ -38,5 +41,8 @@ CREATE TABLE orders (
   'accounted.by' = 'source',
   'sequence.column' = 'source_seq',
   'shadow.header' = 'tidemark-shadow',
-  'max-future-skew' = '5 min'
+  'max-future-skew' = '5 min',
+  'history' = 'keep',
+  'history.hashed' = 'buyer_id',
+  'personal' = 'buyer_id'
 );

@@ -11,6 +11,8 @@
 
 mod journal;
 mod layout;
+mod past;
+mod pins;
 mod provider;
 mod sync;
 mod table;
@@ -19,6 +21,8 @@ mod writer;
 
 pub use journal::JOURNAL;
 pub use layout::{HashKey, HistoryLayout, HistoryRows};
+pub use past::{PastError, PastHistory, Wanted};
+pub use pins::{HeldVersions, Pins, PinsError};
 pub use provider::HistoryAt;
 pub use table::{HistoryPlace, HistoryTable};
 pub use tail::{Bounds, History, JournalAnew};
@@ -89,6 +93,9 @@ pub enum HistoryError {
         /// Where the table is.
         place: String,
     },
+    /// What is held of it.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
     /// The key of the hashes.
     #[error("the key for hashes in the history, {place}: {detail}")]
     Key {

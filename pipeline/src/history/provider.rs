@@ -44,6 +44,16 @@ impl HistoryAt {
         Self { layout: Arc::clone(layout), table, tail }
     }
 
+    /// The table at its version.
+    pub(super) fn table(&self) -> &HistoryTable {
+        &self.table
+    }
+
+    /// The same history with another version of its table, and no row beside it.
+    pub(super) fn with_table(&self, table: HistoryTable) -> Self {
+        Self { layout: Arc::clone(&self.layout), table, tail: Vec::new() }
+    }
+
     /// The version of the table.
     #[must_use]
     pub fn version(&self) -> u64 {

@@ -24,6 +24,8 @@ use parquet::file::properties::WriterProperties;
 
 use super::HistoryError;
 use super::layout::{DATE, HistoryLayout, OFFSET, PARTITION};
+use super::past::Loaded;
+use super::pins::Pins;
 use crate::model::{Offset, PartitionId};
 use crate::state::objects::{self, S3Options};
 
@@ -48,6 +50,10 @@ pub struct HistoryTable {
     /// The day before which everything was removed.
     trimmed: Option<i32>,
     table: DeltaTable,
+    /// Earlier versions that someone asked for.
+    loaded: Loaded,
+    /// Versions that must stay.
+    pins: Arc<Pins>,
 }
 
 /// Beyond the days that are kept: the newest may be of a clock that is ahead, by as much as the future guard lets through.
@@ -58,7 +64,11 @@ impl HistoryTable {
     ///
     /// # Errors
     /// When the place refuses, or holds something else, or rows of a stream that was declared otherwise.
-    pub async fn open(place: &HistoryPlace, layout: &HistoryLayout) -> Result<Self, HistoryError> {
+    pub async fn open(
+        place: &HistoryPlace,
+        layout: &HistoryLayout,
+        pins: Arc<Pins>,
+    ) -> Result<Self, HistoryError> {
         let (stream, schema) = (layout.stream(), &layout.schema);
         let url = format!("{}/{stream}", place.url.trim_end_matches('/'));
         let failed = |detail: String| HistoryError::Table {
@@ -102,6 +112,8 @@ impl HistoryTable {
             newest: None,
             trimmed: None,
             table,
+            loaded: Loaded::default(),
+            pins,
         };
         match opened.transaction(opened.declared()).await? {
             Some(other) if other != declaration => {
@@ -109,6 +121,12 @@ impl HistoryTable {
             }
             _ => Ok(opened),
         }
+    }
+
+    /// Its stream.
+    #[must_use]
+    pub fn stream(&self) -> &str {
+        &self.stream
     }
 
     /// Where it is.
@@ -126,6 +144,15 @@ impl HistoryTable {
     /// The table at its version.
     pub(super) fn delta(&self) -> &DeltaTable {
         &self.table
+    }
+
+    /// This table at another version.
+    pub(super) fn at(&self, table: DeltaTable) -> Self {
+        Self { table, ..self.clone() }
+    }
+
+    pub(super) fn loaded(&self) -> &Loaded {
+        &self.loaded
     }
 
     fn failed(&self, error: &DeltaTableError) -> HistoryError {
@@ -154,6 +181,12 @@ impl HistoryTable {
     /// The application that remembers the declaration of the stream.
     fn declared(&self) -> String {
         format!("tidemark/{}/declaration", self.stream)
+    }
+
+    /// How a commit goes: what is held can only be put together from the log as far back as it.
+    fn commit(&self) -> CommitProperties {
+        let tidies_up = (self.pins.holds(&self.stream)).then_some(false);
+        CommitProperties::default().with_cleanup_expired_logs(tidies_up)
     }
 
     async fn transaction(&self, application: String) -> Result<Option<i64>, HistoryError> {
@@ -205,7 +238,7 @@ impl HistoryTable {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .build();
-        let commit = CommitProperties::default().with_application_transactions(transactions);
+        let commit = self.commit().with_application_transactions(transactions);
         let written = self
             .table
             .clone()
@@ -235,7 +268,13 @@ impl HistoryTable {
         }
         // Files are of one day each, so none is written anew.
         let old = col(DATE).lt(lit(ScalarValue::Date32(Some(before))));
-        let done = self.table.clone().delete().with_predicate(old).await;
+        let done = self
+            .table
+            .clone()
+            .delete()
+            .with_predicate(old)
+            .with_commit_properties(self.commit())
+            .await;
         let (table, metrics) = done.map_err(|error| self.failed(&error))?;
         (self.table, self.trimmed) = (table, Some(before));
         self.sync()?;
@@ -247,26 +286,35 @@ impl HistoryTable {
     /// # Errors
     /// When the place refuses.
     pub async fn compact(&mut self) -> Result<u64, HistoryError> {
-        let done = self.table.clone().optimize().with_type(OptimizeType::Compact).await;
+        let done = self.table.clone().optimize().with_type(OptimizeType::Compact);
+        let done = done.with_commit_properties(self.commit()).await;
         let (table, metrics) = done.map_err(|error| self.failed(&error))?;
         self.table = table;
         self.sync()?;
         Ok(metrics.num_files_removed)
     }
 
-    /// Deletes files that no version of the last `keep` needs. How many went.
+    /// Deletes files that no version of the last `keep` needs, and none that is held. How many went.
     ///
     /// # Errors
     /// When the place refuses.
     pub async fn forget(&mut self, keep: std::time::Duration) -> Result<usize, HistoryError> {
         let keep = chrono::Duration::from_std(keep).unwrap_or(chrono::Duration::MAX);
-        let vacuum = self
+        // Those of a table that was here before are of no use to anyone.
+        let version = self.version();
+        let (mut held, _deleting) = self.pins.before_deleting(&self.stream);
+        held.retain(|held| *held <= version);
+        let mut vacuum = self
             .table
             .clone()
             .vacuum()
             .with_retention_period(keep)
             .with_enforce_retention_duration(false)
-            .await;
+            .with_commit_properties(self.commit());
+        if !held.is_empty() {
+            vacuum = vacuum.with_keep_versions(&held);
+        }
+        let vacuum = vacuum.await;
         let (table, metrics) = vacuum.map_err(|error| self.failed(&error))?;
         self.table = table;
         Ok(metrics.files_deleted.len())

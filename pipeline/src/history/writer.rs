@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::HistoryError;
 use super::layout::HistoryLayout;
+use super::pins::Pins;
 use super::table::{HistoryPlace, HistoryTable};
 use crate::model::{Offset, PartitionId};
 
@@ -70,7 +71,7 @@ impl HistoryWriter {
     /// When a place refuses or the system gives no threads.
     pub fn start(
         place: &HistoryPlace,
-        upkeep: Upkeep,
+        (upkeep, pins): (Upkeep, &Arc<Pins>),
         streams: &[(Arc<HistoryLayout>, Vec<PartitionId>)],
     ) -> Result<(Self, BTreeMap<String, Opened>), HistoryError> {
         let runtime = Builder::new_multi_thread()
@@ -83,7 +84,7 @@ impl HistoryWriter {
         let mut tables = BTreeMap::new();
         for (layout, partitions) in streams {
             let name = layout.stream().to_owned();
-            let one = runtime.block_on(open(place, layout, partitions))?;
+            let one = runtime.block_on(open((place, pins), layout, partitions))?;
             tables.insert(name.clone(), one.table.clone());
             opened.insert(name, one);
         }
@@ -115,11 +116,11 @@ impl HistoryWriter {
 }
 
 async fn open(
-    place: &HistoryPlace,
+    (place, pins): (&HistoryPlace, &Arc<Pins>),
     layout: &HistoryLayout,
     partitions: &[PartitionId],
 ) -> Result<Opened, HistoryError> {
-    let table = HistoryTable::open(place, layout).await?;
+    let table = HistoryTable::open(place, layout, Arc::clone(pins)).await?;
     let mut committed = BTreeMap::new();
     for partition in partitions {
         committed.extend(table.committed(*partition).await?.map(|next| (*partition, next)));

@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::snapshot::{Snapshot, ViewInfo};
+use super::view_history::ViewHistory;
 use super::view_status::ViewStatus;
+use crate::history::Pins;
 use crate::ledger::LedgerStore;
 use crate::model::{Offset, PartitionId, Space, Zone};
 
@@ -231,6 +233,16 @@ pub struct Results {
     /// When the publisher last told its status, which it does with every cut.
     told: Mutex<Instant>,
     ledgers: OnceLock<(Arc<LedgerStore>, Zone)>,
+    past: OnceLock<Past>,
+}
+
+/// What there is of the past beside the newest cut.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// What views showed; `None` where that is not kept.
+    pub views: Option<Arc<ViewHistory>>,
+    /// Versions of histories that must stay.
+    pub pins: Arc<Pins>,
 }
 
 impl Results {
@@ -257,6 +269,7 @@ impl Results {
             status: watch::Sender::new(Arc::default()),
             told: Mutex::new(Instant::now()),
             ledgers: OnceLock::new(),
+            past: OnceLock::new(),
         })
     }
 
@@ -269,6 +282,17 @@ impl Results {
     #[must_use]
     pub fn ledgers(&self) -> Option<&Arc<LedgerStore>> {
         self.ledgers.get().map(|(ledgers, _)| ledgers)
+    }
+
+    /// Tells where the past is; the first one told stays.
+    pub fn set_past(&self, past: Past) {
+        let _first = self.past.set(past);
+    }
+
+    /// What there is of the past; `None` where the publisher keeps none of it.
+    #[must_use]
+    pub fn past(&self) -> Option<&Past> {
+        self.past.get()
     }
 
     /// The zone of the times in the ledgers' tables: that of the streams, UTC where these differ.

@@ -7,9 +7,10 @@ pub mod cut;
 pub mod json;
 pub mod published;
 pub mod snapshot;
+pub mod view_history;
 pub mod view_status;
 
-pub use cut::{Cut, Mode, Results, State, Status, StreamProgress};
+pub use cut::{Cut, Mode, Past, Results, State, Status, StreamProgress};
 pub use published::PublishedView;
 pub use snapshot::{Changes, Keep, Mark, PublishedRow, Snapshot, Tombstone, ViewInfo, WindowRows};
 pub use view_status::{Filled, ViewState, ViewStatus};

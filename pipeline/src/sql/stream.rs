@@ -16,7 +16,7 @@ use crate::model::record::SHADOW_HEADER;
 use crate::model::{MS_A_DAY, Zone};
 
 /// Options a stream may have; others are refused. `properties.*` go to librdkafka as they are.
-pub const STREAM_OPTIONS: [&str; 27] = [
+pub const STREAM_OPTIONS: [&str; 28] = [
     "connector",
     "format",
     "path",
@@ -44,6 +44,7 @@ pub const STREAM_OPTIONS: [&str; 27] = [
     "history",
     "history.hashed",
     "history.retention",
+    "personal",
 ];
 
 /// Default of `record.bytes-max`: Kafka's own default for a message.
@@ -132,6 +133,8 @@ pub struct StreamDefinition {
     pub history_hashed: Vec<usize>,
     /// Days that its history keeps; `None` for all.
     pub history_days: Option<i32>,
+    /// Columns that tell of a person. The engine counts them like any other; who is shown them decides by role.
+    pub personal: Vec<usize>,
     /// Header that marks shadow records.
     pub shadow_header: String,
     /// Boolean column that marks shadow records.
@@ -202,6 +205,8 @@ impl StreamDefinition {
             "partitions",
             "on-partition-added",
             "history.retention",
+            // Who is shown a column changes no figure.
+            "personal",
         ];
         for (key, value) in &self.options {
             if !key.starts_with("properties.") && !elsewhere.contains(&key.as_str()) {
@@ -294,6 +299,7 @@ impl Reader<'_> {
         };
         let dedup_key = all_named("dedup.key");
         let history_hashed = all_named("history.hashed");
+        let personal = all_named("personal");
         let (event_time, watermark) = match &table.watermark {
             None => (None, None),
             Some((name, expression, at)) => {
@@ -365,6 +371,7 @@ impl Reader<'_> {
                 other => Err(format!("'{other}' is neither 'keep' nor 'none'")),
             }),
             history_hashed,
+            personal,
             history_days: self.option(&options, "history.retention", None, |text| {
                 whole_days(duration(text)?).map(Some)
             }),

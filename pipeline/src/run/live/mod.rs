@@ -12,6 +12,7 @@ mod catcher;
 mod fill;
 mod fold;
 mod freshness;
+mod kept;
 mod logs;
 mod publish;
 mod reload;
@@ -35,11 +36,9 @@ use super::publisher::{PublisherLimits, Publishers, view_info, views_to_run};
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
 use crate::admit::KeyRoom;
 use crate::config::PipelineConfig;
-use crate::history::{
-    Bounds, HashKey, History, HistoryError, HistoryLayout, HistoryPlace, HistoryWriter, JOURNAL,
-    Upkeep,
-};
+use crate::history::{History, HistoryError, JOURNAL, PinsError};
 use crate::ledger::{LedgerError, LedgerStore, Limits};
+use crate::results::view_history::{Recorder, ViewHistoryError};
 use crate::results::{Mode, Results, ViewInfo};
 use crate::sinks::result_topics::{ResultTopics, ResultTopicsConfig, topics_of};
 use crate::source::{Source, SourceError};
@@ -83,6 +82,12 @@ pub enum StartError {
     /// The histories.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// What views showed.
+    #[error(transparent)]
+    ViewHistory(#[from] ViewHistoryError),
+    /// What is held of histories.
+    #[error(transparent)]
+    Pins(#[from] PinsError),
     /// A view.
     #[error("the views cannot be set up: {0}")]
     Views(String),
@@ -106,6 +111,7 @@ pub struct Pipeline {
     logs: JoinHandle<()>,
     /// Dropped to end the thread that watches the logs.
     watching: Sender<()>,
+    recorder: Option<Recorder>,
 }
 
 /// Hands other catalogues to a running pipeline.
@@ -128,6 +134,9 @@ impl Reloader {
     }
 }
 
+/// What the state of a stream is marked with whose history is switched off: with it on, that state is another's.
+const WITHOUT_HISTORY: &str = " without its history";
+
 /// A stream's source with the partitions it has now.
 struct Opened {
     to_read: StreamToRead,
@@ -145,8 +154,9 @@ pub fn start(
     inputs: Vec<StreamInput>,
 ) -> Result<Pipeline, StartError> {
     let store = LedgerStore::open(&config.data_dir.join("ledgers"))?;
+    let past = kept::past(config)?;
     let mut opened =
-        inputs.iter().map(|input| open(&catalog, input)).collect::<Result<Vec<_>, _>>()?;
+        inputs.iter().map(|input| open(&catalog, input, config)).collect::<Result<Vec<_>, _>>()?;
     let to_read: Vec<StreamToRead> = opened.iter().map(|one| one.to_read.clone()).collect();
     let partition_count: usize = to_read.iter().map(|stream| stream.partitions.len()).sum();
     let limits = Limits {
@@ -180,7 +190,7 @@ pub fn start(
     saving.scopes().check(&catalog.scopes).map_err(StartError::Scopes)?;
     saving.learn_scopes(&catalog.scopes).map_err(SavingError::from)?;
     let unfilled = publisher.remove(&resumed.unfilled);
-    let mut history = open_history(&catalog, config, &to_read)?;
+    let mut history = kept::open_history(&catalog, (config, &past.pins), &to_read)?;
     let mut partitions = Vec::new();
     for one in &mut opened {
         partitions.extend(owned(
@@ -196,6 +206,11 @@ pub fn start(
     let results = Results::new(epoch, mode, infos, system_tables());
     let topics = topics.map(|topics| ResultTopics::start(topics, results.epoch().to_owned()));
     results.set_ledgers(store, catalog.zone());
+    let recorder = past.views.as_ref().map(|views| {
+        Recorder::start(Arc::clone(views), Arc::clone(&results), config.view_history.every)
+    });
+    let recorder = recorder.transpose().map_err(StartError::Threads)?;
+    results.set_past(past);
     saving.go_to_background().map_err(StartError::Threads)?;
     let folds = Folds::spawn(partitions, config.fold_threads, config.batch_records_max)
         .map_err(StartError::Threads)?;
@@ -217,6 +232,7 @@ pub fn start(
         being_saved: None,
         saved_at: Offsets::new(),
         history,
+        views_problem: recorder.as_ref().map(Recorder::problem),
         fence,
     };
     let (watching, unwatched) = bounded(0);
@@ -230,7 +246,7 @@ pub fn start(
             publishing.run(&inbox);
         })
         .map_err(StartError::Threads)?;
-    Ok(Pipeline { results, events, publisher, logs, watching })
+    Ok(Pipeline { results, events, publisher, logs, watching, recorder })
 }
 
 /// How views go to topics; `None` where none does and none can.
@@ -256,40 +272,6 @@ fn result_topics(
     Ok((may_come || !topics.is_empty()).then(|| config.result_topics.clone()))
 }
 
-/// Opens the histories of the streams that keep one; `None` where none does.
-fn open_history(
-    catalog: &Catalog,
-    config: &PipelineConfig,
-    streams: &[StreamToRead],
-) -> Result<Option<History>, HistoryError> {
-    let keeps = |stream: &StreamToRead| {
-        let definition = &catalog.streams.get(&stream.name)?.definition;
-        definition.keeps_history.then_some((definition, stream.partitions.clone()))
-    };
-    let kept: Vec<_> = streams.iter().filter_map(keeps).collect();
-    if kept.is_empty() {
-        return Ok(None);
-    }
-    let key = HashKey::read_or_make(&config.history.key_file)?;
-    let laid_out = kept
-        .into_iter()
-        .map(|(definition, partitions)| {
-            Ok((Arc::new(HistoryLayout::of(definition, key.clone())?), partitions))
-        })
-        .collect::<Result<Vec<_>, HistoryError>>()?;
-    let place =
-        HistoryPlace { url: config.history.store.clone(), s3: config.checkpoint_s3.clone() };
-    let upkeep = Upkeep { compact_every: config.history.compact_every, keep: config.history.keep };
-    let (writer, opened) = HistoryWriter::start(&place, upkeep, &laid_out)?;
-    let bounds = Bounds {
-        commit_every: config.history.commit_every,
-        rows_max: config.history.commit_records_max,
-        bytes_max: config.history.waiting_bytes_max,
-    };
-    let layouts = laid_out.into_iter().map(|(layout, _)| layout).collect();
-    Ok(Some(History::new(writer, layouts, opened, bounds)))
-}
-
 fn limits(config: &PipelineConfig) -> PublisherLimits {
     PublisherLimits { tombstones_max: config.tombstones_max }
 }
@@ -313,15 +295,21 @@ fn watch(
         .spawn(move || logs::watch(watched, every, &events, &stop))
 }
 
-fn open(catalog: &Catalog, input: &StreamInput) -> Result<Opened, StartError> {
+fn open(
+    catalog: &Catalog,
+    input: &StreamInput,
+    config: &PipelineConfig,
+) -> Result<Opened, StartError> {
     let Some(plan) = catalog.streams.get(&input.stream) else {
         return Err(StartError::Views(format!("there is no stream {}", input.stream)));
     };
     let failed = |source| StartError::Source { stream: input.stream.clone(), source };
     let mut source = (input.open)().map_err(failed)?;
+    // A history that begins to be kept holds what is in the log, and not only what comes from here on.
+    let without = plan.definition.keeps_history && !config.history.is_on;
     let to_read = StreamToRead {
         name: input.stream.clone(),
-        hash: catalog.stream_hash(plan),
+        hash: catalog.stream_hash(plan) + if without { WITHOUT_HISTORY } else { "" },
         dedup_horizon_ms: plan.definition.dedup_horizon_ms,
         accepts_partitions: plan.definition.accepts_partitions,
         partitions: source.partitions().map_err(failed)?,
@@ -461,6 +449,9 @@ impl Pipeline {
             tracing::error!(
                 "the publishing thread panicked; the last checkpoint is older than the last cut"
             );
+        }
+        if let Some(recorder) = self.recorder {
+            recorder.stop();
         }
         drop(self.watching);
         if self.logs.join().is_err() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
+use parking_lot::Mutex;
 
 use super::fill::{Fill, Near};
 use super::fold::{Drained, Folds};
@@ -25,6 +26,9 @@ use crate::state::objects::{Fenced, Objects as _};
 
 /// How long the end waits for a last checkpoint; what it lacks is read again after the next start.
 const LAST_MAX: Duration = Duration::from_secs(20);
+
+/// How often is published at most while reading is far behind: a publish costs the same for a few records as for many.
+const FAR_BEHIND_EVERY: Duration = Duration::from_millis(500);
 
 /// What the publishing thread is told.
 pub(super) enum Event {
@@ -71,6 +75,8 @@ pub(super) struct PublishLoop {
     pub(super) saved_at: Offsets,
     /// The histories of streams that have one.
     pub(super) history: Option<History>,
+    /// Why what views show is not kept, where it is to be and is not.
+    pub(super) views_problem: Option<Arc<Mutex<Option<String>>>>,
     /// Whether the checkpoints are still ours.
     pub(super) fence: Arc<Fenced>,
 }
@@ -91,7 +97,7 @@ impl PublishLoop {
         loop {
             let mut next = self.publish();
             while matches!(next, Next::GoOn)
-                && let Ok(event) = inbox.recv_deadline(due)
+                && let Some(event) = self.event_before(due, inbox)
             {
                 next = self.told(event);
             }
@@ -114,7 +120,7 @@ impl PublishLoop {
             if saved.elapsed() >= self.config.checkpoint_every && self.save() {
                 saved = Instant::now();
             }
-            due = (due + self.config.publish_every).max(Instant::now());
+            due = (due + self.until_next()).max(Instant::now());
         }
         self.folds.stop();
         self.saving.stop();
@@ -123,6 +129,27 @@ impl PublishLoop {
         }
         if let Some(history) = self.history.take() {
             history.stop(&self.saved_at);
+        }
+    }
+
+    /// What is told before the next publish is due. It is due at once where reading was far behind and has come to the end.
+    fn event_before(&self, due: Instant, inbox: &Receiver<Event>) -> Option<Event> {
+        loop {
+            let soon = Instant::now() + self.config.publish_every;
+            match inbox.recv_deadline(due.min(soon)) {
+                Ok(event) => return Some(event),
+                Err(_) if due <= soon || self.folds.are_idle() => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// How long after a publish the next one is due. Far behind, figures of long ago come less often, so that those of now
+    /// come sooner.
+    fn until_next(&self) -> Duration {
+        match self.freshness.is_far_behind() {
+            true => self.config.publish_every.max(FAR_BEHIND_EVERY),
+            false => self.config.publish_every,
         }
     }
 
@@ -199,6 +226,10 @@ impl PublishLoop {
                 waiting.extend(self.saving.alarms());
                 waiting.extend(self.topics.iter().flat_map(ResultTopics::alarms));
                 waiting.extend(self.history.iter().flat_map(History::alarms));
+                waiting.extend(self.views_problem.iter().filter_map(|problem| {
+                    let problem = problem.lock().clone()?;
+                    Some(format!("what views show is not kept: {problem}"))
+                }));
                 let status = self.freshness.status(&self.publisher, (problem, paused), waiting);
                 self.results.set_status(status);
                 Next::GoOn

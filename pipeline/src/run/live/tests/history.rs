@@ -9,7 +9,7 @@ use crate::history::HistoryAt;
 use crate::model::record::SHADOW_HEADER;
 use crate::sql::instants::Instants;
 
-fn keeping(partitions: u32) -> Ground {
+pub(super) fn keeping(partitions: u32) -> Ground {
     let ground = Ground::new(partitions);
     ground.sql(
         "streams/orders.sql",
@@ -48,14 +48,14 @@ fn first_cut(pipeline: &Pipeline) -> Arc<Cut> {
 }
 
 /// Records the cut has accepted, by its accounting.
-fn accepted(cut: &Cut) -> i64 {
+pub(super) fn accepted(cut: &Cut) -> i64 {
     let table = cut.tables.get("records_accounted").expect("the accounting");
     let counts = table.column_by_name("accepted").expect("a column");
     let counts = arrow::compute::cast(counts, &arrow::datatypes::DataType::Int64).expect("numbers");
     counts.as_primitive::<Int64Type>().iter().flatten().sum()
 }
 
-fn assert_whole(cut: &Cut) {
+pub(super) fn assert_whole(cut: &Cut) {
     let found = asked(cut, "SELECT COUNT(*), COUNT(DISTINCT id) FROM orders");
     let count = accepted(cut).to_string();
     assert_eq!(found, [[count.clone(), count]], "cut {}", cut.cut);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 mod cut_logs;
 mod history;
 mod joins;
+mod past;
 mod shadow;
 
 use super::*;
@@ -95,10 +96,14 @@ impl Ground {
     }
 
     fn start(&self, data: &str) -> Result<Pipeline, StartError> {
+        self.start_with(&self.config(data))
+    }
+
+    fn start_with(&self, config: &PipelineConfig) -> Result<Pipeline, StartError> {
         let catalog = self.catalog();
         let logs = catalog.streams.values().filter(|stream| stream.definition.derived.is_none());
         let inputs = logs.map(|stream| self.input(&stream.definition.name)).collect();
-        start(catalog, &self.config(data), Mode::Live, inputs)
+        start(catalog, config, Mode::Live, inputs)
     }
 
     fn running(&self, data: &str) -> Pipeline {
