@@ -19,5 +19,6 @@ CREATE TABLE behaviour (
   'dedup.key' = 'event_id',
   'dedup.horizon' = '1 h',
   'partition.key' = 'order_id',
-  'max-future-skew' = '5 min'
+  'max-future-skew' = '5 min',
+  'personal' = 'visitor_id'
 );

@@ -45,7 +45,7 @@ pub enum Refusal {
 pub struct Renewed {
     /// Those that were not there.
     pub added: Vec<String>,
-    /// Those with another key, role or views: what they had open is closed.
+    /// Those with another key, role or views, or whose role is shown something else: what they had open is closed.
     pub changed: Vec<String>,
     /// Those that are gone: what they had open is closed.
     pub removed: Vec<String>,
@@ -95,7 +95,8 @@ impl Known {
     /// An admin without a key of its own.
     fn nameless(name: &str) -> Arc<Self> {
         let (name, key_hash) = (name.to_owned(), String::new());
-        Self::new(User { name, role: Role::Admin, views: Views::All, key_hash, scram: None })
+        let shown = String::new();
+        Self::new(User { name, role: Role::Admin, views: Views::All, key_hash, scram: None, shown })
     }
 
     fn admitted(&self) -> Admitted {
@@ -293,7 +294,8 @@ mod tests {
     fn user(name: &str) -> User {
         let key_hash = secret::hashed(&format!("{name}.sesame")).expect("hashed");
         let (name, views) = (name.to_owned(), Views::Only(vec!["gmv_day".to_owned()]));
-        User { name, role: Role::Viewer, views, key_hash, scram: None }
+        let shown = String::new();
+        User { name, role: Role::Viewer, views, key_hash, scram: None, shown }
     }
 
     fn doorman(users: &[User], tokens: &[TokenHash]) -> Doorman {

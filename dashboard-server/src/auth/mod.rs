@@ -22,5 +22,5 @@ pub mod gate;
 
 pub use doorman::{Doorman, Refusal, Renewed};
 pub use gate::{Gate, GateError, Shown};
-pub use policy::{Principal, Right, Role, Views};
+pub use policy::{Principal, Right, Role, Views, is_among};
 pub use stay::{Admitted, Stay, Tether};

@@ -1,9 +1,11 @@
 //! Roles, what each may do, and which right each endpoint needs. What is not listed is for admins.
 
+use std::collections::BTreeSet;
+
 use axum::http::Method;
 
 /// What a person or program is to this server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Looks at walls.
     Viewer,
@@ -132,24 +134,69 @@ pub enum Views {
     All,
     /// Those of these names; a name that ends with `*` stands for all that begin so.
     Only(Vec<String>),
+    /// Some of them without those that the role is shown only in part, or not at all: frames have whole views.
+    Without {
+        /// What the user sees.
+        of: Box<Views>,
+        /// What the role does not.
+        hidden: BTreeSet<String>,
+    },
 }
 
 impl Views {
     /// Whether a view is among them.
     #[must_use]
     pub fn has(&self, view: &str) -> bool {
-        let Self::Only(names) = self else { return true };
-        names.iter().any(|name| match name.strip_suffix('*') {
-            Some(beginning) => view.starts_with(beginning),
-            None => name == view,
-        })
+        match self {
+            Self::All => true,
+            Self::Only(names) => is_among(names, view),
+            Self::Without { of, hidden } => !hidden.contains(view) && of.has(view),
+        }
     }
 
-    /// Whether nothing is left out, so that what is about all views may be seen too.
+    /// Whether nothing is left out.
     #[must_use]
     pub fn is_all(&self) -> bool {
         *self == Self::All
     }
+
+    /// Whether the user sees all views that its role may, so that what is about all of them at once, as the ledgers,
+    /// may be seen too.
+    #[must_use]
+    pub fn spans_all(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(_) => false,
+            Self::Without { of, .. } => of.spans_all(),
+        }
+    }
+
+    /// What the user sees, whatever its role is shown of that.
+    #[must_use]
+    pub fn of_user(&self) -> &Self {
+        match self {
+            Self::Without { of, .. } => of.of_user(),
+            other => other,
+        }
+    }
+
+    /// These without some.
+    #[must_use]
+    pub fn without(self, hidden: &BTreeSet<String>) -> Self {
+        if hidden.is_empty() {
+            return self;
+        }
+        Self::Without { of: Box::new(self), hidden: hidden.clone() }
+    }
+}
+
+/// Whether a name is in a list of names and beginnings of names (`gmv_*`).
+#[must_use]
+pub fn is_among(names: &[String], name: &str) -> bool {
+    names.iter().any(|known| match known.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => known == name,
+    })
 }
 
 /// Who asks.
@@ -173,7 +220,7 @@ impl Principal {
     #[must_use]
     pub fn may(&self, right: Right, path: &str) -> bool {
         let of_all = path.starts_with("/api/ledgers") || right == Right::Pair;
-        self.role.may(right) && (self.views.is_all() || !of_all)
+        self.role.may(right) && (self.views.spans_all() || !of_all)
     }
 
     /// Whoever reaches a server without users: it listens on this machine only.
@@ -251,5 +298,16 @@ mod tests {
         assert!(views.has("gmv_day") && views.has("brand_ranks"));
         assert!(!views.has("gmv_day_by_shop") && !views.has("late_orders"));
         assert!(Views::All.has("late_orders"));
+    }
+
+    #[test]
+    fn what_a_role_does_not_see_is_taken_from_what_its_user_sees() {
+        let hidden = BTreeSet::from(["gmv_by_buyer".to_owned()]);
+        let all = Views::All.without(&hidden);
+        assert!(all.has("gmv_day") && !all.has("gmv_by_buyer"));
+        assert!(all.spans_all() && !all.is_all(), "the ledgers are for who sees all its role may");
+        let some = Views::Only(vec!["gmv_by_*".to_owned()]).without(&hidden);
+        assert!(some.has("gmv_by_city") && !some.has("gmv_by_buyer") && !some.spans_all());
+        assert_eq!(Views::All.without(&BTreeSet::new()), Views::All);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 /// Time to reach the server; how long a query takes is the server's limit.
@@ -86,6 +86,47 @@ impl<'a> Question<'a> {
 /// # Errors
 /// When the server cannot be reached or does not speak HTTP.
 pub(super) async fn ask(question: &Question<'_>) -> anyhow::Result<Answer> {
+    let stream = send(question).await?;
+    let mut bytes = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).await.context("the connection broke")?;
+    parse(&bytes)
+}
+
+/// Asks, and hands the lines of an answer over as they come, until it ends or one is enough.
+///
+/// # Errors
+/// When the server cannot be reached or refuses, or whoever takes the lines fails.
+pub(super) async fn follow(
+    question: &Question<'_>,
+    take: &mut (dyn FnMut(&str) -> anyhow::Result<bool> + Send),
+) -> anyhow::Result<()> {
+    let mut stream = BufReader::new(send(question).await?);
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let read = stream.read_until(b'\n', &mut head).await.context("the connection broke")?;
+        if read == 0 {
+            break;
+        }
+    }
+    if !parse(&head).is_ok_and(|answer| answer.status == 200) {
+        stream
+            .take(ANSWER_BYTES_MAX)
+            .read_to_end(&mut head)
+            .await
+            .context("the connection broke")?;
+        bail!("{}", parse(&head)?.refusal());
+    }
+    let mut line = String::new();
+    while stream.read_line(&mut line).await.context("the connection broke")? > 0 {
+        if !take(line.trim_end())? {
+            break;
+        }
+        line.clear();
+    }
+    Ok(())
+}
+
+async fn send(question: &Question<'_>) -> anyhow::Result<TcpStream> {
     let host = host(question.server)?;
     let unreachable = || {
         format!(
@@ -107,9 +148,7 @@ pub(super) async fn ask(question: &Question<'_>) -> anyhow::Result<Answer> {
         question.body
     );
     stream.write_all(request.as_bytes()).await.with_context(unreachable)?;
-    let mut bytes = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes).await.context("the connection broke")?;
-    parse(&bytes)
+    Ok(stream)
 }
 
 fn host(server: &str) -> anyhow::Result<String> {

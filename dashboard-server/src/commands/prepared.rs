@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidemark_pipeline::history::HashKey;
 use tidemark_pipeline::run::publisher::view_info;
 use tidemark_pipeline::run::reference::catalog;
 use tidemark_pipeline::sql::{Catalog, SqlError, StateBounds, StreamDefinition};
@@ -17,6 +18,7 @@ use super::{ConfigArgs, DoorArgs};
 use crate::config::{Config, ConfigError, RawConfig};
 use crate::http::pages;
 use crate::screens::Screens;
+use crate::sql::{Known, Rules};
 
 /// What a server cannot read a stream from: the option if it is one, and what is wrong.
 pub(super) struct SourceMistake {
@@ -47,6 +49,12 @@ pub(super) fn prepared(
         .ok();
     if let Some(catalog) = &catalog {
         mistakes.extend(screens(&sql_dir, catalog));
+        if let Some(config) = &config {
+            // Nothing is hashed before there is a server, so the key is made then.
+            let rules =
+                Rules::new(&config.sql, &Known::of_catalog(catalog), &HashKey::new([0; 32]));
+            mistakes.extend(rules.err().unwrap_or_default());
+        }
         for plan in catalog.logs() {
             let found = check_source(&plan.definition);
             mistakes.extend(found.map(|found| of_source(&raw, &plan.definition, &found)));
@@ -194,6 +202,32 @@ mod tests {
             assert!(found.iter().any(|line| line.contains(part)), "{part}: {found:#?}");
         }
         assert_eq!(found.len(), 5, "{found:#?}");
+    }
+
+    #[test]
+    fn a_mask_or_filter_that_cannot_be_stops_the_start_with_its_file_and_key() {
+        let found = mistakes(
+            "[streams.orders]\nconnector = \"embedded\"\n[sql.roles.analyst.masks]\n\
+             gmv_by_city = { gmv = \"hash\", cty = \"null\", city = \"1 + \", payments = \"'x'\" }\n\
+             gmv_by_ctiy = { city = \"null\" }\n[sql.roles.operator.filters]\n\
+             gmv_by_city = \"province = 1 OR\"\ngmv_day = \"gmv\"\nlate_orders = \"random() < 0.5\"\n",
+        );
+        for (place, part) in [
+            ("tidemark.toml:4:17: sql.roles.analyst.masks.gmv_by_city.gmv", "only text and BIGINT"),
+            ("tidemark.toml:4:31: ", "gmv_by_city has no column cty"),
+            ("tidemark.toml:4:45: ", "masks.gmv_by_city.city"),
+            ("tidemark.toml:4:60: ", "it is VARCHAR, and payments is BIGINT"),
+            ("tidemark.toml:5:1: ", "there is no table gmv_by_ctiy; did you mean gmv_by_city?"),
+            ("tidemark.toml:7:1: sql.roles.operator.filters.gmv_by_city", "province = 1 OR"),
+            ("tidemark.toml:8:1: ", "and no condition"),
+            ("tidemark.toml:9:1: ", "something else each time"),
+        ] {
+            assert!(
+                found.iter().any(|line| line.starts_with(place) && line.contains(part)),
+                "{place} {part}: {found:#?}"
+            );
+        }
+        assert_eq!(found.len(), 8, "{found:#?}");
     }
 
     #[test]

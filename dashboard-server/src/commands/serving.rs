@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tidemark_pipeline::config::PipelineConfig;
 use tidemark_pipeline::fail_points;
+use tidemark_pipeline::history::HashKey;
 use tidemark_pipeline::results::{Mode, Results};
 use tidemark_pipeline::run::live::{self, StreamInput};
 use tidemark_pipeline::run::publisher::view_info;
@@ -20,13 +21,15 @@ use tidemark_pipeline::sql::{Catalog, SqlError, StreamPlan};
 
 use crate::auth::Gate;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::http::pages;
 use crate::ingest::IngestSink;
 use crate::reload::{Reload, ReloadRefused, Reread};
 use crate::screens::{Screens, SharedScreens};
 use crate::server::{Bound, ServerParts, people_runtime, serve};
+use crate::sql::{Definitions, Known, Rules, SharedRules};
 use crate::telemetry::install_metrics;
+use crate::tls::Tls;
 
 /// Where the records of a run come from.
 pub(super) struct Input {
@@ -99,25 +102,37 @@ pub(super) fn chosen_stream<'a>(
 /// # Errors
 /// When the pipeline or a door cannot start, or serving ends by itself.
 pub(super) fn run(
-    config: Config,
+    mut config: Config,
     catalog: Catalog,
     input: Input,
     started: impl FnOnce(Bound, &Arc<Results>),
     read_again: ReadAgain,
 ) -> anyhow::Result<ExitCode> {
     fail_points::arm().map_err(anyhow::Error::msg)?;
+    // What the doors cannot be opened with is said before the pipeline reads anything.
+    let _tls = config.server.tls.as_ref().map(Tls::open).transpose()?;
     let metrics = install_metrics();
     let tables = reference::load(&catalog).map_err(together)?;
     let screens = Arc::new(RwLock::new(load_screens(&config.pipeline, &catalog)?));
+    let key = HashKey::read_or_make(&config.pipeline.history.key_file)?;
+    let mut definitions = Definitions::read(&config.pipeline.data_dir);
+    let clock = Clock::system();
+    let since = definitions.note(&catalog, clock.now_ms());
+    let rules = ruled(&config, Known::of_catalog(&catalog).with_since(since), &key)?;
+    config.server.users = rules.of_users(&config.server.users);
+    let rules = rules.shared();
     let pipeline = live::start(catalog, &config.pipeline, input.mode, input.streams)?;
     let results = Arc::clone(pipeline.results());
-    let clock = Clock::system();
     let gate = Arc::new(Gate::open(&config.server, &config.pipeline.data_dir, &clock)?);
     let reload = Arc::new(SqlFolder {
         config: config.pipeline.clone(),
         reloader: pipeline.reloader(),
         screens: Arc::clone(&screens),
         gate: Arc::clone(&gate),
+        rules: Arc::clone(&rules),
+        definitions: Mutex::new(definitions),
+        clock: clock.clone(),
+        key,
         read_again,
     });
     let parts = ServerParts {
@@ -127,6 +142,7 @@ pub(super) fn run(
         ingest: input.ingest,
         reload: Some(Arc::clone(&reload) as Arc<dyn Reload>),
         gate,
+        rules,
         config,
         metrics,
         clock,
@@ -141,12 +157,27 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// What each role is shown of what there is.
+///
+/// # Errors
+/// Every mask and filter that is wrong.
+fn ruled(config: &Config, known: Known, key: &HashKey) -> anyhow::Result<Rules> {
+    let rules = Rules::new(&config.sql, &known, key);
+    rules.map_err(|mistakes| ConfigError { mistakes }.into())
+}
+
 /// Reads the configuration that the server was started with.
 pub(super) type ReadAgain = Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 
-/// The SQL folder of a running pipeline, and the users beside it.
+/// The SQL folder of a running pipeline, and users and roles beside it.
 struct SqlFolder {
     gate: Arc<Gate>,
+    rules: SharedRules,
+    /// Since when each view is what it is.
+    definitions: Mutex<Definitions>,
+    clock: Clock,
+    /// Of the hashes of what a role is not shown.
+    key: HashKey,
     read_again: ReadAgain,
     config: PipelineConfig,
     reloader: live::Reloader,
@@ -159,7 +190,7 @@ impl Reload for SqlFolder {
             tracing::error!(reasons, "nothing was read again: {reasons}");
             ReloadRefused { reasons }
         };
-        let server = (self.read_again)().map_err(|error| refused(super::told(&error)))?.server;
+        let config = (self.read_again)().map_err(|error| refused(super::told(&error)))?;
         let catalog = reference::catalog(
             &self.config.sql_dir,
             &self.config.streams,
@@ -168,9 +199,22 @@ impl Reload for SqlFolder {
         .map_err(|errors| refused(together(errors).to_string()))?;
         let screens =
             load_screens(&self.config, &catalog).map_err(|error| refused(error.to_string()))?;
-        let reloaded = self.reloader.reload(catalog).map_err(|error| refused(error.to_string()))?;
+        let mut definitions = self.definitions.lock();
+        let known = Known::of_catalog(&catalog);
+        // A mistake in a mask or filter is told before anything is remembered of the views.
+        ruled(&config, known.clone(), &self.key).map_err(|error| refused(super::told(&error)))?;
+        let known = known.with_since(definitions.note(&catalog, self.clock.now_ms()));
+        let rules = ruled(&config, known, &self.key);
+        let rules = Arc::new(rules.map_err(|error| refused(super::told(&error)))?);
+        // Before there is a new view, it is known who is shown what of it.
+        let before = std::mem::replace(&mut *self.rules.write(), Arc::clone(&rules));
+        let reloaded = self.reloader.reload(catalog).map_err(|error| {
+            *self.rules.write() = before;
+            refused(error.to_string())
+        })?;
         *self.screens.write() = screens;
-        let users = self.gate.renew(&server.users, &server.tokens);
+        let server = config.server;
+        let users = self.gate.renew(&rules.of_users(&server.users), &server.tokens);
         tracing::info!(
             added = ?reloaded.added, changed = ?reloaded.changed, removed = ?reloaded.removed,
             unchanged = reloaded.unchanged, users = ?users, "the SQL folder and the users were read again"

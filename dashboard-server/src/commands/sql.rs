@@ -8,8 +8,9 @@ use chrono::{DateTime, SecondsFormat};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::client::{Question, ask};
+use super::client::{Question, ask, follow};
 use super::table::{Cell, draw};
+use crate::sql::is_subscribe;
 
 /// Arguments of `tidemark sql`.
 #[derive(Debug, Args)]
@@ -17,11 +18,12 @@ use super::table::{Cell, draw};
     tidemark sql \"SHOW TABLES\"\n  \
     tidemark sql \"SELECT province, gmv FROM gmv_by_province ORDER BY gmv DESC LIMIT 10\"\n  \
     tidemark sql \"SELECT * FROM gmv_by_minute\" --format csv > minutes.csv\n  \
-    tidemark sql \"SELECT * FROM gmv_by_province WHERE province = \\$1\" --param Zhejiang\n\n\
+    tidemark sql \"SELECT * FROM gmv_by_province WHERE province = \\$1\" --param Zhejiang\n  \
+    tidemark sql \"SUBSCRIBE TO (SELECT province, gmv FROM gmv_by_province)\"   changes as they come, a line each\n\n\
     All tables of a query are at the same cut. psql works too: psql -h 127.0.0.1 -p 5433\n\
     and so do clients of Arrow Flight SQL, as ADBC: grpc://127.0.0.1:5434")]
 pub struct SqlArgs {
-    /// One statement that reads: SELECT, EXPLAIN, SHOW TABLES, SHOW COLUMNS
+    /// One statement that reads: SELECT, EXPLAIN, SHOW TABLES, SHOW COLUMNS, SUBSCRIBE
     #[arg(value_name = "QUERY")]
     pub query: String,
     /// Server to ask
@@ -60,13 +62,49 @@ pub enum OutputFormat {
 /// When the server cannot be reached or refuses the query.
 pub fn run(args: SqlArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let printed = runtime.block_on(answer(&args))?;
-    let mut out = std::io::stdout().lock();
-    match out.write_all(printed.as_bytes()).and_then(|()| out.flush()) {
-        // `| head` has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        written => written.map(|()| ExitCode::SUCCESS).context("cannot write to stdout"),
+    if is_subscribe(&args.query) {
+        runtime.block_on(frames(&args, &mut print))?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let printed = runtime.block_on(answer(&args))?;
+    print(&printed).map(|_| ExitCode::SUCCESS)
+}
+
+/// Writes to stdout; false where nobody reads any more.
+fn print(text: &str) -> anyhow::Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // `| head` has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true).context("cannot write to stdout"),
+    }
+}
+
+/// Hands over the frames of a subscription, a line each, for as long as they are wanted.
+///
+/// # Errors
+/// When the server cannot be reached, refuses the query, or ends it with a reason.
+pub async fn frames(
+    args: &SqlArgs,
+    print: &mut (dyn FnMut(&str) -> anyhow::Result<bool> + Send),
+) -> anyhow::Result<()> {
+    let body = json!({"sql": args.query, "params": args.params}).to_string();
+    let headers = vec![
+        ("Content-Type", "application/json".to_owned()),
+        ("Accept", "application/x-ndjson".to_owned()),
+    ];
+    let question = Question {
+        headers,
+        ..Question::post(&args.server, args.token.as_deref(), "/api/sql", body)
+    };
+    follow(&question, &mut |line| {
+        let frame: Value = serde_json::from_str(line).context("a frame is not JSON")?;
+        if frame["type"] == "error" {
+            bail!("{}", text_of(&frame["message"]));
+        }
+        print(&format!("{line}\n"))
+    })
+    .await
 }
 
 /// What is to be printed.
@@ -89,7 +127,8 @@ pub async fn answer(args: &SqlArgs) -> anyhow::Result<String> {
         bail!("{}", answer.refusal());
     }
     if answer.header("x-tidemark-truncated") == Some("true") {
-        tracing::warn!("the server cut the result off at its row limit (sql.rows-max)");
+        let limit = answer.header("x-tidemark-limit").unwrap_or("sql.rows-max");
+        tracing::warn!("the server cut the result off at its row limit ({limit})");
     }
     let text = String::from_utf8(answer.body).context("the answer is not text")?;
     match args.format {

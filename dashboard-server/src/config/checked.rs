@@ -1,5 +1,6 @@
 //! The configuration, checked and typed.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use tidemark_pipeline::config::PipelineConfig;
 
 use super::file::ConfigError;
 use super::raw::{RawConfig, RawServerConfig, RawSqlConfig, RawUser};
+use super::roles::{self, RoleConfig};
 use crate::auth::scram::Verifier;
 use crate::auth::{Role, Views, secret};
 
@@ -96,6 +98,8 @@ pub struct User {
     pub key_hash: String,
     /// What the PostgreSQL door knows of its key; `None` where the key is shown there.
     pub scram: Option<Verifier>,
+    /// What its role is shown, in short: when this changes at a reload, what the user has open is closed.
+    pub shown: String,
 }
 
 /// The SHA-256 of a token. The token itself is never kept.
@@ -125,8 +129,14 @@ pub struct SqlConfig {
     pub tables_max: usize,
     /// See [`RawSqlConfig::query_log_max`].
     pub query_log_max: usize,
+    /// See [`RawSqlConfig::shared_max`].
+    pub shared_max: usize,
+    /// See [`RawSqlConfig::subscriptions_max`].
+    pub subscriptions_max: usize,
     /// See [`RawSqlConfig::threads`]; at least 1.
     pub threads: usize,
+    /// `[sql.roles.NAME]`, those that are written.
+    pub roles: BTreeMap<Role, RoleConfig>,
 }
 
 impl Config {
@@ -246,6 +256,8 @@ impl SqlConfig {
         within(mistakes, "sql.operators-max", wide(raw.operators_max), 1, 4_000);
         within(mistakes, "sql.tables-max", wide(raw.tables_max), 1, 2_000);
         within(mistakes, "sql.query-log-max", wide(raw.query_log_max), 0, 100_000);
+        within(mistakes, "sql.shared-max", wide(raw.shared_max), 0, 10_000);
+        within(mistakes, "sql.subscriptions-max", wide(raw.subscriptions_max), 0, 100_000);
         within(mistakes, "sql.threads", wide(raw.threads), 0, 256);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
@@ -259,16 +271,19 @@ impl SqlConfig {
             operators_max: raw.operators_max,
             tables_max: raw.tables_max,
             query_log_max: raw.query_log_max,
+            shared_max: raw.shared_max,
+            subscriptions_max: raw.subscriptions_max,
             threads: if raw.threads == 0 { (cores / 2).max(1) } else { raw.threads },
+            roles: roles::checked(mistakes, &raw.roles),
         }
     }
 }
 
-fn wide(value: usize) -> u64 {
+pub(super) fn wide(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
 
-fn within(mistakes: &mut Vec<String>, key: &str, value: u64, low: u64, high: u64) {
+pub(super) fn within(mistakes: &mut Vec<String>, key: &str, value: u64, low: u64, high: u64) {
     if !(low..=high).contains(&value) {
         mistakes.push(format!("{key} = {value}: must be from {low} to {high}"));
     }
@@ -385,6 +400,7 @@ fn checked_user(mistakes: &mut Vec<String>, name: &str, raw: &RawUser) -> Option
         views,
         key_hash: raw.key.clone(),
         scram: scram.flatten(),
+        shown: String::new(),
     })
 }
 
@@ -414,6 +430,8 @@ fn hex_32(text: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::raw::RawRole;
+    use super::super::roles::Personal;
     use super::*;
 
     fn check(raw: RawConfig) -> Result<Config, Vec<String>> {
@@ -472,6 +490,36 @@ mod tests {
         let mistakes = check(raw).expect_err("many mistakes");
         assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
         assert!(!mistakes.join(" ").contains("secret"));
+    }
+
+    #[test]
+    fn mistakes_in_what_a_role_may_are_told_with_their_keys() {
+        let mut raw = RawConfig::default();
+        let mut role = |name: &str, role: RawRole| raw.sql.roles.insert(name.to_owned(), role);
+        role("analysts", RawRole::default());
+        let (rows_max, personal) = (Some(0), Some("hidden".to_owned()));
+        role("analyst", RawRole { rows_max, personal, ..RawRole::default() });
+        role("viewer", RawRole { seconds_max: Some(1), ..RawRole::default() });
+        let (rows_max, tables) = (Some(5), Some(Vec::new()));
+        role("admin", RawRole { rows_max, tables, ..RawRole::default() });
+        let mistakes = check(raw.clone()).expect_err("five mistakes");
+        assert_eq!(mistakes.len(), 5, "{mistakes:#?}");
+        for part in [
+            "there is no role analysts",
+            "sql.roles.analyst.rows-max = 0",
+            "sql.roles.analyst.personal = \"hidden\"",
+            "sql.roles.viewer: who has this role does not ask in SQL",
+            "an admin sees everything",
+        ] {
+            assert!(mistakes.iter().any(|line| line.contains(part)), "{part}: {mistakes:#?}");
+        }
+        let seconds_max = Some(5);
+        raw.sql.roles =
+            BTreeMap::from([("analyst".to_owned(), RawRole { seconds_max, ..RawRole::default() })]);
+        let config = check(raw).expect("valid").sql;
+        let analyst = &config.roles[&Role::Analyst];
+        assert_eq!((analyst.time_max, analyst.rows_max), (Some(Duration::from_secs(5)), None));
+        assert_eq!(analyst.personal, Personal::Masked, "unless it is said otherwise");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::raw::{RawConfig, RawTop, RawUser};
+use super::raw::{RawConfig, RawRole, RawTop, RawUser};
 
 /// Everything that is wrong with the configuration, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,7 +79,7 @@ impl Reader<'_> {
             let name: &str = key.get_ref();
             match (name, value.get_ref()) {
                 ("server", DeValue::Table(section)) => config.server = self.section(section),
-                ("sql", DeValue::Table(section)) => config.sql = self.section(section),
+                ("sql", DeValue::Table(section)) => self.sql(section, &mut config),
                 ("pipeline", DeValue::Table(section)) => config.pipeline = self.section(section),
                 ("streams", DeValue::Table(streams)) => self.streams(streams, &mut config),
                 ("result-topics", DeValue::Table(options)) => {
@@ -155,6 +155,51 @@ impl Reader<'_> {
             for (option, text, span) in self.options("", options) {
                 places.options.insert(option.clone(), self.named_place(&span));
                 stream.insert(option, text);
+            }
+        }
+    }
+
+    /// `[sql]`, and the sections of roles in it.
+    fn sql(&mut self, section: &DeTable<'_>, config: &mut RawConfig) {
+        let mut plain = DeTable::new();
+        let mut roles = BTreeMap::new();
+        for (key, value) in section {
+            match (&**key.get_ref(), value.get_ref()) {
+                ("roles", DeValue::Table(table)) => roles = self.roles(table),
+                ("roles", _) => {
+                    self.mistake(&value.span(), "write a role under `[sql.roles.NAME]`");
+                }
+                _ => {
+                    plain.insert(key.clone(), value.clone());
+                }
+            }
+        }
+        config.sql = self.section(&plain);
+        config.sql.roles = roles;
+    }
+
+    fn roles(&mut self, roles: &DeTable<'_>) -> BTreeMap<String, RawRole> {
+        let mut read = BTreeMap::new();
+        for (name, value) in roles {
+            let name: &str = name.get_ref();
+            let DeValue::Table(section) = value.get_ref() else {
+                self.mistake(&value.span(), &format!("write a role under `[sql.roles.{name}]`"));
+                continue;
+            };
+            let mut role: RawRole = self.section(section);
+            role.places.insert(String::new(), self.named_place(&value.span()));
+            self.places_in("", section, &mut role.places);
+            read.insert(name.to_owned(), role);
+        }
+        read
+    }
+
+    fn places_in(&self, prefix: &str, table: &DeTable<'_>, places: &mut BTreeMap<String, String>) {
+        for (key, value) in table {
+            let name = format!("{prefix}{}", key.get_ref());
+            places.insert(name.clone(), self.named_place(&key.span()));
+            if let DeValue::Table(inner) = value.get_ref() {
+                self.places_in(&format!("{name}."), inner, places);
             }
         }
     }
@@ -328,6 +373,23 @@ mod tests {
     }
 
     #[test]
+    fn a_role_is_read_with_the_places_of_its_masks_and_filters() {
+        let text = "[sql]\nrows-max = 7\n[sql.roles.analyst]\nseconds-max = 5\n\
+                    [sql.roles.analyst.masks]\norders = { buyer_id = \"hash\" }\n\
+                    [sql.roles.analyst.filters]\norders = \"province = '浙江'\"\n";
+        let raw = read(text, Path::new("x")).expect("reads");
+        let role = &raw.sql.roles["analyst"];
+        assert_eq!((raw.sql.rows_max, role.seconds_max), (7, Some(5)));
+        assert_eq!(role.masks["orders"]["buyer_id"], "hash");
+        assert_eq!(role.places["masks.orders.buyer_id"], "x:6:12");
+        assert_eq!(role.places["filters.orders"], "x:8:1");
+        let found = mistakes("[sql.roles.analyst]\nrow-max = 1\nseconds-max = \"x\"\n");
+        assert_eq!(found.len(), 2, "{found:#?}");
+        assert!(found[0].contains(":2:1: unknown key `row-max`; did you mean `rows-max`?"));
+        assert!(found[1].contains(":3:15: `seconds-max`"), "{found:#?}");
+    }
+
+    #[test]
     fn broken_syntax_names_its_place() {
         let found = mistakes("[server]\nlisten = \n");
         assert!(found[0].starts_with("tidemark.toml:2:"), "{found:?}");
@@ -365,6 +427,13 @@ mod tests {
                 include_str!("../../../config/default.toml").contains(&format!("# {key} = ")),
                 "{key}"
             );
+        }
+        for key in keys::<RawRole>() {
+            let manual = include_str!("../../../config/default.toml");
+            let is_shown = ["# KEY = ", "# [sql.roles.analyst.KEY]"]
+                .iter()
+                .any(|form| manual.contains(&form.replace("KEY", &key)));
+            assert!(is_shown, "{key}");
         }
         all.extend(keys::<tidemark_pipeline::config::RawPipelineConfig>());
         assert!(all.len() > 20, "{all:?}");

@@ -5,9 +5,11 @@
 
 mod raw;
 mod file;
+mod roles;
 mod checked;
 
 pub use checked::{Config, Overrides, ServerConfig, SqlConfig, TlsFiles, TokenHash, User};
 pub use file::{ConfigError, read, read_all};
 pub(crate) use file::{nearest, place};
-pub use raw::{RawConfig, RawServerConfig, RawSqlConfig, RawUser, StreamPlace};
+pub use raw::{RawConfig, RawRole, RawServerConfig, RawSqlConfig, RawUser, StreamPlace};
+pub use roles::{Personal, RoleConfig};

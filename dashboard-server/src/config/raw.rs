@@ -91,7 +91,7 @@ pub struct RawServerConfig {
     pub session_hours: u64,
     /// Connections at one time; more wait in the system's queue until one ends.
     pub connections_max: usize,
-    /// Connections of the PostgreSQL door at one time; more are closed at once.
+    /// Connections of the PostgreSQL door at one time; more are told so and closed.
     pub postgres_connections_max: usize,
     /// Connections of the Flight SQL door at one time; more are closed at once.
     pub flight_connections_max: usize,
@@ -167,8 +167,15 @@ pub struct RawSqlConfig {
     pub tables_max: usize,
     /// Queries the log remembers; past it the oldest go.
     pub query_log_max: usize,
+    /// Shared queries; past it none is added until one is removed.
+    pub shared_max: usize,
+    /// Subscriptions at one time, of all roles together; more are refused.
+    pub subscriptions_max: usize,
     /// Threads that run queries, apart from those that serve people. 0 takes half the cores.
     pub threads: usize,
+    /// `[sql.roles.NAME]`.
+    #[serde(skip)]
+    pub roles: BTreeMap<String, RawRole>,
 }
 
 impl Default for RawSqlConfig {
@@ -184,7 +191,40 @@ impl Default for RawSqlConfig {
             operators_max: 2_000,
             tables_max: 500,
             query_log_max: 1_000,
+            shared_max: 1_000,
+            subscriptions_max: 100,
             threads: 0,
+            roles: BTreeMap::new(),
         }
     }
+}
+
+/// `[sql.roles.NAME]`, as written: what a role may use, and what it is shown. What is left out is as `[sql]` says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawRole {
+    /// See [`RawSqlConfig::rows_max`].
+    pub rows_max: Option<usize>,
+    /// See [`RawSqlConfig::seconds_max`].
+    pub seconds_max: Option<u64>,
+    /// See [`RawSqlConfig::memory_bytes_max`].
+    pub memory_bytes_max: Option<usize>,
+    /// Queries of everyone in the role at one time; more are refused.
+    pub concurrent_max: Option<usize>,
+    /// Subscriptions of everyone in the role at one time; more are refused.
+    pub subscriptions_max: Option<usize>,
+    /// Tables it may ask, each by name or by the beginning of names (`gmv_*`); all when not given.
+    pub tables: Option<Vec<String>>,
+    /// Tables it may not ask, whatever `tables` says.
+    pub tables_refused: Vec<String>,
+    /// `masked` or `clear`: the columns that streams declare as `'personal'`.
+    pub personal: Option<String>,
+    /// By table and column what is shown instead: `hash`, `null`, `clear` or a SQL expression.
+    pub masks: BTreeMap<String, BTreeMap<String, String>>,
+    /// By table the SQL condition of the rows that are shown.
+    pub filters: BTreeMap<String, String>,
+    /// Where the section and its masks and filters stand, as `file:line:column`; by `""`, `masks.TABLE.COLUMN` and
+    /// `filters.TABLE`.
+    #[serde(skip)]
+    pub places: BTreeMap<String, String>,
 }

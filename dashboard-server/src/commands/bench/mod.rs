@@ -42,7 +42,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "RECORDS", default_value_t = 500_000)]
     pub memory_records: usize,
     /// Records in the topic that is drained
-    #[arg(long, value_name = "RECORDS", default_value_t = 4_000_000)]
+    #[arg(long, value_name = "RECORDS", default_value_t = 8_000_000)]
     pub topic_records: u64,
     /// Orders of the compressed day whose memory is watched
     #[arg(long, value_name = "ORDERS", default_value_t = 1_000_000)]

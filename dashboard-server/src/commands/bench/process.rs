@@ -71,7 +71,8 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let config = data_dir.with_extension("toml");
         let text = format!(
-            "[streams.orders]\ntopic = \"{topic}\"\n\"properties.bootstrap.servers\" = \"{bootstrap}\"\n"
+            // What is measured is what the records on file were measured with.
+            "[pipeline]\nhistory = \"off\"\nview-history-hours = 0\n[streams.orders]\ntopic = \"{topic}\"\n\"properties.bootstrap.servers\" = \"{bootstrap}\"\n"
         );
         std::fs::write(&config, text)?;
         let mut child = Command::new(std::env::current_exe()?)

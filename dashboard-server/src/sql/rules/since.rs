@@ -1,0 +1,133 @@
+//! Since when each view is what it is. What it showed before is kept as it was shown, and nobody knows any more what of it
+//! told of persons; so who is not to see that is shown none of it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tidemark_pipeline::sql::Catalog;
+use tidemark_pipeline::sql::catalog::ViewQuery;
+
+/// Name of the file in the data folder.
+const FILE: &str = "view-definitions.json";
+
+/// What is remembered of a view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Told {
+    /// SHA-256 of its definition.
+    hash: String,
+    /// Epoch milliseconds.
+    since: i64,
+}
+
+/// The definitions of views, remembered over restarts.
+#[derive(Debug)]
+pub struct Definitions {
+    path: PathBuf,
+    views: BTreeMap<String, Told>,
+}
+
+impl Definitions {
+    /// Those that the file in a data folder has; of views it does not know, all is of now.
+    #[must_use]
+    pub fn read(data_dir: &Path) -> Self {
+        let path = data_dir.join(FILE);
+        let views = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+                tracing::error!(path = %path.display(), %error, "{} cannot be read: {error}", path.display());
+                BTreeMap::new()
+            }),
+            Err(_) => BTreeMap::new(),
+        };
+        Self { path, views }
+    }
+
+    /// Since when the views of a catalogue are what they are, with all that they read. A view that is gone is forgotten.
+    pub fn note(&mut self, catalog: &Catalog, now_ms: i64) -> BTreeMap<String, i64> {
+        let told = |name: &str, hash: &str| match self.views.get(name) {
+            Some(told) if told.hash == hash => told.clone(),
+            _ => Told { hash: hash.to_owned(), since: now_ms },
+        };
+        let views =
+            catalog.views.iter().map(|view| (view.name.clone(), told(&view.name, &view.hash)));
+        let views: BTreeMap<String, Told> = views.collect();
+        if views != self.views {
+            self.views = views;
+            if let Err(error) = self.write() {
+                let path = self.path.display();
+                tracing::error!(%error, "{path} cannot be written: {error}; after a restart the past of views is shown to fewer");
+            }
+        }
+        let mut since: BTreeMap<String, i64> =
+            self.views.iter().map(|(name, told)| (name.clone(), told.since)).collect();
+        // A view over views shows what these show; there are no longer chains than views.
+        for _ in &catalog.views {
+            let before = since.clone();
+            for view in &catalog.views {
+                let ViewQuery::Results(over) = &view.query else { continue };
+                let newest = over.inputs.iter().filter_map(|input| since.get(input)).max().copied();
+                if let (Some(own), Some(newest)) = (since.get_mut(&view.name), newest) {
+                    *own = newest.max(*own);
+                }
+            }
+            if since == before {
+                break;
+            }
+        }
+        since
+    }
+
+    fn write(&self) -> std::io::Result<()> {
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let aside = self.path.with_extension("new");
+        std::fs::write(&aside, serde_json::to_vec_pretty(&self.views)?)?;
+        std::fs::rename(aside, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tidemark_pipeline::run::reference::catalog;
+
+    use super::*;
+
+    fn views(folder: &Path, sql: &str) -> Catalog {
+        let streams = folder.join("sql/streams");
+        std::fs::create_dir_all(&streams).expect("made");
+        let stream = "CREATE TABLE t (k STRING, at TIMESTAMP(3) NOT NULL, WATERMARK FOR at AS at) WITH \
+                      ('connector' = 'embedded', 'format' = 'json')";
+        std::fs::write(streams.join("t.sql"), stream).expect("written");
+        std::fs::create_dir_all(folder.join("sql/views")).expect("made");
+        std::fs::write(folder.join("sql/views/v.sql"), sql).expect("written");
+        catalog(&folder.join("sql"), &BTreeMap::new(), Default::default()).expect("plans")
+    }
+
+    #[test]
+    fn a_view_is_what_it_is_since_it_or_what_it_reads_was_changed_over_restarts_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let two = |of: &str| {
+            format!(
+                "CREATE MATERIALIZED VIEW a AS SELECT {of} AS x, COUNT(*) AS n FROM t GROUP BY {of}; \
+                 CREATE MATERIALIZED VIEW b AS SELECT x, n FROM a GROUP BY x, n; \
+                 CREATE MATERIALIZED VIEW c AS SELECT COUNT(*) AS n FROM t;"
+            )
+        };
+        let since = |a, b, c| {
+            BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b), ("c".to_owned(), c)])
+        };
+        let mut known = Definitions::read(folder.path());
+        assert_eq!(known.note(&views(folder.path(), &two("k")), 1), since(1, 1, 1));
+        assert_eq!(known.note(&views(folder.path(), &two("k")), 2), since(1, 1, 1));
+        let mut known = Definitions::read(folder.path());
+        assert_eq!(known.note(&views(folder.path(), &two("UPPER(k)")), 3), since(3, 3, 1));
+        let gone =
+            views(folder.path(), "CREATE MATERIALIZED VIEW c AS SELECT COUNT(*) AS n FROM t;");
+        assert_eq!(known.note(&gone, 4), BTreeMap::from([("c".to_owned(), 1)]));
+        let mut known = Definitions::read(folder.path());
+        assert_eq!(known.note(&views(folder.path(), &two("UPPER(k)")), 5), since(5, 5, 1));
+    }
+}
