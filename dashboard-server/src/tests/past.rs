@@ -1,0 +1,370 @@
+//! `AS OF` through every door, what it refuses, and `view_history`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
+use serde_json::{Value, json};
+use tidemark_pipeline::history::{
+    HashKey, HistoryAt, HistoryLayout, HistoryPlace, HistoryTable, Pins,
+};
+use tidemark_pipeline::results::Past;
+use tidemark_pipeline::results::view_history::{RecordedViews, Room, ViewHistory};
+use tidemark_pipeline::run::reference::catalog;
+
+use super::client::{Reply, post};
+use super::fixture::{DAY_START, Publisher, TestServer, Wishes};
+use super::postgres::Driver;
+use super::{flight, users};
+use crate::clock::Clock;
+
+/// What time it is in these tests: an hour and more after all that happens in them.
+pub(super) const NOW: i64 = DAY_START + 5_000_000;
+const STREAM: &str = "CREATE TABLE orders (id BIGINT NOT NULL, buyer STRING, at TIMESTAMP(3) NOT NULL, \
+     WATERMARK FOR at AS at - INTERVAL '1' SECOND) WITH ('connector' = 'embedded', 'format' = 'json', \
+     'time-zone' = 'UTC', 'history' = 'keep', 'history.hashed' = 'buyer');";
+
+/// A publisher with a past: three looks at its views, a second apart, and a history with three commits, at the same times.
+pub(super) struct Ground {
+    pub(super) publisher: Publisher,
+    pub(super) folder: tempfile::TempDir,
+    recorder: RecordedViews,
+    layout: Arc<HistoryLayout>,
+    pub(super) table: HistoryTable,
+}
+
+impl Ground {
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let streams = folder.path().join("sql/streams");
+        std::fs::create_dir_all(&streams).expect("made");
+        std::fs::write(streams.join("orders.sql"), STREAM).expect("written");
+        let sql = folder.path().join("sql");
+        let catalog = catalog(&sql, &BTreeMap::new(), Default::default()).expect("plans");
+        let stream = &catalog.streams["orders"].definition;
+        let layout = HistoryLayout::of(stream, HashKey::new([1; 32])).expect("fits");
+        let pins = Pins::open(folder.path()).expect("opens");
+        let table = table(&folder, &layout, &pins).await;
+        let room = Room { age_ms: i64::MAX, bytes_max: u64::MAX };
+        let views = ViewHistory::open(&folder.path().join("views"), room).expect("opens");
+        let publisher = Publisher::new("e1");
+        publisher.results.set_past(Past { views: Some(Arc::clone(&views)), pins });
+        let recorder = RecordedViews::new(views, "e1".to_owned());
+        let mut ground = Self { publisher, folder, recorder, layout: Arc::new(layout), table };
+        ground.commit_at(0);
+        for nth in 1..=3 {
+            ground.publisher.day(100 * i128::from(nth)).province("浙江", 100);
+            match nth {
+                2 => ground.publisher.province("广东", 100),
+                3 => ground.publisher.province("上海", 50).remove("广东"),
+                _ => &mut ground.publisher,
+            };
+            ground.pass(nth).await;
+        }
+        ground
+    }
+
+    /// A cut, a look at it and a commit, as if it were so many seconds after the day began.
+    pub(super) async fn pass(&mut self, seconds: i64) {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("id", Arc::new(Int64Array::from(vec![seconds]))),
+            ("buyer", Arc::new(StringArray::from(vec!["b"]))),
+            ("at", Arc::new(TimestampMillisecondArray::from(vec![DAY_START]).with_timezone("UTC"))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).expect("fits");
+        let told: (&[i64], &[i64], &[i64]) = (&[seconds], &[DAY_START], &[0]);
+        let rows = self.layout.rows(&rows, 0, told).expect("laid out");
+        let next = BTreeMap::from([(0, seconds + 1)]);
+        self.table.append(vec![rows], &next).await.expect("added");
+        self.commit_at(self.table.version());
+        self.publish(seconds);
+    }
+
+    pub(super) fn publish(&mut self, seconds: i64) {
+        let history = HistoryAt::new(&self.layout, self.table.clone(), Vec::new());
+        self.publisher.histories.insert("orders".to_owned(), Arc::new(history));
+        self.publisher.published_at = DAY_START + 1_000 * seconds;
+        self.publisher.publish();
+        self.recorder.look(&self.publisher.results.latest()).expect("written");
+    }
+
+    /// Begins the history anew.
+    pub(super) async fn begin_anew(&mut self) {
+        std::fs::remove_dir_all(self.folder.path().join("history")).expect("removed");
+        let pins = Arc::clone(&self.publisher.results.past().expect("kept").pins);
+        self.table = table(&self.folder, &self.layout, &pins).await;
+    }
+
+    /// Gives a commit the time of its number in seconds after the day began.
+    fn commit_at(&self, version: u64) {
+        let log = self.folder.path().join("history/orders/_delta_log");
+        let file = log.join(format!("{version:020}.json"));
+        let file = std::fs::File::options().append(true).open(file).expect("a commit");
+        let day = u64::try_from(DAY_START).expect("positive");
+        let at = UNIX_EPOCH + Duration::from_millis(day + 1_000 * version);
+        file.set_modified(at).expect("set");
+    }
+
+    pub(super) async fn server(&self, mut wishes: Wishes) -> TestServer {
+        wishes.clock = Some(Clock::from_fn(|| NOW));
+        TestServer::start_with(&self.publisher.results, wishes).await
+    }
+}
+
+async fn table(
+    folder: &tempfile::TempDir,
+    layout: &HistoryLayout,
+    pins: &Arc<Pins>,
+) -> HistoryTable {
+    let url = folder.path().join("history").display().to_string();
+    let place = HistoryPlace { url, s3: Default::default() };
+    HistoryTable::open(&place, layout, Arc::clone(pins)).await.expect("opens")
+}
+
+/// So many milliseconds after the day began, as SQL has it.
+pub(super) fn stamp(ms: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_millis(DAY_START + ms).expect("a time");
+    time.format("TIMESTAMP '%Y-%m-%d %H:%M:%S%.3fZ'").to_string()
+}
+
+async fn ask(server: &TestServer, sql: &str) -> Reply {
+    post(server.bound.http, "/api/sql", &[], &json!({ "sql": sql }).to_string()).await
+}
+
+async fn rows(server: &TestServer, sql: &str) -> Value {
+    let reply = ask(server, sql).await;
+    assert_eq!(reply.status, 200, "{sql}: {}", reply.text());
+    reply.json()["rows"].clone()
+}
+
+pub(super) async fn ask_as(server: &TestServer, user: &str, sql: &str) -> Reply {
+    let shown = users::shown(user);
+    let headers = [("Authorization", shown.as_str())];
+    post(server.bound.http, "/api/sql", &headers, &json!({ "sql": sql }).to_string()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_as_of_a_version_or_a_time_are_those_of_then_and_the_answer_says_of_when() {
+    let ground = Ground::new().await;
+    let server = ground.server(Wishes::default()).await;
+    let (second, between) = (stamp(2_000), stamp(2_999));
+    for (from, ids) in [
+        ("orders".to_owned(), json!([[1], [2], [3]])),
+        ("orders FOR VERSION AS OF 2".to_owned(), json!([[1], [2]])),
+        ("public.orders o VERSION AS OF 0".to_owned(), json!([])),
+        (format!("orders FOR SYSTEM_TIME AS OF {second}"), json!([[1], [2]])),
+        (format!("orders FOR TIMESTAMP AS OF {between} AS o"), json!([[1], [2]])),
+        ("orders FOR SYSTEM_TIME AS OF now()".to_owned(), json!([[1], [2], [3]])),
+        ("orders FOR SYSTEM_TIME AS OF now() - INTERVAL '4999 seconds'".to_owned(), json!([[1]])),
+    ] {
+        let sql = format!("SELECT id FROM {from} ORDER BY id");
+        assert_eq!(rows(&server, &sql).await, ids, "{sql}");
+    }
+    for sql in [
+        "SELECT (SELECT COUNT(*) FROM orders VERSION AS OF 1) AS a, COUNT(*) AS b FROM orders FOR VERSION AS OF 2",
+        "WITH a AS (SELECT COUNT(*) AS n FROM orders FOR VERSION AS OF 1) SELECT a.n, COUNT(*) FROM a, orders \
+         FOR VERSION AS OF 2 GROUP BY a.n",
+        "SELECT COUNT(b.id), COUNT(*) FROM orders FOR VERSION AS OF 2 AS o LEFT JOIN orders VERSION AS OF 1 b ON b.id = o.id",
+        "SELECT MIN(n), MAX(n) FROM (SELECT COUNT(*) n FROM orders FOR VERSION AS OF 1 UNION ALL \
+         SELECT COUNT(*) FROM orders FOR VERSION AS OF 2)",
+    ] {
+        assert_eq!(rows(&server, sql).await, json!([[1, 2]]), "{sql}");
+    }
+    let reply = ask(&server, "SELECT COUNT(*) FROM orders FOR VERSION AS OF 2").await;
+    let past = json!([{"table": "orders", "version": 2, "at": DAY_START + 2_000}]);
+    assert_eq!(reply.json()["past"], past);
+    let told = reply.header("x-tidemark-past").expect("says so");
+    assert_eq!(serde_json::from_str::<Value>(&told).expect("JSON"), past);
+    assert!(ask(&server, "SELECT COUNT(*) FROM orders").await.header("x-tidemark-past").is_none());
+    let versions =
+        "SELECT version, committed_at FROM history_versions WHERE stream = 'orders' ORDER BY 1";
+    assert_eq!(
+        rows(&server, versions).await,
+        json!([
+            [0, DAY_START],
+            [1, DAY_START + 1_000],
+            [2, DAY_START + 2_000],
+            [3, DAY_START + 3_000]
+        ])
+    );
+    let plan = ask(&server, "EXPLAIN SELECT id FROM orders FOR VERSION AS OF 2").await;
+    assert_eq!(plan.status, 200, "{}", plan.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_as_of_a_time_has_the_rows_that_it_showed_then_typed_as_it_is() {
+    let ground = Ground::new().await;
+    let server = ground.server(Wishes::default()).await;
+    for (ms, gmv) in [(1_000, "1.00"), (1_999, "1.00"), (2_000, "2.00"), (3_000_000, "3.00")] {
+        let sql = format!("SELECT gmv FROM gmv_day FOR SYSTEM_TIME AS OF {}", stamp(ms));
+        assert_eq!(rows(&server, &sql).await, json!([[gmv]]), "{sql}");
+    }
+    let provinces = async |ms: i64| {
+        let sql = format!(
+            "SELECT province, SUM(gmv) FROM gmv_by_province FOR SYSTEM_TIME AS OF {} GROUP BY 1 ORDER BY 1",
+            stamp(ms)
+        );
+        rows(&server, &sql).await
+    };
+    assert_eq!(provinces(1_500).await, json!([["浙江", "1.00"]]));
+    assert_eq!(provinces(2_500).await, json!([["广东", "1.00"], ["浙江", "1.00"]]));
+    assert_eq!(provinces(3_500).await, json!([["上海", "0.50"], ["浙江", "1.00"]]));
+    let reply =
+        ask(&server, &format!("SELECT * FROM gmv_day TIMESTAMP AS OF {}", stamp(2_100))).await;
+    let now = ask(&server, "SELECT * FROM gmv_day").await.json();
+    assert_eq!(reply.json()["columns"], now["columns"]);
+    let past = json!([{"table": "gmv_day", "epoch": "e1", "cut": 2, "at": DAY_START + 2_000}]);
+    assert_eq!(reply.json()["past"], past);
+    let grown = format!(
+        "SELECT n.gmv - t.gmv FROM gmv_day n JOIN gmv_day FOR SYSTEM_TIME AS OF {} t USING (window_start)",
+        stamp(1_000)
+    );
+    assert_eq!(rows(&server, &grown).await, json!([["2.00"]]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn view_history_tells_what_changed_when() {
+    let ground = Ground::new().await;
+    let server = ground.server(Wishes::default()).await;
+    let sql =
+        "SELECT at, cut, op FROM view_history WHERE view = 'gmv_by_province' ORDER BY at, op, row";
+    let at = |seconds: i64| DAY_START + 1_000 * seconds;
+    assert_eq!(
+        rows(&server, sql).await,
+        json!([
+            [at(1), 1, "begin"],
+            [at(2), 2, "upsert"],
+            [at(2), 2, "upsert"],
+            [at(3), 3, "delete"],
+            [at(3), 3, "upsert"],
+            [at(3), 3, "upsert"]
+        ])
+    );
+    let rest = rows(
+        &server,
+        "SELECT view, COUNT(*) FROM view_history WHERE op <> 'delete' GROUP BY 1 ORDER BY 1",
+    );
+    assert_eq!(rest.await, json!([["gmv_by_province", 5], ["gmv_day", 3]]));
+    let went = "SELECT row FROM view_history WHERE op = 'delete'";
+    assert!(rows(&server, went).await[0][0].as_str().expect("a key").contains("广东"));
+    let tables = ask(&server, "SHOW TABLES").await.text();
+    assert!(tables.contains("view_history") && !tables.contains("as of"), "{tables}");
+}
+
+/// Statements that are refused, the place, and a part of what is said.
+fn refusals() -> Vec<(String, (u64, u64), &'static str)> {
+    vec![
+        (format!("SELECT 1\nFROM orders FOR SYSTEM_TIME AS OF {}", stamp(6_000_000)), (2, 6), "in the future"),
+        (format!("SELECT 1\nFROM gmv_day FOR SYSTEM_TIME AS OF {}", stamp(5_000_001)), (2, 6), "in the future"),
+        (format!("SELECT 1 FROM orders FOR SYSTEM_TIME AS OF {}", stamp(-1)), (1, 15), "no version of that time"),
+        (format!("SELECT 1 FROM gmv_day FOR SYSTEM_TIME AS OF {}", stamp(999)), (1, 15), "nothing is kept from before"),
+        ("SELECT 1 FROM orders FOR VERSION AS OF 4".to_owned(), (1, 15), "its newest is 3"),
+        ("SELECT 1 FROM gmv_day FOR VERSION AS OF 1".to_owned(), (1, 15), "has no versions"),
+        ("SELECT 1 FROM nowhere FOR VERSION AS OF 1".to_owned(), (1, 15), "'nowhere' not found"),
+        ("SELECT 1 FROM late_orders FOR SYSTEM_TIME AS OF now()".to_owned(), (1, 15), "has no past"),
+        ("SELECT 1 FROM current_cut FOR SYSTEM_TIME AS OF now()".to_owned(), (1, 15), "has no past"),
+        ("SELECT 1 FROM shadow.gmv_day FOR SYSTEM_TIME AS OF now()".to_owned(), (1, 22), "shadow"),
+        (
+            "WITH orders AS (SELECT 1) SELECT * FROM orders FOR VERSION AS OF 1".to_owned(),
+            (1, 41),
+            "the name of a WITH",
+        ),
+        (
+            "SELECT * FROM gmv_day WHERE EXISTS (SELECT 1 FROM orders FOR VERSION AS OF 9)".to_owned(),
+            (1, 51),
+            "its newest is 3",
+        ),
+        (
+            "SELECT 1 FROM gmv_day JOIN orders FOR SYSTEM_TIME BETWEEN '2020-01-01' AND now() ON true".to_owned(),
+            (1, 35),
+            "not between two",
+        ),
+        ("SELECT 1 FROM orders FOR SYSTEM_TIME AS OF $1".to_owned(), (1, 44), "a parameter cannot be one"),
+        ("SELECT nope FROM orders FOR VERSION AS OF 1".to_owned(), (1, 8), "nope"),
+        ("SELECT\n o.nope\nFROM orders FOR VERSION AS OF 1 o".to_owned(), (2, 2), "nope"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_had_of_the_past_is_refused_with_its_place_at_every_door() {
+    let ground = Ground::new().await;
+    let server = ground.server(Wishes::default()).await;
+    let mut driver = Driver::connect(&server).await;
+    let mut client = flight::client(&server).await;
+    for (sql, (line, column), part) in refusals() {
+        let reply = ask(&server, &sql).await;
+        let error = reply.json()["error"].clone();
+        assert_eq!((reply.status, &error["code"]), (400, &json!("sql_plan")), "{sql}: {error}");
+        assert!(error["message"].as_str().expect("words").contains(part), "{sql}: {error}");
+        assert_eq!((&error["line"], &error["column"]), (&json!(line), &json!(column)), "{sql}");
+        let place = format!("line {line}, column {column}");
+        for told in [driver.simple(&sql).await, driver.prepare(&sql).await.map(|()| Vec::new())] {
+            let told = told.expect_err(&sql);
+            assert!(told.contains(part) && told.contains(&place), "{sql}: {told}");
+        }
+        let told = flight::ask(&mut client, &sql).await.expect_err(&sql).to_string();
+        assert!(told.contains(part) && told.contains(&place), "{sql}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_past_is_the_same_through_the_other_doors() {
+    let mut ground = Ground::new().await;
+    let server = ground.server(Wishes::default()).await;
+    let sql = format!(
+        "SELECT CAST(o.id AS VARCHAR), CAST(d.gmv AS VARCHAR) FROM orders FOR VERSION AS OF 1 AS o, gmv_day \
+         FOR SYSTEM_TIME AS OF {} AS d",
+        stamp(2_000)
+    );
+    let mut driver = Driver::connect(&server).await;
+    assert_eq!(driver.simple(&sql).await.expect("runs"), [["1", "2.00"]]);
+    let two = format!("{sql}; SELECT COUNT(*) FROM orders FOR VERSION AS OF 2");
+    assert_eq!(driver.simple(&two).await.expect("runs"), [vec!["1", "2.00"], vec!["2"]]);
+    driver.prepare(&sql).await.expect("is prepared");
+    ground.publisher.day(999);
+    ground.pass(4).await;
+    assert_eq!(driver.execute().await.expect("runs"), [["1", "2.00"]]);
+    assert_eq!(driver.simple("SELECT COUNT(*) FROM orders").await.expect("runs"), [["4"]]);
+    let log = driver
+        .simple("SELECT statement FROM query_log WHERE statement LIKE '%VERSION AS OF 1 %'")
+        .await;
+    assert!(log.expect("runs").len() >= 3, "the log has what was written");
+    let mut client = flight::client(&server).await;
+    let asked = flight::ask(&mut client, &sql).await.expect("runs");
+    assert_eq!(flight::told(&asked), [["1", "2.00"]]);
+    let past: Value =
+        serde_json::from_str(&asked.schema().metadata()["past"]).expect("papers as JSON");
+    assert_eq!(
+        past,
+        json!([
+            {"table": "gmv_day", "epoch": "e1", "cut": 2, "at": DAY_START + 2_000},
+            {"table": "orders", "version": 1, "at": DAY_START + 1_000}
+        ])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sees_some_views_sees_the_past_of_these_and_no_records() {
+    let ground = Ground::new().await;
+    let server = ground.server(users::wishes()).await;
+    let day = format!("SELECT gmv FROM gmv_day FOR SYSTEM_TIME AS OF {}", stamp(1_000));
+    assert_eq!(ask_as(&server, "asker", &day).await.json()["rows"], json!([["1.00"]]));
+    let province = day.replace("gmv_day", "gmv_by_province");
+    for sql in [
+        province.as_str(),
+        "SELECT 1 FROM orders",
+        "SELECT 1 FROM orders FOR VERSION AS OF 1",
+        "SELECT 1 FROM history_versions",
+        "SELECT 1 FROM late_orders FOR SYSTEM_TIME AS OF now()",
+    ] {
+        let reply = ask_as(&server, "asker", sql).await;
+        assert_eq!(reply.status, 400, "{sql}: {}", reply.text());
+        assert!(reply.text().contains("not found"), "{sql}: {}", reply.text());
+        if !sql.contains("late_orders") {
+            assert_eq!(ask_as(&server, "analyst", sql).await.status, 200, "{sql}");
+        }
+    }
+    let seen = ask_as(&server, "asker", "SELECT DISTINCT view FROM view_history").await;
+    assert_eq!(seen.json()["rows"], json!([["gmv_day"]]));
+}
