@@ -236,6 +236,8 @@ export const tests = [
       await write(page, 'SELECT shop, price FROM shops WHERE price > 1 ORDER BY shop');
       await page.locator('.acts button[aria-pressed]').click();
       await until('two shops', async () => (await page.locator('[data-rows]').allInnerTexts())[0] === '2');
+      await until('why it is asked again whole', async () => (await page.locator('[data-live-why]').count()) === 1);
+      check((await page.locator('[data-live-why]').getAttribute('title')).includes('ORDER BY'), 'the reason is told');
       await ingest(url, 'parcels', [parcel('乙', '7.50')]);
       await until('the third, unasked', async () => (await cells(page)).includes('7.50'));
       const seen = { cut: Number(await page.locator('[data-cut]').innerText()), cells: await cells(page) };
@@ -249,6 +251,33 @@ export const tests = [
       await page.getByRole('button', { name: 'Resume' }).click();
       await until('what was held', async () => (await cells(page)).includes('8.50'));
       if (shots) await page.screenshot({ path: `${shots}/sql-live.png` });
+      equal(complaints, [], 'complaints');
+      await close();
+    })],
+  ['sql: live is told what changes of one view: a row comes, goes and stays paused, and nothing is asked again', async ({ browser }) =>
+    withServer(async (url) => {
+      const { page, complaints, close } = await openBench(browser, url);
+      const questions = [];
+      page.on('request', (request) => questions.push(new URL(request.url()).pathname));
+      const sql = 'SELECT shop, price FROM shops WHERE price > 1';
+      await write(page, sql);
+      await page.locator('.acts button[aria-pressed]').click();
+      await until('two shops', async () => (await page.locator('[data-rows]').allInnerTexts())[0] === '2');
+      await until('a subscription', async () => questions.includes('/api/sql/subscribe'));
+      await ingest(url, 'parcels', [parcel('乙', '7.50')]);
+      await until('the third', async () => (await cells(page)).includes('7.50'));
+      const seen = { cut: Number(await page.locator('[data-cut]').innerText()), cells: (await cells(page)).toSorted() };
+      const fresh = await asked(url, sql);
+      equal(seen.cells, fresh.rows.flat().toSorted(), 'what a fresh query says; nothing has come since');
+      check(seen.cut <= fresh.cut, `cut ${seen.cut} is after ${fresh.cut}`);
+      await page.getByRole('button', { name: 'Pause' }).click();
+      await ingest(url, 'parcels', [parcel('丙', '8.50')]);
+      await until('held back', async () => /[1-9]/.test(await page.locator('[data-held]').innerText()));
+      check(!(await cells(page)).includes('8.50'), 'it is paused');
+      await page.getByRole('button', { name: 'Resume' }).click();
+      await until('what was held', async () => (await cells(page)).includes('8.50'));
+      equal(questions.filter((path) => path === '/api/sql').length, 1, 'asked once, at the beginning');
+      equal(await page.locator('[data-live-why]').count(), 0, 'there is nothing to excuse');
       equal(complaints, [], 'complaints');
       await close();
     })],

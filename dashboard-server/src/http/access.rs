@@ -158,6 +158,7 @@ pub async fn who(
     if let Some(screens) = &admitted.principal.screens {
         let views = state.screens.read().views_of(screens);
         let views = Views::Only(views.into_iter().collect());
+        let views = views.without(state.sql.rules_of(&admitted.principal).hidden_views());
         admitted.principal = Arc::new(Principal { views, ..(*admitted.principal).clone() });
     }
     Ok(admitted)

@@ -69,6 +69,12 @@ pub enum ApiError {
         /// What is not allowed.
         right: &'static str,
     },
+    /// The sender's role is shown this in part, or not at all.
+    #[error("{message}")]
+    NotShown {
+        /// What, by which rule, and what to do.
+        message: String,
+    },
     /// The `Host` is not a name of this server.
     #[error("host {host:?} is not a name of this server; add its origin to server.origins")]
     ForeignHost {
@@ -150,7 +156,9 @@ impl ApiError {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Gone { .. } => StatusCode::GONE,
             Self::ForeignHost { .. } => StatusCode::MISDIRECTED_REQUEST,
-            Self::ForeignOrigin { .. } | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::ForeignOrigin { .. } | Self::Forbidden { .. } | Self::NotShown { .. } => {
+                StatusCode::FORBIDDEN
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -172,7 +180,7 @@ impl ApiError {
             Self::Unauthorized => "unauthorized",
             Self::Gone { .. } => "gone",
             Self::ForeignHost { .. } => "foreign_host",
-            Self::Forbidden { .. } => "forbidden",
+            Self::Forbidden { .. } | Self::NotShown { .. } => "forbidden",
             Self::ForeignOrigin { .. } => "foreign_origin",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge { .. } => "too_large",
@@ -206,6 +214,7 @@ fn sql_status(error: &SqlError) -> StatusCode {
         SqlError::Syntax { .. }
         | SqlError::TooLarge { .. }
         | SqlError::Plan { .. }
+        | SqlError::NotLive { .. }
         | SqlError::Params { .. } => StatusCode::BAD_REQUEST,
         SqlError::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
         SqlError::Timeout { .. }

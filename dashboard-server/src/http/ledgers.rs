@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use futures::StreamExt as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -20,7 +20,9 @@ use tokio::sync::mpsc;
 
 use super::error::ApiError;
 use super::state::AppState;
+use crate::auth::Principal;
 use crate::ingest::IngestError;
+use crate::sql::RoleRules;
 
 /// Bytes of a piece of the answer.
 const PIECE_BYTES: usize = 65_536;
@@ -65,14 +67,22 @@ impl Wanted {
 /// When there is no such ledger or the query cannot be read.
 pub async fn list_entries(
     State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
     Path(ledger): Path<String>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Response, ApiError> {
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let (ledger, store) = found(&state, &ledger)?;
+    let rules = state.sql.rules_of(&principal);
+    if let Some(message) = rules.refuses_entries(ledger.table()) {
+        return Err(ApiError::NotShown { message });
+    }
     let cut = state.results.latest();
     let (pieces, inbox) = mpsc::channel(PIECES_MAX);
-    tokio::task::spawn_blocking(move || send_entries(&store, ledger, &wanted, &cut, &pieces));
+    tokio::task::spawn_blocking(move || {
+        let entries = Entries { store: &store, ledger, wanted: &wanted, cut: &cut, rules: &rules };
+        entries.send(&pieces);
+    });
     let pieces = futures::stream::unfold(inbox, |mut inbox| async {
         inbox.recv().await.map(|piece| (piece, inbox))
     });
@@ -94,42 +104,50 @@ fn found(state: &AppState, name: &str) -> Result<(LedgerKind, Arc<LedgerStore>),
 /// A piece of the answer, or why it breaks off.
 type Piece = Result<Bytes, LedgerError>;
 
-fn send_entries(
-    store: &LedgerStore,
+/// The entries of a ledger that someone wants, as its role is shown them.
+struct Entries<'a> {
+    store: &'a LedgerStore,
     ledger: LedgerKind,
-    wanted: &Wanted,
-    cut: &Cut,
-    pieces: &mpsc::Sender<Piece>,
-) {
-    let entries = match store.scan(LIVE, ledger) {
-        Ok(entries) => entries,
-        Err(error) => {
-            let _gone = pieces.blocking_send(Err(error));
-            return;
-        }
-    };
-    let mut piece = Vec::new();
-    let shown = entries.filter(|entry| {
-        entry.as_ref().map_or(true, |entry| wanted.fits(entry) && stands(entry, cut))
-    });
-    for entry in shown.take(wanted.limit.unwrap_or(usize::MAX)) {
-        match entry {
-            Ok(entry) => {
-                piece.extend_from_slice(line(&entry).to_string().as_bytes());
-                piece.push(b'\n');
-            }
+    wanted: &'a Wanted,
+    cut: &'a Cut,
+    rules: &'a RoleRules,
+}
+
+impl Entries<'_> {
+    fn send(&self, pieces: &mpsc::Sender<Piece>) {
+        let entries = match self.store.scan(LIVE, self.ledger) {
+            Ok(entries) => entries,
             Err(error) => {
                 let _gone = pieces.blocking_send(Err(error));
                 return;
             }
+        };
+        let mut piece = Vec::new();
+        // Masked before it is looked at: what is asked for must not find what is hidden.
+        let masked = entries.map(|entry| Ok(self.rules.shown_entry(self.ledger, entry?)));
+        let shown = masked.filter(|entry| {
+            let fits = |entry: &Entry| self.wanted.fits(entry) && stands(entry, self.cut);
+            entry.as_ref().map_or(true, fits)
+        });
+        for entry in shown.take(self.wanted.limit.unwrap_or(usize::MAX)) {
+            match entry {
+                Ok(entry) => {
+                    piece.extend_from_slice(line(&entry).to_string().as_bytes());
+                    piece.push(b'\n');
+                }
+                Err(error) => {
+                    let _gone = pieces.blocking_send(Err(error));
+                    return;
+                }
+            }
+            if piece.len() >= PIECE_BYTES
+                && pieces.blocking_send(Ok(std::mem::take(&mut piece).into())).is_err()
+            {
+                return;
+            }
         }
-        if piece.len() >= PIECE_BYTES
-            && pieces.blocking_send(Ok(std::mem::take(&mut piece).into())).is_err()
-        {
-            return;
-        }
+        let _gone = pieces.blocking_send(Ok(piece.into()));
     }
-    let _gone = pieces.blocking_send(Ok(piece.into()));
 }
 
 /// The space of real orders.

@@ -10,7 +10,7 @@ use tower_http::compression::CompressionLayer;
 use super::state::AppState;
 use super::{
     access, error, events, examples, headers, headline, health, ingest, ledgers, lite, login,
-    pages, pairing, queries, reload, screens, small, sql, views,
+    pages, pairing, queries, reload, screens, shared, small, sql, subscribe, views,
 };
 use crate::websocket::upgrade;
 
@@ -50,7 +50,11 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/api/devices/{id}/revoke", post(pairing::revoke_device))
         // Analysts
         .route("/api/sql", post(sql::run_query).layer(sql::body_limit()))
+        .route("/api/sql/subscribe", post(subscribe::subscribe_query).layer(sql::body_limit()))
         .route("/api/queries", get(queries::list_queries))
+        .route("/api/queries/shared", post(shared::share_query).layer(sql::body_limit()))
+        .route("/api/queries/shared/{id}", get(shared::get_shared).delete(shared::remove_shared))
+        .route("/q/{id}", get(shared::open_shared))
         .route("/api/queries/{id}", delete(queries::stop_query))
         .route("/api/examples", get(examples::list_examples))
         // Producers

@@ -18,11 +18,15 @@ use tokio::runtime::Handle;
 
 use super::error::ApiError;
 use super::state::AppState;
-use crate::auth::Principal;
-use crate::sql::{Answer, Encoder, Format, Question, RowShape, SqlError};
+use super::subscribe::{Form, subscribed};
+use crate::auth::Admitted;
+use crate::sql::{Answer, Encoder, Format, Question, RowShape, SqlError, is_subscribe, past_told};
 
 /// Largest request, in bytes. A query with its parameters is a page of text.
 pub const BODY_BYTES_MAX: usize = 1_048_576;
+
+/// Bytes that the head says of tables of the past; of more only the body does, for heads have bounds.
+const PAST_BYTES_MAX: usize = 4_096;
 
 /// The limit as a layer of the route.
 pub fn body_limit() -> DefaultBodyLimit {
@@ -57,6 +61,13 @@ pub struct Wishes {
     bom: bool,
 }
 
+impl Wishes {
+    /// Whether the address says in which format the answer is wanted.
+    pub(super) fn names_a_format(&self) -> bool {
+        self.format.is_some()
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Json,
@@ -72,6 +83,15 @@ impl Kind {
         (Self::Arrow, "arrow", "application/vnd.apache.arrow.stream"),
         (Self::Parquet, "parquet", "application/vnd.apache.parquet"),
     ];
+
+    fn of(format: Format) -> Self {
+        match format {
+            Format::Json(_) => Self::Json,
+            Format::Csv { .. } => Self::Csv,
+            Format::Arrow => Self::Arrow,
+            Format::Parquet => Self::Parquet,
+        }
+    }
 
     fn content_type(self) -> &'static str {
         match self {
@@ -89,27 +109,65 @@ impl Kind {
 /// When the request cannot be read or the query fails.
 pub async fn run_query(
     State(state): State<Arc<AppState>>,
-    Extension(principal): Extension<Arc<Principal>>,
+    Extension(admitted): Extension<Admitted>,
     version: Version,
     wishes: Result<Query<Wishes>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let Query(wishes) = wishes.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    let kind = kind(&wishes, &headers)?;
+    let (question, rows) = question(body)?;
+    if is_subscribe(&question.text) {
+        return subscribed(&state, admitted, question, Form::wanted(&headers)).await;
+    }
+    let format = format(&wishes, &headers, rows)?;
+    let answer = state.sql.ask(&admitted.principal, question).await?;
+    respond(answer, format, version, &state).await
+}
+
+/// What is asked, and how rows are written in JSON.
+///
+/// # Errors
+/// When the body is no question.
+pub(super) fn question(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(Question, RowShape), ApiError> {
     let body = body.map_err(|_| ApiError::TooLarge { bytes_max: BODY_BYTES_MAX })?;
     let asked: Asked = serde_json::from_slice(&body).map_err(|error| {
         ApiError::bad_request(format!("the body must be {{\"sql\":\"…\",\"params\":[…]}}: {error}"))
     })?;
     let id = asked.query_id.map(checked_name).transpose()?;
-    let question = Question { text: asked.sql, params: asked.params, id };
-    let answer = state.sql.ask(&principal, question).await?;
-    let format = match kind {
-        Kind::Json => Format::Json(asked.rows),
+    Ok((Question { text: asked.sql, params: asked.params, id }, asked.rows))
+}
+
+/// The format that is wanted.
+///
+/// # Errors
+/// When it is not known.
+pub(super) fn format(
+    wishes: &Wishes,
+    headers: &HeaderMap,
+    rows: RowShape,
+) -> Result<Format, ApiError> {
+    Ok(match kind(wishes, headers)? {
+        Kind::Json => Format::Json(rows),
         Kind::Csv => Format::Csv { has_mark: wishes.bom },
         Kind::Arrow => Format::Arrow,
         Kind::Parquet => Format::Parquet,
-    };
+    })
+}
+
+/// An answer as it goes out.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) async fn respond(
+    answer: Answer,
+    format: Format,
+    version: Version,
+    state: &AppState,
+) -> Result<Response, ApiError> {
+    let kind = Kind::of(format);
     let papers = papers(&answer);
     // A client that speaks HTTP/1.0 knows by the length alone that it has all of it.
     let is_whole = version < Version::HTTP_11;
@@ -161,6 +219,12 @@ fn papers(answer: &Answer) -> HeaderMap {
     tell("x-tidemark-truncated", answer.truncated.to_string());
     tell("x-tidemark-epoch", answer.epoch.clone());
     tell("x-tidemark-query", answer.query.clone());
+    if let Some(past) = past_told(&answer.past).filter(|past| past.len() <= PAST_BYTES_MAX) {
+        tell("x-tidemark-past", past);
+    }
+    if let Some(limit) = answer.limit {
+        tell("x-tidemark-limit", limit.to_string());
+    }
     if let Some(as_of) = answer.as_of {
         tell("x-tidemark-as-of", as_of.to_string());
     }

@@ -15,7 +15,7 @@ use crate::ingest::IngestSink;
 use crate::pulse::Pulse;
 use crate::reload::Reload;
 use crate::screens::SharedScreens;
-use crate::sql::SqlService;
+use crate::sql::{SharedQueries, SqlService};
 use crate::websocket::hub::Hub;
 
 /// What handlers work with.
@@ -26,6 +26,8 @@ pub struct AppState {
     pub hub: Arc<Hub>,
     /// Answers queries.
     pub sql: SqlService,
+    /// Queries that always answer the same.
+    pub shared: SharedQueries,
     /// Whether the publisher publishes.
     pub pulse: Arc<Pulse>,
     /// The embedded log, where there is one.

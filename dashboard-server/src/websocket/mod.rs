@@ -7,5 +7,6 @@
 pub mod protocol;
 pub mod hub;
 pub mod viewer;
+mod asked;
 pub mod session;
 pub mod upgrade;

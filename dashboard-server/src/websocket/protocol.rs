@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::json::write_text;
 use tidemark_pipeline::results::{
@@ -41,6 +42,23 @@ pub enum ClientFrame {
         views: Vec<String>,
         /// Only in this result space; in all if not given.
         space: Option<String>,
+    },
+    /// Asks for a query over one view that is kept up to date; asking again with its id replaces the one before.
+    #[serde(rename = "subscribe-sql")]
+    SubscribeSql {
+        /// What the viewer calls it; in every frame of it.
+        id: String,
+        /// The query, or a `SUBSCRIBE` statement.
+        sql: String,
+        /// Values for `$1`, `$2`, ….
+        #[serde(default)]
+        params: Vec<Value>,
+    },
+    /// Ends such a query.
+    #[serde(rename = "unsubscribe-sql")]
+    UnsubscribeSql {
+        /// What the viewer calls it; one that is not known is passed over.
+        id: String,
     },
     /// Asks for a sign of life.
     Ping {},
@@ -206,6 +224,19 @@ pub const SESSION_ENDED_CODE: u16 = 4_401;
 #[must_use]
 pub fn error(code: &str, message: &str) -> String {
     let mut out = String::from("{\"type\":\"error\",\"code\":");
+    write_text(&mut out, code);
+    out.push_str(",\"message\":");
+    write_text(&mut out, message);
+    out.push('}');
+    out
+}
+
+/// As [`error`], about what the viewer gave this id.
+#[must_use]
+pub fn error_of(id: &str, code: &str, message: &str) -> String {
+    let mut out = String::from("{\"type\":\"error\",\"id\":");
+    write_text(&mut out, id);
+    out.push_str(",\"code\":");
     write_text(&mut out, code);
     out.push_str(",\"message\":");
     write_text(&mut out, message);

@@ -18,11 +18,13 @@ use tidemark_pipeline::results::Cut;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
+use super::asked::Asked;
 use super::hub::Hub;
 use super::protocol::{self, ClientFrame};
 use super::viewer::{Viewer, Wish, named};
 use crate::auth::{Admitted, Gate, Principal};
 use crate::closing::Closing;
+use crate::sql::SqlService;
 
 /// Pings in a row that may stay unanswered.
 const PINGS_MISSED_MAX: u32 = 3;
@@ -30,7 +32,7 @@ const PINGS_MISSED_MAX: u32 = 3;
 const AUTH_WAIT: Duration = Duration::from_secs(10);
 
 /// How a session is run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SessionOptions {
     /// Time between pings.
     pub ping_every: Duration,
@@ -42,6 +44,8 @@ pub struct SessionOptions {
     pub admitted: Option<Admitted>,
     /// Where it is checked.
     pub gate: Arc<Gate>,
+    /// Answers queries.
+    pub sql: SqlService,
     /// Says when the server goes away.
     pub closing: Closing,
 }
@@ -68,7 +72,9 @@ pub async fn run(socket: WebSocket, hub: Arc<Hub>, options: SessionOptions) {
     let status = hub.watch_status();
     // Nothing is subscribed before it is known who is there.
     let viewer = Viewer::new(Arc::clone(&hub));
-    let mut session = Session { socket, hub, viewer, cuts, status, options, pings_missed: 0 };
+    let asked = Asked::new(options.sql.clone());
+    let mut session =
+        Session { socket, hub, viewer, asked, cuts, status, options, pings_missed: 0 };
     let end = session.serve().await;
     session.close(end).await;
     metrics::gauge!("tidemark_viewers").decrement(1);
@@ -78,6 +84,8 @@ struct Session {
     socket: WebSocket,
     hub: Arc<Hub>,
     viewer: Viewer,
+    /// What it subscribed to in SQL.
+    asked: Asked,
     cuts: watch::Receiver<Arc<Cut>>,
     status: watch::Receiver<Utf8Bytes>,
     options: SessionOptions,
@@ -103,7 +111,8 @@ impl Session {
             tokio::select! {
                 () = self.options.closing.begun() => return Err(End::Closing),
                 () = stay.over() => return Err(End::SessionEnded),
-                message = self.socket.recv() => self.receive(message).await?,
+                message = self.socket.recv() => self.receive(message, &principal).await?,
+                frames = self.asked.frames() => self.send(frames).await?,
                 _ = self.cuts.changed() => self.send_changes().await?,
                 _ = self.status.changed() => self.send_status(&principal).await?,
                 _ = ping.tick() => self.ping().await?,
@@ -138,13 +147,17 @@ impl Session {
         }
     }
 
-    async fn receive(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    async fn receive(
+        &mut self,
+        message: Option<Result<Message, axum::Error>>,
+        principal: &Arc<Principal>,
+    ) -> Result<(), End> {
         let Some(Ok(message)) = message else { return Err(End::Gone) };
         // Whatever it says, it is alive.
         self.pings_missed = 0;
         match message {
             Message::Text(text) => match serde_json::from_str(&text) {
-                Ok(frame) => self.obey(frame).await,
+                Ok(frame) => self.obey(frame, principal).await,
                 Err(error) => self.refuse("bad_frame", &format!("not a frame: {error}")).await,
             },
             Message::Binary(_) => self.refuse("bad_frame", "frames are text, not bytes").await,
@@ -153,7 +166,7 @@ impl Session {
         }
     }
 
-    async fn obey(&mut self, frame: ClientFrame) -> Result<(), End> {
+    async fn obey(&mut self, frame: ClientFrame, principal: &Arc<Principal>) -> Result<(), End> {
         match frame {
             ClientFrame::Subscribe { views, space, last, from } => {
                 let wish = Wish { space: space.as_deref(), last, from: from.as_ref() };
@@ -161,6 +174,14 @@ impl Session {
             }
             ClientFrame::Unsubscribe { views, space } => {
                 self.unsubscribe(&views, space.as_deref()).await
+            }
+            ClientFrame::SubscribeSql { id, sql, params } => {
+                let refused = self.asked.subscribe(principal, (id, sql, params));
+                self.send(refused.into_iter().collect()).await
+            }
+            ClientFrame::UnsubscribeSql { id } => {
+                self.asked.unsubscribe(&id);
+                Ok(())
             }
             // The answer proves that what is shown is no older than the ping: the figures come first.
             ClientFrame::Ping {} => {

@@ -40,6 +40,7 @@ pub async fn upgrade_viewer(
         taken: from.taken,
         admitted,
         gate: Arc::clone(&state.gate),
+        sql: state.sql.clone(),
         closing: state.closing.clone(),
     };
     let hub = Arc::clone(&state.hub);

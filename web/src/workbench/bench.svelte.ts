@@ -3,12 +3,15 @@
  * one before, on the server too.
  */
 import type { Language } from '../format/words';
+import type { Answer } from './answer';
 import { ask, cancel, download, newQueryId, Refusal, type Format, type Reply } from './ask';
 import { fetchCatalogue, fetchStreams, type Catalogue } from './catalogue';
 import type { Editor } from './editor';
 import { fetchExamples, type Example } from './examples';
 import { readLink, writeLink, type Linked } from './link';
+import { follow } from './follow';
 import { LiveQuery, viewsIn } from './live';
+import { answerOf, type LiveRows } from './live-rows';
 import { browserStore, Memory, type Asked, type Saved } from './memory';
 import { bind, offsetOf, parametersOf, placeOf, statementAt, type Bound, type Span } from './statement';
 import { benchWord, type BenchWord } from './words';
@@ -53,6 +56,8 @@ export class Bench {
   linked = $state.raw<Linked | undefined>();
   values = $state<Record<string, string | null>>({});
   isLive = $state(false);
+  /** Why a live query is asked again whole, in the server's words; empty where it is told what changes. */
+  liveWhy = $state('');
   livePaused = $state(false);
   held = $state(0);
   everyMs = $state(1000);
@@ -62,7 +67,7 @@ export class Bench {
   editor: Editor | undefined;
   private readonly memory = new Memory(browserStore());
   private running: { id: string; abort: AbortController } | undefined;
-  private live: { query: LiveQuery; asking: Asking; unwatch: () => void } | undefined;
+  private live: { query: LiveQuery; unwatch: () => void } | undefined;
   private freshTimer: number | undefined;
 
   constructor(private readonly ticket: (() => Promise<string>) | undefined) {
@@ -202,23 +207,60 @@ export class Bench {
     this.stopLive();
     await this.askFor(asking, false);
     if (this.outcome.type !== 'done') return;
+    this.livePaused = false;
+    this.liveWhy = '';
+    this.isLive = true;
+    const like = this.reply?.answer;
+    let newest: LiveRows | undefined;
+    const query = this.liveQuery(async () => newest && this.show(newest, like));
+    const unwatch = follow(asking.bound, {
+      rows: (rows) => {
+        newest = rows;
+        query.changed();
+        this.held = query.held;
+      },
+      refused: (refusal) => {
+        if (this.live?.query === query) this.askWhole(asking, refusal);
+      },
+    });
+    this.live = { query, unwatch };
+  }
+
+  /** What the server does not keep up to date is asked whole when one of its views has changed. */
+  private askWhole(asking: Asking, refusal: Refusal): void {
+    this.live?.query.stop();
     const views = viewsIn(asking.sql, this.catalogue?.tables.filter(({ state }) => state !== undefined).map(({ name }) => name) ?? []);
-    const query = new LiveQuery(
+    const query = this.liveQuery(() => this.askFor(asking, true));
+    query.pause(this.livePaused);
+    const unwatch = watchViews(views, this.ticket, () => {
+      query.changed();
+      this.held = query.held;
+    });
+    this.live = { query, unwatch };
+    this.liveWhy = refusal.message;
+    this.say(`${this.word('liveWhole')} ${refusal.message}`);
+  }
+
+  private liveQuery(ask: () => Promise<unknown>): LiveQuery {
+    const query: LiveQuery = new LiveQuery(
       {
-        ask: () => this.askFor(asking, true).finally(() => (this.held = query.held)),
+        ask: () => ask().then(() => void (this.held = query.held)),
         now: () => performance.now(),
         setTimer: (run, ms) => window.setTimeout(run, ms),
         clearTimer: (id) => window.clearTimeout(id),
       },
       this.everyMs,
     );
-    const unwatch = watchViews(views, this.ticket, () => {
-      query.changed();
-      this.held = query.held;
-    });
-    this.live = { query, asking, unwatch };
-    this.isLive = true;
-    this.livePaused = false;
+    return query;
+  }
+
+  /** Shows the newest state of a subscription; `like` knows the time zones of its columns. */
+  private show(rows: LiveRows, like: Answer | undefined): void {
+    const shown = this.reply;
+    if (shown === undefined) return;
+    const { cut, asOfMs, watermarkMs } = rows;
+    this.before = shown;
+    this.reply = { ...shown, answer: answerOf(rows, like), cut, asOfMs, watermarkMs, truncated: false };
   }
 
   pauseLive(paused: boolean): void {
@@ -236,6 +278,7 @@ export class Bench {
     this.live?.unwatch();
     this.live = undefined;
     this.isLive = false;
+    this.liveWhy = '';
     this.held = 0;
   }
 

@@ -13,9 +13,11 @@ const WORDS = {
   liveGo: { zh: '继续', en: 'Resume' },
   liveHeld: { zh: '暂停中，错过的更新', en: 'paused, updates held back' },
   liveNote: {
-    zh: '视图每次变化后重新执行，每次都是当时切点的完整结果',
-    en: 'Asked again after a view of it has changed: each time the whole result at that cut',
+    zh: '随视图变化更新：单个视图的筛选和列由服务器推送变化，其他查询在视图变化后重新执行；每次都是当时切点的完整结果',
+    en: 'Follows its views: rows and columns of one view as the server tells what changes, other queries asked again; each time the whole result at that cut',
   },
+  liveAgain: { zh: '整体重查', en: 'asked again whole' },
+  liveWhole: { zh: '此查询无法逐行推送，视图变化后整体重查：', en: 'This query is asked again whole when a view changes:' },
   everySecond: { zh: '最多每秒一次', en: 'at most once a second' },
   everyTwo: { zh: '最多每 2 秒一次', en: 'at most every 2 s' },
   everyFive: { zh: '最多每 5 秒一次', en: 'at most every 5 s' },
