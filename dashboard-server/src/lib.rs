@@ -8,6 +8,7 @@ pub mod config;
 pub mod auth;
 pub mod clock;
 pub mod closing;
+mod greeting;
 pub mod pulse;
 pub mod telemetry;
 pub mod ingest;

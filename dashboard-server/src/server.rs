@@ -29,6 +29,7 @@ use crate::auth::Gate;
 use crate::clock::Clock;
 use crate::closing::{Closing, Doorkeeper};
 use crate::config::Config;
+use crate::greeting::Greeting;
 use crate::http::access::Client;
 use crate::http::router::router;
 use crate::http::state::AppState;
@@ -36,7 +37,9 @@ use crate::ingest::IngestSink;
 use crate::pulse::Pulse;
 use crate::reload::Reload;
 use crate::screens::SharedScreens;
-use crate::sql::{FlightDoor, PostgresDoor, PostgresError, STACK_BYTES, SqlService};
+use crate::sql::{
+    FlightDoor, PostgresDoor, PostgresError, STACK_BYTES, SharedQueries, SharedRules, SqlService,
+};
 use crate::tls::{Tls, TlsError};
 use crate::websocket::hub::Hub;
 
@@ -66,6 +69,8 @@ pub struct ServerParts {
     pub reload: Option<Arc<dyn Reload>>,
     /// Who is let in.
     pub gate: Arc<Gate>,
+    /// What each role is shown.
+    pub rules: SharedRules,
     /// Everything that can be set.
     pub config: Config,
     /// Renders `/metrics`; from [`crate::telemetry::install_metrics`].
@@ -158,7 +163,7 @@ pub async fn serve(
     let sql = SqlService::new(
         Arc::clone(&parts.results),
         parts.reference.clone(),
-        parts.config.sql.clone(),
+        (parts.config.sql.clone(), Arc::clone(&parts.rules)),
         queries.handle(),
         parts.clock.clone(),
     );
@@ -167,6 +172,9 @@ pub async fn serve(
     let door = PostgresDoor::new(sql.clone(), Arc::clone(&gate), (most, tls.clone()))?;
     let most = server.flight_connections_max;
     let flight_door = FlightDoor::new(sql.clone(), Arc::clone(&gate), (most, tls))?;
+    let (data_dir, most) = (&parts.config.pipeline.data_dir, parts.config.sql.shared_max);
+    let pins = parts.results.past().map(|past| past.pins.as_ref());
+    let shared = SharedQueries::open(data_dir, most, pins);
     let keeper = Doorkeeper::default();
     bound(Bound {
         http: http.local_addr().map_err(ServeError::Http)?,
@@ -191,7 +199,8 @@ pub async fn serve(
     if let Some(flight) = flight {
         queries.handle().spawn(flight_door.serve(flight, keeper.closing()));
     }
-    let served = serve_http(http, state(parts, (hub, sql, pulse), &keeper), keeper, shutdown).await;
+    let served =
+        serve_http(http, state(parts, (hub, sql, pulse, shared), &keeper), keeper, shutdown).await;
     helpers.iter().for_each(tokio::task::JoinHandle::abort);
     served
 }
@@ -210,13 +219,14 @@ async fn keep_metrics(metrics: PrometheusHandle) {
 
 fn state(
     parts: ServerParts,
-    (hub, sql, pulse): (Arc<Hub>, SqlService, Arc<Pulse>),
+    (hub, sql, pulse, shared): (Arc<Hub>, SqlService, Arc<Pulse>, SharedQueries),
     keeper: &Doorkeeper,
 ) -> AppState {
     AppState {
         results: parts.results,
         hub,
         sql,
+        shared,
         pulse,
         ingest: parts.ingest,
         reload: parts.reload,
@@ -334,7 +344,8 @@ impl Listener for Bounded {
                 .set_nodelay(true)
                 .and_then(|()| socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES));
             if quick.is_ok() {
-                return (Counted { stream, taken: Arc::default(), _place: place }, from);
+                let (taken, greeting) = (Arc::default(), Greeting::of_a_head());
+                return (Counted { stream, greeting, taken, _place: place }, from);
             }
         }
     }
@@ -347,6 +358,7 @@ impl Listener for Bounded {
 /// A connection that gives its place back when it ends, and counts what it takes.
 pub(crate) struct Counted {
     stream: TcpStream,
+    greeting: Greeting,
     taken: Arc<AtomicU64>,
     _place: OwnedSemaphorePermit,
 }
@@ -367,11 +379,12 @@ impl Counted {
 
 impl AsyncRead for Counted {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let this = self.get_mut();
+        this.greeting.poll_read(Pin::new(&mut this.stream), context, buffer)
     }
 }
 

@@ -5,22 +5,40 @@
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::parser::{DFParser, Statement};
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::parser::{DFParserBuilder, ParserInput, Statement};
+use datafusion::sql::sqlparser::ast::{SetExpr, Statement as SqlStatement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use tidemark_pipeline::sql::statement_size;
 
 use super::error::{Place, SqlError};
+use super::past::{self, Asked, Now};
 use super::size::{check_tables, check_text};
 use crate::config::SqlConfig;
 
-/// The one statement in `text`, if it is of a kind that only reads.
+/// The one statement in `text`, if it is of a kind that only reads, and what it asks for of the past.
 ///
 /// # Errors
 /// When the text is too large, is not SQL, is empty, holds several statements or one that is not listed.
-pub(super) fn parse_reading(text: &str, limits: &SqlConfig) -> Result<Statement, SqlError> {
+pub(super) fn parse_reading(
+    text: &str,
+    limits: &SqlConfig,
+    now: &Now,
+) -> Result<(Statement, Vec<Asked>), SqlError> {
     check_text(text, limits)?;
-    let mut statements = DFParser::parse_sql_with_dialect(text, &PostgreSqlDialect {})
+    let (input, asked) = match past::read(text, now)? {
+        Some(reading) if !reading.asked.is_empty() => {
+            (ParserInput::Tokens(reading.words), reading.asked)
+        }
+        _ => (ParserInput::Sql(text), Vec::new()),
+    };
+    let parser = match input {
+        ParserInput::Tokens(words) => DFParserBuilder::new(words),
+        ParserInput::Sql(text) => DFParserBuilder::new(text),
+    };
+    let mut statements = parser
+        .with_dialect(&PostgreSqlDialect {})
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
         .map_err(|error| at_the_end(SqlError::of_planning(&error), text))?;
     let Some(statement) = statements.pop_front() else {
         return Err(SqlError::Syntax { message: "the query is empty".to_owned(), place: None });
@@ -32,8 +50,10 @@ pub(super) fn parse_reading(text: &str, limits: &SqlConfig) -> Result<Statement,
     check_clauses(text)?;
     if let Some(sql) = innermost(&statement) {
         check_tables(sql, limits)?;
+        past::check_versions(sql)?;
+        past::check_names(sql, &asked)?;
     }
-    Ok(statement)
+    Ok((statement, asked))
 }
 
 /// Part of the rows was asked for, and the planner would give all of them.
@@ -58,7 +78,8 @@ fn at_the_end(error: SqlError, text: &str) -> SqlError {
     }
 }
 
-fn innermost(statement: &Statement) -> Option<&SqlStatement> {
+/// The statement within one that explains it.
+pub(super) fn innermost(statement: &Statement) -> Option<&SqlStatement> {
     match statement {
         Statement::Statement(sql) => Some(sql),
         Statement::Explain(explain) => innermost(&explain.statement),
@@ -80,12 +101,25 @@ fn check_statement(statement: &Statement) -> Result<(), SqlError> {
 /// When it is not listed.
 pub(super) fn check_sql_statement(statement: &SqlStatement) -> Result<(), SqlError> {
     match statement {
-        SqlStatement::Query(_)
-        | SqlStatement::ExplainTable { .. }
+        SqlStatement::Query(query) => check_body(&query.body),
+        SqlStatement::ExplainTable { .. }
         | SqlStatement::ShowTables { .. }
         | SqlStatement::ShowColumns { .. }
         | SqlStatement::ShowFunctions { .. } => Ok(()),
         SqlStatement::Explain { statement, .. } => check_sql_statement(statement),
+        other => Err(SqlError::Refused { what: first_words(&other.to_string()) }),
+    }
+}
+
+/// `DELETE …` stands where a query may, as in a cursor or a copy of it.
+fn check_body(body: &SetExpr) -> Result<(), SqlError> {
+    match body {
+        SetExpr::Select(_) | SetExpr::Values(_) | SetExpr::Table(_) => Ok(()),
+        SetExpr::Query(query) => check_body(&query.body),
+        SetExpr::SetOperation { left, right, .. } => {
+            check_body(left)?;
+            check_body(right)
+        }
         other => Err(SqlError::Refused { what: first_words(&other.to_string()) }),
     }
 }
@@ -148,7 +182,8 @@ mod tests {
 
     fn parse(text: &str) -> Result<Statement, SqlError> {
         let config = Config::check(RawConfig::default(), Overrides::default()).expect("valid");
-        parse_reading(text, &config.sql)
+        let now = Now { ms: 0, zone: tidemark_pipeline::model::Zone::UTC };
+        parse_reading(text, &config.sql, &now).map(|(statement, _)| statement)
     }
 
     fn refused(text: &str) -> String {

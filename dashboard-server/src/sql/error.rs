@@ -6,6 +6,7 @@ use datafusion::error::DataFusionError;
 use tidemark_pipeline::sql::refusal::refusal_in;
 
 use super::growth::Overrun;
+use super::limits::{Bounds, Limit};
 use super::session::{CATALOG, SCHEMA};
 
 /// Where in the query's text, both from 1.
@@ -56,6 +57,14 @@ pub enum SqlError {
         /// Where, if the planner says.
         place: Option<Place>,
     },
+    /// The query cannot be kept up to date.
+    #[error("{message}")]
+    NotLive {
+        /// What stands in the way, and what to do instead.
+        message: String,
+        /// Where, if that is known.
+        place: Option<Place>,
+    },
     /// The parameters do not fit the placeholders.
     #[error("{message}")]
     Params {
@@ -63,24 +72,28 @@ pub enum SqlError {
         message: String,
     },
     /// Too many queries run already.
-    #[error(
-        "{running} queries are running, and no more may; try again in a moment (sql.concurrent-max)"
-    )]
+    #[error("{running} are running, and no more may; try again in a moment ({limit})")]
     Busy {
         /// The bound.
         running: usize,
+        /// Where it is configured.
+        limit: Limit,
     },
     /// The query ran longer than it may.
-    #[error("stopped after {} s; ask for less, or raise sql.seconds-max", .after.as_secs())]
+    #[error("stopped after {} s; ask for less, or raise {limit}", .after.as_secs())]
     Timeout {
         /// The bound.
         after: Duration,
+        /// Where it is configured.
+        limit: Limit,
     },
     /// The query needs more memory than it may have.
-    #[error("needs more than {bytes} bytes of memory; ask for less, or raise sql.memory-bytes-max")]
+    #[error("needs more than {bytes} bytes of memory; ask for less, or raise {limit}")]
     Memory {
         /// The bound.
         bytes: usize,
+        /// Where it is configured.
+        limit: Limit,
     },
     /// A value, or a row, is larger than it may be.
     #[error("{message}; ask for less, or raise sql.row-bytes-max")]
@@ -89,10 +102,12 @@ pub enum SqlError {
         message: String,
     },
     /// The result is longer than it may be, and this door has no word for "there was more".
-    #[error("the result is over {most} rows; add a LIMIT, or raise sql.rows-max")]
+    #[error("the result is over {most} rows; add a LIMIT, or raise {limit}")]
     Rows {
         /// The bound.
         most: usize,
+        /// Where it is configured.
+        limit: Limit,
     },
     /// The query failed while it ran.
     #[error("{message}")]
@@ -117,6 +132,7 @@ impl SqlError {
             Self::Refused { .. } => "sql_refused",
             Self::TooLarge { .. } => "sql_too_large",
             Self::Plan { .. } => "sql_plan",
+            Self::NotLive { .. } => "sql_not_live",
             Self::Params { .. } => "sql_params",
             Self::Busy { .. } => "sql_busy",
             Self::Timeout { .. } => "sql_timeout",
@@ -133,7 +149,9 @@ impl SqlError {
     #[must_use]
     pub fn place(&self) -> Option<Place> {
         match self {
-            Self::Syntax { place, .. } | Self::Plan { place, .. } => *place,
+            Self::Syntax { place, .. } | Self::Plan { place, .. } | Self::NotLive { place, .. } => {
+                *place
+            }
             _ => None,
         }
     }
@@ -159,20 +177,38 @@ impl SqlError {
         }
     }
 
-    /// An error of a query that was running; `memory_bytes_max` is the bound it had.
+    /// An error of a query that was running within `bounds`.
     #[must_use]
-    pub fn of_running(error: &DataFusionError, memory_bytes_max: usize) -> Self {
+    pub(super) fn of_running(error: &DataFusionError, bounds: &Bounds) -> Self {
         // A query is analysed when it begins to run.
         if let Some(refused) = Self::of_refusal(error) {
             return refused;
         }
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => Self::Memory { bytes: memory_bytes_max },
+            DataFusionError::ResourcesExhausted(_) => Self::of_memory(bounds),
             DataFusionError::External(cause) if cause.is::<Overrun>() => {
                 Self::of_overrun(cause.as_ref())
             }
             root => Self::Run { message: plain(root) },
         }
+    }
+
+    /// More bytes than there may be.
+    #[must_use]
+    pub(super) fn of_memory(bounds: &Bounds) -> Self {
+        Self::Memory { bytes: bounds.memory_bytes.most, limit: bounds.memory_bytes.limit }
+    }
+
+    /// More time than there is.
+    #[must_use]
+    pub(super) fn of_time(bounds: &Bounds) -> Self {
+        Self::Timeout { after: bounds.time.most, limit: bounds.time.limit }
+    }
+
+    /// More rows than there may be.
+    #[must_use]
+    pub(super) fn of_rows(bounds: &Bounds) -> Self {
+        Self::Rows { most: bounds.rows.most, limit: bounds.rows.limit }
     }
 
     fn of_refusal(error: &DataFusionError) -> Option<Self> {
@@ -183,7 +219,9 @@ impl SqlError {
 
     fn of_overrun(cause: &(dyn std::error::Error + 'static)) -> Self {
         match cause.downcast_ref() {
-            Some(Overrun::Stopped { after: Some(after) }) => Self::Timeout { after: *after },
+            Some(Overrun::Stopped { after: Some((after, limit)) }) => {
+                Self::Timeout { after: *after, limit: *limit }
+            }
             Some(row @ Overrun::Row { .. }) => Self::Row { message: row.to_string() },
             _ => Self::Stopped,
         }

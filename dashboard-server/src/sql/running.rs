@@ -28,6 +28,8 @@ pub enum Door {
     Postgres,
     /// Arrow Flight SQL.
     Flight,
+    /// A subscription, over a WebSocket or HTTP.
+    Subscribe,
 }
 
 impl Door {
@@ -38,6 +40,7 @@ impl Door {
             Self::Http => "http",
             Self::Postgres => "postgres",
             Self::Flight => "flight",
+            Self::Subscribe => "subscribe",
         }
     }
 }
@@ -55,7 +58,7 @@ impl Watch {
     /// Who operates the server sees all; the statements of others may hold what is not for everyone.
     #[must_use]
     pub fn of(principal: &Principal) -> Self {
-        if principal.role.may(Right::Operate) && principal.views.is_all() {
+        if principal.role.may(Right::Operate) && principal.views.spans_all() {
             return Self::All;
         }
         Self::Own(principal.name.clone())

@@ -37,11 +37,14 @@ use super::error::SqlError;
 use super::exact::ExactArithmetic;
 use super::expansion::check_expansion;
 use super::growth::{BoundFunctions, Budget};
-use super::limits::Limits;
+use super::limits::{Bounds, Limits};
 use super::output::Answer;
 use super::params;
+use super::past::papers_of;
+use super::rules::{RoleRules, SharedRules};
 use super::running::{Door, Queries, Turn};
 use super::stopping::PauseAtJoins;
+use super::subscribe::Subscriptions;
 use super::tables::{CutSchema, Pin, ReferenceTables};
 use crate::auth::Principal;
 use crate::clock::Clock;
@@ -95,25 +98,40 @@ struct Inner {
     reference: ReferenceTables,
     limits: Limits,
     queries: Arc<Queries>,
+    subscriptions: Subscriptions,
+    rules: SharedRules,
     runtime: Handle,
+    clock: Clock,
     template: SessionState,
 }
 
 impl SqlService {
-    /// Queries run on `runtime`, which must not be the one that serves people.
+    /// Queries run on `runtime`, which must not be the one that serves people; each role is shown what `rules` say.
     #[must_use]
     pub fn new(
         results: Arc<Results>,
         reference: Vec<(String, Arc<dyn TableProvider>)>,
-        config: SqlConfig,
+        (config, rules): (SqlConfig, SharedRules),
         runtime: Handle,
         clock: Clock,
     ) -> Self {
         let reference = Arc::new(reference.into_iter().collect::<BTreeMap<_, _>>());
         let template = template(&config);
-        let queries = Queries::new(clock, config.query_log_max);
+        let queries = Queries::new(clock.clone(), config.query_log_max);
         let limits = Limits::new(config);
-        Self { inner: Arc::new(Inner { results, reference, limits, queries, runtime, template }) }
+        let subscriptions = Subscriptions::default();
+        let inner = Inner {
+            results,
+            reference,
+            limits,
+            queries,
+            subscriptions,
+            rules,
+            runtime,
+            clock,
+            template,
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Runs one reading statement over the newest cut for whoever sees everything.
@@ -135,7 +153,8 @@ impl SqlService {
         let turn = self.inner.queries.begin(id, Door::Http, &principal.name, &text)?;
         let service = self.clone();
         let asked = (text, params, principal.clone());
-        let answering = self.bounded(move |is_left| async move {
+        let rules = self.rules_of(principal);
+        let answering = self.bounded(&rules, move |is_left| async move {
             let (text, params, principal) = asked;
             service.run(&text, (&params, &principal), is_left).await
         });
@@ -155,26 +174,28 @@ impl SqlService {
     /// Those of the work, and where it gets no turn or takes too long.
     pub(super) async fn bounded<T, W>(
         &self,
+        rules: &RoleRules,
         work: impl FnOnce(Arc<AtomicBool>) -> W,
     ) -> Result<T, SqlError>
     where
         T: Send + 'static,
         W: Future<Output = Result<T, SqlError>> + Send + 'static,
     {
-        let permit = self.inner.limits.turn().await?;
-        let after = self.inner.limits.config.time_max;
+        let permit = self.inner.limits.turn(rules).await?;
+        let bounds = rules.bounds;
+        let after = bounds.time.most;
         let is_left = Arc::new(AtomicBool::new(false));
         let work = work(Arc::clone(&is_left));
         let task = self.inner.runtime.spawn(async move {
             let _permit = permit;
             let answered = tokio::time::timeout(after, work).await;
-            answered.unwrap_or(Err(SqlError::Timeout { after }))
+            answered.unwrap_or_else(|_| Err(SqlError::of_time(&bounds)))
         });
         let running = StopOnDrop { task, is_left };
         // Whoever asked has an answer in time, even while an operator has not paused yet; the turn
         // is taken until it does.
         let answered = tokio::time::timeout(after + PAUSE_MAX, running).await;
-        answered.unwrap_or(Err(SqlError::Timeout { after }))
+        answered.unwrap_or_else(|_| Err(SqlError::of_time(&bounds)))
     }
 
     async fn run(
@@ -183,21 +204,53 @@ impl SqlService {
         (params, principal): (&[Value], &Principal),
         is_left: Arc<AtomicBool>,
     ) -> Result<Answer, SqlError> {
-        let statement = allow::parse_reading(text, &self.inner.limits.config)?;
         let pin = self.pin();
         pin.show_to(principal);
-        let opened = self.session(&pin).map_err(|error| SqlError::of_planning(&error))?;
+        let statement = self.statement(text, &pin).await?;
+        self.answered(statement, (params, &pin), is_left).await
+    }
+
+    /// The statement of a text; what it asks for of the past is in the catalogue of `pin` until the next one.
+    ///
+    /// # Errors
+    /// When it is none that reads, or what it asks for of the past cannot be had.
+    pub(super) async fn statement(
+        &self,
+        text: &str,
+        pin: &Arc<Pin>,
+    ) -> Result<Statement, SqlError> {
+        let (statement, asked) =
+            allow::parse_reading(text, &self.inner.limits.config, &self.now())?;
+        self.find_pasts(&asked, pin).await?;
+        Ok(statement)
+    }
+
+    /// The answer to a statement over the tables of a pin.
+    ///
+    /// # Errors
+    /// See [`SqlError`].
+    pub(super) async fn answered(
+        &self,
+        statement: Statement,
+        (params, pin): (&[Value], &Arc<Pin>),
+        is_left: Arc<AtomicBool>,
+    ) -> Result<Answer, SqlError> {
+        let opened = self.session(pin).map_err(|error| SqlError::of_planning(&error))?;
         let Session { context: session, budget } = opened;
-        let _running = budget.begin(self.inner.limits.config.time_max, is_left);
+        let bounds = pin.rules().bounds;
+        let _running = budget.begin((bounds.time.most, bounds.time.limit), is_left);
         let plan = self.checked_plan(statement, &session).await?;
         let plan = params::bind(plan, params)?;
-        let (schema, batches, truncated) = self.collect(&session, plan).await?;
+        let past = papers_of(&plan, &pin.pasts);
+        let (schema, batches, truncated) = collect(&session, plan, &bounds).await?;
+        let limit = truncated.then_some(bounds.rows.limit);
         metrics::counter!("tidemark_sql_queries_total", "door" => "http").increment(1);
         let epoch = self.inner.results.epoch().to_owned();
         let cut = pin.cut();
         let StreamProgress { as_of, watermark, .. } = cut.overall();
         let query = String::new();
-        Ok(Answer { schema, batches, cut: cut.cut, epoch, truncated, as_of, watermark, query })
+        let cut = cut.cut;
+        Ok(Answer { schema, batches, cut, epoch, truncated, limit, as_of, watermark, past, query })
     }
 
     /// The plan of a statement, which only reads.
@@ -216,36 +269,6 @@ impl SqlService {
         Ok(plan)
     }
 
-    async fn collect(
-        &self,
-        session: &SessionContext,
-        plan: LogicalPlan,
-    ) -> Result<(arrow::datatypes::SchemaRef, Vec<RecordBatch>, bool), SqlError> {
-        let limits = &self.inner.limits.config;
-        let bytes_max = limits.memory_bytes_max;
-        let failed = |error: DataFusionError| SqlError::of_running(&error, bytes_max);
-        let frame = session.execute_logical_plan(plan).await;
-        let frame = frame.map_err(|error| SqlError::of_planning(&error))?;
-        let mut stream = frame.execute_stream().await.map_err(failed)?;
-        let schema = stream.schema();
-        let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0_usize);
-        while let Some(batch) = stream.next().await {
-            let batch = batch.map_err(failed)?;
-            let room = limits.rows_max - rows;
-            if batch.num_rows() > room {
-                batches.push(batch.slice(0, room));
-                return Ok((schema, batches, true));
-            }
-            rows += batch.num_rows();
-            bytes = bytes.saturating_add(batch.get_array_memory_size());
-            if bytes > bytes_max {
-                return Err(SqlError::Memory { bytes: bytes_max });
-            }
-            batches.push(batch);
-        }
-        Ok((schema, batches, false))
-    }
-
     /// A session whose tables are those of `pin`.
     pub(super) fn session(&self, pin: &Arc<Pin>) -> Result<Session, DataFusionError> {
         let catalog = MemoryCatalogProvider::new();
@@ -256,7 +279,7 @@ impl SqlService {
         catalog.register_schema(Space::Shadow.as_str(), Arc::new(shadow))?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
-        let memory = self.inner.limits.memory()?;
+        let memory = Limits::memory(pin)?;
         let row_bytes_max = self.inner.limits.config.row_bytes_max;
         let budget = Budget::new(Arc::clone(&memory.memory_pool), row_bytes_max);
         let mut state = SessionStateBuilder::new_from_existing(self.inner.template.clone())
@@ -270,7 +293,34 @@ impl SqlService {
 
     /// The newest cut, pinned.
     pub(super) fn pin(&self) -> Arc<Pin> {
-        Pin::new(Arc::clone(&self.inner.results), Arc::clone(&self.inner.queries))
+        let (results, queries) = (&self.inner.results, &self.inner.queries);
+        Pin::new(Arc::clone(results), Arc::clone(queries), Arc::clone(&self.inner.rules))
+    }
+
+    /// What someone is shown and may use.
+    #[must_use]
+    pub fn rules_of(&self, principal: &Principal) -> Arc<RoleRules> {
+        self.inner.rules.read().of(principal.role)
+    }
+
+    /// What each role is shown and may use.
+    pub(super) fn rules(&self) -> &SharedRules {
+        &self.inner.rules
+    }
+
+    /// The time of day.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// Where the figures come from.
+    pub(super) fn results(&self) -> &Arc<Results> {
+        &self.inner.results
+    }
+
+    /// The tables that are the same for every query.
+    pub(super) fn reference(&self) -> &ReferenceTables {
+        &self.inner.reference
     }
 
     /// What queries may use.
@@ -281,6 +331,11 @@ impl SqlService {
     /// The life of the publisher in which cuts are counted.
     pub(super) fn epoch(&self) -> &str {
         self.inner.results.epoch()
+    }
+
+    /// What is subscribed to.
+    pub(super) fn subscriptions(&self) -> &Subscriptions {
+        &self.inner.subscriptions
     }
 
     /// What runs and what ran, whichever door it came through.
@@ -296,7 +351,37 @@ impl SqlService {
     }
 }
 
-fn end(turn: Turn, answered: &Result<Answer, SqlError>) {
+/// The rows of a plan, up to what the role may have, and whether there were more.
+async fn collect(
+    session: &SessionContext,
+    plan: LogicalPlan,
+    bounds: &Bounds,
+) -> Result<(arrow::datatypes::SchemaRef, Vec<RecordBatch>, bool), SqlError> {
+    let failed = |error: DataFusionError| SqlError::of_running(&error, bounds);
+    let frame = session.execute_logical_plan(plan).await;
+    let frame = frame.map_err(|error| SqlError::of_planning(&error))?;
+    let mut stream = frame.execute_stream().await.map_err(failed)?;
+    let schema = stream.schema();
+    let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0_usize);
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(failed)?;
+        let room = bounds.rows.most - rows;
+        if batch.num_rows() > room {
+            batches.push(batch.slice(0, room));
+            return Ok((schema, batches, true));
+        }
+        rows += batch.num_rows();
+        bytes = bytes.saturating_add(batch.get_array_memory_size());
+        if bytes > bounds.memory_bytes.most {
+            return Err(SqlError::of_memory(bounds));
+        }
+        batches.push(batch);
+    }
+    Ok((schema, batches, false))
+}
+
+/// Enters what has come of a query.
+pub(super) fn end(turn: Turn, answered: &Result<Answer, SqlError>) {
     let rows = |answer: &Answer| {
         let rows: usize = answer.batches.iter().map(RecordBatch::num_rows).sum();
         u64::try_from(rows).ok()

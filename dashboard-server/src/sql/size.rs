@@ -14,6 +14,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::error::SqlError;
+use super::subscribe::is_subscribe;
 use crate::config::SqlConfig;
 
 /// Stack of a thread that runs queries. The deepest tree the bounds allow took under a tenth of it
@@ -48,6 +49,11 @@ const OPERATORS: [Keyword; 19] = [
 /// # Errors
 /// Which bound it passes, and the key that raises it.
 pub(super) fn check_text(text: &str, limits: &SqlConfig) -> Result<(), SqlError> {
+    if is_subscribe(text) {
+        let message =
+            "SUBSCRIBE is answered over WebSockets and HTTP (POST /api/sql/subscribe), not here";
+        return Err(SqlError::NotLive { message: message.to_owned(), place: None });
+    }
     within("bytes", text.len(), limits.statement_bytes_max, "sql.statement-bytes-max")?;
     // What is no SQL has no size; the parser says what is wrong with it.
     let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize() else { return Ok(()) };

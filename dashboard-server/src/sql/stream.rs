@@ -21,10 +21,11 @@ use datafusion::scalar::ScalarValue;
 use futures::{Stream, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 
-use super::allow;
 use super::error::SqlError;
 use super::growth::Running;
+use super::output::past_told;
 use super::params;
+use super::past::{PastPaper, papers_of};
 use super::running::{Door, Turn};
 use super::session::SqlService;
 use super::tables::Pin;
@@ -90,8 +91,10 @@ impl SqlService {
     ) -> Result<Described, SqlError> {
         let turn = self.queries().begin(None, Door::Flight, &principal.name, &bound.text)?;
         let (service, principal, bound) = (self.clone(), Arc::clone(principal), bound.clone());
-        let describing = self
-            .bounded(|is_left| async move { service.described(&principal, &bound, is_left).await });
+        let rules = self.rules_of(&principal);
+        let describing = self.bounded(&rules, |is_left| async move {
+            service.described(&principal, &bound, is_left).await
+        });
         let described = tokio::select! {
             described = describing => described,
             () = turn.stopped() => Err(SqlError::Cancelled),
@@ -121,11 +124,11 @@ impl SqlService {
         bound: &Bound,
         is_left: Arc<AtomicBool>,
     ) -> Result<Planned, SqlError> {
-        let limits = &self.limits().config;
-        let statement = allow::parse_reading(&bound.text, limits)?;
         pin.show_to(principal);
+        let statement = self.statement(&bound.text, pin).await?;
         let session = self.session(pin).map_err(|error| SqlError::of_planning(&error))?;
-        let running = session.budget.begin(limits.time_max, is_left);
+        let time = pin.rules().bounds.time;
+        let running = session.budget.begin((time.most, time.limit), is_left);
         let context = session.context;
         let plan = self.checked_plan(statement, &context).await?;
         let types = plan.get_parameter_types().map_err(|error| SqlError::of_planning(&error))?;
@@ -168,7 +171,8 @@ impl SqlService {
         self.runtime().spawn(async move {
             let worker = service.clone();
             let watched = Watched { turn, admitted, closing, ends };
-            let work = service.bounded(|is_left| async move {
+            let rules = service.rules_of(&principal);
+            let work = service.bounded(&rules, |is_left| async move {
                 worker.pouring((&principal, &bound), is_left, (begun, sender)).await
             });
             watched.until_done(work).await;
@@ -192,21 +196,22 @@ impl SqlService {
         let pin = self.pin();
         let planned = self.planned(&pin, principal, bound, is_left).await?;
         let Planned { context, plan, described, _running } = planned;
-        let limits = &self.limits().config;
-        let failed = |error: DataFusionError| SqlError::of_running(&error, limits.memory_bytes_max);
+        let past = papers_of(&plan, &pin.pasts);
+        let bounds = pin.rules().bounds;
+        let failed = |error: DataFusionError| SqlError::of_running(&error, &bounds);
         let frame = context.execute_logical_plan(plan).await;
         let frame = frame.map_err(|error| SqlError::of_planning(&error))?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;
         metrics::counter!("tidemark_sql_queries_total", "door" => "flight").increment(1);
-        let schema = with_papers(&described.schema, &pin, self.epoch());
+        let schema = with_papers(&described.schema, (&pin, self.epoch()), &past);
         let mut rows = 0_usize;
         // Whoever asked may be gone; then the watcher says so.
         let _asker = begun.send(Arc::clone(&schema));
         while let Some(batch) = stream.next().await {
             let batch = told(&batch.map_err(failed)?, &schema)?;
             rows += batch.num_rows();
-            if rows > limits.rows_max {
-                return Err(SqlError::Rows { most: limits.rows_max });
+            if rows > bounds.rows.most {
+                return Err(SqlError::of_rows(&bounds));
             }
             if batches.send(batch).await.is_err() {
                 return Err(SqlError::Cancelled);
@@ -284,7 +289,7 @@ fn told(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, SqlError
 }
 
 /// The schema with what the rows are true of.
-fn with_papers(schema: &Schema, pin: &Pin, epoch: &str) -> SchemaRef {
+fn with_papers(schema: &Schema, (pin, epoch): (&Pin, &str), past: &[PastPaper]) -> SchemaRef {
     let cut = pin.cut();
     let overall = cut.overall();
     let time = |name: &str, ms: Option<i64>| ms.map(|ms| (name.to_owned(), ms.to_string()));
@@ -294,5 +299,6 @@ fn with_papers(schema: &Schema, pin: &Pin, epoch: &str) -> SchemaRef {
     ]);
     let times = [time("as_of", overall.as_of), time("watermark", overall.watermark)];
     papers.extend(times.into_iter().flatten());
+    papers.extend(past_told(past).map(|told| ("past".to_owned(), told)));
     Arc::new(schema.clone().with_metadata(papers))
 }

@@ -23,14 +23,18 @@ use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use tidemark_pipeline::ledger::{LedgerKind, LedgerStore};
 use tidemark_pipeline::model::{Space, Zone};
-use tidemark_pipeline::results::{Cut, Filled, Results, StreamProgress, ViewStatus};
+use tidemark_pipeline::results::{Cut, Filled, Past, Results, StreamProgress, ViewStatus};
 
 use super::ledgers::LedgerTable;
+use super::past::{PastTable, Pasts};
 use super::query_tables::{
     LOG_TABLE, RUNNING_TABLE, log_batch, log_schema, running_batch, running_schema,
 };
+use super::rules::{RoleRules, SharedRules};
 use super::running::{Queries, Watch};
-use crate::auth::{Principal, Views};
+use super::versions::VersionsTable;
+use super::view_history::ViewHistoryTable;
+use crate::auth::{Principal, Role, Views};
 
 /// Reference tables by name, the same for every query.
 pub(super) type ReferenceTables = Arc<BTreeMap<String, Arc<dyn TableProvider>>>;
@@ -41,8 +45,18 @@ const CUT_TABLE: &str = "current_cut";
 const OFFSETS_TABLE: &str = "current_offsets";
 /// Table with how far each stream is at the cut a query sees.
 const STREAMS_TABLE: &str = "current_streams";
+/// Table with what views showed when.
+pub(super) const VIEW_HISTORY_TABLE: &str = "view_history";
+/// Table with the versions of histories.
+const VERSIONS_TABLE: &str = "history_versions";
 /// Table with whether each view stands at the cut a query sees.
 const VIEWS_TABLE: &str = "current_views";
+
+/// Whether a table is what the server tells of itself and of one's own queries.
+pub(super) fn is_own_table(name: &str) -> bool {
+    let own = [CUT_TABLE, OFFSETS_TABLE, STREAMS_TABLE, VIEWS_TABLE, RUNNING_TABLE, LOG_TABLE];
+    own.contains(&name)
+}
 
 /// The cut that the queries of one session see.
 pub(super) struct Pin {
@@ -53,13 +67,37 @@ pub(super) struct Pin {
     seen: Mutex<Views>,
     /// The queries that the session's user sees.
     watched: Mutex<Watch>,
+    /// What the session's statement asks for of the past.
+    pub(super) pasts: Pasts,
+    rules: SharedRules,
+    /// The role of the session's user.
+    role: Mutex<Role>,
 }
 
 impl Pin {
-    /// Pins the newest cut; `queries` are no part of it, and are seen as they are.
-    pub(super) fn new(results: Arc<Results>, queries: Arc<Queries>) -> Arc<Self> {
+    /// Pins the newest cut; `queries` are no part of it, and are seen as they are. Before it is known to whom it is
+    /// shown, it is shown like to an analyst.
+    pub(super) fn new(
+        results: Arc<Results>,
+        queries: Arc<Queries>,
+        rules: SharedRules,
+    ) -> Arc<Self> {
         let cut = Mutex::new(results.latest());
-        Arc::new(Self { results, queries, cut, seen: Mutex::default(), watched: Mutex::default() })
+        Arc::new(Self {
+            results,
+            queries,
+            cut,
+            seen: Mutex::default(),
+            watched: Mutex::default(),
+            pasts: Pasts::default(),
+            rules,
+            role: Mutex::new(Role::Analyst),
+        })
+    }
+
+    /// What the session's user is shown and may use.
+    pub(super) fn rules(&self) -> Arc<RoleRules> {
+        self.rules.read().of(*self.role.lock())
     }
 
     /// The pinned cut.
@@ -75,16 +113,25 @@ impl Pin {
     /// From now on shows what this one sees: its views, nothing that is about all of them where it does not see
     /// all, and its own queries where it does not operate the server.
     pub(super) fn show_to(&self, principal: &Principal) {
-        *self.seen.lock() = principal.views.clone();
+        // What a role is shown in part is here, in part.
+        *self.seen.lock() = principal.views.of_user().clone();
         *self.watched.lock() = Watch::of(principal);
+        *self.role.lock() = principal.role;
     }
 
-    fn shows(&self, view: &str) -> bool {
-        self.seen.lock().has(view)
+    /// Whether the session's user sees a view.
+    pub(super) fn shows(&self, view: &str) -> bool {
+        self.seen.lock().has(view) && self.rules().allows(view)
     }
 
-    fn shows_all(&self) -> bool {
-        self.seen.lock().is_all()
+    /// Whether it sees what a view showed at an instant, all of it.
+    pub(super) fn shows_raw_past_of(&self, view: &str, at_ms: i64) -> bool {
+        self.shows(view) && self.rules().shows_raw_past_of(view, at_ms)
+    }
+
+    /// Whether it sees what is about all views.
+    pub(super) fn shows_all(&self) -> bool {
+        self.seen.lock().spans_all()
     }
 
     /// Moves to the newest cut. Only between queries of this session.
@@ -110,6 +157,8 @@ impl Pin {
             OFFSETS_TABLE => "The offsets that this query sees, by stream and partition",
             STREAMS_TABLE => "How far each stream is at the cut that this query sees",
             VIEWS_TABLE => "Whether each view stands at the cut that this query sees",
+            VERSIONS_TABLE => "The versions of histories that can be asked for, with AS OF",
+            VIEW_HISTORY_TABLE => "What changed in views, looked at once a second",
             RUNNING_TABLE => "The queries that run, one's own or everybody's",
             LOG_TABLE => "The queries that ran, the newest first",
             _ => return None,
@@ -144,6 +193,23 @@ impl Pin {
         self.results.ledger_zone()
     }
 
+    /// What there is of the past.
+    pub(super) fn past(&self) -> Option<&Past> {
+        self.results.past()
+    }
+
+    /// Whether there is a table of the accounting or of the server of this name, to whom the session is.
+    pub(super) fn has_table(&self, name: &str) -> bool {
+        let own = [CUT_TABLE, OFFSETS_TABLE, STREAMS_TABLE, RUNNING_TABLE, LOG_TABLE];
+        let is_of_all = || {
+            let cut = self.cut();
+            [VIEWS_TABLE, VERSIONS_TABLE].contains(&name)
+                || cut.tables.contains_key(name)
+                || LedgerKind::named(name).is_some()
+        };
+        own.contains(&name) || self.shows_all() && is_of_all()
+    }
+
     fn epoch(&self) -> &str {
         self.results.epoch()
     }
@@ -170,10 +236,57 @@ impl CutSchema {
         Self { space, pin, reference }
     }
 
+    /// Records are of all views at once, as in the ledgers.
     fn history(&self, name: &str) -> Option<HistoryTable> {
+        if !self.pin.shows_all() {
+            return None;
+        }
         let cut = self.pin.space(self.space);
         let schema = cut.histories.get(name)?.schema();
         Some(HistoryTable { name: name.to_owned(), schema, pin: Arc::clone(&self.pin) })
+    }
+
+    /// What the statement asks for of the past, by the name that stands for it, and the name of the table itself; of shadow
+    /// records none is kept.
+    fn past(&self, name: &str) -> Option<(Arc<PastTable>, String)> {
+        let past = self.pin.pasts.get(name).filter(|_| self.space == Space::Live)?;
+        let table = past.paper().table.clone();
+        self.pin.rules().allows(&table).then_some((past, table))
+    }
+
+    fn view_history(&self, name: &str) -> Option<ViewHistoryTable> {
+        let is_it = name == VIEW_HISTORY_TABLE && self.space == Space::Live;
+        if is_it { ViewHistoryTable::of(&self.pin) } else { None }
+    }
+
+    /// Only where there are histories, as far as they are seen.
+    fn versions(&self, name: &str) -> Option<VersionsTable> {
+        let is_it = name == VERSIONS_TABLE && self.space == Space::Live && self.pin.shows_all();
+        let has_any = is_it && !self.pin.cut().histories.is_empty();
+        has_any.then(|| VersionsTable::of(&self.pin))
+    }
+
+    /// The table of now without its guard; `None` where there is none, or the role may not ask it.
+    fn found(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        if self.pin.pasts.is_alone() || !self.pin.rules().allows(name) {
+            return None;
+        }
+        if let Some(table) = self.live(name) {
+            return Some(Arc::new(table));
+        }
+        if let Some(table) = self.view_history(name) {
+            return Some(Arc::new(table));
+        }
+        if let Some(table) = self.versions(name) {
+            return Some(Arc::new(table));
+        }
+        if let Some(table) = self.history(name) {
+            return Some(Arc::new(table));
+        }
+        if let Some(table) = self.ledger(name) {
+            return Some(Arc::new(table));
+        }
+        self.reference.get(name).map(Arc::clone)
     }
 
     fn ledger(&self, name: &str) -> Option<LedgerTable> {
@@ -210,7 +323,15 @@ impl CutSchema {
 impl SchemaProvider for CutSchema {
     fn table_names(&self) -> Vec<String> {
         let cut = self.pin.space(self.space);
-        let own = [CUT_TABLE, OFFSETS_TABLE, STREAMS_TABLE, VIEWS_TABLE].map(str::to_owned);
+        let own = [
+            CUT_TABLE,
+            OFFSETS_TABLE,
+            STREAMS_TABLE,
+            VIEWS_TABLE,
+            VIEW_HISTORY_TABLE,
+            VERSIONS_TABLE,
+        ]
+        .map(str::to_owned);
         let own_rows = cut.views.keys().chain(cut.tables.keys()).chain(cut.histories.keys());
         let mut names: Vec<String> = own_rows.cloned().collect();
         names.extend(self.reference.keys().cloned());
@@ -228,23 +349,16 @@ impl SchemaProvider for CutSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        if let Some(table) = self.live(name) {
-            return Ok(Some(Arc::new(table)));
+        let rules = self.pin.rules();
+        // The past of a table is shown as the table is.
+        if let Some((past, table)) = self.past(name) {
+            return Ok(Some(rules.guarded(&table, past)));
         }
-        if let Some(table) = self.history(name) {
-            return Ok(Some(Arc::new(table)));
-        }
-        if let Some(table) = self.ledger(name) {
-            return Ok(Some(Arc::new(table)));
-        }
-        Ok(self.reference.get(name).map(Arc::clone))
+        Ok(self.found(name).map(|table| rules.guarded(name, table)))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.live(name).is_some()
-            || self.history(name).is_some()
-            || self.ledger(name).is_some()
-            || self.reference.contains_key(name)
+        self.past(name).is_some() || self.found(name).is_some()
     }
 }
 
@@ -280,7 +394,7 @@ impl LiveTable {
             Origin::Cut => Ok(vec![cut_batch(&cut, self.pin.epoch())?]),
             Origin::Offsets => Ok(vec![offsets_batch(&cut)?]),
             Origin::Streams => Ok(vec![streams_batch(&cut)?]),
-            Origin::Views => Ok(vec![views_batch(&cut)?]),
+            Origin::Views => Ok(vec![views_batch(&cut, &|view| self.pin.shows(view))?]),
             Origin::Running => {
                 Ok(vec![running_batch(&self.pin.queries, &self.pin.watched.lock())?])
             }
@@ -463,10 +577,11 @@ fn views_schema() -> SchemaRef {
     ]))
 }
 
-fn views_batch(cut: &Cut) -> Result<RecordBatch> {
+fn views_batch(cut: &Cut, is_seen: &dyn Fn(&str) -> bool) -> Result<RecordBatch> {
     let all: Vec<(&String, ViewStatus)> = cut
         .views
         .keys()
+        .filter(|name| is_seen(name))
         .map(|name| (name, cut.statuses.get(name).cloned().unwrap_or_default()))
         .collect();
     let since = |status: &ViewStatus| {

@@ -8,6 +8,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
+use datafusion::catalog::TableProvider;
+use tidemark_pipeline::history::HashKey;
 use tidemark_pipeline::model::Space;
 use tidemark_pipeline::results::json::write_row;
 use tidemark_pipeline::results::snapshot::Bilingual;
@@ -25,6 +27,7 @@ use crate::ingest::IngestSink;
 use crate::reload::Reload;
 use crate::screens::Screens;
 use crate::server::{Bound, ServeError, ServerParts, serve};
+use crate::sql::{Known, Rules, SharedRules};
 use crate::telemetry::install_metrics;
 
 /// 2020-11-11 00:00 in Shanghai.
@@ -50,6 +53,10 @@ pub(super) struct Publisher {
     pub(super) statuses: BTreeMap<String, ViewStatus>,
     /// The shadow space of the next cut.
     pub(super) shadow: Option<Arc<Cut>>,
+    /// When the next cut is published.
+    pub(super) published_at: i64,
+    /// Its histories.
+    pub(super) histories: BTreeMap<String, Arc<dyn TableProvider>>,
 }
 
 impl Publisher {
@@ -64,6 +71,8 @@ impl Publisher {
             as_of: Some(DAY_START + 1_800_000),
             statuses: BTreeMap::new(),
             shadow: None,
+            published_at: DAY_START,
+            histories: BTreeMap::new(),
         }
     }
 
@@ -101,6 +110,12 @@ impl Publisher {
         self
     }
 
+    /// Takes a province away if it is there.
+    pub(super) fn remove_known(&mut self, name: &str) -> &mut Self {
+        let key = (PROVINCE.to_owned(), DAY_START, name.to_owned());
+        if self.rows.contains_key(&key) { self.remove(name) } else { self }
+    }
+
     /// Publishes the next cut with what `other` has as its shadow space, and says its number.
     pub(super) fn publish_with(&mut self, other: &Self) -> u64 {
         let shown = other.results.latest();
@@ -124,7 +139,8 @@ impl Publisher {
             cut: self.cut,
             streams: BTreeMap::from([("orders".to_owned(), self.progress())]),
             offsets,
-            published_at: DAY_START,
+            published_at: self.published_at,
+            histories: self.histories.clone(),
             views,
             statuses: self.statuses.clone(),
             tables: BTreeMap::from([("late_orders".to_owned(), late)]),
@@ -246,6 +262,8 @@ pub(super) struct TestServer {
     pub(super) bound: Bound,
     /// Who is let in.
     pub(super) gate: Arc<Gate>,
+    /// What each role is shown.
+    pub(super) rules: SharedRules,
     /// Its users, as configured.
     pub(super) users: Vec<User>,
     /// Its data folder, which goes with it.
@@ -262,6 +280,10 @@ pub(super) struct Wishes {
     pub(super) reload: Option<Arc<dyn Reload>>,
     pub(super) screens: Screens,
     pub(super) clock: Option<Clock>,
+    /// What there is; the views of the results when not given.
+    pub(super) known: Option<Known>,
+    /// Tables beside the views.
+    pub(super) reference: Vec<(String, Arc<dyn TableProvider>)>,
 }
 
 impl TestServer {
@@ -274,14 +296,20 @@ impl TestServer {
         wishes.raw.server.postgres = "127.0.0.1:0".to_owned();
         wishes.raw.server.flight = "127.0.0.1:0".to_owned();
         let data_dir = tempfile::tempdir().expect("a folder");
-        let config = Config::check(wishes.raw, Overrides::default()).expect("valid");
+        wishes.raw.data_dir = data_dir.path().display().to_string();
+        let mut config = Config::check(wishes.raw, Overrides::default()).expect("valid");
+        let known = wishes.known.unwrap_or_else(|| Known::of_results(results));
+        let rules = Rules::new(&config.sql, &known, &HashKey::new([7; 32])).expect("valid");
+        config.server.users = rules.of_users(&config.server.users);
+        let rules = rules.shared();
         let users = config.server.users.clone();
         let clock = wishes.clock.unwrap_or_else(Clock::system);
         let gate = Gate::open(&config.server, data_dir.path(), &clock).expect("opens");
         let gate = Arc::new(gate);
         let parts = ServerParts {
             results: Arc::clone(results),
-            reference: Vec::new(),
+            reference: wishes.reference,
+            rules: Arc::clone(&rules),
             screens: Arc::new(parking_lot::RwLock::new(wishes.screens)),
             ingest: wishes.ingest,
             reload: wishes.reload,
@@ -296,7 +324,7 @@ impl TestServer {
             tokio::spawn(serve(parts, |bound| tell.send(bound).expect("test waits"), async {
                 let _stop = stopped.await;
             }));
-        Self { bound: told.await.expect("binds"), gate, users, data_dir, stop, task }
+        Self { bound: told.await.expect("binds"), gate, rules, users, data_dir, stop, task }
     }
 
     /// Asks it to stop and waits until it has.

@@ -106,7 +106,8 @@ async fn nobody_may_change_anything() {
         "COPY gmv_day TO '/tmp/x.csv'",
         "SET datafusion.execution.batch_size = 1",
         "SHOW datafusion.execution.batch_size",
-        "DECLARE c CURSOR FOR SELECT 1",
+        "DECLARE c CURSOR FOR DELETE FROM gmv_day",
+        "COPY (DELETE FROM gmv_day) TO STDOUT",
         "EXPLAIN INSERT INTO gmv_day VALUES (1)",
     ] {
         let refused = driver.simple(command).await.expect_err(command);
@@ -280,7 +281,7 @@ impl Driver {
         self.until_ready().await
     }
 
-    async fn execute(&mut self) -> Result<Vec<Vec<String>>, String> {
+    pub(super) async fn execute(&mut self) -> Result<Vec<Vec<String>>, String> {
         self.say(b'B', b"\0s\0\0\0\0\0\0\0").await;
         self.say(b'E', b"\0\0\0\0\0").await;
         self.say(b'S', b"").await;

@@ -1,12 +1,16 @@
 //! What each user may see and do, at every door.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use tidemark_pipeline::history::HashKey;
 
 use super::client::{Reply, Socket, get, post, send};
 use super::fixture::{DAY, PROVINCE, Publisher, TestServer, Wishes};
 use crate::auth::secret;
-use crate::config::RawUser;
+use crate::config::{Config, Overrides, RawConfig, RawUser};
 use crate::screens::{BuiltIn, Screens};
+use crate::sql::{Known, Rules};
 
 const ROLES: [&str; 5] = ["viewer", "media", "analyst", "operator", "admin"];
 
@@ -31,6 +35,15 @@ pub(super) async fn with_users() -> TestServer {
     let mut publisher = Publisher::new("e1");
     publisher.day(400).province("浙江", 400).publish();
     TestServer::start_with(&publisher.results, wishes()).await
+}
+
+/// Reads another configuration, as a reload does.
+pub(super) fn renew(server: &TestServer, raw: RawConfig, known: &Known) {
+    let config = Config::check(raw, Overrides::default()).expect("valid");
+    let rules = Rules::new(&config.sql, known, &HashKey::new([7; 32])).expect("valid");
+    let users = rules.of_users(&config.server.users);
+    *server.rules.write() = Arc::new(rules);
+    server.gate.renew(&users, &config.server.tokens);
 }
 
 pub(super) fn shown(name: &str) -> String {

@@ -18,6 +18,7 @@ use super::service::Service;
 use super::statements::Statements;
 use crate::auth::Gate;
 use crate::closing::Closing;
+use crate::greeting::Greeting;
 use crate::sql::SqlService;
 use crate::tls::Tls;
 
@@ -28,6 +29,11 @@ const CALLS_MAX: u32 = 64;
 const ASKED_EVERY: Duration = Duration::from_secs(10);
 /// How long it may take to answer that.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes that every client begins with (RFC 9113, section 3.4). With TLS they are the first of its own greeting, which has a time
+/// of its own.
+const PREFACE_BYTES: usize = 24;
+/// How long the greeting of TLS may take.
+const TLS_GREETING_MAX: Duration = Duration::from_secs(15);
 /// Bytes of one message from a client.
 const MESSAGE_BYTES_MAX: usize = 2_097_152;
 
@@ -55,7 +61,7 @@ impl FlightDoor {
             .http2_keepalive_interval(Some(ASKED_EVERY))
             .http2_keepalive_timeout(Some(ANSWERED_WITHIN));
         if let Some(tls) = tls {
-            server = server.tls_config(tls.flight)?;
+            server = server.tls_config(tls.flight.timeout(TLS_GREETING_MAX))?;
         }
         let connections = Arc::new(Semaphore::new(connections_max));
         Ok(Self { service, gate, connections, server })
@@ -103,7 +109,8 @@ fn arriving(
                 continue;
             };
             if stream.set_nodelay(true).is_ok() {
-                let placed = Placed { stream, _place: place };
+                let greeting = Greeting::of_bytes(PREFACE_BYTES);
+                let placed = Placed { stream, greeting, _place: place };
                 return Some((Ok(placed), (listener, connections)));
             }
         }
@@ -113,6 +120,7 @@ fn arriving(
 /// A connection that gives its place back when it ends.
 struct Placed {
     stream: TcpStream,
+    greeting: Greeting,
     _place: OwnedSemaphorePermit,
 }
 
@@ -126,11 +134,12 @@ impl Connected for Placed {
 
 impl AsyncRead for Placed {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let this = self.get_mut();
+        this.greeting.poll_read(Pin::new(&mut this.stream), context, buffer)
     }
 }
 

@@ -114,7 +114,8 @@ impl Service {
 
     /// Refuses what would change something, in the words of the other doors.
     fn refused(&self, text: &str) -> Status {
-        match allow::parse_reading(text, &self.statements.service().limits().config) {
+        let service = self.statements.service();
+        match allow::parse_reading(text, &service.limits().config, &service.now()) {
             Err(error) => status(&error),
             Ok(_) => Status::invalid_argument("this statement reads: run it as a query"),
         }

@@ -53,7 +53,7 @@ enum Asked {
 impl Statements {
     /// None yet.
     pub(super) fn new(service: SqlService) -> Self {
-        let ticket_life = TICKET_WAITS + service.limits().config.time_max;
+        let ticket_life = TICKET_WAITS + service.rules().read().time_max();
         let prepared = Handles::new(PREPARED_LIFE, PREPARED_MAX);
         Self { service, prepared, tickets: Handles::new(ticket_life, TICKETS_MAX) }
     }

@@ -14,6 +14,7 @@ pub(super) fn status(error: &SqlError) -> Status {
     let mut status = match error {
         SqlError::Syntax { .. }
         | SqlError::Plan { .. }
+        | SqlError::NotLive { .. }
         | SqlError::Params { .. }
         | SqlError::TooLarge { .. }
         | SqlError::Run { .. } => Status::invalid_argument(told),

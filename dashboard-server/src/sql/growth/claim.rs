@@ -10,6 +10,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use parking_lot::Mutex;
 
+use crate::sql::limits::Limit;
+
 /// Why a function gives no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(in crate::sql) enum Overrun {
@@ -26,8 +28,8 @@ pub(in crate::sql) enum Overrun {
     /// The time of the query is over, or nobody waits for it any more.
     #[error("stopped")]
     Stopped {
-        /// The time it had; `None` when it was let go of before.
-        after: Option<Duration>,
+        /// The time it had, and where that is configured; `None` when it was let go of before.
+        after: Option<(Duration, Limit)>,
     },
 }
 
@@ -49,7 +51,7 @@ pub(in crate::sql) struct Budget {
 #[derive(Debug, Clone)]
 struct Query {
     begun: Instant,
-    most: Duration,
+    most: (Duration, Limit),
     is_left: Arc<AtomicBool>,
 }
 
@@ -69,11 +71,11 @@ impl Budget {
         Arc::new(Self { pool, row_bytes_max, query: Mutex::new(None) })
     }
 
-    /// A query begins that may run for `most`, and while `is_left` is false: whoever waits for it
+    /// A query begins that may run for so long, by this limit, and while `is_left` is false: whoever waits for it
     /// says there that it no longer does.
     pub(in crate::sql) fn begin(
         self: &Arc<Self>,
-        most: Duration,
+        most: (Duration, Limit),
         is_left: Arc<AtomicBool>,
     ) -> Running {
         *self.query.lock() = Some(Query { begun: Instant::now(), most, is_left });
@@ -91,7 +93,7 @@ impl Budget {
         if query.is_left.load(Ordering::Relaxed) {
             return Err(Overrun::Stopped { after: None });
         }
-        if query.begun.elapsed() >= query.most {
+        if query.begun.elapsed() >= query.most.0 {
             return Err(Overrun::Stopped { after: Some(query.most) });
         }
         Ok(())

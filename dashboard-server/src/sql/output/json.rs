@@ -3,7 +3,7 @@
 use arrow::record_batch::RecordBatch;
 use tidemark_pipeline::results::json::{write_text, write_value};
 
-use super::{Answer, RowShape, is_null, sql_type};
+use super::{Answer, RowShape, is_null, past_told, sql_type};
 
 /// The columns, up to the first row.
 pub(super) fn head(answer: &Answer) -> String {
@@ -37,6 +37,10 @@ pub(super) fn tail(answer: &Answer) -> String {
     out.push_str(&answer.cut.to_string());
     out.push_str(",\"epoch\":");
     write_text(&mut out, &answer.epoch);
+    if let Some(past) = past_told(&answer.past) {
+        out.push_str(",\"past\":");
+        out.push_str(&past);
+    }
     out.push_str(if answer.truncated { ",\"truncated\":true}" } else { ",\"truncated\":false}" });
     out
 }

@@ -13,6 +13,9 @@ use arrow::array::{Array as _, ArrayRef};
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 
+use super::limits::Limit;
+use super::past::PastPaper;
+
 /// The result of a query, and the cut it is true at.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -26,10 +29,14 @@ pub struct Answer {
     pub epoch: String,
     /// Whether rows beyond the limit were cut off.
     pub truncated: bool,
+    /// The limit that cut them off.
+    pub limit: Option<Limit>,
     /// Largest accepted event time at the cut, epoch milliseconds; `None` before the first record.
     pub as_of: Option<i64>,
     /// Event time every partition has passed at the cut, epoch milliseconds; `None` until all have begun.
     pub watermark: Option<i64>,
+    /// What the tables of the past that it reads are true of.
+    pub past: Vec<PastPaper>,
     /// The query's name.
     pub query: String,
 }
@@ -45,8 +52,15 @@ impl Answer {
             ("query".to_owned(), self.query.clone()),
         ];
         let times = [time("as_of", self.as_of), time("watermark", self.watermark)];
-        always.into_iter().chain(times.into_iter().flatten()).collect()
+        let past = past_told(&self.past).map(|told| ("past".to_owned(), told));
+        always.into_iter().chain(times.into_iter().flatten()).chain(past).collect()
     }
+}
+
+/// What tables of the past are true of, as JSON; `None` where there is none.
+#[must_use]
+pub fn past_told(past: &[PastPaper]) -> Option<String> {
+    (!past.is_empty()).then(|| serde_json::to_string(past).unwrap_or_default())
 }
 
 /// How a row is written in JSON.

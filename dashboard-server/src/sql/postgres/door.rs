@@ -7,26 +7,28 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
-use datafusion_postgres::pgwire::api::auth::StartupHandler;
-use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
-use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use datafusion_postgres::pgwire::api::{
-    ClientInfo, ConnectionManager, ErrorHandler, PgWireServerHandlers,
-};
+use datafusion_postgres::pgwire::api::cancel::DefaultCancelHandler;
+use datafusion_postgres::pgwire::api::{ClientInfo, ConnectionManager, ErrorHandler};
 use datafusion_postgres::pgwire::error::PgWireError;
-use datafusion_postgres::pgwire::tokio::process_socket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::catalogue;
+use super::conversation::{Lengths, converse, turn_away};
 use super::functions;
+use super::gate::Gate;
+use super::gathering::{Gathering, Waiting};
+use super::kept::Kept;
 use super::limited::LimitedService;
 use super::startup::Startup;
-use crate::auth::Gate;
+use crate::auth;
 use crate::closing::Closing;
 use crate::sql::SqlService;
 use crate::sql::session::CATALOG;
 use crate::tls::Tls;
+
+/// Connections that are being told that there is no place; each costs a socket and a few KiB.
+const TURNED_AWAY_MAX: usize = 512;
 
 /// Why the door cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +39,14 @@ pub struct PostgresError(#[source] DataFusionError);
 pub struct PostgresDoor {
     parts: Arc<Parts>,
     connections: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
 }
 
 struct Parts {
     service: SqlService,
-    gate: Arc<Gate>,
+    waiting: Arc<Waiting>,
+    connections_max: usize,
+    gate: Arc<auth::Gate>,
     manager: Arc<ConnectionManager>,
     tls: Option<Tls>,
 }
@@ -54,13 +59,16 @@ impl PostgresDoor {
     /// When the catalogue that psql asks for cannot be built; tried here so that it fails at start.
     pub fn new(
         service: SqlService,
-        gate: Arc<Gate>,
+        gate: Arc<auth::Gate>,
         (connections_max, tls): (usize, Option<Tls>),
     ) -> Result<Self, PostgresError> {
         let manager = Arc::new(ConnectionManager::new());
-        let parts = Arc::new(Parts { service, gate, manager, tls });
+        let waiting = Waiting::new(&service.limits().config);
+        let parts = Arc::new(Parts { service, waiting, connections_max, gate, manager, tls });
         Connection::new(&parts, IpAddr::V4(Ipv4Addr::LOCALHOST)).map_err(PostgresError)?;
-        Ok(Self { parts, connections: Arc::new(Semaphore::new(connections_max)) })
+        let connections = Arc::new(Semaphore::new(connections_max));
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+        Ok(Self { parts, connections, turned_away })
     }
 
     /// Serves until the server goes away.
@@ -82,9 +90,7 @@ impl PostgresDoor {
 
     fn admit(&self, stream: TcpStream, from: IpAddr, mut closing: Closing) {
         let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
-            tracing::warn!(
-                "a PostgreSQL connection was closed: server.postgres-connections-max is reached"
-            );
+            self.turn_away(stream);
             return;
         };
         let parts = Arc::clone(&self.parts);
@@ -93,6 +99,26 @@ impl PostgresDoor {
             tokio::select! {
                 () = closing.begun() => {}
                 () = serve_one(stream, from, &parts) => {}
+            }
+        });
+    }
+}
+
+impl PostgresDoor {
+    /// Tells why there is no place; too many at a time are not told.
+    fn turn_away(&self, stream: TcpStream) {
+        tracing::warn!(
+            "a PostgreSQL connection was turned away: server.postgres-connections-max is reached"
+        );
+        let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() else { return };
+        let parts = Arc::clone(&self.parts);
+        tokio::spawn(async move {
+            let _place = place;
+            let cancel = DefaultCancelHandler::new(Arc::clone(&parts.manager));
+            let acceptor = parts.tls.as_ref().map(|tls| tls.acceptor.clone());
+            let told = turn_away(stream, acceptor, &cancel, parts.connections_max).await;
+            if let Err(error) = told {
+                tracing::debug!(%error, "a PostgreSQL connection could not be told: {error}");
             }
         });
     }
@@ -110,7 +136,7 @@ async fn serve_one(stream: TcpStream, from: IpAddr, parts: &Arc<Parts>) {
     let startup = Arc::clone(&connection.startup);
     let acceptor = parts.tls.as_ref().map(|tls| tls.acceptor.clone());
     tokio::select! {
-        ended = process_socket(stream, acceptor, connection) => if let Err(error) = ended {
+        ended = converse(stream, acceptor, &connection) => if let Err(error) = ended {
             tracing::debug!(%error, "a PostgreSQL connection ended: {error}");
         },
         () = startup.has_to_go() => {
@@ -120,11 +146,18 @@ async fn serve_one(stream: TcpStream, from: IpAddr, parts: &Arc<Parts>) {
 }
 
 /// What one connection is made of.
-struct Connection {
+pub(super) struct Connection {
+    /// What may pass.
+    pub(super) gate: Arc<Gate>,
+    /// How long its messages may be.
+    pub(super) lengths: Lengths,
+    /// What asks.
+    pub(super) queries: Arc<LimitedService>,
+    /// Who lets it in.
+    pub(super) startup: Arc<Startup>,
+    /// Who cancels what another connection asks.
+    pub(super) cancel: Arc<DefaultCancelHandler>,
     context: SessionContext,
-    queries: Arc<LimitedService>,
-    startup: Arc<Startup>,
-    cancel: Arc<DefaultCancelHandler>,
 }
 
 impl Connection {
@@ -136,7 +169,14 @@ impl Connection {
         catalogue::describe(&session.context, &pin)?;
         functions::all().into_iter().for_each(|function| session.context.register_udf(function));
         let manager = Arc::clone(&parts.manager);
+        let limits = &parts.service.limits().config;
+        let lengths = Lengths::new(limits);
+        let gathering = Gathering::new(Arc::clone(&pin), Arc::clone(&parts.waiting));
+        let kept = Kept::new(lengths.kept_bytes_max());
+        let gate = Gate::new(Arc::clone(&pin), limits.clone(), gathering.clone(), kept);
+        let gate = Arc::new(gate);
         Ok(Self {
+            lengths,
             startup: Arc::new(Startup::new(
                 (Arc::clone(&parts.gate), from),
                 parts.tls.as_ref().is_some_and(|tls| tls.is_required),
@@ -144,7 +184,13 @@ impl Connection {
                 Arc::clone(&manager),
             )),
             context: session.context.clone(),
-            queries: Arc::new(LimitedService::new(parts.service.clone(), session, pin)),
+            queries: Arc::new(LimitedService::new(
+                parts.service.clone(),
+                (session, pin),
+                Arc::clone(&gate),
+                gathering,
+            )),
+            gate,
             cancel: Arc::new(DefaultCancelHandler::new(manager)),
         })
     }
@@ -156,37 +202,15 @@ impl Drop for Connection {
     }
 }
 
-impl PgWireServerHandlers for Connection {
-    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
-        Arc::clone(&self.queries)
-    }
-
-    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
-        Arc::clone(&self.queries)
-    }
-
-    fn startup_handler(&self) -> Arc<impl StartupHandler> {
-        Arc::clone(&self.startup)
-    }
-
-    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
-        Arc::clone(&self.cancel)
-    }
-
-    fn error_handler(&self) -> Arc<impl ErrorHandler> {
-        Arc::new(PlainErrors)
-    }
-}
-
 /// Puts the engine's errors into words and codes a PostgreSQL client knows.
-struct PlainErrors;
+pub(super) struct PlainErrors;
 
 impl ErrorHandler for PlainErrors {
     fn on_error<C>(&self, _client: &C, error: &mut PgWireError)
     where
         C: ClientInfo,
     {
-        if let Some(told) = super::gate::told(error) {
+        if let Some(told) = super::error::told(error) {
             *error = told;
         }
     }

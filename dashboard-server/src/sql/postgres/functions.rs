@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray as _, Int32Array, StringArray};
-use arrow::datatypes::DataType;
+use arrow::array::{Array as _, ArrayRef, AsArray as _, Int32Array, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
@@ -31,26 +32,53 @@ pub(super) const SETTINGS: [(&str, &str); 14] = [
     ("transaction_isolation", "read committed"),
 ];
 
-/// Functions whose answer is the same whatever they are asked: what is in sight, and the text of what there is none of.
+/// An empty list of texts, which the catalogue is asked for in many ways.
+pub(super) const NO_TEXTS: &str = "tidemark_no_texts";
+
+/// The number of UTF-8 among PostgreSQL's encodings.
+const UTF8: i32 = 6;
+
+/// Functions whose answer is the same whatever they are asked: what is in sight, what may be read, and the text of what there is
+/// none of.
 fn fixed() -> Vec<ScalarUDF> {
+    let is_so = |name: &str| (name.to_owned(), ScalarValue::Boolean(Some(true)));
+    let is_not_so = |name: &str| (name.to_owned(), ScalarValue::Boolean(Some(false)));
     let seen = ["collation", "conversion", "function", "opclass", "operator", "opfamily", "type"]
-        .map(|what| (format!("pg_{what}_is_visible"), ScalarValue::Boolean(Some(true))));
+        .map(|what| is_so(&format!("pg_{what}_is_visible")));
     let texts = [
         "pg_get_function_arg_default",
         "pg_get_function_arguments",
         "pg_get_function_identity_arguments",
         "pg_get_function_result",
+        "pg_get_function_sqlbody",
         "pg_get_functiondef",
         "pg_get_indexdef",
+        "pg_get_partition_constraintdef",
         "pg_get_ruledef",
         "pg_get_triggerdef",
         "pg_get_viewdef",
         "pg_tablespace_location",
+        "inet_client_addr",
+        "inet_server_addr",
         "shobj_description",
     ];
     let texts = texts.map(|name| (name.to_owned(), ScalarValue::Utf8(None)));
-    let recovers = [("pg_is_in_recovery".to_owned(), ScalarValue::Boolean(Some(false)))];
-    let all = seen.into_iter().chain(texts).chain(recovers);
+    // How large something is on a disk is nobody's business here, and unknown.
+    let sizes = ["database", "indexes", "table", "tablespace"]
+        .map(|what| (format!("pg_{what}_size"), ScalarValue::Int64(None)));
+    let others = [
+        is_so("pg_has_role"),
+        is_not_so("pg_is_in_recovery"),
+        is_not_so("pg_is_other_temp_schema"),
+        is_not_so("pg_jit_available"),
+        is_not_so("row_security_active"),
+        ("pg_my_temp_schema".to_owned(), ScalarValue::Int32(Some(0))),
+        ("pg_char_to_encoding".to_owned(), ScalarValue::Int32(Some(UTF8))),
+        ("getdatabaseencoding".to_owned(), ScalarValue::from("UTF8")),
+        ("pg_client_encoding".to_owned(), ScalarValue::from("UTF8")),
+        (NO_TEXTS.to_owned(), ScalarValue::List(ScalarValue::new_list(&[], &DataType::Utf8, true))),
+    ];
+    let all = seen.into_iter().chain(texts).chain(sizes).chain(others);
     all.map(|(name, value)| {
         let signature = Signature::one_of(
             vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
@@ -106,6 +134,30 @@ fn current_setting(args: &[ColumnarValue]) -> Result<ColumnarValue> {
     }
 }
 
+/// A number of bytes in words, as PostgreSQL rounds them: `10 kB` from ten thousand bytes on.
+fn size_in_words(args: &[ColumnarValue]) -> Result<ColumnarValue> {
+    let [bytes] = args else { return exec_err!("pg_size_pretty takes a number of bytes") };
+    let numbers = bytes.to_array(1)?;
+    let numbers = numbers.as_primitive::<Int64Type>();
+    let words = |bytes: i64| {
+        let (mut size, mut unit) = (bytes.unsigned_abs(), 0);
+        let units = ["bytes", "kB", "MB", "GB", "TB", "PB"];
+        while size >= 10 * 1_024 && unit + 1 < units.len() {
+            size = (size + 512) / 1_024;
+            unit += 1;
+        }
+        format!("{}{size} {}", if bytes < 0 { "-" } else { "" }, units[unit])
+    };
+    let texts: StringArray = numbers.iter().map(|bytes| bytes.map(words)).collect();
+    match bytes {
+        ColumnarValue::Array(_) => Ok(ColumnarValue::Array(Arc::new(texts))),
+        ColumnarValue::Scalar(_) => {
+            let text = texts.iter().next().flatten().map(str::to_owned);
+            Ok(ColumnarValue::Scalar(ScalarValue::Utf8(text)))
+        }
+    }
+}
+
 /// All of them.
 pub(super) fn all() -> Vec<ScalarUDF> {
     let version = format!(
@@ -138,6 +190,13 @@ pub(super) fn all() -> Vec<ScalarUDF> {
             DataType::Utf8,
             Volatility::Stable,
             Arc::new(move |_: &[ColumnarValue]| Ok(no_sequence.clone())),
+        ),
+        create_udf(
+            "pg_size_pretty",
+            vec![DataType::Int64],
+            DataType::Utf8,
+            Volatility::Immutable,
+            Arc::new(|args: &[ColumnarValue]| size_in_words(args)),
         ),
         create_udf(
             "to_regtype",
@@ -190,7 +249,7 @@ fn to_regtype(args: &[ColumnarValue]) -> Result<ColumnarValue> {
     }
 }
 
-/// Stands in questions about sequences, of which there are none; so it can be planned and is never computed.
+/// `json_build_object('name', value, …)`: SQLAlchemy asks for the parts of collations and sequences as one text.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct JsonBuildObject {
     signature: Signature,
@@ -209,7 +268,75 @@ impl ScalarUDFImpl for JsonBuildObject {
         Ok(DataType::Utf8)
     }
 
-    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        exec_err!("json_build_object is not available; select the columns themselves")
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if !args.args.len().is_multiple_of(2) {
+            return exec_err!("json_build_object takes names and values, as many of each");
+        }
+        let values = ColumnarValue::values_to_arrays(&args.args)?;
+        let rows = values.first().map_or(args.number_rows, |first| first.len());
+        let columns = values.iter().map(json_words).collect::<Result<Vec<_>>>()?;
+        let object = |row: usize| {
+            let word = |column: Option<&Vec<String>>| {
+                column.and_then(|column| column.get(row)).map_or("null", String::as_str).to_owned()
+            };
+            let pairs = columns
+                .chunks(2)
+                .map(|pair| format!("{} : {}", word(pair.first()), word(pair.get(1))));
+            format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+        };
+        let objects: StringArray = (0..rows).map(|row| Some(object(row))).collect();
+        Ok(ColumnarValue::Array(Arc::new(objects)))
+    }
+}
+
+/// The values of a column as JSON has them: numbers and truth as they are, all else as text.
+fn json_words(column: &ArrayRef) -> Result<Vec<String>> {
+    let is_bare = column.data_type().is_numeric() || *column.data_type() == DataType::Boolean;
+    let texts = cast(column, &DataType::Utf8)?;
+    let texts = texts.as_string::<i32>();
+    let word = |text: Option<&str>| match text {
+        None => "null".to_owned(),
+        Some(text) if is_bare => text.to_owned(),
+        Some(text) => serde_json::Value::from(text).to_string(),
+    };
+    Ok(texts.iter().map(word).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_said_as_postgresql_says_them() {
+        let told = |bytes: i64| {
+            let bytes = ColumnarValue::Scalar(ScalarValue::Int64(Some(bytes)));
+            let ColumnarValue::Scalar(text) = size_in_words(&[bytes]).expect("words") else {
+                panic!("a scalar")
+            };
+            text.to_string()
+        };
+        for (bytes, words) in [
+            (0, "0 bytes"),
+            (10_239, "10239 bytes"),
+            (10_240, "10 kB"),
+            (-10_485_760, "-10 MB"),
+            (1_099_511_627_776, "1024 GB"),
+        ] {
+            assert_eq!(told(bytes), words);
+        }
+        let none = ColumnarValue::Scalar(ScalarValue::Int64(None));
+        let none = size_in_words(&[none]).expect("NULL");
+        assert!(matches!(none, ColumnarValue::Scalar(ScalarValue::Utf8(None))));
+    }
+
+    #[test]
+    fn an_object_is_built_of_names_and_values() {
+        let names: ArrayRef = Arc::new(StringArray::from(vec!["a\"b", "c"]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("选\n"), None]));
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        let told = |column| json_words(column).expect("words");
+        assert_eq!(told(&names), ["\"a\\\"b\"", "\"c\""]);
+        assert_eq!(told(&texts), ["\"选\\n\"", "null"]);
+        assert_eq!(told(&numbers), ["1", "2"]);
     }
 }

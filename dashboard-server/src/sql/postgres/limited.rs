@@ -1,7 +1,4 @@
 //! The library's query service within our limits: turns, time, rows and memory.
-//!
-//! Results are gathered before the first row is sent. The library listens to a cancel request only
-//! until then, so gathering is what makes cancelling work; and a slow client holds no turn.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,22 +8,26 @@ use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::pgwire::api::portal::Portal;
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use datafusion_postgres::pgwire::api::results::{QueryResponse, Response};
+use datafusion_postgres::pgwire::api::results::Response;
 use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, METADATA_USER};
 use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::{DfSessionService, QueryHook};
-use futures::{Sink, StreamExt as _};
+use futures::Sink;
 
-use super::gate::{Gate, pg_error};
+use super::error::pg_error;
+use super::gate::Gate;
+use super::gathering::Gathering;
 use super::parameters::{by_the_zone, with_decimals};
 use super::parser::SizedParser;
+use super::past::Past;
 use super::place::Places;
 use crate::config::SqlConfig;
 use crate::sql::SqlService;
 use crate::sql::error::SqlError;
 use crate::sql::growth::Budget;
+use crate::sql::limits::Bound;
 use crate::sql::running::Door;
 use crate::sql::session::Session;
 use crate::sql::size::check_text;
@@ -40,24 +41,33 @@ pub(super) struct LimitedService {
     library: DfSessionService,
     parser: Arc<SizedParser>,
     places: Arc<Places>,
+    past: Arc<Past>,
     service: SqlService,
+    gathering: Gathering,
     budget: Arc<Budget>,
+    pin: Arc<Pin>,
 }
 
 impl LimitedService {
-    /// Queries run in `session`, whose tables are those of `pin`.
-    pub(super) fn new(service: SqlService, session: Session, pin: Arc<Pin>) -> Self {
-        let hooks: Vec<Arc<dyn QueryHook>> = vec![
-            Arc::new(Gate::new(pin, service.limits().config.clone())),
-            Arc::new(SetShowHook),
-            Arc::new(TransactionStatementHook),
-        ];
+    /// Queries run in `session`, whose tables are those of `pin`, and pass `gate` first.
+    pub(super) fn new(
+        service: SqlService,
+        (session, pin): (Session, Arc<Pin>),
+        gate: Arc<Gate>,
+        gathering: Gathering,
+    ) -> Self {
+        let hooks: Vec<Arc<dyn QueryHook>> =
+            vec![gate, Arc::new(SetShowHook), Arc::new(TransactionStatementHook)];
         let limits = service.limits().config.clone();
         let context = Arc::new(session.context);
-        let places = Arc::new(Places::new(Arc::clone(&context), limits.clone()));
+        let places = Places::new(Arc::clone(&context), service.clone(), Arc::clone(&pin));
+        let (places, past) =
+            (Arc::new(places), Arc::new(Past::new(service.clone(), Arc::clone(&pin))));
         let library = DfSessionService::new_with_hooks(Arc::clone(&context), hooks);
-        let parser = SizedParser::new(library.query_parser(), context, limits, Arc::clone(&places));
-        Self { library, parser: Arc::new(parser), places, service, budget: session.budget }
+        let ours = (Arc::clone(&places), Arc::clone(&past));
+        let parser = SizedParser::new(library.query_parser(), context, limits, ours);
+        let (parser, budget) = (Arc::new(parser), session.budget);
+        Self { library, parser, places, past, service, gathering, budget, pin }
     }
 
     fn config(&self) -> &SqlConfig {
@@ -87,34 +97,23 @@ impl LimitedService {
         asked: Option<Duration>,
         running: impl Future<Output = PgWireResult<T>> + Send,
     ) -> PgWireResult<T> {
-        let _turn = self.service.limits().turn().await.map_err(|error| pg_error(&error))?;
+        let rules = self.pin.rules();
+        let turn = self.service.limits().turn(&rules).await;
+        let _turn = turn.map_err(|error| pg_error(&error))?;
         metrics::counter!("tidemark_sql_queries_total", "door" => "postgres").increment(1);
-        let most = self.config().time_max;
+        let Bound { most, limit } = rules.bounds.time;
         let after = asked.map_or(most, |asked| asked.min(most));
         // Between batches the engine stops by itself; within one the functions ask.
-        let _running = self.budget.begin(after, Arc::default());
+        let _running = self.budget.begin((after, limit), Arc::default());
         let timed = tokio::time::timeout(after, running).await;
-        timed.unwrap_or_else(|_| Err(pg_error(&SqlError::Timeout { after })))
+        timed.unwrap_or_else(|_| Err(pg_error(&SqlError::Timeout { after, limit })))
     }
 
     async fn gathered(&self, response: Response) -> PgWireResult<Response> {
-        let Response::Query(mut query) = response else { return Ok(response) };
-        let (rows_max, bytes_max) = (self.config().rows_max, self.config().memory_bytes_max);
-        let (mut rows, mut bytes) = (Vec::new(), 0_usize);
-        while let Some(row) = query.data_rows().next().await {
-            let row = row?;
-            bytes = bytes.saturating_add(row.data.len());
-            if rows.len() == rows_max {
-                // A figure cut off in silence is a wrong one.
-                return Err(pg_error(&SqlError::Rows { most: rows_max }));
-            }
-            if bytes > bytes_max {
-                return Err(pg_error(&SqlError::Memory { bytes: bytes_max }));
-            }
-            rows.push(Ok(row));
+        match response {
+            Response::Query(query) => Ok(Response::Query(self.gathering.rows(query).await?)),
+            response => Ok(response),
         }
-        let gathered = QueryResponse::new(query.row_schema(), futures::stream::iter(rows));
-        Ok(Response::Query(gathered))
     }
 }
 
@@ -149,7 +148,8 @@ impl SimpleQueryHandler for LimitedService {
         check_text(query, self.config()).map_err(|error| pg_error(&error))?;
         let asked = Asked::new(client, query);
         let running = async {
-            let responses = SimpleQueryHandler::do_query(&self.library, client, query).await?;
+            let text = self.past.planned(query).await?;
+            let responses = SimpleQueryHandler::do_query(&self.library, client, &text).await?;
             let mut gathered = Vec::with_capacity(responses.len());
             for response in responses {
                 gathered.push(self.gathered(response).await?);

@@ -4,12 +4,21 @@
 //! of what is allowed before the library sees it, because the library allows what it does not know.
 
 mod catalogue;
+mod conversation;
+mod copy;
+mod cursors;
 mod door;
+mod error;
 mod functions;
 mod gate;
+mod gathering;
+mod kept;
 mod limited;
+mod lists;
 mod parameters;
 mod parser;
+mod passage;
+mod past;
 mod place;
 mod startup;
 

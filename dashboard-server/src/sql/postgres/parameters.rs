@@ -20,6 +20,7 @@ use datafusion_postgres::pgwire::api::portal::{Format, Portal};
 use datafusion_postgres::pgwire::api::stmt::StoredStatement;
 use tidemark_pipeline::model::Zone;
 
+use super::lists::{Sent, type_of_values, with_lists};
 use crate::sql::decimals::{exact, in_words};
 use crate::sql::params::finest;
 
@@ -136,20 +137,25 @@ fn is_other(said: &Type, told: &DataType) -> bool {
 }
 
 /// What the library prepares: the text of a statement, and what it was parsed and planned to.
-type Prepared = (String, Option<(ast::Statement, LogicalPlan)>);
+pub(super) type Prepared = (String, Option<(ast::Statement, LogicalPlan)>);
 
-/// The portal with each number that is, or stands beside, a decimal put into its plan as exactly as it was sent, and each NULL
-/// without a type; `None` where there is none. The library would cut a number to the scale of what it is compared with.
+/// The portal with each list that a value is looked for in, and each number that is, or stands beside, a decimal put into its
+/// plan as exactly as it was sent, and each NULL without a type; `None` where there is none. The library would cut a number to the scale of what it is compared with.
 ///
 /// # Errors
 /// DataFusion's, of a plan that does not fit together with them.
 pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<Prepared>>> {
     let (text, Some((statement, plan))) = &portal.statement.statement else { return Ok(None) };
+    let lists = lists(portal);
+    let plan = with_lists(plan.clone(), &lists)?;
     let types = plan.get_parameter_types()?;
     let mut told = HashMap::new();
     let mut rest = Vec::new();
     for (at, parameter) in portal.parameters.iter().enumerate() {
         let id = format!("${}", at + 1);
+        if lists.contains_key(&id) && !types.contains_key(&id) {
+            continue;
+        }
         let beside = types.get(&id).cloned().flatten().is_some_and(|of| of.is_decimal());
         let said = portal.statement.parameter_types.get(at).cloned().flatten();
         let is_untold = types.get(&id).is_some_and(Option::is_none);
@@ -173,7 +179,7 @@ pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<P
     if rest.len() == portal.parameters.len() {
         return Ok(None);
     }
-    let plan = with_placeholders(plan.clone(), |parameter| match told.get(&parameter.id)? {
+    let plan = with_placeholders(plan, |parameter| match told.get(&parameter.id)? {
         Expr::Placeholder(renumbered) => {
             let (id, field) = (renumbered.id.clone(), parameter.field.clone());
             Some(Expr::Placeholder(Placeholder::new_with_field(id, field)))
@@ -196,6 +202,23 @@ pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<P
         portal_told.parameter_format = Format::Individual(formats);
     }
     Ok(Some(portal_told))
+}
+
+/// The parameters that are lists, or that nobody says the type of and may be lists.
+fn lists(portal: &Portal<Prepared>) -> HashMap<String, Sent<'_>> {
+    let mut lists = HashMap::new();
+    for (at, parameter) in portal.parameters.iter().enumerate() {
+        let Some(bytes) = parameter.as_deref() else { continue };
+        let said = portal.statement.parameter_types.get(at).and_then(Option::as_ref);
+        let of = said.and_then(type_of_values);
+        let is_said = said.is_some_and(|said| *said != Type::UNKNOWN);
+        if is_said && of.is_none() {
+            continue;
+        }
+        let is_text = portal.parameter_format.is_text(at);
+        lists.insert(format!("${}", at + 1), Sent { of, is_text, bytes });
+    }
+    lists
 }
 
 /// A number in words, where it is a decimal or stands beside one.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast::Statement;
 use datafusion_postgres::Parser;
 use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::results::FieldInfo;
@@ -11,8 +12,10 @@ use datafusion_postgres::pgwire::api::stmt::QueryParser;
 use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireResult;
 
-use super::gate::{pg_error, typed};
+use super::error::pg_error;
+use super::gate::typed;
 use super::parameters::with_moments;
+use super::past::Past;
 use super::place::Places;
 use crate::config::SqlConfig;
 use crate::sql::error::SqlError;
@@ -24,6 +27,7 @@ pub(super) struct SizedParser {
     context: Arc<SessionContext>,
     limits: SqlConfig,
     places: Arc<Places>,
+    past: Arc<Past>,
 }
 
 impl SizedParser {
@@ -32,9 +36,9 @@ impl SizedParser {
         library: Arc<Parser>,
         context: Arc<SessionContext>,
         limits: SqlConfig,
-        places: Arc<Places>,
+        (places, past): (Arc<Places>, Arc<Past>),
     ) -> Self {
-        Self { library, context, limits, places }
+        Self { library, context, limits, places, past }
     }
 
     /// The statement with the types that its answer will have: the library describes a plan before types are made alike,
@@ -64,8 +68,11 @@ impl QueryParser for SizedParser {
         C: ClientInfo + Unpin + Send + Sync,
     {
         check_text(sql, &self.limits).map_err(|error| pg_error(&error))?;
-        match self.library.parse_sql(client, sql, types).await {
+        let planned = self.past.planned(sql).await?;
+        match self.library.parse_sql(client, &planned, types).await {
             Ok(Some((text, Some((statement, plan))))) => {
+                // What is seen of it is what was written.
+                let text = if planned == sql { text } else { sql.to_owned() };
                 let plan = with_moments(plan, types)
                     .map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
                 Ok(Some((text, Some((statement, plan)))))
@@ -84,6 +91,10 @@ impl QueryParser for SizedParser {
         statement: &Self::Statement,
         column_format: Option<&Format>,
     ) -> PgWireResult<Vec<FieldInfo>> {
+        // Their rows are not the answer to them: they are fetched, or copied.
+        if let Some((Statement::Declare { .. } | Statement::Copy { .. }, _)) = &statement.1 {
+            return Ok(Vec::new());
+        }
         let answered = self.as_answered(statement);
         self.library.get_result_schema(answered.as_ref().unwrap_or(statement), column_format)
     }

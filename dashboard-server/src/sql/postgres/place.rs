@@ -6,25 +6,27 @@ use std::sync::Arc;
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::pgwire::error::PgWireError;
 
-use crate::config::SqlConfig;
-use crate::sql::allow::parse_reading;
+use super::error::pg_error;
+use crate::sql::SqlService;
 use crate::sql::error::{Place, SqlError};
+use crate::sql::tables::Pin;
 
 /// Finds places within one connection's session.
 pub(super) struct Places {
     session: Arc<SessionContext>,
-    limits: SqlConfig,
+    service: SqlService,
+    pin: Arc<Pin>,
 }
 
 impl Places {
-    /// Of the tables of `session`.
-    pub(super) fn new(session: Arc<SessionContext>, limits: SqlConfig) -> Self {
-        Self { session, limits }
+    /// Of the tables of `session`, which are those of `pin`.
+    pub(super) fn new(session: Arc<SessionContext>, service: SqlService, pin: Arc<Pin>) -> Self {
+        Self { session, service, pin }
     }
 
     /// The error with the place in `text` where it is known.
     pub(super) async fn put_into(&self, error: PgWireError, text: &str) -> PgWireError {
-        let error = super::gate::told(&error).unwrap_or(error);
+        let error = super::error::told(&error).unwrap_or(error);
         let PgWireError::UserError(mut info) = error else { return error };
         // Those of a text that cannot be read or planned.
         if ["42601", "42000"].contains(&info.code.as_str()) && info.position.is_none() {
@@ -42,12 +44,23 @@ impl Places {
 
     /// What is wrong with a text as it was written.
     async fn as_written(&self, text: &str) -> Option<SqlError> {
-        let statement = match parse_reading(text, &self.limits) {
+        let statement = match self.service.statement(text, &self.pin).await {
             Ok(statement) => statement,
             Err(error) => return Some(error),
         };
         let planned = self.session.state().statement_to_plan(statement).await;
         planned.err().map(|error| SqlError::of_planning(&error))
+    }
+}
+
+/// An error of a text with its place, where that is known.
+pub(super) fn told_at(error: &SqlError, text: &str) -> PgWireError {
+    match pg_error(error) {
+        PgWireError::UserError(mut info) => {
+            info.position = error.place().and_then(|place| position(text, place));
+            PgWireError::UserError(info)
+        }
+        other => other,
     }
 }
 

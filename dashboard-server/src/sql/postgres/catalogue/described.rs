@@ -4,25 +4,28 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray as _, Int32Array, StringArray};
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, UInt64Type};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt64Type};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::information_schema::{INFORMATION_SCHEMA, InformationSchemaProvider};
 use datafusion::catalog::{CatalogProvider, SchemaProvider, Session, TableProvider};
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 
 use super::super::functions::SETTINGS;
+use super::batches::{in_columns, numbers, pg_type, read, texts, with_column, with_lists};
+use super::nothing::is_empty;
 use crate::sql::session::CATALOG;
 use crate::sql::tables::Pin;
 
 /// The schema of PostgreSQL's own catalogue.
 const PG_CATALOG: &str = "pg_catalog";
-/// The number of `pg_class` there, which is what a comment on a table is on.
+/// The number of `pg_class` in PostgreSQL, for where the library has none: it is what a comment on a table is on.
 const PG_CLASS: i32 = 1_259;
 
 /// Puts our tables before the library's.
@@ -91,12 +94,20 @@ impl SchemaProvider for Described {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let Some(library) = self.library.table(name).await? else { return Ok(None) };
-        let Some(of) = self.own.get(name) else { return Ok(Some(library)) };
-        let schema = of.schema(library.schema());
+        if is_empty(name) {
+            // The library has rows of PostgreSQL's own there, and none is of a table of ours.
+            let schema = with_lists(name, &library.schema());
+            return Ok(Some(Arc::new(EmptyTable::new(schema))));
+        }
+        let of = self.own.get(name).copied().unwrap_or(Of::Library);
+        let schema = of.schema(name, library.schema());
+        if of == Of::Library && schema == library.schema() {
+            return Ok(Some(library));
+        }
         let pg_class = self.library.table("pg_class").await?;
         let pg_namespace = self.library.table("pg_namespace").await?;
         Ok(Some(Arc::new(Own {
-            of: *of,
+            of,
             schema,
             library,
             names: pg_class.zip(pg_namespace),
@@ -113,6 +124,8 @@ impl SchemaProvider for Described {
 /// What a table of our own is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
+    /// What the library has, in columns of our own.
+    Library,
     Comments,
     Attributes,
     Settings,
@@ -120,9 +133,9 @@ enum Of {
 }
 
 impl Of {
-    fn schema(self, library: SchemaRef) -> SchemaRef {
+    fn schema(self, table: &str, library: SchemaRef) -> SchemaRef {
         if self != Self::Columns {
-            return library;
+            return with_lists(table, &library);
         }
         let names = ["udt_catalog", "udt_schema", "udt_name"];
         let more = names.map(|name| Arc::new(Field::new(name, DataType::Utf8, false)));
@@ -161,11 +174,13 @@ impl TableProvider for Own {
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let batch = match self.of {
+            Of::Library => read(self.library.as_ref(), state).await?,
             Of::Comments => self.comments(state).await?,
             Of::Attributes => self.attributes(state).await?,
             Of::Settings => self.settings(state).await?,
             Of::Columns => self.columns(state).await?,
         };
+        let batch = in_columns(&batch, &self.schema)?;
         let schema = Arc::clone(&self.schema);
         let exec = MemorySourceConfig::try_new_exec(&[vec![batch]], schema, projection.cloned())?;
         Ok(exec)
@@ -195,7 +210,12 @@ impl Own {
     /// A comment on every view and table of ours, and on the columns that all views have.
     async fn comments(&self, state: &dyn Session) -> Result<RecordBatch> {
         let mut told: Vec<(i32, i32, String)> = Vec::new();
-        for (oid, (schema, table)) in self.relations(state).await? {
+        let relations = self.relations(state).await?;
+        let is_class = |(_, (schema, table)): &(&i32, &(String, String))| {
+            schema == PG_CATALOG && table == "pg_class"
+        };
+        let class = relations.iter().find(is_class).map_or(PG_CLASS, |(oid, _)| *oid);
+        for (oid, (schema, table)) in relations {
             let Some(columns) = self.columns_of(&schema, &table).await? else { continue };
             let Some(comment) = self.pin.comment(&table) else { continue };
             told.push((oid, 0, comment));
@@ -206,7 +226,7 @@ impl Own {
         }
         told.sort();
         let of: Int32Array = told.iter().map(|row| row.0).collect();
-        let class: Int32Array = told.iter().map(|_| PG_CLASS).collect();
+        let class: Int32Array = told.iter().map(|_| class).collect();
         let part: Int32Array = told.iter().map(|row| row.1).collect();
         let text: StringArray = told.iter().map(|row| Some(row.2.as_str())).collect();
         let all: [(&str, ArrayRef); 4] = [
@@ -295,60 +315,4 @@ impl Own {
         columns.extend([same(CATALOG), same(PG_CATALOG), Arc::new(short)]);
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
-}
-
-/// A type's names in SQL and in PostgreSQL's catalogue, by the engine's.
-fn pg_type(of: &str) -> (&'static str, &'static str) {
-    let kind = of.split('(').next().unwrap_or(of);
-    match kind {
-        "Boolean" => ("boolean", "bool"),
-        "Int8" | "Int16" | "UInt8" => ("smallint", "int2"),
-        "Int32" | "UInt16" => ("integer", "int4"),
-        "Int64" | "UInt32" | "UInt64" => ("bigint", "int8"),
-        "Float16" | "Float32" => ("real", "float4"),
-        "Float64" => ("double precision", "float8"),
-        "Decimal128" | "Decimal256" | "Decimal32" | "Decimal64" => ("numeric", "numeric"),
-        "Date32" | "Date64" => ("date", "date"),
-        "Time32" | "Time64" => ("time without time zone", "time"),
-        "Timestamp" if of.contains(',') && !of.contains("None") => {
-            ("timestamp with time zone", "timestamptz")
-        }
-        "Timestamp" => ("timestamp without time zone", "timestamp"),
-        "Interval" => ("interval", "interval"),
-        "Binary" | "LargeBinary" | "BinaryView" => ("bytea", "bytea"),
-        "List" | "LargeList" | "FixedSizeList" => ("ARRAY", "_text"),
-        _ => ("text", "text"),
-    }
-}
-
-/// All of a table of the library.
-async fn read(table: &dyn TableProvider, state: &dyn Session) -> Result<RecordBatch> {
-    let plan = table.scan(state, None, &[], None).await?;
-    let batches = collect(plan, state.task_ctx()).await?;
-    Ok(concat_batches(&table.schema(), &batches)?)
-}
-
-fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
-    let found = batch.column_by_name(name);
-    found.ok_or_else(|| DataFusionError::Internal(format!("there is no column {name}")))
-}
-
-fn texts(batch: &RecordBatch, name: &str) -> Result<Vec<String>> {
-    let texts = cast(column(batch, name)?, &DataType::Utf8)?;
-    let texts = texts.as_string::<i32>();
-    Ok(texts.iter().map(|text| text.unwrap_or_default().to_owned()).collect())
-}
-
-fn numbers(batch: &RecordBatch, name: &str) -> Result<Vec<i32>> {
-    let numbers = cast(column(batch, name)?, &DataType::Int32)?;
-    Ok(numbers.as_primitive::<Int32Type>().values().to_vec())
-}
-
-fn with_column(batch: &RecordBatch, name: &str, column: ArrayRef) -> Result<RecordBatch> {
-    let at = batch.schema().index_of(name)?;
-    let mut columns = batch.columns().to_vec();
-    if let Some(place) = columns.get_mut(at) {
-        *place = column;
-    }
-    Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }

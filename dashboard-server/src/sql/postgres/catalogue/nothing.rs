@@ -10,13 +10,16 @@ use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{EmptyRelation, Expr as Engine, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, JoinOperator, ObjectName, Query, Select, SelectItem, SetExpr, SetOperator,
-    Statement, TableFactor, TableWithJoins, Value, visit_expressions,
+    Statement, TableFactor, TableWithJoins, Value, Visit as _, Visitor, visit_expressions,
 };
 
 /// Tables of the two catalogues that have no row here.
-const NONE: [&str; 27] = [
+const NONE: [&str; 37] = [
     "pg_attrdef",
+    "pg_auth_members",
     "pg_constraint",
+    "pg_db_role_setting",
+    "pg_default_acl",
     "pg_depend",
     "pg_enum",
     "pg_event_trigger",
@@ -31,21 +34,33 @@ const NONE: [&str; 27] = [
     "pg_partitioned_table",
     "pg_policy",
     "pg_publication",
+    "pg_publication_namespace",
     "pg_publication_rel",
     "pg_rewrite",
     "pg_rules",
     "pg_sequence",
     "pg_sequences",
+    "pg_shdescription",
+    "pg_shseclabel",
     "pg_statistic_ext",
+    "pg_statistic_ext_data",
     "pg_subscription",
+    "pg_subscription_rel",
     "pg_trigger",
     "pg_user_mapping",
+    "constraint_column_usage",
     "key_column_usage",
+    "referential_constraints",
     "table_constraints",
 ];
 
+/// Whether a table of the two catalogues has no row here.
+pub(super) fn is_empty(table: &str) -> bool {
+    NONE.contains(&table)
+}
+
 /// Functions that make one row of none.
-const GATHERING: [&str; 11] = [
+const GATHERING: [&str; 12] = [
     "array_agg",
     "avg",
     "bool_and",
@@ -57,6 +72,7 @@ const GATHERING: [&str; 11] = [
     "min",
     "string_agg",
     "sum",
+    "first_value",
 ];
 
 /// A plan without rows for a question about what there is none of; `None` for any other statement.
@@ -97,22 +113,38 @@ fn placeholders(statement: &Statement) -> Vec<String> {
     found
 }
 
-fn has_no_rows(query: &Query) -> bool {
-    query.with.is_none() && is_nothing(&query.body)
+/// Whether a query joins something with a table that has no row, and so has none itself.
+pub(super) fn has_no_rows(query: &Query) -> bool {
+    has_none(query, &[])
 }
 
-fn is_nothing(body: &SetExpr) -> bool {
+/// The same beside the queries of a `WITH` around it that have no rows, by their names.
+fn has_none(query: &Query, around: &[String]) -> bool {
+    let mut names = around.to_vec();
+    for named in query.with.iter().flat_map(|with| &with.cte_tables) {
+        let name = named.alias.name.value.to_lowercase();
+        if has_none(&named.query, &names) {
+            names.push(name);
+        } else {
+            names.retain(|other| *other != name);
+        }
+    }
+    let is_recursive = query.with.as_ref().is_some_and(|with| with.recursive);
+    !is_recursive && is_nothing(&query.body, &names)
+}
+
+fn is_nothing(body: &SetExpr, names: &[String]) -> bool {
     match body {
-        SetExpr::Select(select) => is_of_nothing(select),
-        SetExpr::Query(query) => has_no_rows(query),
+        SetExpr::Select(select) => is_of_nothing(select, names),
+        SetExpr::Query(query) => has_none(query, names),
         SetExpr::SetOperation { op: SetOperator::Union, left, right, .. } => {
-            is_nothing(left) && is_nothing(right)
+            is_nothing(left, names) && is_nothing(right, names)
         }
         _ => false,
     }
 }
 
-fn is_of_nothing(select: &Select) -> bool {
+fn is_of_nothing(select: &Select, names: &[String]) -> bool {
     let is_grouped =
         !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
     let gathers = select.projection.iter().any(|item| match item {
@@ -120,23 +152,49 @@ fn is_of_nothing(select: &Select) -> bool {
         | SelectItem::ExprWithAlias { expr: expression, .. } => has_gathering(expression),
         _ => false,
     });
-    (is_grouped || !gathers) && select.from.iter().any(is_empty)
+    (is_grouped || !gathers) && select.from.iter().any(|from| joins_none(from, names))
 }
 
-fn has_gathering(expression: &Expr) -> bool {
-    let found = visit_expressions(expression, |part| match part {
-        Expr::Function(function) if GATHERING.contains(&last(&function.name).as_str()) => {
-            ControlFlow::Break(())
+/// Whether a function within makes one row of all; what a query within gathers is its own.
+pub(super) fn has_gathering(expression: &Expr) -> bool {
+    let mut looked_for = Gathering { queries: 0 };
+    expression.visit(&mut looked_for).is_break()
+}
+
+struct Gathering {
+    /// Queries around what is looked at.
+    queries: usize,
+}
+
+impl Visitor for Gathering {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.queries += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
+        self.queries -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+        match expression {
+            Expr::Function(function)
+                if self.queries == 0 && GATHERING.contains(&last(&function.name).as_str()) =>
+            {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
         }
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
+    }
 }
 
-fn is_empty(from: &TableWithJoins) -> bool {
-    let mut empty = is_none(&from.relation);
+fn joins_none(from: &TableWithJoins, names: &[String]) -> bool {
+    let mut empty = is_none(&from.relation, names);
     for join in &from.joins {
-        let joined = is_none(&join.relation);
+        let joined = is_none(&join.relation, names);
         empty = match &join.join_operator {
             JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_) => {
                 empty || joined
@@ -149,13 +207,14 @@ fn is_empty(from: &TableWithJoins) -> bool {
     empty
 }
 
-fn is_none(relation: &TableFactor) -> bool {
+fn is_none(relation: &TableFactor, names: &[String]) -> bool {
     match relation {
         TableFactor::Table { name, args: None, .. } => {
-            is_catalogue(name) && { NONE.contains(&last(name).as_str()) }
+            let is_named = name.0.len() == 1 && names.contains(&last(name));
+            is_named || is_catalogue(name) && is_empty(&last(name))
         }
-        TableFactor::Derived { subquery, .. } => has_no_rows(subquery),
-        TableFactor::NestedJoin { table_with_joins, .. } => is_empty(table_with_joins),
+        TableFactor::Derived { subquery, .. } => has_none(subquery, names),
+        TableFactor::NestedJoin { table_with_joins, .. } => joins_none(table_with_joins, names),
         _ => false,
     }
 }
@@ -246,6 +305,8 @@ mod tests {
             "SELECT 1, 2, unnest(conkey) FROM pg_class, pg_constraint",
             "SELECT a, b, c FROM pg_trigger UNION ALL SELECT d, e, f FROM pg_policy",
             "SELECT a, b, c FROM information_schema.key_column_usage WHERE a = $1",
+            "WITH k AS (SELECT unnest(conkey) AS n FROM pg_constraint), n AS (SELECT k.n FROM k JOIN pg_class ON true) \
+             SELECT n, array_agg(n), 1 FROM n GROUP BY n UNION ALL SELECT n, NULL, 2 FROM k",
         ] {
             let plan = planned(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(plan.schema().fields().len(), 3, "{text}");
@@ -264,6 +325,8 @@ mod tests {
             "SELECT a FROM pg_index UNION ALL SELECT relname FROM pg_class",
             "SELECT a FROM public.pg_index",
             "SELECT a FROM key_column_usage",
+            "WITH k AS (SELECT 1 AS a FROM pg_index), k AS (SELECT 2 AS a) SELECT a FROM k",
+            "WITH k AS (SELECT 1 AS a FROM pg_index) SELECT a FROM public.k",
             "SELECT 1",
             "SELECT a FROM pg_index FULL JOIN pg_class ON true",
         ] {

@@ -9,15 +9,21 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::nothing::has_gathering;
+use super::values::known;
+
 /// A letter that is in no pattern.
 const MARK: char = '\u{1}';
 
 /// The statement as the engine can plan it.
 pub(in crate::sql::postgres) fn rewritten(mut statement: Statement) -> Statement {
     let _all: ControlFlow<()> = visit_expressions_mut(&mut statement, |expression| {
+        // First, because what has no rows is not to be made one row of.
+        known(expression);
         escape(expression);
         one_of_a_catalogue(expression);
         comment(expression);
+        number_of_a_name(expression);
         ControlFlow::Continue(())
     });
     statement
@@ -62,7 +68,7 @@ fn one_of_a_catalogue(expression: &mut Expr) {
     else {
         return;
     };
-    if is_grouped || matches!(value, Expr::Function(_)) {
+    if is_grouped || has_gathering(value) {
         return;
     }
     if let Some(one) = parsed(&format!("max({value})")) {
@@ -105,7 +111,27 @@ fn comment(expression: &mut Expr) {
     }
 }
 
-fn parsed(text: &str) -> Option<Expr> {
+/// `to_regclass('name')`: the number of what a name is of, and NULL where there is none.
+fn number_of_a_name(expression: &mut Expr) {
+    let Expr::Function(function) = expression else { return };
+    let FunctionArguments::List(list) = &function.args else { return };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(name))] = list.args.as_slice() else { return };
+    let (table, column) = match function.name.to_string().to_lowercase().as_str() {
+        "to_regclass" | "pg_catalog.to_regclass" => ("pg_class", "relname"),
+        "to_regnamespace" | "pg_catalog.to_regnamespace" => ("pg_namespace", "nspname"),
+        _ => return,
+    };
+    let looked_up = format!(
+        "(SELECT max(tidemark_name.oid) FROM pg_catalog.{table} AS tidemark_name \
+         WHERE tidemark_name.{column} = replace(regexp_replace({name}, '^.*[.]', ''), '\"', ''))"
+    );
+    if let Some(looked_up) = parsed(&looked_up) {
+        *expression = looked_up;
+    }
+}
+
+/// An expression in words.
+pub(super) fn parsed(text: &str) -> Option<Expr> {
     Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()
 }
 
