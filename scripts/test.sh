@@ -107,10 +107,13 @@ if includes conformance; then
 fi
 if includes kafka; then
     suite "analysts' questions" 300 count_plain python3 tests/examples.py
+    suite "the past" 300 count_plain python3 tests/past.py
+    suite "live queries" 300 count_plain python3 tests/subscribe.py
     suite "end to end" 1800 count_plain python3 tests/end_to_end.py
 fi
 if includes clients; then
     suite "analysts' tools" 600 count_plain "$root/scripts/clients.sh"
+    suite "hostile input" 400 count_plain python3 tests/hostile.py
 fi
 if includes crashes; then
     suite "kills" 900 count_plain python3 tests/crashes.py

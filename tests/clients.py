@@ -23,24 +23,21 @@ import polars
 import psycopg
 import sqlalchemy
 
+import connections
+import door_logic
 import doors
 import examples
-from end_to_end import Skip, main
+from end_to_end import main
 from process import ROOT, Server
 
 DAY = examples.Day(11, 400)
 
 
 def sql_folder(folder):
-    """The shipped SQL, with a history of the orders."""
+    """The shipped SQL; it keeps a history of the orders."""
     sql = folder / "sql"
     if not sql.exists():
         shutil.copytree(ROOT / "sql", sql)
-        orders = sql / "streams/orders.sql"
-        text = orders.read_text()
-        end = "'max-future-skew' = '5 min'"
-        assert end in text, text
-        orders.write_text(text.replace(end, f"{end}, 'history' = 'keep', 'history.hashed' = 'buyer_id'"))
     return sql
 
 
@@ -275,6 +272,17 @@ def transactions(ground):
                 raise AssertionError("a row could be deleted")
             except psycopg.errors.InsufficientPrivilege:
                 connection.rollback()
+            # Back to the savepoint, and the transaction goes on.
+            with connection.transaction():
+                for prepare in (False, True):
+                    try:
+                        with connection.transaction():
+                            connection.execute("SELECT gvm FROM gmv_by_category", prepare=prepare)
+                        raise AssertionError("a column that is not there was found")
+                    except psycopg.Error as error:
+                        assert "gvm" in str(error), error
+                    assert connection.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS
+                    assert connection.execute(CATEGORIES).fetchall() == want
             assert connection.execute(CATEGORIES).fetchall() == want
 
 
@@ -360,14 +368,23 @@ def other_engines_read_the_history(ground):
             assert server.stop(signal.SIGTERM) == 0
 
 
-def by_doors(name, words):
-    """A check of doors.py."""
+def by(module, name, words):
+    """A check of doors.py or connections.py."""
     def check(ground):
-        if name in doors.NOT_YET:
-            raise Skip(f"not yet: {doors.NOT_YET[name]}")
-        getattr(doors, name)(lambda more="": fed(ground.fresh(), more))
+        getattr(module, name)(lambda more="": fed(ground.fresh(), more))
     check.__name__, check.__doc__ = name, words
     return check
+
+
+def sql_logic_through_the_door(ground):
+    """sqllogictest: the files of tests/door_logic, by the simple protocol and prepared, as text and as bytes"""
+    with serve(ground.fresh()) as server:
+        door_logic.files_through_the_door(server)
+
+
+def wrong_tls_does_not_start(ground):
+    """A certificate or key that is missing, no PEM, or another's keeps the server from starting, and it says which"""
+    connections.wrong_tls_does_not_start(ground.fresh())
 
 
 def tls_on_both_doors(ground):
@@ -386,8 +403,11 @@ CHECKS = [
     pandas_asks,
     polars_asks,
     other_engines_read_the_history,
-    *(by_doors(name, words) for name, words in doors.CHECKS.items()),
+    *(by(doors, name, words) for name, words in doors.CHECKS.items()),
+    *(by(connections, name, words) for name, words in connections.CHECKS.items()),
+    sql_logic_through_the_door,
     tls_on_both_doors,
+    wrong_tls_does_not_start,
 ]
 
 if __name__ == "__main__":

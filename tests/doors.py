@@ -1,11 +1,9 @@
 """Checks of tests/clients.py: Flight SQL and PostgreSQL by the drivers of others, and what tools ask before rows."""
 import datetime
 import decimal
-import os
 import pathlib
 import re
 import shutil
-import ssl
 import subprocess
 import threading
 import time
@@ -23,6 +21,7 @@ QUESTIONS = ROOT / "tests/data/clients"
 JARS = pathlib.Path.home() / ".cache/tidemark/jdbc"
 PGJDBC = "org.postgresql:postgresql:42.7.14"
 FLIGHT_JDBC = "org.apache.arrow:flight-sql-jdbc-driver:18.3.0"
+SHANGHAI = datetime.timezone(datetime.timedelta(hours=8))
 ENDLESS = "SELECT COUNT(*) FROM orders a, orders b, orders c WHERE a.amount + b.amount > c.amount"
 CATEGORIES = "SELECT category, gmv, payments FROM gmv_by_category ORDER BY gmv DESC, category"
 
@@ -157,6 +156,28 @@ def adbc_asks_by_postgres(serve):
                 cursor.execute(asked)
                 want = [(category, payments) for category, _, payments in expected(server)]
                 assert cursor.fetchall() == want
+                # A decimal comes as its digits, a moment as one.
+                cursor.execute("SELECT category, gmv, window_start FROM gmv_by_category ORDER BY gmv DESC, category")
+                table = cursor.fetch_arrow_table()
+                found = [(category, decimal.Decimal(gmv)) for category, gmv in zip(table["category"].to_pylist(), table["gmv"].to_pylist())]
+                assert found == [(category, gmv) for category, gmv, _ in expected(server)], found
+                assert str(table.schema.field("window_start").type).startswith("timestamp[us, tz="), table.schema
+                cursor.execute("SELECT payments FROM gmv_by_category WHERE category = $1", (want[0][0],))
+                assert cursor.fetchall() == [(want[0][1],)]
+                try:
+                    cursor.execute("DELETE FROM gmv_by_category")
+                    raise AssertionError("it was done")
+                except adbc_driver_postgresql.dbapi.Error as error:
+                    assert "is not allowed here" in str(error), error
+            assert "gmv" in connection.adbc_get_table_schema("gmv_by_category").names
+            assert connection.adbc_get_info()["vendor_name"] == "PostgreSQL"
+            seen = connection.adbc_get_objects(depth="all", table_name_filter="gmv_by_category").read_all().to_pylist()
+            [catalog] = [catalog for catalog in seen if catalog["catalog_name"] == "tidemark"]
+            [schema] = [schema for schema in catalog["catalog_db_schemas"] if schema["db_schema_name"] == "public"]
+            [table] = schema["db_schema_tables"]
+            columns = sorted(table["table_columns"], key=lambda column: column["ordinal_position"])
+            assert [column["column_name"] for column in columns][:4] == ["window_start", "window_end", "category", "gmv"]
+            assert not table["table_constraints"]
 
 
 def jdbc_asks_by_postgres(serve):
@@ -191,6 +212,9 @@ def psycopg_parameters(serve):
         all_of = len(expected(server))
         over = sum(gmv > decimal.Decimal("0.5") for _, gmv, _ in expected(server))
         first = expected(server)[0]
+        same_payments = sum(payments == first[2] for _, _, payments in expected(server))
+        with psycopg.connect(**options) as connection:
+            [start] = connection.execute("SELECT DISTINCT window_start FROM gmv_by_category").fetchone()
         asked = [
             ("SELECT {} IS NULL", (None,), True), ("SELECT COALESCE({}, 'x')", (None,), "x"), ("SELECT COALESCE({}, 5)", (None,), 5),
             ("SELECT COUNT(*) FROM gmv_by_category WHERE {} IS NULL OR category = {}", (None, "x"), all_of),
@@ -199,6 +223,16 @@ def psycopg_parameters(serve):
             ("SELECT COUNT(*) FROM gmv_by_category WHERE gmv > {}", (0.5,), over),
             ("SELECT COUNT(*) FROM gmv_by_category WHERE category = ANY({})", ([first[0], "no"],), 1),
             ("SELECT COUNT(*) FROM gmv_by_category WHERE gmv = ANY({})", ([first[1]],), 1),
+            # Each with digits of its own, one that is none of them, and NULL.
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE gmv = ANY({})", ([number, first[1] + decimal.Decimal("0.001"), first[1], None],), 1),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE payments = ANY({})", ([first[2], 2**40, None],), same_payments),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE payments = ANY({})", ([float(first[2]), 0.5],), same_payments),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE gmv = ANY({})", ([],), 0),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE category <> ALL({})", ([first[0], 'a,"b"', "NULL", ""],), all_of - 1),
+            ("SELECT COUNT(*) FROM gmv_by_category WHERE (gmv > 0.5) = ANY({})", ([True],), over),
+            ("SELECT COUNT(DISTINCT window_start) FROM gmv_by_category WHERE window_start = ANY({})", ([start, start + datetime.timedelta(hours=1)],), 1),
+            ("SELECT COUNT(DISTINCT window_start) FROM gmv_by_category WHERE window_start = ANY({})", ([start.astimezone(SHANGHAI).replace(tzinfo=None)],), 1),
+            ("SELECT COUNT(DISTINCT window_start) FROM gmv_by_category WHERE CAST(window_start AS DATE) = ANY({})", ([start.astimezone(SHANGHAI).date()],), 1),
             ("SELECT {}", (number,), number), ("SELECT {}", (2.5,), 2.5), ("SELECT {}", (None,), None),
         ]
         failed = []
@@ -274,7 +308,10 @@ def psql_describes(serve):
         host, port = door(server, "postgres")
         asks = {"\\d gmv_by_category": "numeric(38,2)", "\\d+ gmv_by_category": "Beginning of the window",
                 "\\dt": "gmv_by_category", "\\dt+ gmv_by_category": "CNY", "\\d": "gmv_by_category", "\\dn": "public",
-                "\\dv": "", "\\di": "", "\\ds": "", "\\l": "tidemark", "\\du": "", "\\df no_such": "", "\\dT numeric": "", "\\conninfo": str(port)}
+                "\\dv": "", "\\di": "", "\\ds": "", "\\l": "tidemark", "\\du": "", "\\df no_such": "", "\\dT numeric": "", "\\conninfo": str(port),
+                "\\l+": "tidemark", "\\dn+": "public", "\\dv+": "", "\\du+": "", "\\df": "", "\\df+ no_such": "", "\\dT": "", "\\dT+": "",
+                "\\dp": "gmv_by_category", "\\z": "gmv_by_category", "\\dx": "", "\\dy": "", "\\dRp": "", "\\dC": "", "\\da": "", "\\do": "",
+                "\\dD": "", "\\db": "pg_default", "\\dO": "", "\\dL": "", "\\drds": ""}
         failed = []
         for ask, want in asks.items():
             ran = subprocess.run(["psql", "-X", "-w", "-h", host, "-p", str(port), "-U", "analyst", "-d", "tidemark", "-c", ask],
@@ -325,17 +362,6 @@ def tls_on_both_doors(serve, folder):
             except adbc_driver_flightsql.dbapi.Error:
                 pass
 
-
-# What is still asked in vain, and by which of the questions. Each is run by `scripts/clients.sh --only` and its words once
-# its line here is gone.
-NOT_YET = {
-    "adbc_asks_by_postgres": "ADBC's own first question about types is refused",
-    "jdbc_asks_by_postgres": "DatabaseMetaData.getTypeInfo compares the name of a function with a number",
-    "psycopg_parameters": "a list of decimals beside `= ANY` finds nothing; the other parameters are as they should be",
-    "sqlalchemy_reflects": "the question about columns has an array over a subquery",
-    "tools_begin": "SHOW timezone is empty, which Metabase asks",
-    "psql_describes": "\\d+, \\dt+ and \\du ask for arrays over subqueries and pg_size_pretty",
-}
 
 CHECKS = {
     "adbc_asks_by_flight": "ADBC by Flight SQL: rows, exact parameters, times, mistakes, and what there is",

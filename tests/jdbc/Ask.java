@@ -2,6 +2,7 @@
 //
 //     java -cp DRIVER.jar Ask.java URL rows SQL [TYPE:VALUE]…     plain, or prepared where there are values
 //     java -cp DRIVER.jar Ask.java URL metadata TABLE             what DatabaseMetaData says
+//     java -cp DRIVER.jar Ask.java URL portions SQL N             how many rows, N at a time, and the sum of their first column
 //     java -cp DRIVER.jar Ask.java URL cancel SQL                 cancelled after half a second
 //     java -cp DRIVER.jar Ask.java URL update SQL                 its error
 //
@@ -44,6 +45,7 @@ class Ask {
         switch (what) {
             case "rows" -> rows(connection, of, question.subList(2, question.size()));
             case "metadata" -> metadata(connection, of);
+            case "portions" -> portions(connection, of, Integer.parseInt(question.get(2)));
             case "cancel" -> cancel(connection, of);
             case "update" -> update(connection, of);
             default -> throw new IllegalArgumentException(what);
@@ -83,6 +85,23 @@ class Ask {
                 }
             }
         }
+    }
+
+    static void portions(Connection connection, String sql, int rows) throws SQLException {
+        // A driver takes a part of the rows within a transaction only.
+        connection.setAutoCommit(false);
+        try (Statement statement = connection.createStatement()) {
+            statement.setFetchSize(rows);
+            long count = 0, sum = 0;
+            try (ResultSet found = statement.executeQuery(sql)) {
+                for (; found.next(); count++) {
+                    sum += found.getLong(1);
+                }
+            }
+            System.out.println(count + "\t" + sum);
+        }
+        connection.commit();
+        connection.setAutoCommit(true);
     }
 
     interface Question {

@@ -55,3 +55,46 @@ ORDER BY c.oid;
 SELECT i.indrelid, c.relname, pg_catalog.pg_get_indexdef(i.indexrelid) AS definition, i.indkey[0]
 FROM pg_catalog.pg_index i
 INNER JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid;
+
+-- rows: 1
+SELECT string_agg(word, ',') FROM pg_catalog.pg_get_keywords() WHERE word <> ALL ('{a,abs,select,where}'::text[]);
+
+-- has: True
+SELECT n.nspname = ANY(current_schemas(true)) AS is_seen, n.nspname, t.typname
+FROM pg_catalog.pg_type t
+JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid
+WHERE t.oid = 1700;
+
+-- has: _numeric
+SELECT typinput = 'pg_catalog.array_in'::regproc AS is_array, typtype, typname, oid FROM pg_catalog.pg_type ORDER BY oid;
+
+-- has: gmv_by_category
+SELECT c.oid, c.relname, pg_catalog.pg_total_relation_size(c.oid) AS total_size, pg_catalog.pg_relation_size(c.oid) AS size
+FROM pg_catalog.pg_class c
+WHERE c.relnamespace = 'public'::regnamespace;
+
+-- rows: 0
+SELECT i.inhparent, c.relname, n.nspname FROM pg_catalog.pg_inherits i, pg_catalog.pg_class c, pg_catalog.pg_namespace n
+WHERE i.inhrelid = 1 AND c.oid = i.inhparent AND n.oid = c.relnamespace ORDER BY i.inhseqno;
+
+-- rows: 0
+SELECT e.oid, e.*, n.nspname AS schema_name FROM pg_catalog.pg_extension e LEFT JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace;
+
+-- rows: 0
+SELECT x.oid, x.*, p.relname AS tab_name FROM pg_catalog.pg_trigger x LEFT JOIN pg_catalog.pg_class p ON p.oid = x.tgrelid WHERE NOT x.tgisinternal;
+
+-- rows: 0
+SELECT d.classid, d.objid, d.deptype, c.relname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid WHERE d.refobjid = 1;
+
+-- has: btree
+SELECT am.oid, am.* FROM pg_catalog.pg_am am ORDER BY am.oid;
+
+-- has: pg_default
+SELECT t.oid, t.*, pg_catalog.pg_tablespace_location(t.oid) AS loc FROM pg_catalog.pg_tablespace t ORDER BY t.oid;
+
+-- has: plpgsql
+SELECT l.oid, l.* FROM pg_catalog.pg_language l ORDER BY l.oid;
+
+-- has: false
+SELECT t.oid, t.typname, t.typbasetype <> 0 AS is_domain, EXISTS (SELECT 1 FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)::text AS is_enum
+FROM pg_catalog.pg_type t WHERE t.typname = 'numeric';

@@ -27,3 +27,16 @@ SELECT data_type FROM information_schema.columns WHERE table_name = 'gmv_by_minu
 
 -- has: 1
 SELECT 1;
+
+-- has: gmv_by_category
+SELECT CASE WHEN quote_ident(table_schema) IN ('public') THEN quote_ident(table_name)
+    ELSE quote_ident(table_schema) || '.' || quote_ident(table_name) END AS "table"
+FROM information_schema.tables
+WHERE quote_ident(table_schema) NOT IN ('information_schema', 'pg_catalog', '_timescaledb_cache', '_timescaledb_catalog')
+ORDER BY CASE WHEN quote_ident(table_schema) IN ('public') THEN 0 ELSE 1 END, 1;
+
+-- has: 150.00
+SELECT floor(extract(epoch from window_start) / 60) * 60 AS "time", CAST(150 AS DECIMAL(18, 2)) AS gmv
+FROM gmv_by_minute
+WHERE window_start BETWEEN '2020-11-10T16:00:00Z' AND '2020-11-11T16:00:00Z'
+GROUP BY 1 ORDER BY 1 LIMIT 1;

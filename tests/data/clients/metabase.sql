@@ -27,3 +27,11 @@ WHERE tc.constraint_type = 'PRIMARY KEY';
 
 -- rows: 0
 SELECT t.typname, e.enumlabel FROM pg_catalog.pg_type t INNER JOIN pg_catalog.pg_enum e ON t.oid = e.enumtypid;
+
+-- has: gmv_by_category
+SELECT t.table_schema, t.table_name, has_table_privilege('"' || t.table_schema || '"."' || t.table_name || '"', 'SELECT') AS may_select
+FROM information_schema.tables t
+WHERE t.table_schema = 'public';
+
+-- rows: 1
+SELECT date_trunc('day', CAST(MAX(window_start) AS timestamp)) AS day, COUNT(*) AS n FROM gmv_by_minute;
