@@ -24,7 +24,8 @@ check:
 	@scripts/check.sh
 
 # What the engine costs, one table: stages, views beside DataFusion, checkpoints, a drain of Kafka beside a
-# bare consumer, event to frame, restart, memory. OPTIONS="--quick", "--only drain --rounds 5"
+# bare consumer, event to frame, restart, memory; and analysts' questions beside DuckDB. OPTIONS="--quick",
+# "--only drain --rounds 5", "--only analysts --orders 100000000"
 bench:
 	@scripts/bench.sh $(OPTIONS)
 

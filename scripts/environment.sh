@@ -26,3 +26,16 @@ build_page() {
 build_binary() {
     cd "$root" && cargo build --release --workspace --locked
 }
+
+# The Python of the tools in tests/clients.txt, kept outside of the clone; 1 where they cannot be had.
+client_tools() {
+    local tools=$HOME/.cache/tidemark/clients wanted
+    wanted=$(cd "$root" && sha256sum tests/clients.txt)
+    if [ "$(cat "$tools/made-of" 2>/dev/null)" != "$wanted" ]; then
+        rm -rf "$tools"
+        python3 -m venv "$tools" >&2 || return 1
+        "$tools/bin/pip" install --quiet --disable-pip-version-check --requirement "$root/tests/clients.txt" >&2 || return 1
+        printf '%s\n' "$wanted" > "$tools/made-of"
+    fi
+    printf '%s\n' "$tools/bin/python"
+}
