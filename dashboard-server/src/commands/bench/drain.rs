@@ -77,7 +77,9 @@ pub(super) fn measure(
     table.push(row("bare batch consumer, counts bytes".to_owned(), bare_told, String::new()));
     let views = catalog.views.len();
     table.push(row(
-        format!("drain: {views} shipped views, dedup, checkpoints, {PARTITIONS} partitions"),
+        format!(
+            "drain: {views} shipped views, dedup, checkpoints, no history, {PARTITIONS} partitions"
+        ),
         served_told,
         format!("{:.3} by the wall, {:.3} by CPU time", wall / bare_wall, cpu / bare_cpu),
     ));
