@@ -219,7 +219,8 @@ impl RoleRules {
         &self.hidden_views
     }
 
-    /// An entry of a ledger as the role is shown it where nothing is configured: without what it holds of persons.
+    /// An entry of a ledger as the role is shown it, where [`RoleRules::refuses_entries`] has nothing against it: without the
+    /// record where that holds more of a person, or of the stream, than the role is shown.
     #[must_use]
     pub fn shown_entry(&self, ledger: LedgerKind, entry: Entry) -> Entry {
         let stream = &entry.id.stream;

@@ -60,18 +60,20 @@ impl Definitions {
         }
         let mut since: BTreeMap<String, i64> =
             self.views.iter().map(|(name, told)| (name.clone(), told.since)).collect();
-        // A view over views shows what these show; there are no longer chains than views.
-        for _ in &catalog.views {
-            let before = since.clone();
-            for view in &catalog.views {
-                let ViewQuery::Results(over) = &view.query else { continue };
-                let newest = over.inputs.iter().filter_map(|input| since.get(input)).max().copied();
-                if let (Some(own), Some(newest)) = (since.get_mut(&view.name), newest) {
-                    *own = newest.max(*own);
-                }
-            }
-            if since == before {
-                break;
+        // A view over views shows what these show; each comes after those it reads.
+        let mut over_views: Vec<_> = catalog
+            .views
+            .iter()
+            .filter_map(|view| match &view.query {
+                ViewQuery::Results(over) => Some((over.level, &view.name, over)),
+                ViewQuery::Stream(_) => None,
+            })
+            .collect();
+        over_views.sort_by_key(|(level, ..)| *level);
+        for (_, name, over) in over_views {
+            let newest = over.inputs.iter().filter_map(|input| since.get(input)).max().copied();
+            if let (Some(own), Some(newest)) = (since.get_mut(name), newest) {
+                *own = newest.max(*own);
             }
         }
         since
