@@ -29,6 +29,9 @@ pub enum Seen {
     BeyondHorizon,
 }
 
+/// Keys that are looked up at one time: as many as the nearest memory holds.
+const AHEAD_KEYS: usize = 128;
+
 /// A dedup key: 128 bits of its hash. Two keys of a billion collide with a chance of 10^-21.
 pub type Key = u128;
 
@@ -357,7 +360,10 @@ impl Duplicates {
     /// before them are on disk.
     pub fn restore(&mut self, keys: &[KeyEntry], spilled: BTreeMap<i64, u64>) {
         self.keys.reserve(keys.len());
-        keys.iter().for_each(|entry| self.remember(*entry));
+        for keys in keys.chunks(AHEAD_KEYS) {
+            self.look_ahead(keys.iter().map(|entry| entry.key));
+            keys.iter().for_each(|entry| self.remember(*entry));
+        }
         self.spilled = spilled;
     }
 

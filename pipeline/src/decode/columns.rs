@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array as _, ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder,
-    Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder, StringBuilder,
+    Float64Builder, Int8Builder, Int16Builder, Int32Builder, Int64Builder,
     TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
+use super::texts::Texts;
 use super::{Plain, Value};
 
 /// Columns that grow row by row and are taken out as a batch.
@@ -31,7 +32,7 @@ enum Builder {
     Float32(Float32Builder),
     Float64(Float64Builder),
     Decimal(Decimal128Builder),
-    Text(StringBuilder),
+    Text(Texts),
     Date(Date32Builder),
     Timestamp(TimestampMillisecondBuilder),
 }
@@ -70,19 +71,19 @@ impl Columns {
         self.rows += 1;
     }
 
-    /// As [`Columns::append`], with texts that are parts of `text`.
-    pub fn append_plain(&mut self, row: &[Plain], text: &str) {
+    /// As [`Columns::append`], with texts that are parts of `record`.
+    pub fn append_plain(&mut self, row: &[Plain], record: &[u8]) {
         for (builder, value) in self.builders.iter_mut().zip(row) {
             match (builder, value) {
                 (Builder::Text(builder), Plain::Text(from, to)) => {
-                    builder.append_value(text.get(*from..*to).unwrap_or_default());
+                    builder.append(record.get(*from..*to).unwrap_or_default());
                 }
                 (Builder::Int64(builder), Plain::Integer(value)) => builder.append_value(*value),
                 (Builder::Timestamp(builder), Plain::Integer(value)) => {
                     builder.append_value(*value);
                 }
                 (Builder::Decimal(builder), Plain::Decimal(value)) => builder.append_value(*value),
-                (builder, value) => builder.append(&value.value(text)),
+                (builder, value) => builder.append(&value.scalar()),
             }
         }
         self.rows += 1;
@@ -91,9 +92,9 @@ impl Columns {
     /// The rows as a batch; the columns are empty afterwards.
     ///
     /// # Errors
-    /// When a column does not fit the schema, which is a fault of the decoder.
+    /// When a column does not fit the schema, which is a fault of the decoder, or has more than 2 GiB of text.
     pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
-        let columns = self.builders.iter_mut().map(Builder::finish).collect();
+        let columns = self.builders.iter_mut().map(Builder::finish).collect::<Result<_, _>>()?;
         let options =
             RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
@@ -112,7 +113,7 @@ fn builder(data_type: &DataType) -> Result<Builder, ArrowError> {
         DataType::Decimal128(precision, scale) => {
             Builder::Decimal(Decimal128Builder::new().with_precision_and_scale(*precision, *scale)?)
         }
-        DataType::Utf8 => Builder::Text(StringBuilder::new()),
+        DataType::Utf8 => Builder::Text(Texts::default()),
         DataType::Date32 => Builder::Date(Date32Builder::new()),
         DataType::Timestamp(TimeUnit::Millisecond, zone) => {
             Builder::Timestamp(TimestampMillisecondBuilder::new().with_timezone_opt(zone.clone()))
@@ -170,15 +171,15 @@ impl Builder {
                 _ => builder.append_null(),
             },
             Self::Text(builder) => match value {
-                Value::Text(value) => builder.append_value(value),
+                Value::Text(value) => builder.append(value.as_bytes()),
                 _ => builder.append_null(),
             },
         }
     }
 
     /// The column. The next one has room for as much, for batches are mostly of one size.
-    fn finish(&mut self) -> ArrayRef {
-        match self {
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
             Self::Boolean(builder) => finished!(builder, BooleanBuilder::with_capacity),
             Self::Int8(builder) => finished!(builder, Int8Builder::with_capacity),
             Self::Int16(builder) => finished!(builder, Int16Builder::with_capacity),
@@ -199,11 +200,7 @@ impl Builder {
                 *builder = next.with_data_type(column.data_type().clone());
                 Arc::new(column)
             }
-            Self::Text(builder) => {
-                let column = builder.finish();
-                *builder = StringBuilder::with_capacity(column.len(), column.values().len());
-                Arc::new(column)
-            }
-        }
+            Self::Text(builder) => Arc::new(builder.finish()?),
+        })
     }
 }

@@ -18,8 +18,8 @@ fn power(exponent: u32) -> Option<i128> {
 /// The value of `text` as an integer of `10^-scale`, or `None` when it is no number, has more
 /// fractional digits than the scale (other than zeros), or more digits than `precision`.
 #[must_use]
-pub fn parse(text: &str, precision: u8, scale: i8) -> Option<i128> {
-    let bytes = text.as_bytes();
+pub fn parse(text: impl AsRef<[u8]>, precision: u8, scale: i8) -> Option<i128> {
+    let bytes = text.as_ref();
     let (negative, digits) = match bytes.split_first()? {
         (b'-', rest) => (true, rest),
         (b'+', rest) => (false, rest),

@@ -8,6 +8,7 @@ pub mod csv;
 pub mod decimal;
 pub mod json;
 pub mod plain;
+mod texts;
 pub mod value;
 
 pub use columns::Columns;
@@ -101,8 +102,10 @@ pub struct Decoder {
     fields: Vec<FieldSpec>,
     format: Format,
     reject_unknown: bool,
-    /// See [`plain::names_of`].
-    names: Vec<Option<plain::Name>>,
+    /// See [`plain::wanted_of`].
+    wanted: Vec<plain::Wanted>,
+    /// The columns that are declared NOT NULL.
+    required: Vec<usize>,
     /// Room for one row.
     row: Vec<Plain>,
     /// What could be read of the record decoded last, if it was refused.
@@ -125,7 +128,8 @@ impl Decoder {
     #[must_use]
     pub fn new(fields: Vec<FieldSpec>, format: Format, reject_unknown: bool) -> Self {
         let row = Vec::with_capacity(fields.len());
-        let names = plain::names_of(&fields);
+        let wanted = plain::wanted_of(&fields);
+        let required = (0..fields.len()).filter(|at| fields[*at].required).collect();
         let offset_column = fields.iter().position(|field| field.name == OFFSET_COLUMN);
         let metadata = fields
             .iter()
@@ -135,7 +139,8 @@ impl Decoder {
         let refused = Vec::new();
         Self {
             fields,
-            names,
+            wanted,
+            required,
             format,
             reject_unknown,
             row,
@@ -215,19 +220,18 @@ impl Decoder {
         }
         self.row.clear();
         self.row.resize(self.fields.len(), Plain::Null);
-        let fields = (self.fields.as_slice(), self.names.as_slice());
-        let text = plain::read(record.payload, fields, &mut self.row)?;
+        let fields = (self.fields.as_slice(), self.wanted.as_slice());
+        plain::read(record.payload, fields, &mut self.row)?;
         for (at, metadata) in &self.metadata {
             *self.row.get_mut(*at)? = match metadata.of(record) {
                 Value::Integer(value) => Plain::Integer(value),
                 _ => Plain::Null,
             };
         }
-        let mut fields = self.fields.iter().zip(&self.row);
-        if fields.any(|(field, value)| field.required && *value == Plain::Null) {
+        if self.required.iter().any(|at| matches!(self.row.get(*at), None | Some(Plain::Null))) {
             return None;
         }
-        columns.append_plain(&self.row, text);
+        columns.append_plain(&self.row, record.payload);
         Some(())
     }
 

@@ -5,11 +5,9 @@
 //! reads the record from its beginning, says what is wrong and counts what is unknown. So there is one
 //! reading of every record, and this one is only quicker.
 
-use std::borrow::Cow;
-
 use super::{FieldSpec, FieldType, Value, decimal, value};
 
-/// A value of a record's text, by its place there: a row of them is used again for the next record.
+/// A value of a record, its text by its place there: a row of them is used again for the next record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Plain {
     /// Absent, or null.
@@ -22,34 +20,39 @@ pub enum Plain {
     Float(f64),
     /// An integer of the column's scale.
     Decimal(i128),
-    /// Text from here to there.
+    /// Text from here to there; it is UTF-8.
     Text(usize, usize),
 }
 
 impl Plain {
-    /// The value, with its text out of the record's.
+    /// The value, where it is no text; a text is none.
     #[must_use]
-    pub fn value(self, text: &str) -> Value<'_> {
+    pub fn scalar(self) -> Value<'static> {
         match self {
-            Self::Null => Value::Null,
+            Self::Null | Self::Text(..) => Value::Null,
             Self::Boolean(value) => Value::Boolean(value),
             Self::Integer(value) => Value::Integer(value),
             Self::Float(value) => Value::Float(value),
             Self::Decimal(value) => Value::Decimal(value),
-            Self::Text(from, to) => {
-                Value::Text(Cow::Borrowed(text.get(from..to).unwrap_or_default()))
-            }
         }
     }
 }
 
-/// How a field's name stands in a record whose producer writes no spaces: `"name":`.
+/// What is looked for in a record: the column's name as it stands where the producer writes no spaces, `"name":`, and
+/// how its value is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
-    bytes: Box<[u8]>,
+pub struct Wanted {
+    /// Nothing for a column that is no field, and for a name that would have to be escaped.
+    name: Option<Name>,
+    field_type: FieldType,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name {
     /// Its first bytes as two words, and which bits of these are its: names are compared more often than all else.
     words: [u64; 2],
     masks: [u64; 2],
+    bytes: Box<[u8]>,
 }
 
 /// Bytes of a name that are in its words.
@@ -84,49 +87,52 @@ impl Name {
     }
 }
 
-/// How each field's name stands in a record. Nothing for a column that is no field, and for a name that would have to be
-/// escaped.
+/// What is looked for in records of these fields.
 #[must_use]
-pub fn names_of(fields: &[FieldSpec]) -> Vec<Option<Name>> {
+pub fn wanted_of(fields: &[FieldSpec]) -> Vec<Wanted> {
     let is_plain = |name: &str| !name.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
     let name = |field: &FieldSpec| {
         (field.metadata.is_none() && is_plain(&field.name)).then(|| Name::of(&field.name))
     };
-    fields.iter().map(name).collect()
+    fields.iter().map(|field| Wanted { name: name(field), field_type: field.field_type }).collect()
 }
 
-/// Reads `payload` into `row`, which is of nothing but [`Plain::Null`], or gives up; the text its values
-/// are in. `names` is [`names_of`] the fields.
-pub fn read<'a>(
-    payload: &'a [u8],
-    (fields, names): (&[FieldSpec], &[Option<Name>]),
+/// Fields of a record that are told apart; of a stream with more each record goes to the general reader.
+const FIELDS_MAX: usize = 64;
+
+/// Reads `payload` into `row`, which is of nothing but [`Plain::Null`], or gives up. `wanted` is [`wanted_of`] the
+/// fields.
+pub fn read(
+    payload: &[u8],
+    (fields, wanted): (&[FieldSpec], &[Wanted]),
     row: &mut [Plain],
-) -> Option<&'a str> {
+) -> Option<()> {
+    if fields.len() > FIELDS_MAX {
+        return None;
+    }
     // JSON's spaces, of which a form feed is none.
     let last = payload.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
     let payload = payload.get(..=last)?;
-    let text = std::str::from_utf8(payload).ok()?;
     // An escape, or a control character, wherever it stands.
     if payload.iter().fold(false, |found, byte| found | (*byte == b'\\') | (*byte < b' ')) {
         return None;
     }
-    let mut from = Scanner { text, at: 0 };
+    // What stands there beside texts is compared with what is known, so that only texts can be no UTF-8.
+    let mut from = Scanner { bytes: payload, at: 0 };
     from.expect(b'{')?;
-    // Producers write fields in one order, so the next field is nearly always the expected one.
-    let mut expected = 0;
-    let mut seen = [0_u64; FIELDS_MAX / 64];
+    // Producers write fields in one order, so the next field is nearly always the expected one, or one not far behind it.
+    let (mut expected, mut seen) = (0, 0_u64);
     loop {
-        let at = match names.get(expected) {
-            Some(Some(name)) if from.skip(name) => expected,
-            _ => from.field(fields)?,
+        let at = match from.known(wanted, expected) {
+            Some(at) => at,
+            None => from.field(fields)?,
         };
-        // Of a stream with more fields than this has bits each record goes to the general reader.
-        let (bits, bit) = (seen.get_mut(at / 64)?, 1 << (at % 64));
-        if *bits & bit != 0 {
+        let bit = 1_u64 << (at % FIELDS_MAX);
+        if seen & bit != 0 {
             return None;
         }
-        *bits |= bit;
-        from.value(fields.get(at)?.field_type, row.get_mut(at)?)?;
+        seen |= bit;
+        from.value(wanted.get(at)?.field_type, row.get_mut(at)?)?;
         expected = at + 1;
         match from.next()? {
             b',' => {}
@@ -134,18 +140,18 @@ pub fn read<'a>(
             _ => return None,
         }
     }
-    (from.at == payload.len()).then_some(text)
+    (from.at == payload.len()).then_some(())
 }
 
-/// Where in the text the reading is.
+/// Where in the record the reading is.
 struct Scanner<'a> {
-    text: &'a str,
+    bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
     fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.bytes.get(self.at).copied()
     }
 
     fn skip_space(&mut self) {
@@ -162,18 +168,25 @@ impl<'a> Scanner<'a> {
         Some(byte)
     }
 
-    /// Goes past a name if it is next.
-    fn skip(&mut self, name: &Name) -> bool {
-        let is_next = name.is_at(self.text.as_bytes(), self.at);
-        self.at += if is_next { name.bytes.len() } else { 0 };
-        is_next
+    /// Goes past the name of one of the fields from `expected` on, in their order, if it is next; which one.
+    fn known(&mut self, wanted: &[Wanted], expected: usize) -> Option<usize> {
+        let next = wanted.get(expected..)?.iter().zip(expected..);
+        for (field, at) in next {
+            if let Some(name) = &field.name
+                && name.is_at(self.bytes, self.at)
+            {
+                self.at += name.bytes.len();
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// Reads the name of a field with its colon; which field it is.
     fn field(&mut self, fields: &[FieldSpec]) -> Option<usize> {
         self.expect(b'"')?;
         let (from, to) = self.string()?;
-        let name = self.text.get(from..to)?;
+        let name = std::str::from_utf8(self.bytes.get(from..to)?).ok()?;
         self.expect(b':')?;
         fields.iter().position(|field| field.is_field(name))
     }
@@ -182,10 +195,15 @@ impl<'a> Scanner<'a> {
         (self.next()? == wanted).then_some(())
     }
 
-    /// The rest of a string behind its first quote, up to the last: from where to where.
+    /// The rest of a string behind its first quote, up to the last: from where to where. It is UTF-8.
+    #[inline]
     fn string(&mut self) -> Option<(usize, usize)> {
-        let rest = self.text.as_bytes().get(self.at..)?;
-        let (from, to) = (self.at, self.at + quote_at(rest)?);
+        let rest = self.bytes.get(self.at..)?;
+        let (length, is_ascii) = quote_at(rest)?;
+        if !is_ascii && !is_utf8(rest.get(..length)?) {
+            return None;
+        }
+        let (from, to) = (self.at, self.at + length);
         self.at = to + 1;
         Some((from, to))
     }
@@ -200,10 +218,10 @@ impl<'a> Scanner<'a> {
                 let (from, to) = self.string()?;
                 match field_type {
                     FieldType::Text => *into = Plain::Text(from, to),
-                    other => scalar(other, self.text.get(from..to)?, into)?,
+                    other => scalar(other, self.bytes.get(from..to)?, into)?,
                 }
             }
-            b'n' => self.word("null")?,
+            b'n' => self.word(b"null")?,
             b'-' | b'0'..=b'9' => {
                 let from = self.at;
                 let number = self.number()?;
@@ -213,11 +231,11 @@ impl<'a> Scanner<'a> {
                 }
             }
             b't' if field_type == FieldType::Boolean => {
-                self.word("true")?;
+                self.word(b"true")?;
                 *into = Plain::Boolean(true);
             }
             b'f' if field_type == FieldType::Boolean => {
-                self.word("false")?;
+                self.word(b"false")?;
                 *into = Plain::Boolean(false);
             }
             _ => return None,
@@ -225,14 +243,14 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    fn word(&mut self, word: &str) -> Option<()> {
-        let found = self.text.get(self.at..)?.starts_with(word);
+    fn word(&mut self, word: &[u8]) -> Option<()> {
+        let found = self.bytes.get(self.at..)?.starts_with(word);
         self.at += word.len();
         found.then_some(())
     }
 
     /// A number by JSON's grammar.
-    fn number(&mut self) -> Option<&'a str> {
+    fn number(&mut self) -> Option<&'a [u8]> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -258,7 +276,7 @@ impl<'a> Scanner<'a> {
                 return None;
             }
         }
-        self.text.get(start..self.at)
+        self.bytes.get(start..self.at)
     }
 
     /// Goes past digits; how many.
@@ -272,13 +290,19 @@ impl<'a> Scanner<'a> {
 }
 
 /// Reads a value that is no text.
-fn scalar(field_type: FieldType, text: &str, into: &mut Plain) -> Option<()> {
+fn scalar(field_type: FieldType, bytes: &[u8], into: &mut Plain) -> Option<()> {
     match field_type {
         FieldType::Decimal(precision, scale) => {
-            *into = Plain::Decimal(decimal::parse(text, precision, scale)?);
+            *into = Plain::Decimal(decimal::parse(bytes, precision, scale)?);
         }
-        FieldType::Timestamp(zone) => *into = Plain::Integer(value::timestamp(text, zone)?),
-        other => match other.read(text)? {
+        FieldType::Timestamp(zone) => {
+            let stamp = match value::plain_stamp(bytes, zone) {
+                Some(stamp) => stamp,
+                None => value::timestamp(std::str::from_utf8(bytes).ok()?, zone)?,
+            };
+            *into = Plain::Integer(stamp);
+        }
+        other => match other.read(std::str::from_utf8(bytes).ok()?)? {
             Value::Null | Value::Text(_) => return None,
             Value::Boolean(value) => *into = Plain::Boolean(value),
             Value::Integer(value) => *into = Plain::Integer(value),
@@ -289,28 +313,47 @@ fn scalar(field_type: FieldType, text: &str, into: &mut Plain) -> Option<()> {
     Some(())
 }
 
-/// Fields of a record that are told apart.
-const FIELDS_MAX: usize = 128;
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// How many bytes stand before the first quote.
+/// Whether a text is UTF-8. Names of places and goods are mostly letters of three bytes each, which are read here; all others
+/// are looked at by the library.
+fn is_utf8(text: &[u8]) -> bool {
+    let mut rest = text;
+    loop {
+        // Behind 0xE0 and 0xED not every byte may stand.
+        rest = match rest {
+            [0xE1..=0xEC | 0xEE..=0xEF, 0x80..=0xBF, 0x80..=0xBF, next @ ..] => next,
+            [0..=0x7F, next @ ..] => next,
+            [] => return true,
+            other => return std::str::from_utf8(other).is_ok(),
+        };
+    }
+}
+
+/// How many bytes stand before the first quote, and whether they are surely all ASCII.
 ///
 /// Eight at a time: a byte of a word minus one borrows into its highest bit only where it was zero, so a
 /// byte that equals the quote shows after XOR. A borrow may show a byte too many behind the first, never before it.
-fn quote_at(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
+fn quote_at(bytes: &[u8]) -> Option<(usize, bool)> {
+    let (mut at, mut highs) = (0, 0);
     for eight in bytes.chunks_exact(8) {
-        let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
+        let word = word_of(eight);
         let differs = word ^ (ONES * u64::from(b'"'));
         let found = differs.wrapping_sub(ONES) & !differs & HIGHS;
         if found != 0 {
-            return Some(at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0));
+            // The lowest bit that is found is the highest of its byte: below it stand the bytes before the quote.
+            let before = (found & found.wrapping_neg()) - 1;
+            let quote = at + usize::try_from(found.trailing_zeros() / 8).unwrap_or(0);
+            return Some((quote, (highs | word & before) & HIGHS == 0));
         }
+        highs |= word;
         at += 8;
     }
     let rest = bytes.get(at..).unwrap_or(&[]);
-    rest.iter().position(|byte| *byte == b'"').map(|found| at + found)
+    let found = rest.iter().position(|byte| *byte == b'"')?;
+    let is_ascii = highs & HIGHS == 0 && rest.get(..found).is_some_and(<[u8]>::is_ascii);
+    Some((at + found, is_ascii))
 }
 
 #[cfg(test)]
@@ -341,8 +384,14 @@ mod tests {
     fn plain(payload: &[u8]) -> Option<Vec<Value<'_>>> {
         let fields = fields();
         let mut row = vec![Plain::Null; fields.len()];
-        let text = read(payload, (&fields, &names_of(&fields)), &mut row)?;
-        Some(row.into_iter().map(|value| value.value(text)).collect())
+        read(payload, (&fields, &wanted_of(&fields)), &mut row)?;
+        let value = |plain: Plain| match plain {
+            Plain::Text(from, to) => {
+                Value::Text(std::str::from_utf8(&payload[from..to]).expect("UTF-8").into())
+            }
+            other => other.scalar(),
+        };
+        Some(row.into_iter().map(value).collect())
     }
 
     fn general(payload: &[u8]) -> Result<Vec<Value<'_>>, crate::model::RejectReason> {
@@ -437,8 +486,58 @@ mod tests {
             for fill in [b' ', b'!', b'#', b'z', 0x00, 0x21, 0x7F, 0x80, 0xA2, 0xFF] {
                 let mut bytes = vec![fill; length];
                 assert_eq!(quote_at(&bytes), None);
-                bytes.extend_from_slice(b"\"\"\\\"\x01 aaaaaaaaaaaa");
-                assert_eq!(quote_at(&bytes), Some(length));
+                bytes.extend_from_slice("\"\"\\\"\x01 aaaa杭州aaaaaa".as_bytes());
+                assert_eq!(quote_at(&bytes), Some((length, length == 0 || fill < 0x80)));
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_utf8_as_the_library_says() {
+        let parts: [&[u8]; 14] = [
+            b"",
+            b"a",
+            "\u{E9}".as_bytes(),
+            "杭州".as_bytes(),
+            "\u{800}".as_bytes(),
+            "\u{D7FF}".as_bytes(),
+            "\u{FFFF}".as_bytes(),
+            "\u{1F600}".as_bytes(),
+            b"\x80",
+            b"\xE0\x80\x80",
+            b"\xED\xA0\x80",
+            b"\xE6\x9D",
+            b"\xE6\x9D\xC0",
+            b"\xFF",
+        ];
+        for first in parts {
+            for second in parts {
+                let text = [first, second, b"z"].concat();
+                assert_eq!(is_utf8(&text), std::str::from_utf8(&text).is_ok(), "{text:X?}");
+                let text = &text[..text.len() - 1];
+                assert_eq!(is_utf8(text), std::str::from_utf8(text).is_ok(), "{text:X?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_of_other_letters_is_told_from_ascii_wherever_they_stand() {
+        for length in 1..40 {
+            for at in 0..length {
+                let mut bytes = vec![b'a'; length];
+                bytes[at] = 0x80;
+                bytes.push(b'"');
+                assert_eq!(quote_at(&bytes), Some((length, false)), "{at} of {length}");
+                bytes.extend_from_slice(b"aaaaaaaa");
+                assert_eq!(quote_at(&bytes), Some((length, false)), "{at} of {length} and more");
+                // No UTF-8 in a text is no record for this reader.
+                let record = [b"{\"id\":\"", bytes.as_slice()].concat();
+                assert_eq!(
+                    plain(
+                        &record[..record.len() - 8].iter().chain(b"}").copied().collect::<Vec<_>>()
+                    ),
+                    None
+                );
             }
         }
     }

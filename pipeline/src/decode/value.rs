@@ -149,7 +149,7 @@ fn is_real_offset(zone: &str) -> bool {
 const OFFSET_MINUTES_MAX: i64 = 18 * 60;
 
 /// `YYYY-MM-DD[T ]HH:MM:SS[.fff…][Z|±HH:MM]`, the common case, without the general reader.
-fn plain_stamp(text: &[u8], zone: Zone) -> Option<i64> {
+pub(super) fn plain_stamp(text: &[u8], zone: Zone) -> Option<i64> {
     let number = |from: usize, to: usize| {
         text.get(from..to)?.iter().try_fold(0_i64, |sum, byte| {
             byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))

@@ -141,6 +141,8 @@ pub struct Operator {
     orders: Orders,
     /// Which columns of the derived table anyone reads; the others are left blank.
     wants: Vec<bool>,
+    /// Of the others, by number, one as long as has been asked for: every batch has a part of it.
+    blanks: Vec<Option<ArrayRef>>,
     /// Bytes handed to the checkpoint since the last time that all orders were.
     handed: u64,
 }
@@ -273,7 +275,8 @@ impl Operator {
     #[must_use]
     pub fn new(columns: Arc<Columns>, rules: Arc<Rules>) -> Self {
         let wants = vec![true; columns.outputs.len()];
-        Self { columns, orders: Orders::new(Arc::clone(&rules)), rules, wants, handed: 0 }
+        let blanks = vec![None; columns.outputs.len()];
+        Self { columns, orders: Orders::new(Arc::clone(&rules)), rules, wants, blanks, handed: 0 }
     }
 
     /// Makes only these columns of the derived table from now on, by number; `None` for all of them. The
@@ -403,8 +406,7 @@ impl Operator {
     pub fn restore(&mut self, counts: Counts, orders: &[u8]) -> Result<(), String> {
         self.orders.restore_counts(counts);
         self.handed = u64::try_from(orders.len()).unwrap_or(u64::MAX);
-        let into = &mut self.orders;
-        saved::read(orders, &mut |key, order| into.restore(key, order))
+        saved::read(orders, &mut self.orders)
     }
 
     /// The notice with its order and its kind in words.
@@ -419,31 +421,29 @@ impl Operator {
 
     /// The rows as a batch; `keys` and `carried` are columns of the batch they are due to.
     fn hand_on(
-        &self,
+        &mut self,
         rows: Rows,
         keys: &ArrayRef,
         carried: &[ArrayRef],
     ) -> Result<Taken, ArrowError> {
         let count = rows.due_to.len();
         let schema = &self.columns.schema;
-        let mut columns: Vec<ArrayRef> = schema
-            .fields()
-            .iter()
-            .map(|field| blank(field.data_type(), count))
-            .collect::<Result<_, _>>()?;
         let carried = Carried::new(&rows, (keys, carried), &self.columns.carried_types)?;
-        let wanted = columns.iter_mut().zip(&self.columns.outputs).zip(&self.wants);
-        for ((column, output), _) in wanted.filter(|(_, wants)| **wants) {
-            *column = match output {
-                Output::EffectTime => times(&rows.effect_times, column.data_type()),
-                Output::OrderTime => times(&rows.order_times, column.data_type()),
-                Output::PaidTime => times(&rows.paid_times, column.data_type()),
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+        let outputs = self.columns.outputs.iter().zip(&self.wants).zip(&mut self.blanks);
+        for (field, ((output, wants), blank)) in schema.fields().iter().zip(outputs) {
+            let data_type = field.data_type();
+            columns.push(match output {
+                _ if !*wants => blank_of(blank, data_type, count)?,
+                Output::EffectTime => times(&rows.effect_times, data_type),
+                Output::OrderTime => times(&rows.order_times, data_type),
+                Output::PaidTime => times(&rows.paid_times, data_type),
                 Output::Sign => Arc::new(Int32Array::from(rows.signs.clone())),
-                Output::Kind => self.kinds(&rows.kinds),
+                Output::Kind => kinds_of(&self.rules, &rows.kinds),
                 Output::Key => carried.key()?,
                 Output::Carried(nth) => carried.column(*nth)?,
-                Output::Measure(measure) => measured(*measure, &rows, column.data_type())?,
-            };
+                Output::Measure(measure) => measured(*measure, &rows, data_type)?,
+            });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?;
@@ -451,15 +451,15 @@ impl Operator {
         let Rows { effect_times, order_times, paid_times, due_to, .. } = rows;
         Ok(Taken { batch, effect_times, order_times, paid_times, due_to, corrections })
     }
+}
 
-    fn kinds(&self, kinds: &[u16]) -> ArrayRef {
-        let mut names = StringBuilder::with_capacity(kinds.len(), kinds.len() * 8);
-        for kind in kinds {
-            let kind = self.rules.kinds.get(usize::from(*kind));
-            names.append_option(kind.map(|kind| kind.name.as_str()));
-        }
-        Arc::new(names.finish())
+fn kinds_of(rules: &Rules, kinds: &[u16]) -> ArrayRef {
+    let mut names = StringBuilder::with_capacity(kinds.len(), kinds.len() * 8);
+    for kind in kinds {
+        let kind = rules.kinds.get(usize::from(*kind));
+        names.append_option(kind.map(|kind| kind.name.as_str()));
     }
+    Arc::new(names.finish())
 }
 
 /// Columns of the batch, as the rows have them: mostly those of the events they are due to.
@@ -513,6 +513,19 @@ fn times(values: &[i64], data_type: &DataType) -> ArrayRef {
         _ => None,
     };
     Arc::new(TimestampMillisecondArray::from(values.to_vec()).with_timezone_opt(zone))
+}
+
+/// A column that nobody reads; `kept` is one that there was, and is as long from then on.
+fn blank_of(
+    kept: &mut Option<ArrayRef>,
+    data_type: &DataType,
+    rows: usize,
+) -> Result<ArrayRef, ArrowError> {
+    let whole = match kept {
+        Some(whole) if whole.len() >= rows => whole,
+        _ => kept.insert(blank(data_type, rows)?),
+    };
+    Ok(whole.slice(0, rows))
 }
 
 /// A column that nobody reads: of its type and length, and without a NULL where none may be.

@@ -18,6 +18,7 @@ use super::counts::{Counts, Notice, Standing};
 use super::order::{Event, Kept, Order};
 use super::packed::{pack, unpack};
 use super::rules::Rules;
+use super::saved;
 use super::settle::{Effect, Settled, Stand};
 
 /// An event on its way to its order.
@@ -110,6 +111,16 @@ struct Work {
 /// Bytes an order takes in a checkpoint beside its key and itself.
 pub const HEAD_BYTES: u64 = 12;
 
+impl saved::TakesUp for Orders {
+    fn ahead(&mut self, keys: &[&[u8]]) {
+        self.look_ahead(keys.iter().copied());
+    }
+
+    fn take_up(&mut self, key: &[u8], order: saved::Read<'_>) {
+        self.restore(key, order);
+    }
+}
+
 impl Orders {
     /// No orders yet.
     #[must_use]
@@ -182,7 +193,7 @@ impl Orders {
     }
 
     /// Takes up one order of a checkpoint, packed, with its newest time; `None` if it had been forgotten.
-    pub fn restore(&mut self, key: &[u8], order: Option<(&[u8], i64)>) {
+    fn restore(&mut self, key: &[u8], order: saved::Read<'_>) {
         let hash = self.hasher.hash_one(key);
         let known = self.find(hash, key);
         let Some((packed, newest)) = order else {

@@ -29,24 +29,43 @@ pub fn write(out: &mut Encoder, key: &[u8], packed: Option<&[u8]>) {
 /// An order as it is read: packed, with its newest time.
 pub type Read<'a> = Option<(&'a [u8], i64)>;
 
+/// What takes up orders that are read.
+pub trait TakesUp {
+    /// Orders of these keys come next.
+    fn ahead(&mut self, keys: &[&[u8]]);
+
+    /// Takes one order up; `None` if it had been forgotten.
+    fn take_up(&mut self, key: &[u8], order: Read<'_>);
+}
+
+/// Entries whose keys are told ahead at one time.
+const AHEAD_ENTRIES: usize = 64;
+
 /// Reads the entries of [`write`], one after another.
 ///
 /// # Errors
 /// When the bytes are not such entries.
-pub fn read(bytes: &[u8], each: &mut dyn FnMut(&[u8], Read<'_>)) -> Result<(), String> {
+pub fn read(bytes: &[u8], into: &mut dyn TakesUp) -> Result<(), String> {
     let mut from = Decoder::new(bytes);
-    let (mut order, mut again) = (Order::default(), Vec::new());
+    let (mut order, mut again, mut ahead) = (Order::default(), Vec::new(), Vec::new());
+    let mut told = 0;
     while !from.is_empty() {
+        if told == 0 {
+            keys_ahead(from.rest(), &mut ahead);
+            into.ahead(&ahead);
+            told = ahead.len().max(1);
+        }
+        told -= 1;
         let head = from.u64()?;
         if head >> 32 != u64::from(MARK) {
             let key = from.take(length_of(head))?;
             match from.u64()? {
-                0 => each(key, None),
+                0 => into.take_up(key, None),
                 1 => {
                     let order = unpacked(&mut from)?;
                     again.clear();
                     pack(&order, &mut again);
-                    each(key, Some((&again, order.newest)));
+                    into.take_up(key, Some((&again, order.newest)));
                 }
                 other => return Err(format!("{other} where an order or none should be")),
             }
@@ -56,13 +75,28 @@ pub fn read(bytes: &[u8], each: &mut dyn FnMut(&[u8], Read<'_>)) -> Result<(), S
         let key = from.take(length_of(head & u64::from(u32::MAX)))?;
         let packed = from.take(length_of(length))?;
         if packed.is_empty() {
-            each(key, None);
+            into.take_up(key, None);
             continue;
         }
         unpack(packed, &mut order).ok_or("an order that cannot be unpacked")?;
-        each(key, Some((packed, order.newest)));
+        into.take_up(key, Some((packed, order.newest)));
     }
     Ok(())
+}
+
+/// The keys of the next entries, as far as they are of today's form.
+fn keys_ahead<'a>(bytes: &'a [u8], keys: &mut Vec<&'a [u8]>) {
+    keys.clear();
+    let mut from = Decoder::new(bytes);
+    while keys.len() < AHEAD_ENTRIES
+        && let Ok(head) = from.u64()
+        && head >> 32 == u64::from(MARK)
+        && let Ok(length) = from.u32()
+        && let Ok(key) = from.take(length_of(head & u64::from(u32::MAX)))
+        && from.take(length_of(u64::from(length))).is_ok()
+    {
+        keys.push(key);
+    }
 }
 
 fn length_of(number: u64) -> usize {
@@ -98,6 +132,23 @@ fn unpacked(from: &mut Decoder<'_>) -> Result<Order, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Default)]
+    struct Seen {
+        ahead: Vec<Vec<u8>>,
+        orders: Vec<(Vec<u8>, Option<(Vec<u8>, i64)>)>,
+    }
+
+    impl TakesUp for Seen {
+        fn ahead(&mut self, keys: &[&[u8]]) {
+            self.ahead.extend(keys.iter().map(|key| key.to_vec()));
+        }
+
+        fn take_up(&mut self, key: &[u8], order: Read<'_>) {
+            let order = order.map(|(packed, newest)| (packed.to_vec(), newest));
+            self.orders.push((key.to_vec(), order));
+        }
+    }
 
     /// As format 7 wrote it.
     fn as_before(key: &[u8], order: &Order) -> Vec<u8> {
@@ -144,19 +195,30 @@ mod tests {
         out.u64(0);
         write(&mut out, b"a", Some(&packed));
         write(&mut out, b"a", None);
-        let mut seen: Vec<(Vec<u8>, Option<(Vec<u8>, i64)>)> = Vec::new();
-        let mut each = |key: &[u8], order: Read<'_>| {
-            seen.push((key.to_vec(), order.map(|(packed, newest)| (packed.to_vec(), newest))));
-        };
-        read(&out.bytes, &mut each).expect("entries");
+        let mut seen = Seen::default();
+        read(&out.bytes, &mut seen).expect("entries");
         let whole = (b"a".to_vec(), Some((packed, 7)));
         let none = |key: &[u8]| (key.to_vec(), None);
-        assert_eq!(seen, [whole.clone(), none(b"gone"), whole, none(b"a")]);
+        assert_eq!(seen.orders, [whole.clone(), none(b"gone"), whole, none(b"a")]);
+        // Those of before are not told ahead, and of today's each is once.
+        assert_eq!(seen.ahead, [b"a", b"a"]);
         for length in 1..out.bytes.len() {
             // Cut between two entries it is only shorter.
-            let mut count = 0;
-            let outcome = read(&out.bytes[..length], &mut |_, _| count += 1);
-            assert!(outcome.is_err() || count < 4, "{length} bytes");
+            let mut seen = Seen::default();
+            let outcome = read(&out.bytes[..length], &mut seen);
+            assert!(outcome.is_err() || seen.orders.len() < 4, "{length} bytes");
         }
+    }
+
+    #[test]
+    fn keys_are_told_ahead_once_and_in_order_however_many_there_are() {
+        let mut out = Encoder::default();
+        let keys: Vec<Vec<u8>> =
+            (0..2 * AHEAD_ENTRIES + 5).map(|nth| nth.to_string().into_bytes()).collect();
+        keys.iter().for_each(|key| write(&mut out, key, None));
+        let mut seen = Seen::default();
+        read(&out.bytes, &mut seen).expect("entries");
+        assert_eq!(seen.ahead, keys);
+        assert_eq!(seen.orders.len(), keys.len());
     }
 }

@@ -8,6 +8,7 @@ pub mod aggregate;
 pub mod below;
 mod collected;
 mod lookup;
+mod rounded;
 mod row_by_row;
 mod steps;
 pub mod shared;

@@ -20,7 +20,8 @@ use datafusion::physical_plan::joins::HashJoinExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::lookup::{From, Lookup, LookupJoin};
-use crate::sql::slot::SlotExec;
+use super::rounded::rounded;
+use crate::sql::slot::is_slot;
 
 /// One step.
 #[derive(Debug, PartialEq)]
@@ -117,7 +118,7 @@ struct Reading {
 
 impl Reading {
     fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
-        if plan.is::<SlotExec>() {
+        if is_slot(plan) {
             let fields: Vec<FieldRef> = plan.schema().fields().iter().cloned().collect();
             return Some(Self { steps: Vec::new(), outputs: as_they_are(&fields), fields });
         }
@@ -202,7 +203,8 @@ impl Reading {
             Ok(Transformed::yes(Arc::new(Column::new(field.name(), at)) as Arc<dyn PhysicalExpr>))
         };
         let expr = Arc::clone(expr).transform_up(renumbered).ok()?.data;
-        Some(Value { columns, expr, schema: Arc::new(Schema::new(fields)) })
+        let schema = Arc::new(Schema::new(fields));
+        Some(Value { columns, expr: rounded(expr, &schema).ok()?, schema })
     }
 
     /// Whether an expression computes with a column that is itself computed and not one of the rows'.
@@ -230,5 +232,5 @@ fn as_they_are(fields: &[FieldRef]) -> Vec<Value> {
 }
 
 fn has_slot(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.is::<SlotExec>() || plan.children().into_iter().any(has_slot)
+    is_slot(plan) || plan.children().into_iter().any(has_slot)
 }

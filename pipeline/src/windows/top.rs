@@ -36,7 +36,7 @@ use hashbrown::HashMap;
 use super::assemble::batch;
 use crate::sql::exact::unchecked;
 use crate::sql::plan::{AggregatePlan, Output, Shape, ViewPlan};
-use crate::sql::slot::SlotExec;
+use crate::sql::slot::is_slot;
 
 /// Windows with fewer groups are put together from all of them.
 pub(super) const TOP_FROM: usize = 1_000;
@@ -70,7 +70,7 @@ impl TopPlan {
         let picking = Picking::below(&plan.above.plan)?;
         let (mut order, mut conditions) = (picking.order, Vec::new());
         let mut node = picking.input;
-        while node.downcast_ref::<SlotExec>().is_none() {
+        while !is_slot(&node) {
             if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
                 for one in &mut order {
                     one.expr = through(projection, &one.expr)?;
