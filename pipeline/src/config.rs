@@ -35,6 +35,10 @@ pub struct RawPipelineConfig {
     pub checkpoint_s3_region: String,
     /// Bytes that may wait for a checkpoint; past it partitions wait.
     pub checkpoint_waiting_bytes_max: u64,
+    /// Name of the consumer group of workers, with the stream's name behind it.
+    pub worker_group: String,
+    /// Milliseconds a worker may be silent before its partitions are another's.
+    pub worker_session_timeout_ms: u64,
     /// Milliseconds of silence after which a partition no longer holds back `settled`.
     pub idle_after_ms: u64,
     /// Milliseconds between looks at whether a log has more partitions.
@@ -98,6 +102,8 @@ impl Default for RawPipelineConfig {
             checkpoint_s3_endpoint: String::new(),
             checkpoint_s3_region: String::new(),
             checkpoint_waiting_bytes_max: 268_435_456,
+            worker_group: "tidemark-workers".to_owned(),
+            worker_session_timeout_ms: 10_000,
             idle_after_ms: 5_000,
             partitions_every_ms: 10_000,
             ledger_bytes_max: LEDGER_BYTES_MAX,
@@ -153,6 +159,15 @@ pub struct ViewHistoryConfig {
     pub every: Duration,
 }
 
+/// How workers share partitions.
+#[derive(Debug, Clone)]
+pub struct WorkersConfig {
+    /// See [`RawPipelineConfig::worker_group`].
+    pub group: String,
+    /// See [`RawPipelineConfig::worker_session_timeout_ms`].
+    pub session_timeout: Duration,
+}
+
 /// `[streams.NAME]` of the config file: what differs here from the stream's SQL `WITH (…)`.
 ///
 /// Keys are those of `WITH`, as `connector`, `topic`, `properties.bootstrap.servers`.
@@ -181,6 +196,8 @@ pub struct PipelineConfig {
     pub checkpoint_s3: S3Options,
     /// See [`RawPipelineConfig::checkpoint_waiting_bytes_max`].
     pub checkpoint_waiting_bytes_max: u64,
+    /// How workers share partitions.
+    pub workers: WorkersConfig,
     /// See [`RawPipelineConfig::idle_after_ms`].
     pub idle_after: Duration,
     /// See [`RawPipelineConfig::partitions_every_ms`].
@@ -230,6 +247,7 @@ impl PipelineConfig {
         }
         within("checkpoint-waiting-bytes-max", raw.checkpoint_waiting_bytes_max, 1 << 16, 1 << 40);
         within("checkpoints-kept", wide(raw.checkpoints_kept), 1, 1_000);
+        within("worker-session-timeout-ms", raw.worker_session_timeout_ms, 1_000, 1_800_000);
         within("idle-after-ms", raw.idle_after_ms, 100, 86_400_000);
         within("partitions-every-ms", raw.partitions_every_ms, 100, 86_400_000);
         within("ledger-bytes-max", raw.ledger_bytes_max, 1_024, 1 << 50);
@@ -249,6 +267,9 @@ impl PipelineConfig {
         within("view-history-every-ms", raw.view_history_every_ms, 10, 3_600_000);
         if !["on", "off"].contains(&raw.history.as_str()) {
             mistakes.push(format!("pipeline.history = '{}': must be 'on' or 'off'", raw.history));
+        }
+        if raw.worker_group.is_empty() {
+            mistakes.push("pipeline.worker-group = '': a consumer group has a name".to_owned());
         }
         let result_topics = ResultTopicsConfig::check(&raw.result_topics).unwrap_or_else(|more| {
             mistakes.extend(more);
@@ -277,6 +298,10 @@ impl PipelineConfig {
                 region: said(&raw.checkpoint_s3_region),
             },
             checkpoint_waiting_bytes_max: raw.checkpoint_waiting_bytes_max,
+            workers: WorkersConfig {
+                group: raw.worker_group.clone(),
+                session_timeout: Duration::from_millis(raw.worker_session_timeout_ms),
+            },
             idle_after: Duration::from_millis(raw.idle_after_ms),
             partitions_every: Duration::from_millis(raw.partitions_every_ms),
             ledger_bytes_max: raw.ledger_bytes_max,

@@ -82,6 +82,8 @@ pub struct Backlog {
     bytes_max: u64,
     /// Whether more waits for the history than may.
     is_history_full: AtomicBool,
+    /// Whether more waits for someone else than may.
+    is_held: AtomicBool,
 }
 
 impl Backlog {
@@ -93,6 +95,7 @@ impl Backlog {
             handed: AtomicU64::new(0),
             bytes_max,
             is_history_full: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
         })
     }
 
@@ -105,12 +108,19 @@ impl Backlog {
     /// Whether no partition may be read until a checkpoint, or the history, has been written.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.bytes() >= self.bytes_max || self.is_history_full.load(Ordering::Relaxed)
+        self.bytes() >= self.bytes_max
+            || self.is_history_full.load(Ordering::Relaxed)
+            || self.is_held.load(Ordering::Relaxed)
     }
 
     /// Says how many bytes wait for the history, and how many may.
     pub fn note_history(&self, bytes: u64, bytes_max: u64) {
         self.is_history_full.store(bytes >= bytes_max, Ordering::Relaxed);
+    }
+
+    /// Lets no partition be read, or again, until someone else has taken what waits.
+    pub fn hold(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::Relaxed);
     }
 
     /// Bytes that may wait.
@@ -144,6 +154,17 @@ pub(super) struct Job {
     pub(super) offsets: Offsets,
     /// Ledgers whose entries must survive before the checkpoint does.
     pub(super) ledgers: Option<Arc<LedgerStore>>,
+    /// What stands behind the checkpoint, for someone else to read.
+    pub(super) told: Option<ToldBehind>,
+}
+
+/// What a worker tells the server behind a checkpoint.
+#[derive(Debug)]
+pub(super) struct ToldBehind {
+    /// What was folded since the checkpoint before.
+    pub(super) bytes: Vec<u8>,
+    /// The number up to which checkpoints have been read by whoever they are for.
+    pub(super) read_to: u64,
 }
 
 /// A checkpoint that has been written.
@@ -151,6 +172,8 @@ pub(super) struct Job {
 pub struct Written {
     /// Its offsets.
     pub offsets: Offsets,
+    /// Checkpoints that stay because whoever they are for has not read them.
+    pub unread: usize,
 }
 
 /// The logs of a stream and what waits to go there.
@@ -182,17 +205,22 @@ impl CheckpointFiles {
                 logs.waiting.add(fresh);
             }
         }
-        let written = self.write_all(job.state, job.ledgers.as_deref());
+        let told = job.told.map(|told| {
+            self.store.want_after(told.read_to);
+            told.bytes
+        });
+        let written = self.write_all(job.state, job.ledgers.as_deref(), &told.unwrap_or_default());
         self.backlog.hand(self.streams.values().map(|logs| logs.waiting.bytes()).sum());
         written?;
         self.forget(&job.watermarks);
-        Ok(Written { offsets: job.offsets })
+        Ok(Written { offsets: job.offsets, unread: self.store.wanted() })
     }
 
     fn write_all(
         &mut self,
         state: Vec<u8>,
         ledgers: Option<&LedgerStore>,
+        behind: &[u8],
     ) -> Result<(), SavingError> {
         let begun = Instant::now();
         if let Some(ledgers) = ledgers {
@@ -224,7 +252,8 @@ impl CheckpointFiles {
                 journals: logs.journals.at(),
             })
             .collect();
-        let body = encode_logs(state, &self.keys_id, &logs);
+        let mut body = encode_logs(state, &self.keys_id, &logs);
+        body.extend_from_slice(behind);
         self.store.save(&body)?;
         #[expect(clippy::cast_precision_loss, reason = "for graphs; far below 2^53")]
         metrics::histogram!("tidemark_checkpoint_bytes").record(body.len() as f64);
@@ -353,6 +382,7 @@ mod tests {
             watermarks: BTreeMap::new(),
             offsets: Offsets::new(),
             ledgers: None,
+            told: None,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod reference;
 pub mod checkpoints;
 pub mod saving;
 pub mod live;
+pub mod workers;
 
 #[cfg(test)]
 mod derived_tests;

@@ -10,6 +10,7 @@ pub mod local_log;
 pub mod kafka;
 pub mod kafka_options;
 pub mod kafka_batch;
+pub mod kafka_group;
 pub mod kafka_topic;
 pub mod kafka_writer;
 pub mod files;

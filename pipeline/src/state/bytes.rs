@@ -128,6 +128,12 @@ impl<'a> Decoder<'a> {
         Ok(i128::from_le_bytes(raw))
     }
 
+    /// What has not been read.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Whether everything has been read.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -23,17 +23,17 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::checkpoint::{Checkpoint, decode};
+use super::checkpoint::{Checkpoint, VERSION, decode_with_rest};
 use super::objects::{ObjectError, Objects};
 use crate::fail_points;
 
 const MAGIC: &[u8; 8] = b"TIDEMARK";
-/// Version of the format that is written.
-const VERSION: u32 = 9;
 /// The oldest format that is read.
 const OLDEST: u32 = 4;
 const HEADER_BYTES: usize = 28;
 const EXTENSION: &str = ".checkpoint";
+/// Folder of a place below which workers keep the partitions.
+pub const OF_WORKERS: &str = "partitions/";
 
 /// What is wrong with a checkpoint or its place.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,15 @@ pub enum CheckpointError {
         /// What does not fit.
         detail: String,
     },
+    /// Workers keep their partitions there.
+    #[error(
+        "{place} is a checkpoint of a worker (`tidemark pipeline`): this place is shared by workers and the server that \
+         merges them (`tidemark server`); give this process a checkpoint-store of its own"
+    )]
+    OfWorkers {
+        /// The object.
+        place: String,
+    },
     /// Someone else writes checkpoints here.
     #[error(
         "checkpoint {place} has been written by another process; one process a place may write"
@@ -78,6 +87,8 @@ pub struct CheckpointStore {
     next: u64,
     /// The numbers there are, ascending, so that no checkpoint lists the place.
     known: Vec<u64>,
+    /// Checkpoints after this number stay, however many there are.
+    wanted_after: Option<u64>,
 }
 
 impl CheckpointStore {
@@ -90,7 +101,7 @@ impl CheckpointStore {
         refuse_first_version(objects.as_ref(), &names)?;
         let known = numbers(&names);
         let next = known.last().map_or(1, |last| last + 1);
-        Ok(Self { objects, kept, next, known })
+        Ok(Self { objects, kept, next, known, wanted_after: None })
     }
 
     /// The place.
@@ -128,11 +139,39 @@ impl CheckpointStore {
         &self.known
     }
 
+    /// Keeps all checkpoints after this number from now on, however many: someone has not read them yet.
+    pub fn want_after(&mut self, number: u64) {
+        self.wanted_after = Some(number);
+    }
+
+    /// How many there are after the number that is wanted.
+    #[must_use]
+    pub fn wanted(&self) -> usize {
+        let after = self.wanted_after.unwrap_or(u64::MAX);
+        self.known.iter().filter(|number| **number > after).count()
+    }
+
     /// Reads one checkpoint.
     ///
     /// # Errors
     /// When it is damaged, of an unknown version, or cannot be read.
     pub fn read(&self, number: u64) -> Result<Checkpoint, CheckpointError> {
+        let (version, checkpoint, _) = self.load(number)?;
+        tracing::info!(number, version, "goes on from checkpoint {number} of format {version}");
+        Ok(checkpoint)
+    }
+
+    /// Reads one checkpoint with what stands behind it.
+    ///
+    /// # Errors
+    /// As [`CheckpointStore::read`].
+    pub fn read_with_rest(&self, number: u64) -> Result<(Checkpoint, Vec<u8>), CheckpointError> {
+        let (_, checkpoint, rest) = self.load(number)?;
+        Ok((checkpoint, rest))
+    }
+
+    /// One checkpoint with the version of its format and what stands behind it.
+    fn load(&self, number: u64) -> Result<(u32, Checkpoint, Vec<u8>), CheckpointError> {
         let place = self.place(&name(number));
         let damaged = |detail: String| CheckpointError::Damaged { place: place.clone(), detail };
         let Some(bytes) = self.objects.read(&name(number))? else {
@@ -156,9 +195,8 @@ impl CheckpointStore {
         if word(12) != u64::try_from(body.len()).unwrap_or(u64::MAX) || word(20) != xxh3_64(body) {
             return Err(damaged("its length or checksum is wrong".to_owned()));
         }
-        let checkpoint = decode(version, body).map_err(damaged)?;
-        tracing::info!(number, version, "goes on from checkpoint {number} of format {version}");
-        Ok(checkpoint)
+        let (checkpoint, rest) = decode_with_rest(version, body).map_err(damaged)?;
+        Ok((version, checkpoint, rest.to_vec()))
     }
 
     fn place(&self, name: &str) -> String {
@@ -169,6 +207,7 @@ impl CheckpointStore {
     fn forget_old(&mut self) {
         while self.known.len() > self.kept
             && let Some(number) = self.known.first().copied()
+            && self.wanted_after.is_none_or(|after| number <= after)
         {
             if let Err(error) = self.objects.delete(&name(number)) {
                 tracing::warn!(%error, number, "an old checkpoint could not be removed: {error}");
@@ -183,7 +222,9 @@ fn name(number: u64) -> String {
     format!("{number:012}{EXTENSION}")
 }
 
-fn numbers(names: &[String]) -> Vec<u64> {
+/// The numbers of the checkpoints among these objects, ascending.
+#[must_use]
+pub fn numbers(names: &[String]) -> Vec<u64> {
     let mut all: Vec<u64> =
         names.iter().filter_map(|name| name.strip_suffix(EXTENSION)?.parse().ok()).collect();
     all.sort_unstable();
@@ -196,6 +237,9 @@ fn refuse_first_version(objects: &dyn Objects, names: &[String]) -> Result<(), C
     match names.iter().find(|name| name.contains('/') && name.ends_with(EXTENSION)) {
         Some(name) => {
             let place = format!("{}/{name}", objects.place());
+            if name.starts_with(OF_WORKERS) {
+                return Err(CheckpointError::OfWorkers { place });
+            }
             Err(CheckpointError::UnknownVersion { place, version: 1 })
         }
         None => Ok(()),
@@ -269,6 +313,36 @@ mod tests {
         }
         assert_eq!(store.numbers(), [2, 3]);
         assert_eq!(open(&dir, 2).expect("opens").numbers(), [2, 3]);
+    }
+
+    #[test]
+    fn those_that_someone_has_not_read_stay_however_many_and_go_once_they_are_read() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut store = open(&dir, 2).expect("opens");
+        store.want_after(0);
+        for name in ["a", "b", "c", "d"] {
+            store.save(&body(name)).expect("saves");
+        }
+        assert_eq!((store.numbers(), store.wanted()), (&[1, 2, 3, 4][..], 4));
+        store.want_after(2);
+        store.save(&body("e")).expect("saves");
+        assert_eq!((store.numbers(), store.wanted()), (&[3, 4, 5][..], 3));
+        store.want_after(5);
+        store.save(&body("f")).expect("saves");
+        assert_eq!((store.numbers(), store.wanted()), (&[5, 6][..], 1));
+    }
+
+    #[test]
+    fn what_stands_behind_a_checkpoint_comes_back_with_it_and_is_no_part_of_it() {
+        let dir = tempfile::tempdir().expect("folder");
+        let mut store = open(&dir, 2).expect("opens");
+        store.save(&[body("a"), b"told".to_vec()].concat()).expect("saves");
+        store.save(&body("b")).expect("saves");
+        let (checkpoint, behind) = store.read_with_rest(1).expect("whole");
+        assert!(checkpoint.streams.contains_key("a"));
+        assert_eq!(behind, b"told");
+        assert!(store.read(1).expect("whole").streams.contains_key("a"));
+        assert_eq!(store.read_with_rest(2).expect("whole").1, b"");
     }
 
     #[test]

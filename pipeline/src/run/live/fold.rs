@@ -32,7 +32,7 @@ const PAST_BOUND_RECORDS: usize = 32;
 pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// A partition with its reader, owned by one folding thread.
-pub(super) struct Owned {
+pub(in crate::run) struct Owned {
     stream: String,
     reader: Box<dyn PartitionReader>,
     run: PartitionRun,
@@ -61,6 +61,15 @@ pub(super) enum Command {
     },
     /// One more partition.
     Own(Box<Owned>),
+    /// A partition is another's from now on.
+    Release {
+        /// The stream.
+        stream: String,
+        /// The partition.
+        partition: PartitionId,
+        /// Where what it has folded since the last time goes; `None` where nobody has it.
+        reply: Sender<Option<Drained>>,
+    },
     /// Views of a partition to be taken over once they stand where it stands.
     Join(Box<Catcher>),
     /// How many partitions the log of a stream has now.
@@ -72,23 +81,23 @@ pub(super) enum Command {
 }
 
 /// One partition's part of a drain.
-pub(super) struct Drained {
+pub(in crate::run) struct Drained {
     /// The stream.
-    pub(super) stream: String,
+    pub(in crate::run) stream: String,
     /// The partition.
-    pub(super) partition: PartitionId,
+    pub(in crate::run) partition: PartitionId,
     /// Its state, or why there is none.
-    pub(super) drain: Result<Drains, String>,
+    pub(in crate::run) drain: Result<Drains, String>,
     /// Offset after the last record in the log, where it was wanted and is known.
-    pub(super) end_offset: Option<Offset>,
+    pub(in crate::run) end_offset: Option<Offset>,
     /// Why reading fails, while it does.
-    pub(super) problem: Option<String>,
+    pub(in crate::run) problem: Option<String>,
     /// The full ledger it waits for, while it does.
-    pub(super) waits_for: Option<LedgerKind>,
+    pub(in crate::run) waits_for: Option<LedgerKind>,
 }
 
 /// The folding threads as the publisher sees them.
-pub(super) struct Folds {
+pub(in crate::run) struct Folds {
     threads: Vec<Fold>,
     /// Which thread owns a partition.
     owners: BTreeMap<(String, PartitionId), usize>,
@@ -106,7 +115,7 @@ impl Folds {
     ///
     /// # Errors
     /// When the system gives no threads.
-    pub(super) fn spawn(
+    pub(in crate::run) fn spawn(
         partitions: Vec<Owned>,
         threads: usize,
         records_max: usize,
@@ -120,6 +129,19 @@ impl Folds {
                 share.push(owned);
             }
         }
+        Ok(Self { threads: Self::threads(shares, records_max)?, owners })
+    }
+
+    /// Starts `threads` folding threads without a partition.
+    ///
+    /// # Errors
+    /// As [`Folds::spawn`].
+    pub(in crate::run) fn idle(threads: usize, records_max: usize) -> std::io::Result<Self> {
+        let shares = (0..threads.max(1)).map(|_| Vec::new()).collect();
+        Ok(Self { threads: Self::threads(shares, records_max)?, owners: BTreeMap::new() })
+    }
+
+    fn threads(shares: Vec<Vec<Owned>>, records_max: usize) -> std::io::Result<Vec<Fold>> {
         let mut folds = Vec::new();
         for (number, share) in shares.into_iter().enumerate() {
             let (commands, inbox) = bounded(1);
@@ -130,14 +152,14 @@ impl Folds {
                 .spawn(move || fold_loop(share, &inbox, &idle, records_max))?;
             folds.push(Fold { commands, is_idle, thread });
         }
-        Ok(Self { threads: folds, owners })
+        Ok(folds)
     }
 
     /// Everything folded since the last time, all partitions of a thread between the same two batches.
     ///
     /// # Errors
     /// When a thread has ended.
-    pub(super) fn drain(&self, with_end: bool) -> Result<Vec<Drained>, String> {
+    pub(in crate::run) fn drain(&self, with_end: bool) -> Result<Vec<Drained>, String> {
         let ended = || "a folding thread has ended".to_owned();
         let mut answers = Vec::new();
         for fold in &self.threads {
@@ -158,11 +180,24 @@ impl Folds {
     }
 
     /// Gives one more partition to the thread that owns the fewest.
-    pub(super) fn own(&mut self, owned: Owned) {
+    pub(in crate::run) fn own(&mut self, owned: Owned) {
         let share = |at: &usize| self.owners.values().filter(|owner| *owner == at).count();
         let Some(at) = (0..self.threads.len()).min_by_key(share) else { return };
         self.owners.insert((owned.stream.clone(), owned.run.partition()), at);
         self.send(at, Command::Own(Box::new(owned)));
+    }
+
+    /// Takes a partition from the thread that owns it, with what it has folded since the last drain; `None` where none
+    /// does. Its reader is closed then.
+    pub(in crate::run) fn release(
+        &mut self,
+        stream: &str,
+        partition: PartitionId,
+    ) -> Option<Drained> {
+        let at = self.owners.remove(&(stream.to_owned(), partition))?;
+        let (reply, answer) = bounded(1);
+        self.send(at, Command::Release { stream: stream.to_owned(), partition, reply });
+        answer.recv().ok().flatten()
     }
 
     /// Hands a reading over to the thread that owns its partition.
@@ -194,7 +229,7 @@ impl Folds {
     }
 
     /// Ends all threads.
-    pub(super) fn stop(self) {
+    pub(in crate::run) fn stop(self) {
         for fold in self.threads {
             let _told = fold.commands.send(Command::Stop);
             if fold.thread.join().is_err() {
@@ -221,6 +256,14 @@ fn fold_loop(
             None => {}
             Some(Command::Stop) => return,
             Some(Command::Own(owned)) => partitions.push(*owned),
+            Some(Command::Release { stream, partition, reply }) => {
+                let is_it =
+                    |owned: &Owned| owned.stream == stream && owned.run.partition() == partition;
+                let at = partitions.iter().position(is_it);
+                let drained = at.map(|at| partitions.swap_remove(at).drain(false));
+                // Whoever asked may have gone.
+                let _told = reply.send(drained);
+            }
             Some(Command::Join(catcher)) => {
                 let is_its = |owned: &&mut Owned| {
                     *owned.stream == **catcher.stream()
@@ -249,7 +292,7 @@ fn fold_loop(
 
 impl Owned {
     /// A partition of `stream` with its reader, which stands where the run goes on.
-    pub(super) fn new(
+    pub(in crate::run) fn new(
         stream: String,
         reader: Box<dyn PartitionReader>,
         run: PartitionRun,

@@ -17,7 +17,7 @@ use crate::sql::Catalog;
 pub(super) fn past(config: &PipelineConfig) -> Result<Past, StartError> {
     let folder = config.data_dir.join("view_history");
     let views = config.view_history.room.map(|room| ViewHistory::open(&folder, room));
-    Ok(Past { views: views.transpose()?, pins: Pins::open(&config.data_dir)? })
+    Ok(Past { views: views.transpose()?, pins: Pins::open(&config.data_dir)?, commits: None })
 }
 
 /// Opens the histories of the streams that keep one; `None` where none does.

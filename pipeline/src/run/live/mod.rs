@@ -9,14 +9,19 @@
 //! batches, so what comes back is of one offset a partition, over all views of all streams: a cut.
 
 mod catcher;
+mod error;
+mod feed;
 mod fill;
-mod fold;
+pub(super) mod fold;
 mod freshness;
 mod kept;
 mod logs;
+mod merged;
 mod publish;
 mod reload;
+mod wishes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,30 +29,34 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use datafusion::common::internal_err;
 
+pub use self::error::StartError;
+use self::feed::Feed;
 use self::fold::{Folds, Owned};
 use self::freshness::Freshness;
 use self::logs::WatchedLog;
+use self::merged::{Folding, expected, place, watched};
 use self::publish::{Event, PublishLoop};
 pub use self::reload::{ReloadError, Reloaded};
+use self::wishes::Wishes;
 use super::build::{ViewToRun, partition_run};
-use super::checkpoints::{Backlog, Offsets};
+use super::checkpoints::Backlog;
 use super::partition::{PartitionRun, PartitionStart, Place};
 use super::publisher::{PublisherLimits, Publishers, view_info, views_to_run};
 use super::saving::{Resumed, Saving, SavingError, StreamToRead};
+use super::workers::merging::{Merging, ToMerge};
 use crate::admit::KeyRoom;
 use crate::config::PipelineConfig;
-use crate::history::{History, HistoryError, JOURNAL, PinsError};
-use crate::ledger::{LedgerError, LedgerStore, Limits};
-use crate::results::view_history::{Recorder, ViewHistoryError};
-use crate::results::{Mode, Results, ViewInfo};
+use crate::history::{History, JOURNAL, Stand};
+use crate::ledger::{LedgerStore, Limits};
+use crate::results::view_history::Recorder;
+use crate::results::{Commits, Mode, Results, ViewInfo};
 use crate::sinks::result_topics::{ResultTopics, ResultTopicsConfig, topics_of};
 use crate::source::{Source, SourceError};
 use crate::sql::Catalog;
 use crate::sql::catalog::system_tables;
 use crate::state::CheckpointError;
 use crate::state::dedup_store::DedupStore;
-use crate::state::objects::{self, Fenced, Objects};
-use crate::state::scopes::ScopeConflict;
+use crate::state::objects::{Fenced, Objects};
 
 /// Makes a stream's source; called again where a second reader of the same log is needed.
 pub type OpenSource = Arc<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send + Sync>;
@@ -59,47 +68,6 @@ pub struct StreamInput {
     pub stream: String,
     /// Its log.
     pub open: OpenSource,
-}
-
-/// Why the pipeline cannot start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The log.
-    #[error("stream {stream}: {source}")]
-    Source {
-        /// The stream.
-        stream: String,
-        /// What is wrong with it.
-        source: SourceError,
-    },
-    /// The saved state.
-    #[error(transparent)]
-    Saving(#[from] SavingError),
-    /// The ledgers.
-    #[error(transparent)]
-    Ledgers(#[from] LedgerError),
-    /// The histories.
-    #[error(transparent)]
-    History(#[from] HistoryError),
-    /// What views showed.
-    #[error(transparent)]
-    ViewHistory(#[from] ViewHistoryError),
-    /// What is held of histories.
-    #[error(transparent)]
-    Pins(#[from] PinsError),
-    /// A view.
-    #[error("the views cannot be set up: {0}")]
-    Views(String),
-    /// A version of a scope says something else than it did.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Scopes(Vec<ScopeConflict>),
-    /// Views cannot go to their topics.
-    #[error("{0}")]
-    ResultTopics(String),
-    /// The system gives no threads.
-    #[error("a folding thread cannot be started: {0}")]
-    Threads(std::io::Error),
 }
 
 /// A running pipeline. Dropping it without [`Pipeline::stop`] leaves its threads running.
@@ -138,9 +106,16 @@ impl Reloader {
 const WITHOUT_HISTORY: &str = " without its history";
 
 /// A stream's source with the partitions it has now.
-struct Opened {
+pub(in crate::run) struct Opened {
     to_read: StreamToRead,
     source: Box<dyn Source>,
+}
+
+impl Opened {
+    /// What is read, and what it is read from.
+    pub(in crate::run) fn into_parts(self) -> (StreamToRead, Box<dyn Source>) {
+        (self.to_read, self.source)
+    }
 }
 
 /// Starts the pipeline of all `inputs`, which are streams of the catalogue.
@@ -153,8 +128,33 @@ pub fn start(
     mode: Mode,
     inputs: Vec<StreamInput>,
 ) -> Result<Pipeline, StartError> {
+    begin(catalog, config, (mode, Folding::Here), inputs)
+}
+
+/// Starts the back half of the pipeline: what is folded comes from workers that share the place for checkpoints.
+///
+/// # Errors
+/// As [`start`]; and when the workers of the place have other definitions.
+pub fn start_merging(
+    catalog: Catalog,
+    config: &PipelineConfig,
+    mode: Mode,
+    inputs: Vec<StreamInput>,
+) -> Result<Pipeline, StartError> {
+    begin(catalog, config, (mode, Folding::Workers), inputs)
+}
+
+fn begin(
+    catalog: Catalog,
+    config: &PipelineConfig,
+    (mode, folding): (Mode, Folding),
+    inputs: Vec<StreamInput>,
+) -> Result<Pipeline, StartError> {
     let store = LedgerStore::open(&config.data_dir.join("ledgers"))?;
-    let past = kept::past(config)?;
+    let mut past = kept::past(config)?;
+    let (events, inbox) = unbounded();
+    let wishes = events.clone();
+    past.commits = Some(Commits::new(move |wish| wishes.send(Event::Commit(wish)).is_ok()));
     let mut opened =
         inputs.iter().map(|input| open(&catalog, input, config)).collect::<Result<Vec<_>, _>>()?;
     let to_read: Vec<StreamToRead> = opened.iter().map(|one| one.to_read.clone()).collect();
@@ -167,9 +167,7 @@ pub fn start(
     let mut publisher =
         Publishers::new(&catalog, self::limits(config), (Arc::clone(&store), limits))
             .map_err(views_error)?;
-    let objects = objects::open(&config.checkpoint_store, &config.checkpoint_s3)
-        .map_err(CheckpointError::from);
-    let objects = objects.map_err(SavingError::from)?;
+    let (objects, shared) = place(&catalog, config, folding, &to_read)?;
     // Before anything is read there: what an earlier owner still writes afterwards is refused.
     let epoch = epoch();
     let fence = Fenced::claim(objects, &format!("{epoch} (pid {})", std::process::id()));
@@ -191,14 +189,27 @@ pub fn start(
     saving.learn_scopes(&catalog.scopes).map_err(SavingError::from)?;
     let unfilled = publisher.remove(&resumed.unfilled);
     let mut history = kept::open_history(&catalog, (config, &past.pins), &to_read)?;
-    let mut partitions = Vec::new();
+    let (mut partitions, mut merged) = (Vec::new(), BTreeMap::new());
     for one in &mut opened {
-        partitions.extend(owned(
-            &catalog,
-            one,
-            (&mut resumed, &saving),
-            (&mut publisher, history.as_mut()),
-        )?);
+        match folding {
+            Folding::Here => partitions.extend(owned(
+                &catalog,
+                one,
+                (&mut resumed, &saving),
+                (&mut publisher, history.as_mut()),
+            )?),
+            Folding::Workers => {
+                merged.extend(expected(one, &mut resumed, (&mut publisher, history.as_mut()))?);
+            }
+        }
+    }
+    if let (Folding::Workers, Some(view)) = (folding, unfilled.first()) {
+        return Err(StartError::Workers(format!(
+            "the server's checkpoint in {} lacks view {}, which workers have folded; move merged/, partitions/ and \
+             workers.json away and give workers another pipeline.worker-group to compute everything again",
+            fence.place(),
+            view.name
+        )));
     }
     let infos: Vec<Arc<ViewInfo>> =
         catalog.views.iter().map(|view| Arc::new(view_info(&catalog, view))).collect();
@@ -212,9 +223,25 @@ pub fn start(
     let recorder = recorder.transpose().map_err(StartError::Threads)?;
     results.set_past(past);
     saving.go_to_background().map_err(StartError::Threads)?;
-    let folds = Folds::spawn(partitions, config.fold_threads, config.batch_records_max)
-        .map_err(StartError::Threads)?;
-    let (events, inbox) = unbounded();
+    let folds = match shared {
+        None => Feed::Here(
+            Folds::spawn(partitions, config.fold_threads, config.batch_records_max)
+                .map_err(StartError::Threads)?,
+        ),
+        Some(place) => {
+            let logs = inputs.iter().map(|input| (input.stream.clone(), Arc::clone(&input.open)));
+            let merging = Merging::start(ToMerge {
+                place,
+                own: Arc::clone(&fence),
+                at: merged,
+                logs: logs.collect(),
+                kept: config.checkpoints_kept,
+                every: config.checkpoint_every,
+            });
+            let merging = merging.map_err(|error| StartError::Workers(error.to_string()))?;
+            Feed::Workers(merging, publisher.gauges().live)
+        }
+    };
     let publishing = PublishLoop {
         catalog,
         publisher,
@@ -230,13 +257,15 @@ pub fn start(
         events: events.clone(),
         topics: topics.transpose().map_err(StartError::Threads)?,
         being_saved: None,
-        saved_at: Offsets::new(),
+        saved: Stand::default(),
+        wishes: Wishes::default(),
         history,
         views_problem: recorder.as_ref().map(Recorder::problem),
         fence,
     };
     let (watching, unwatched) = bounded(0);
-    let logs = watch(opened, config, &events, unwatched).map_err(StartError::Threads)?;
+    let watched = watched(opened, folding);
+    let logs = watch(watched, config, &events, unwatched).map_err(StartError::Threads)?;
     let publisher = std::thread::Builder::new()
         .name("tidemark-publish".to_owned())
         .spawn(move || {
@@ -272,30 +301,28 @@ fn result_topics(
     Ok((may_come || !topics.is_empty()).then(|| config.result_topics.clone()))
 }
 
-fn limits(config: &PipelineConfig) -> PublisherLimits {
+/// What a publisher may keep.
+pub(in crate::run) fn limits(config: &PipelineConfig) -> PublisherLimits {
     PublisherLimits { tombstones_max: config.tombstones_max }
 }
 
 fn watch(
-    opened: Vec<Opened>,
+    watched: Vec<WatchedLog>,
     config: &PipelineConfig,
     events: &Sender<Event>,
     stop: Receiver<()>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let watched = |one: Opened| WatchedLog {
-        stream: one.to_read.name,
-        source: one.source,
-        known: one.to_read.partitions.into_iter().collect(),
-        accepts: one.to_read.accepts_partitions,
-    };
-    let watched: Vec<WatchedLog> = opened.into_iter().map(watched).collect();
     let (every, events) = (config.partitions_every, events.clone());
     std::thread::Builder::new()
         .name("tidemark-logs".to_owned())
         .spawn(move || logs::watch(watched, every, &events, &stop))
 }
 
-fn open(
+/// A stream with the partitions its log has now.
+///
+/// # Errors
+/// When its log cannot be looked at.
+pub(in crate::run) fn open(
     catalog: &Catalog,
     input: &StreamInput,
     config: &PipelineConfig,
@@ -466,7 +493,7 @@ fn now_ms() -> i64 {
 }
 
 /// A name for this life of the publisher.
-fn epoch() -> String {
+pub(in crate::run) fn epoch() -> String {
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("{nanos:x}")
 }

@@ -1,23 +1,25 @@
 //! The publishing thread: drains all folding threads, makes the cut, writes checkpoints, and between two
 //! publishes does what it is told.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
+use super::feed::Feed;
 use super::fill::{Fill, Near};
-use super::fold::{Drained, Folds};
+use super::fold::Drained;
 use super::freshness::Freshness;
 use super::logs::Grown;
 use super::reload::{ReloadError, Reloaded};
+use super::wishes::Wishes;
 use super::{StreamInput, now_ms};
 use crate::config::PipelineConfig;
 use crate::fail_points;
-use crate::history::{History, HistoryError};
-use crate::results::{Cut, Results, State, Status};
-use crate::run::checkpoints::Offsets;
+use crate::history::{History, HistoryError, Stand};
+use crate::results::{CommitWish, Cut, Results, State, Status};
 use crate::run::publisher::{Moment, Publishers};
 use crate::run::saving::Saving;
 use crate::sinks::result_topics::ResultTopics;
@@ -27,8 +29,10 @@ use crate::state::objects::{Fenced, Objects as _};
 /// How long the end waits for a last checkpoint; what it lacks is read again after the next start.
 const LAST_MAX: Duration = Duration::from_secs(20);
 
-/// How often is published at most while reading is far behind: a publish costs the same for a few records as for many.
-const FAR_BEHIND_EVERY: Duration = Duration::from_millis(500);
+/// How often is published while reading is far behind: a publish costs much the same for a few records as for many. So
+/// at most a tenth of one thread's time is spent on it, within these bounds.
+const FAR_BEHIND_EVERY: RangeInclusive<Duration> =
+    Duration::from_millis(500)..=Duration::from_secs(2);
 
 /// What the publishing thread is told.
 pub(super) enum Event {
@@ -36,6 +40,8 @@ pub(super) enum Event {
     Stop,
     /// Another catalogue.
     Reload(Box<Catalog>, Sender<Result<Reloaded, ReloadError>>),
+    /// Someone waits for a commit.
+    Commit(CommitWish),
     /// A fill is a batch away.
     Near(Near),
     /// A log has another partition.
@@ -56,7 +62,7 @@ pub(super) struct PublishLoop {
     pub(super) catalog: Catalog,
     pub(super) publisher: Publishers,
     pub(super) saving: Saving,
-    pub(super) folds: Folds,
+    pub(super) folds: Feed,
     pub(super) results: Arc<Results>,
     pub(super) config: PipelineConfig,
     pub(super) freshness: Freshness,
@@ -69,10 +75,12 @@ pub(super) struct PublishLoop {
     pub(super) events: Sender<Event>,
     /// Where cuts go whose checkpoint is written.
     pub(super) topics: Option<ResultTopics>,
-    /// The cut whose checkpoint is being written, for the topics.
+    /// The cut whose checkpoint is being written.
     pub(super) being_saved: Option<Arc<Cut>>,
-    /// Offsets of the last checkpoint that was written.
-    pub(super) saved_at: Offsets,
+    /// The last checkpoint that was written.
+    pub(super) saved: Stand,
+    /// Who waits for a commit.
+    pub(super) wishes: Wishes,
     /// The histories of streams that have one.
     pub(super) history: Option<History>,
     /// Why what views show is not kept, where it is to be and is not.
@@ -95,7 +103,9 @@ impl PublishLoop {
         let mut saved = Instant::now();
         let mut due = Instant::now();
         loop {
+            let begun = Instant::now();
             let mut next = self.publish();
+            let cost = begun.elapsed();
             while matches!(next, Next::GoOn)
                 && let Some(event) = self.event_before(due, inbox)
             {
@@ -117,10 +127,11 @@ impl PublishLoop {
                 }
             }
             self.hear_of_checkpoint(Duration::ZERO);
-            if saved.elapsed() >= self.config.checkpoint_every && self.save() {
+            let is_time = saved.elapsed() >= self.config.checkpoint_every;
+            if (is_time || self.wishes.want_checkpoint()) && self.save() {
                 saved = Instant::now();
             }
-            due = (due + self.until_next()).max(Instant::now());
+            due = (due + self.until_next(cost)).max(Instant::now());
         }
         self.folds.stop();
         self.saving.stop();
@@ -128,7 +139,7 @@ impl PublishLoop {
             topics.stop();
         }
         if let Some(history) = self.history.take() {
-            history.stop(&self.saved_at);
+            history.stop(&self.saved);
         }
     }
 
@@ -144,11 +155,12 @@ impl PublishLoop {
         }
     }
 
-    /// How long after a publish the next one is due. Far behind, figures of long ago come less often, so that those of now
-    /// come sooner.
-    fn until_next(&self) -> Duration {
+    /// How long after a publish, which took `cost`, the next one is due. Far behind, figures of long ago come less often, so
+    /// that those of now come sooner.
+    fn until_next(&self, cost: Duration) -> Duration {
+        let (least, most) = (*FAR_BEHIND_EVERY.start(), *FAR_BEHIND_EVERY.end());
         match self.freshness.is_far_behind() {
-            true => self.config.publish_every.max(FAR_BEHIND_EVERY),
+            true => self.config.publish_every.max((cost * 10).clamp(least, most)),
             false => self.config.publish_every,
         }
     }
@@ -160,6 +172,7 @@ impl PublishLoop {
                 // Whoever asked may have gone.
                 let _sent = reply.send(self.reload(*catalog));
             }
+            Event::Commit(wish) => self.wishes.add(wish),
             Event::Near(near) => self.near(near),
             Event::Grown(grown) => self.grown.push(grown),
             Event::PartitionCount { stream, before, now } => {
@@ -181,7 +194,7 @@ impl PublishLoop {
             // What it would show from here on, its successor shows, and it can save nothing of it.
             return Next::Broken(format!("checkpoints at {}: {taken}", self.fence.place()));
         }
-        let drains = match self.folds.drain(self.freshness.wants_end()) {
+        let drains = match self.drained() {
             Ok(drains) => drains,
             Err(error) => return Next::Broken(error),
         };
@@ -202,6 +215,11 @@ impl PublishLoop {
                 return Next::Broken(error);
             }
         }
+        waiting.extend(self.folds.waits_for().map(|ledger| {
+            format!("what workers folded waits for room in ledger {}", ledger.table())
+        }));
+        let (of_feed, mut alarms) = self.hear_of_feed();
+        problem = of_feed.or(problem);
         if let Err(error) = self.hear_of_history() {
             return Next::Broken(error.to_string());
         }
@@ -223,6 +241,7 @@ impl PublishLoop {
                 self.results.publish(cut);
                 fail_points::hit("published");
                 let paused = self.saving.pauses().or_else(|| waiting.first().cloned());
+                waiting.append(&mut alarms);
                 waiting.extend(self.saving.alarms());
                 waiting.extend(self.topics.iter().flat_map(ResultTopics::alarms));
                 waiting.extend(self.history.iter().flat_map(History::alarms));
@@ -236,6 +255,24 @@ impl PublishLoop {
             }
             Err(error) => Next::Broken(error.strip_backtrace()),
         }
+    }
+
+    /// What was folded since the last time; what workers folded waits with them while too much waits here.
+    fn drained(&mut self) -> Result<Vec<Drained>, String> {
+        match self.folds.is_of_workers() && self.saving.backlog().is_full() {
+            true => Ok(Vec::new()),
+            false => self.folds.drain(self.freshness.wants_end()),
+        }
+    }
+
+    /// Takes note of what is told beside the drains: the ends of logs, and what is wrong.
+    fn hear_of_feed(&mut self) -> (Option<String>, Vec<String>) {
+        for ((stream, partition), end) in self.folds.ends() {
+            let at = self.publisher.live.streams.get(&stream);
+            let next = at.and_then(|at| at.partitions.get(&partition)?.next_offset);
+            self.freshness.hear(&stream, partition, (next, Some(end)));
+        }
+        self.folds.problems()
     }
 
     /// A wrong figure must never be published: the pipeline stops and says why, the last figures stay.
@@ -278,34 +315,40 @@ impl PublishLoop {
     /// Begins a checkpoint of the last cut. `false` while the one before is still being written: then this
     /// one is late, and nobody waits for it.
     fn save(&mut self) -> bool {
+        let cut = self.results.latest();
         match self.saving.begin(&mut self.publisher) {
-            Ok(begun) => {
-                if begun {
-                    self.being_saved = self.topics.is_some().then(|| self.results.latest());
-                }
-                begun
+            Ok(false) => return false,
+            Ok(true) => {
+                self.wishes.checkpoint_begun(&cut);
+                self.being_saved = Some(cut);
             }
             Err(error) => {
                 // The wall goes on; health says so, and the next checkpoint holds everything.
+                self.wishes.checkpoint_begun(&cut);
                 self.saving.refused(&error);
-                true
             }
         }
+        true
     }
 
     /// Takes note of a checkpoint that has been written.
     fn hear_of_checkpoint(&mut self, patience: Duration) {
         let Some(written) = self.saving.finished(patience) else { return };
-        if let Some(history) = &mut self.history {
-            history.checkpoint_written(&written.offsets);
+        if let Some(cut) = self.being_saved.take() {
+            self.saved = Stand::of(self.results.epoch(), &cut, &written.offsets);
+            self.wishes.checkpoint_written(&cut, &self.saved);
+            if let Some(topics) = &self.topics {
+                topics.offer(cut);
+            }
         }
-        if let (Some(topics), Some(cut)) = (&self.topics, self.being_saved.take()) {
-            topics.offer(cut);
+        if let Some(history) = &mut self.history {
+            history.checkpoint_written(&self.saved, &|stream| self.wishes.hold_back(stream));
+            self.wishes.serve(history);
         }
         if let Err(error) = self.publisher.checkpoint_written(&written.offsets) {
             tracing::error!(%error, "what ended in the ledgers was not forgotten: {error}");
         }
-        self.saved_at = written.offsets;
+        self.folds.checkpoint_written(&written.offsets);
     }
 
     /// Takes note of what has been committed to histories.
@@ -314,6 +357,7 @@ impl PublishLoop {
         for (stream, partition, bytes) in history.hear(Duration::ZERO)? {
             self.saving.note_history(&stream, partition, bytes, true);
         }
+        self.wishes.serve(history);
         self.saving.backlog().note_history(history.waiting_bytes(), history.bytes_max());
         Ok(())
     }

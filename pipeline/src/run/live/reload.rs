@@ -52,6 +52,12 @@ pub enum ReloadError {
     /// A view cannot be set up.
     #[error("the views cannot be set up: {0}")]
     Views(String),
+    /// Others fold, by the definitions that they were started with.
+    #[error(
+        "views over streams are folded by workers, and {0} would be others: stop workers and server, and start them with \
+         the new folder, another checkpoint-store and another pipeline.worker-group; views over views can be taken in"
+    )]
+    OfWorkers(String),
     /// The pipeline has stopped.
     #[error("the pipeline has stopped: {0}")]
     Stopped(String),
@@ -69,6 +75,9 @@ impl PublishLoop {
     pub(super) fn reload(&mut self, catalog: Catalog) -> Result<Reloaded, ReloadError> {
         same_streams(&self.catalog, &catalog)?;
         self.saving.scopes().check(&catalog.scopes).map_err(ReloadError::Scopes)?;
+        if self.folds.is_of_workers() {
+            same_folds(&self.catalog, &catalog)?;
+        }
         let told = compared(&self.catalog, &catalog);
         let wanted: BTreeSet<Arc<str>> = catalog.views.iter().map(view_key).collect();
         // A fill some of whose views are no longer wanted begins again with the others.
@@ -305,6 +314,25 @@ pub(super) fn fresh_views(
         .collect::<datafusion::common::Result<Vec<_>>>()
         .map_err(|error| error.strip_backtrace())?;
     Ok(made.into_iter().flatten().collect())
+}
+
+/// Refuses a catalogue in which anything is folded otherwise.
+fn same_folds(before: &Catalog, now: &Catalog) -> Result<(), ReloadError> {
+    let folded = |catalog: &Catalog| -> BTreeMap<String, String> {
+        let over_streams =
+            catalog.views.iter().filter(|view| matches!(view.query, ViewQuery::Stream(_)));
+        over_streams.map(|view| (view.name.clone(), view.hash.clone())).collect()
+    };
+    let (before, now) = (folded(before), folded(now));
+    let is_other = |name: &&String| before.get(*name) != now.get(*name);
+    let others: BTreeSet<&String> = before.keys().chain(now.keys()).filter(is_other).collect();
+    match others.is_empty() {
+        true => Ok(()),
+        false => {
+            let names: Vec<&str> = others.into_iter().map(String::as_str).collect();
+            Err(ReloadError::OfWorkers(names.join(", ")))
+        }
+    }
 }
 
 /// A stream and what is derived from it.

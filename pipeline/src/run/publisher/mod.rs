@@ -68,26 +68,32 @@ impl Publisher {
     /// # Errors
     /// When a view's state cannot be made.
     pub fn new(catalog: &Catalog, limits: PublisherLimits, ledgers: LedgerWriter) -> Result<Self> {
-        let mut views = Vec::new();
+        let mut publisher = Self::without_views(catalog, limits, ledgers);
         for view in &catalog.views {
-            views.extend(ViewRuntime::new(catalog, view, limits)?);
+            publisher.views.extend(ViewRuntime::new(catalog, view, limits)?);
         }
+        publisher.over_results = ResultsView::of(catalog, limits)?;
+        Ok(publisher)
+    }
+
+    /// A publisher of no view: it knows where partitions stand, and passes over what is folded for views.
+    fn without_views(catalog: &Catalog, limits: PublisherLimits, ledgers: LedgerWriter) -> Self {
         let derived = catalog.streams.values().filter(|plan| plan.definition.derived.is_some());
-        Ok(Self {
+        Self {
             space: Space::Live,
             streams: BTreeMap::new(),
             derived: derived
                 .map(|plan| (plan.definition.name.clone(), plan.definition.base().to_owned()))
                 .collect(),
-            views,
-            over_results: ResultsView::of(catalog, limits)?,
+            views: Vec::new(),
+            over_results: Vec::new(),
             pending: BTreeMap::new(),
             scopes: None,
             limits,
             ledgers,
             discrepancies: Vec::new(),
             cut: 0,
-        })
+        }
     }
 
     /// A publisher of the same views in another space, before its first record. It goes on with the numbers

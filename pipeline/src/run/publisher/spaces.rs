@@ -57,14 +57,35 @@ impl Publishers {
         (store, ledger_limits): (Arc<LedgerStore>, Limits),
     ) -> Result<Self> {
         let ledgers = LedgerWriter::new(Arc::clone(&store), Space::Live, ledger_limits);
-        let gauge = Arc::new(Gauge::new(ledger_limits.partitions));
-        Ok(Self {
-            live: Publisher::new(catalog, limits, ledgers)?,
+        let live = Publisher::new(catalog, limits, ledgers)?;
+        Ok(Self::around(catalog, live, (store, ledger_limits)))
+    }
+
+    /// Publishers of no view, which know where partitions stand: what a worker's checkpoint is made of.
+    #[must_use]
+    pub fn without_views(
+        catalog: &Catalog,
+        limits: PublisherLimits,
+        (store, ledger_limits): (Arc<LedgerStore>, Limits),
+    ) -> Self {
+        let ledgers = LedgerWriter::new(Arc::clone(&store), Space::Live, ledger_limits);
+        let live = Publisher::without_views(catalog, limits, ledgers);
+        Self::around(catalog, live, (store, ledger_limits))
+    }
+
+    fn around(
+        catalog: &Catalog,
+        live: Publisher,
+        (store, limits): (Arc<LedgerStore>, Limits),
+    ) -> Self {
+        let gauge = Arc::new(Gauge::new(limits.partitions));
+        Self {
+            live,
             shadow: None,
-            shadow_ledgers: LedgersToBe { store, limits: ledger_limits, gauge },
+            shadow_ledgers: LedgersToBe { store, limits, gauge },
             sequences: SequencesByStream::of(catalog),
             mixed: Vec::new(),
-        })
+        }
     }
 
     /// Says which ledgers of each space have no room.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::SavingError;
 use crate::run::checkpoints::Written;
+use crate::state::CheckpointError;
 
 /// How writing goes.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Health {
     pub(super) written_at: Instant,
     /// Why the last one was not written, if it was not.
     pub(super) refused: Option<String>,
+    /// Whether that was because another process has written it.
+    pub(super) is_taken: bool,
 }
 
 impl Health {
@@ -31,6 +34,8 @@ impl Health {
                 }
             }
             Err(error) => {
+                self.is_taken =
+                    matches!(error, SavingError::Checkpoint(CheckpointError::Taken { .. }));
                 metrics::counter!("tidemark_checkpoint_failures").increment(1);
                 let error = error.to_string();
                 if self.refused.as_ref() != Some(&error) {

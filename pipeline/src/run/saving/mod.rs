@@ -10,7 +10,7 @@ use std::time::Duration;
 use health::Health;
 pub use resume::{Resumed, StreamToRead};
 
-use super::checkpoints::{Background, Backlog, CheckpointFiles, Fresh, Job, Written};
+use super::checkpoints::{Background, Backlog, CheckpointFiles, Fresh, Job, ToldBehind, Written};
 use super::partition::Drains;
 use super::publisher::Publishers;
 use crate::admit::duplicate::SpillError;
@@ -161,6 +161,40 @@ impl Saving {
         Ok(true)
     }
 
+    /// As [`Saving::begin`], of a partition whose ledgers are another's, with what was folded since the checkpoint before
+    /// behind it. Checkpoints after the number `read_to` stay until that one has read them.
+    ///
+    /// # Errors
+    /// When the state cannot be written as bytes.
+    pub fn begin_telling(
+        &mut self,
+        publisher: &Publishers,
+        bytes: Vec<u8>,
+        read_to: u64,
+    ) -> Result<bool, SavingError> {
+        if self.is_busy() {
+            return Ok(false);
+        }
+        let mut job = self.job(publisher)?;
+        job.told = Some(ToldBehind { bytes, read_to });
+        if let Some(Writer::Away(background)) = &mut self.writer {
+            background.begin(job);
+        }
+        Ok(true)
+    }
+
+    /// Whether a checkpoint is being written in the background.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        matches!(&self.writer, Some(Writer::Away(background)) if background.is_busy())
+    }
+
+    /// Whether someone else has written the checkpoint that was to be the last one.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.health.is_taken
+    }
+
     /// The checkpoint that has been written since the last call, if one has; waits for it at most `patience`.
     /// What has failed is told by [`Saving::alarms`].
     pub fn finished(&mut self, patience: Duration) -> Option<Written> {
@@ -272,6 +306,7 @@ impl Saving {
             watermarks,
             offsets: publishers.offsets(),
             ledgers: None,
+            told: None,
         })
     }
 

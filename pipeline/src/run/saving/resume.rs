@@ -170,8 +170,14 @@ impl Saving {
         if let Some(publisher) = &mut publishers.shadow {
             take_up(publisher, shadow)?;
         }
-        let health =
-            Health { kept, skipped, written: 0, written_at: Instant::now(), refused: None };
+        let health = Health {
+            kept,
+            skipped,
+            written: 0,
+            written_at: Instant::now(),
+            refused: None,
+            is_taken: false,
+        };
         let saving = Self {
             scopes: ScopeRegister::open(objects)?,
             hashes: streams

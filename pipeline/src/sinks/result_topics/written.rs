@@ -155,9 +155,11 @@ mod tests {
             unit: String::new(),
             time_zone: "UTC".into(),
             sql: String::new(),
+            hash: String::new(),
             window_start: None,
             window_end: Some(0),
             result_topic: None,
+            clear: Default::default(),
         };
         PublishedView::new(Arc::new(info), vec![0], Keep::Rows(100), 1)
     }

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 
 pub use logs::encode_logs;
 use logs::{read_logs, read_logs_of_format_4};
+pub use streams::{read_partition, read_sessions, write_partition, write_sessions};
 use streams::{read_stream, write_stream};
+pub use views::{read_slice_key, write_slice_key};
 use views::{read_view, write_view};
 
 use super::bytes::{Decoder, Encoder};
@@ -206,6 +208,14 @@ pub fn encode(streams: &[StreamToSave<'_>], views: &[ViewToSave<'_>]) -> Result<
 /// # Errors
 /// When the bytes are not those of [`encode`] and [`encode_logs`], or of format 4.
 pub fn decode(version: u32, bytes: &[u8]) -> Result<Checkpoint, String> {
+    Ok(decode_with_rest(version, bytes)?.0)
+}
+
+/// As [`decode`], with the bytes that stand behind the checkpoint.
+///
+/// # Errors
+/// As there.
+pub fn decode_with_rest(version: u32, bytes: &[u8]) -> Result<(Checkpoint, &[u8]), String> {
     let mut from = Decoder::new(bytes);
     let mut checkpoint = Checkpoint::default();
     for _ in 0..from.count()? {
@@ -222,9 +232,11 @@ pub fn decode(version: u32, bytes: &[u8]) -> Result<Checkpoint, String> {
     if version > 4 {
         read_logs(&mut from, &mut checkpoint)?;
     }
-    Ok(checkpoint)
+    Ok((checkpoint, from.rest()))
 }
 
+/// The format that is written.
+pub const VERSION: u32 = 9;
 /// The format since which there is a shadow space. Before it, shadow records were only counted; those that
 /// were read by then are in no shadow view.
 const SPACES_SINCE: u32 = 6;

@@ -65,7 +65,8 @@ pub(super) fn read_stream(from: &mut Decoder<'_>, version: u32) -> Result<SavedS
     Ok(stream)
 }
 
-fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
+/// Writes a partition.
+pub fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
     out.optional(partition.next_offset);
     out.i64(partition.watermark);
     let counts = &partition.counts;
@@ -110,7 +111,11 @@ fn write_partition(out: &mut Encoder, partition: &SavedPartition) {
     }
 }
 
-fn read_partition(from: &mut Decoder<'_>, version: u32) -> Result<SavedPartition, String> {
+/// Reads a partition as a format version has it.
+///
+/// # Errors
+/// When the bytes are not those of [`write_partition`].
+pub fn read_partition(from: &mut Decoder<'_>, version: u32) -> Result<SavedPartition, String> {
     let mut partition = SavedPartition {
         next_offset: from.optional()?,
         watermark: from.i64()?,
@@ -192,7 +197,8 @@ fn read_by_value(from: &mut Decoder<'_>) -> Result<CountsByValue, String> {
     Ok(all)
 }
 
-pub(super) fn write_sessions(out: &mut Encoder, sessions: &SessionList) {
+/// Writes sessions.
+pub fn write_sessions(out: &mut Encoder, sessions: &SessionList) {
     out.count(sessions.len());
     for (key, session) in sessions {
         out.bytes(key);
@@ -203,7 +209,11 @@ pub(super) fn write_sessions(out: &mut Encoder, sessions: &SessionList) {
     }
 }
 
-pub(super) fn read_sessions(from: &mut Decoder<'_>) -> Result<SessionList, String> {
+/// Reads sessions.
+///
+/// # Errors
+/// When the bytes are not those of [`write_sessions`].
+pub fn read_sessions(from: &mut Decoder<'_>) -> Result<SessionList, String> {
     let mut all = Vec::new();
     for _ in 0..from.count()? {
         let key = from.bytes()?.into();

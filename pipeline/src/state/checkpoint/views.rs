@@ -133,13 +133,18 @@ fn read_table(from: &mut Decoder<'_>) -> Result<PartitionTable, String> {
     Ok(table)
 }
 
-fn write_slice_key(out: &mut Encoder, key: SliceKey) {
+/// Writes the name of a slice.
+pub fn write_slice_key(out: &mut Encoder, key: SliceKey) {
     out.i64(key.start);
     out.i64(key.open_from);
     out.i64(key.passed);
 }
 
-fn read_slice_key(from: &mut Decoder<'_>) -> Result<SliceKey, String> {
+/// Reads the name of a slice.
+///
+/// # Errors
+/// At the end of the bytes.
+pub fn read_slice_key(from: &mut Decoder<'_>) -> Result<SliceKey, String> {
     Ok(SliceKey { start: from.i64()?, open_from: from.i64()?, passed: from.i64()? })
 }
 

@@ -10,6 +10,7 @@
 mod disk;
 mod fenced;
 mod remote;
+mod within;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 pub use disk::Disk;
 pub use fenced::Fenced;
 pub use remote::{Remote, s3_store};
+pub use within::Within;
 
 /// What an object was like when it was read, to write over it only if it still is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod history;
 mod joins;
 mod past;
 mod shadow;
+mod workers;
 
 use super::*;
 use crate::config::{PipelineConfig, RawPipelineConfig};

@@ -7,7 +7,7 @@ use datafusion::prelude::SessionContext;
 use super::history::{accepted, assert_whole, keeping};
 use super::*;
 use crate::history::{
-    HashKey, HistoryAt, HistoryLayout, HistoryPlace, HistoryTable, PastError, Pins, Wanted,
+    HashKey, HistoryAt, HistoryLayout, HistoryPlace, HistoryTable, OfCut, PastError, Pins, Wanted,
 };
 
 /// A history that is written by hand, a day a commit, with nothing that tidies up by itself.
@@ -35,6 +35,7 @@ impl ByHand {
 
     /// Adds one order, whose number is its offset too.
     async fn add(&mut self, id: i64) {
+        let names = self.layout.shown.fields()[..4].iter().map(|field| field.name().as_str());
         let columns: Vec<arrow::array::ArrayRef> = vec![
             Arc::new(arrow::array::Int64Array::from(vec![id])),
             Arc::new(arrow::array::StringArray::from(vec!["s"])),
@@ -45,11 +46,17 @@ impl ByHand {
             )
             .expect("a time"),
         ];
-        let fields = self.layout.shown.fields()[..4].to_vec();
-        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
-        let rows = arrow::array::RecordBatch::try_new(schema, columns).expect("fits");
+        let rows = arrow::array::RecordBatch::try_from_iter(names.zip(columns)).expect("fits");
         let rows = self.layout.rows(&rows, 0, (&[id], &[START_MS + id], &[0])).expect("laid out");
-        self.table.append(vec![rows], &BTreeMap::from([(0, id + 1)])).await.expect("added");
+        let of = OfCut {
+            epoch: "e".to_owned(),
+            cut: 10 + u64::try_from(id).expect("small"),
+            published_at: START_MS + 5_000 + id,
+            as_of: Some(START_MS + id),
+            offsets: BTreeMap::from([(0, id + 1)]),
+        };
+        let next = of.offsets.clone();
+        self.table.append(vec![rows], &next, Some(of)).await.expect("added");
     }
 
     fn now(&self) -> HistoryAt {
@@ -201,4 +208,84 @@ fn sum_of(batches: &[arrow::array::RecordBatch]) -> String {
         arrow::compute::sum(sums.expect("numbers").as_primitive::<Int64Type>())
     });
     all.sum::<i64>().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_says_of_which_cut_its_rows_are_also_where_files_were_put_together() {
+    let mut history = ByHand::new().await;
+    for id in 0..3 {
+        history.add(id).await;
+    }
+    history.table.compact().await.expect("put together");
+    for (version, cut) in [(0, None), (1, Some(10)), (3, Some(12)), (4, Some(12))] {
+        let of = history.now().past(Wanted::Version(version)).await.expect("there").of;
+        assert_eq!(of.as_ref().map(|of| of.cut), cut, "version {version}");
+        if let Some(of) = of {
+            let last = i64::try_from(of.cut).expect("small") - 10;
+            let told = (of.as_of, of.published_at, of.offsets);
+            let offsets = BTreeMap::from([(0, last + 1)]);
+            assert_eq!(told, (Some(START_MS + last), START_MS + 5_000 + last, offsets));
+        }
+    }
+}
+
+/// The orders of a version of the history of a cut.
+fn orders_of(cut: &Cut, version: u64) -> (Vec<i64>, crate::history::PastHistory) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+    runtime.block_on(async {
+        let table: &dyn std::any::Any = cut.histories["orders"].as_ref();
+        let table = table.downcast_ref::<HistoryAt>().expect("a history");
+        let past = table.past(Wanted::Version(version)).await.expect("there");
+        let session = SessionContext::new();
+        session.register_table("orders", Arc::new(past.rows.clone())).expect("registered");
+        let asked = session.sql("SELECT id FROM orders ORDER BY id").await.expect("plans");
+        let rows = asked.collect().await.expect("runs");
+        let ids = rows
+            .iter()
+            .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().iter().copied());
+        (ids.collect(), past)
+    })
+}
+
+#[test]
+fn a_commit_that_is_asked_for_has_every_order_of_its_cut_and_no_other_while_orders_come_in() {
+    let ground = keeping(2);
+    let mut config = ground.config("data");
+    // Nothing is committed and nothing saved by itself.
+    config.history.commit_every = Duration::from_secs(86_400);
+    config.checkpoint_every = Duration::from_secs(86_400);
+    let pipeline = ground.start_with(&config).map_err(|error| error.to_string()).expect("starts");
+    ground.write("orders", 0..200);
+    let seen = wait(&pipeline, "the orders", |cut| at_end(&ground, cut, "orders"));
+    let commits = pipeline.results().past().and_then(|past| past.commits.clone()).expect("asks");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("one");
+    let asked =
+        || commits.committed(std::collections::BTreeSet::from(["orders".to_owned()]), WAIT_MAX);
+    let mut before = seen;
+    for round in 0..4 {
+        // More come in while it is asked for.
+        let first = 200 + round * 100;
+        ground.write("orders", first..first + 100);
+        let committed = runtime.block_on(asked()).expect("committed");
+        let (cut, version) = (committed.cut, committed.versions["orders"]);
+        assert!(cut.cut >= before.cut, "it is of no cut before it was asked for");
+        let (ids, past) = orders_of(&pipeline.results().latest(), version);
+        assert_eq!(i64::try_from(ids.len()).expect("few"), accepted(&cut), "round {round}");
+        let of = past.of.expect("says so");
+        assert_eq!((of.cut, &of.offsets), (cut.cut, &cut.offsets["orders"]));
+        assert_eq!(of.as_of, cut.streams["orders"].as_of);
+        let least = cut.cut;
+        before =
+            wait(&pipeline, "the rest", |cut| cut.cut > least && at_end(&ground, cut, "orders"));
+    }
+    // Where nothing waits the newest version is the answer, and two who ask at once are both answered.
+    let (one, other) = runtime.block_on(async { tokio::join!(asked(), asked()) });
+    let (one, other) = (one.expect("committed"), other.expect("committed"));
+    assert_eq!((one.versions, accepted(&one.cut)), (other.versions, 600));
+    let results = Arc::clone(pipeline.results());
+    pipeline.stop();
+    let late = runtime.block_on(asked()).expect_err("nobody commits");
+    assert!(late.to_string().contains("has stopped"), "{late}");
+    drop(results);
 }
