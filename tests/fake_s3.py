@@ -1,16 +1,25 @@
-"""A bucket on loopback that speaks as much of S3 as checkpoints need, and can be made slow, failing or torn.
+"""A bucket on loopback that speaks as much of S3 as checkpoints and histories need, and can be made slow, failing or torn.
 
 It checks no signature. Conditional writes (`If-None-Match: *`, `If-Match`) are as S3 does them.
 """
+import datetime
+import email.utils
 import hashlib
 import re
+import sys
 import threading
 import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from xml.sax.saxutils import escape
 
-STAMP = "Wed, 11 Nov 2020 00:00:00 GMT"
+
+class Quiet(ThreadingHTTPServer):
+    """Says nothing of those who are killed while they are answered."""
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Bucket:
@@ -18,6 +27,7 @@ class Bucket:
 
     def __init__(self):
         self.objects = {}
+        self.written = {}           # when each was, in whole seconds, as S3 tells it
         self.lock = threading.Lock()
         self.fails = set()          # methods that answer 503
         self.put_seconds = 0.0      # how long each PUT takes
@@ -63,20 +73,22 @@ class Bucket:
                 wanted = self.headers.get("if-match")
                 if wanted is not None and (there is None or tag(there) != wanted):
                     return self.answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
-                bucket.objects[key] = body
+                bucket.objects[key], bucket.written[key] = body, int(time.time())
                 self.answer(200, ETag=tag(body))
 
             def on_get(self, key, query, _body):
                 if "list-type" in query:
-                    return self.answer(200, listed(bucket.objects, query.get("prefix", [""])[0]))
+                    return self.answer(200, listed(bucket, *(query.get(name, [""])[0] for name in ("prefix", "start-after", "delimiter"))))
                 body = bucket.objects.get(key)
                 if body is None:
                     return self.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-                papers = {"ETag": tag(body), "Last_Modified": STAMP}
-                part = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("range") or "")
+                papers = {"ETag": tag(body), "Last_Modified": email.utils.formatdate(bucket.written[key], usegmt=True)}
+                part = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("range") or "")
                 if part is None:
                     return self.answer(200, body, **papers)
-                begin, end = int(part[1]), min(int(part[2]) + 1, len(body))
+                # `bytes=-8` are the last eight.
+                begin = int(part[1]) if part[1] else max(0, len(body) - int(part[2]))
+                end = min(int(part[2]) + 1, len(body)) if part[1] and part[2] else len(body)
                 if begin >= len(body):
                     return self.answer(416)
                 self.answer(206, body[begin:end], Content_Range=f"bytes {begin}-{end - 1}/{len(body)}", **papers)
@@ -95,7 +107,7 @@ class Bucket:
                 gone = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
                 self.answer(200, f"<DeleteResult>{gone}</DeleteResult>".encode())
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Quiet(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.address = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -112,9 +124,17 @@ def tag(body):
     return f'"{hashlib.md5(body).hexdigest()}"'
 
 
-def listed(objects, prefix):
-    rows = "".join(
-        f"<Contents><Key>{escape(key)}</Key><LastModified>2020-11-11T00:00:00.000Z</LastModified>"
-        f"<ETag>{escape(tag(body))}</ETag><Size>{len(body)}</Size></Contents>"
-        for key, body in sorted(objects.items()) if key.startswith(prefix))
+def listed(bucket, prefix, after, delimiter):
+    rows, folders = "", set()
+    for key, body in sorted(bucket.objects.items()):
+        if not key.startswith(prefix) or key <= after:
+            continue
+        rest = key.removeprefix(prefix)
+        if delimiter and delimiter in rest:
+            folders.add(prefix + rest.partition(delimiter)[0] + delimiter)
+            continue
+        at = datetime.datetime.fromtimestamp(bucket.written[key], datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        rows += (f"<Contents><Key>{escape(key)}</Key><LastModified>{at}</LastModified>"
+                 f"<ETag>{escape(tag(body))}</ETag><Size>{len(body)}</Size></Contents>")
+    rows += "".join(f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in sorted(folders))
     return f"<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>".encode()

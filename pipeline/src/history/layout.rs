@@ -118,7 +118,8 @@ pub struct HistoryLayout {
     stream: String,
     /// What is kept.
     pub schema: SchemaRef,
-    /// The same columns as SQL shows them, with the types that a view over the stream sees.
+    /// The same columns as SQL shows them, with the types that a view over the stream sees, but texts as views of what was
+    /// read from files, which copies none.
     pub shown: SchemaRef,
     /// A number of what is declared of the stream: under another declaration other records are accepted.
     pub declaration: i64,
@@ -160,7 +161,7 @@ impl HistoryLayout {
                 false => as_kept(column.field.data_type()),
             };
             fields.push(Field::new(name, kept, true));
-            shown.push(Field::new(name, column.field.data_type().clone(), true));
+            shown.push(Field::new(name, as_shown(column.field.data_type()), true));
         }
         let own = OWN.map(|(name, kind)| Field::new(name, kind, true));
         fields.extend(own.clone());
@@ -240,6 +241,14 @@ fn number_of(hash: &str) -> i64 {
 fn as_kept(declared: &DataType) -> DataType {
     match declared {
         DataType::Timestamp(_, _) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        other => other.clone(),
+    }
+}
+
+/// The type in SQL.
+fn as_shown(declared: &DataType) -> DataType {
+    match declared {
+        DataType::Utf8 => DataType::Utf8View,
         other => other.clone(),
     }
 }

@@ -9,14 +9,17 @@
 //! the pipeline read again is known to be there, and what was accepted and not committed is in the journal
 //! that belongs to the checkpoint: no record is missing and none is twice, at any instant.
 
+mod days;
 mod journal;
 mod layout;
 mod past;
 mod pins;
 mod provider;
+mod stand;
 mod sync;
 mod table;
 mod tail;
+mod under_way;
 mod writer;
 
 pub use journal::JOURNAL;
@@ -24,8 +27,9 @@ pub use layout::{HashKey, HistoryLayout, HistoryRows};
 pub use past::{PastError, PastHistory, Wanted};
 pub use pins::{HeldVersions, Pins, PinsError};
 pub use provider::HistoryAt;
+pub use stand::{OfCut, Stand};
 pub use table::{HistoryPlace, HistoryTable};
-pub use tail::{Bounds, History, JournalAnew};
+pub use tail::{Bounds, History, JournalAnew, Standing};
 pub use writer::{HistoryWriter, Upkeep};
 
 use crate::model::{Offset, PartitionId};

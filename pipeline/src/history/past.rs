@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use deltalake_core::logstore::commit_uri_from_version;
 use deltalake_core::{DeltaTable, DeltaTableError};
@@ -15,12 +16,15 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use parking_lot::Mutex;
 
 use super::provider::HistoryAt;
+use super::stand::{self, OfCut};
 use super::table::HistoryTable;
 
 /// Versions that stay loaded, a stream: whoever asks for one asks again.
 const LOADED_MAX: usize = 4;
 /// Files that are looked for at one time.
 const LOOKS_AT_ONCE: usize = 16;
+/// How long one that asks of a time waits for a commit of which nobody knows yet of which time it will be.
+const COMMIT_MAX: Duration = Duration::from_secs(5);
 
 /// Which state of a history is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,15 @@ pub enum PastError {
     /// The first version that is left was committed later.
     #[error("{stream} has no version of that time any more, or had none yet; ask for a later time")]
     Before {
+        /// The stream.
+        stream: String,
+    },
+    /// A commit of about that time has not come to an end.
+    #[error(
+        "{stream} is being committed to, and nobody knows yet of which time that will be; ask again in a moment, or for an \
+         earlier time"
+    )]
+    UnderWay {
         /// The stream.
         stream: String,
     },
@@ -85,6 +98,8 @@ pub struct PastHistory {
     pub committed_at: i64,
     /// The table's own name for itself; another one begins with other versions.
     pub table_id: String,
+    /// The cut it is of; `None` for one that does not say so.
+    pub of: Option<OfCut>,
 }
 
 /// The versions that were loaded last; shared by all clones of a table.
@@ -118,14 +133,15 @@ impl HistoryAt {
     /// When it never was so, is no longer kept so, or the place refuses.
     pub async fn past(&self, wanted: Wanted) -> Result<PastHistory, PastError> {
         let table = self.table();
-        let newest = table.newest().await?;
         let version = match wanted {
-            Wanted::Version(version) if version > newest => {
-                let stream = table.stream().to_owned();
-                return Err(PastError::NotYet { stream, version, newest });
+            Wanted::Version(version) => {
+                let (stream, newest) = (table.stream().to_owned(), table.newest().await?);
+                if version > newest {
+                    return Err(PastError::NotYet { stream, version, newest });
+                }
+                version
             }
-            Wanted::Version(version) => version,
-            Wanted::Time(ms) => table.version_of(ms, newest).await?,
+            Wanted::Time(ms) => table.version_of(ms).await?,
         };
         let committed_at = table.committed_at(version).await?;
         let committed_at = committed_at.ok_or_else(|| table.forgotten(version))?;
@@ -134,7 +150,8 @@ impl HistoryAt {
         let snapshot = past.snapshot().map_err(|error| table.broken(&error))?;
         let table_id = snapshot.metadata().id().to_string();
         let rows = self.with_table(table.at(past));
-        Ok(PastHistory { rows, version, committed_at, table_id })
+        let of = table.of_cut(version).await?;
+        Ok(PastHistory { rows, version, committed_at, table_id, of })
     }
 }
 
@@ -191,9 +208,21 @@ impl HistoryTable {
         }
     }
 
-    /// The newest version of those up to `newest` that was committed by then. Commits follow one another in time, and
-    /// those that are gone are before those that are left.
-    async fn version_of(&self, ms: i64, newest: u64) -> Result<u64, PastError> {
+    /// The cut that a version is of; `None` where its commit does not say so.
+    async fn of_cut(&self, version: u64) -> Result<Option<OfCut>, PastError> {
+        let commit = self.delta().log_store().read_commit_entry(version).await;
+        let commit = commit.map_err(|error| self.broken(&error))?;
+        Ok(commit.and_then(|text| stand::of_commit(&text)))
+    }
+
+    /// The newest version that was committed by then. Commits follow one another in time, and those that are gone are before
+    /// those that are left. One that adds or takes rows and is under way is waited for, so that the same time is always told
+    /// the same rows; one that only puts files together is not.
+    async fn version_of(&self, ms: i64) -> Result<u64, PastError> {
+        if !self.under_way().past(ms, COMMIT_MAX).await {
+            return Err(PastError::UnderWay { stream: self.stream().to_owned() });
+        }
+        let newest = self.newest().await?;
         let before = || PastError::Before { stream: self.stream().to_owned() };
         let (mut low, mut high) = (0, newest + 1);
         while low < high {

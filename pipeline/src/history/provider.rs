@@ -19,13 +19,16 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::prelude::SessionConfig;
 
-use super::layout::HistoryLayout;
+use super::days::{Days, DaysExec};
+use super::layout::{DATE, HistoryLayout};
 use super::table::HistoryTable;
 
-/// A session whose columns of text are read as they are declared.
-static PLAIN: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
+/// A session that says how files are read: texts as views, which are not copied, and rows filtered behind the reader. On a
+/// table of orders a filter within it cost as much as it saved.
+static AS_VIEWS: LazyLock<Arc<SessionState>> = LazyLock::new(|| {
     let mut config = SessionConfig::new();
-    config.options_mut().execution.parquet.schema_force_view_types = false;
+    config.options_mut().execution.parquet.schema_force_view_types = true;
+    config.options_mut().execution.parquet.pushdown_filters = false;
     Arc::new(SessionStateBuilder::new().with_config(config).build())
 });
 
@@ -74,7 +77,7 @@ impl HistoryAt {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let table =
-            self.table.delta().table_provider().with_session(Arc::clone(&PLAIN)).build().await?;
+            self.table.delta().table_provider().with_session(Arc::clone(&AS_VIEWS)).build().await?;
         let held = table.schema();
         let projection: Vec<usize> =
             wanted.fields().iter().filter_map(|field| held.index_of(field.name()).ok()).collect();
@@ -101,7 +104,9 @@ fn as_held(filter: &Expr, layout: &HistoryLayout) -> Option<Expr> {
             layout.schema.field_with_name(&column.name).ok(),
             layout.shown.field_with_name(&column.name).ok(),
         );
-        held.zip(shown).is_some_and(|(held, shown)| held.data_type() == shown.data_type())
+        held.zip(shown).is_some_and(|(held, shown)| {
+            held.data_type() == shown.data_type() || *shown.data_type() == DataType::Utf8View
+        })
     };
     if filter.column_refs().into_iter().all(is_held) {
         return Some(filter.clone());
@@ -188,15 +193,21 @@ impl TableProvider for HistoryAt {
             Some(columns) => shown.project(columns)?,
             None => shown.as_ref().clone(),
         };
-        let stored = self.stored(state, &wanted, filters, limit).await?;
-        if self.tail.is_empty() {
-            return Ok(stored);
+        let mut rows = self.stored(state, &wanted, filters, limit).await?;
+        if !self.tail.is_empty() {
+            let tail = MemorySourceConfig::try_new_exec(
+                std::slice::from_ref(&self.tail),
+                Arc::clone(&self.layout.schema),
+                projection.cloned(),
+            )?;
+            rows = UnionExec::try_new(vec![rows, as_wanted(tail, &wanted)?])?;
         }
-        let tail = MemorySourceConfig::try_new_exec(
-            std::slice::from_ref(&self.tail),
-            Arc::clone(&self.layout.schema),
-            projection.cloned(),
-        )?;
-        UnionExec::try_new(vec![stored, as_wanted(tail, &wanted)?])
+        let asks_days = matches!(wanted.fields().as_ref(), [only] if only.name() == DATE);
+        let is_whole = filters.is_empty() && limit.is_none();
+        let days = (asks_days && is_whole).then(|| Days::of(&self.table, &self.tail));
+        Ok(match days.flatten() {
+            Some(days) => Arc::new(DaysExec::new(rows, days)),
+            None => rows,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -26,6 +27,8 @@ use super::HistoryError;
 use super::layout::{DATE, HistoryLayout, OFFSET, PARTITION};
 use super::past::Loaded;
 use super::pins::Pins;
+use super::stand::{self, OfCut};
+use super::under_way::UnderWay;
 use crate::model::{Offset, PartitionId};
 use crate::state::objects::{self, S3Options};
 
@@ -54,10 +57,17 @@ pub struct HistoryTable {
     loaded: Loaded,
     /// Versions that must stay.
     pins: Arc<Pins>,
+    /// The cut of the last rows that this life has added.
+    of: Option<OfCut>,
+    under_way: UnderWay,
 }
 
 /// Beyond the days that are kept: the newest may be of a clock that is ahead, by as much as the future guard lets through.
 const AHEAD_DAYS: i32 = 1;
+/// The clock of a local disk ticks a hundred times a second, or more often.
+const COARSE_DISK: Duration = Duration::from_millis(20);
+/// S3 tells whole seconds, by a clock of its own.
+const COARSE_BUCKET: Duration = Duration::from_millis(1_500);
 
 impl HistoryTable {
     /// Opens the table of a stream, and makes it where there is none.
@@ -76,11 +86,19 @@ impl HistoryTable {
             place: url.clone(),
             detail,
         };
-        let location = ensure_table_uri(&url).map_err(|error| failed(error.to_string()))?;
-        let root: Arc<dyn ObjectStore> = match url.strip_prefix("s3://") {
-            Some(rest) => objects::s3_store(rest.split('/').next().unwrap_or(rest), &place.s3)
-                .map_err(|error| failed(error.to_string()))?,
-            None => Arc::new(LocalFileSystem::new()),
+        let (location, root): (_, Arc<dyn ObjectStore>) = match url.strip_prefix("s3://") {
+            Some(rest) => {
+                let bucket = rest.split('/').next().unwrap_or(rest);
+                let root = objects::s3_store(bucket, &place.s3);
+                let root = root.map_err(|error| failed(error.to_string()))?;
+                // Not by `ensure_table_uri`, which knows buckets only where its own store for them is compiled in.
+                let location = format!("{url}/").parse();
+                (location.map_err(|_| failed("it is no s3://bucket/prefix".to_owned()))?, root)
+            }
+            None => {
+                let location = ensure_table_uri(&url).map_err(|error| failed(error.to_string()))?;
+                (location, Arc::new(LocalFileSystem::new()))
+            }
         };
         let prefix = object_store::path::Path::from_url_path(location.path())
             .map_err(|error| failed(error.to_string()))?;
@@ -104,6 +122,7 @@ impl HistoryTable {
             Err(error) => return Err(failed(error.to_string())),
         }
         let declaration = layout.declaration;
+        let coarse = if url.starts_with("s3://") { COARSE_BUCKET } else { COARSE_DISK };
         let opened = Self {
             stream: stream.to_owned(),
             place: url,
@@ -114,6 +133,8 @@ impl HistoryTable {
             table,
             loaded: Loaded::default(),
             pins,
+            of: None,
+            under_way: UnderWay::new(coarse),
         };
         match opened.transaction(opened.declared()).await? {
             Some(other) if other != declaration => {
@@ -155,6 +176,10 @@ impl HistoryTable {
         &self.loaded
     }
 
+    pub(super) fn under_way(&self) -> &UnderWay {
+        &self.under_way
+    }
+
     fn failed(&self, error: &DeltaTableError) -> HistoryError {
         HistoryError::Table {
             stream: self.stream.clone(),
@@ -183,10 +208,14 @@ impl HistoryTable {
         format!("tidemark/{}/declaration", self.stream)
     }
 
-    /// How a commit goes: what is held can only be put together from the log as far back as it.
-    fn commit(&self) -> CommitProperties {
+    /// How a commit goes, which says of which cut the rows are then: what is held can only be put together from the log as
+    /// far back as it.
+    fn commit(&self, of: Option<&OfCut>) -> CommitProperties {
         let tidies_up = (self.pins.holds(&self.stream)).then_some(false);
-        CommitProperties::default().with_cleanup_expired_logs(tidies_up)
+        let told = of.and_then(|of| serde_json::to_value(of).ok());
+        CommitProperties::default()
+            .with_cleanup_expired_logs(tidies_up)
+            .with_metadata(told.map(|told| (stand::KEY.to_owned(), told)))
     }
 
     async fn transaction(&self, application: String) -> Result<Option<i64>, HistoryError> {
@@ -204,8 +233,8 @@ impl HistoryTable {
         self.transaction(self.application(partition)).await
     }
 
-    /// Adds rows, which reach each partition up to `next`, in one commit. What an attempt before has
-    /// committed without our knowing is left out.
+    /// Adds rows, which reach each partition up to `next`, in one commit, with which the table is `of` a cut. What an
+    /// attempt before has committed without our knowing is left out.
     ///
     /// # Errors
     /// When the place refuses; nothing, or everything, has then been added.
@@ -213,7 +242,9 @@ impl HistoryTable {
         &mut self,
         rows: Vec<RecordBatch>,
         next: &BTreeMap<PartitionId, Offset>,
+        of: Option<OfCut>,
     ) -> Result<(), HistoryError> {
+        let _under_way = self.under_way.begin();
         self.table.update_state().await.map_err(|error| self.failed(&error))?;
         let mut held = BTreeMap::new();
         for partition in next.keys() {
@@ -238,7 +269,7 @@ impl HistoryTable {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .build();
-        let commit = self.commit().with_application_transactions(transactions);
+        let commit = self.commit(of.as_ref()).with_application_transactions(transactions);
         let written = self
             .table
             .clone()
@@ -249,7 +280,7 @@ impl HistoryTable {
             .with_writer_properties(properties)
             .with_commit_properties(commit)
             .await;
-        self.table = written.map_err(|error| self.failed(&error))?;
+        (self.table, self.of) = (written.map_err(|error| self.failed(&error))?, of);
         self.sync()?;
         crate::fail_points::hit("history-committed");
         Ok(())
@@ -266,6 +297,7 @@ impl HistoryTable {
         if self.trimmed.is_some_and(|trimmed| trimmed >= before) {
             return Ok(0);
         }
+        let _under_way = self.under_way.begin();
         // Files are of one day each, so none is written anew.
         let old = col(DATE).lt(lit(ScalarValue::Date32(Some(before))));
         let done = self
@@ -273,7 +305,7 @@ impl HistoryTable {
             .clone()
             .delete()
             .with_predicate(old)
-            .with_commit_properties(self.commit())
+            .with_commit_properties(self.commit(self.of.as_ref()))
             .await;
         let (table, metrics) = done.map_err(|error| self.failed(&error))?;
         (self.table, self.trimmed) = (table, Some(before));
@@ -287,7 +319,7 @@ impl HistoryTable {
     /// When the place refuses.
     pub async fn compact(&mut self) -> Result<u64, HistoryError> {
         let done = self.table.clone().optimize().with_type(OptimizeType::Compact);
-        let done = done.with_commit_properties(self.commit()).await;
+        let done = done.with_commit_properties(self.commit(self.of.as_ref())).await;
         let (table, metrics) = done.map_err(|error| self.failed(&error))?;
         self.table = table;
         self.sync()?;
@@ -298,7 +330,7 @@ impl HistoryTable {
     ///
     /// # Errors
     /// When the place refuses.
-    pub async fn forget(&mut self, keep: std::time::Duration) -> Result<usize, HistoryError> {
+    pub async fn forget(&mut self, keep: Duration) -> Result<usize, HistoryError> {
         let keep = chrono::Duration::from_std(keep).unwrap_or(chrono::Duration::MAX);
         // Those of a table that was here before are of no use to anyone.
         let version = self.version();
@@ -310,7 +342,7 @@ impl HistoryTable {
             .vacuum()
             .with_retention_period(keep)
             .with_enforce_retention_duration(false)
-            .with_commit_properties(self.commit());
+            .with_commit_properties(self.commit(self.of.as_ref()));
         if !held.is_empty() {
             vacuum = vacuum.with_keep_versions(&held);
         }

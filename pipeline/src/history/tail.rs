@@ -12,6 +12,7 @@ use super::HistoryError;
 use super::journal;
 use super::layout::{HistoryLayout, OFFSET};
 use super::provider::HistoryAt;
+use super::stand::{OfCut, Stand};
 use super::table::HistoryTable;
 use super::writer::{HistoryWriter, Opened, Order, Outcome};
 use crate::model::{Offset, PartitionId};
@@ -32,6 +33,17 @@ pub struct Bounds {
 
 /// Journal of a partition that is written anew: stream, partition, bytes.
 pub type JournalAnew = (String, PartitionId, Vec<u8>);
+
+/// How far a history is on the way to a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// This version of its table has every record up to the cut, and no other.
+    Committed(u64),
+    /// Rows up to the cut have been given to the writer.
+    Given,
+    /// The writer is busy with what it was given before.
+    Busy,
+}
 
 /// Rows that wait.
 #[derive(Debug)]
@@ -64,6 +76,14 @@ impl KeptStream {
         let (last, bytes) = (last_offset(&fresh), fresh.get_array_memory_size());
         self.tail.entry(partition).or_default().push(Run { rows: fresh.clone(), last, bytes });
         Some(fresh)
+    }
+
+    /// Whether rows before some offsets are not in the table yet.
+    fn waits_before(&self, offsets: &BTreeMap<PartitionId, Offset>) -> bool {
+        self.tail.iter().any(|(partition, runs)| {
+            let until = offsets.get(partition).copied().unwrap_or(Offset::MIN);
+            runs.iter().any(|run| run.last < until)
+        })
     }
 
     fn failed(&self, partition: PartitionId, detail: &impl ToString) -> HistoryError {
@@ -167,19 +187,41 @@ impl History {
         journal::encode(&fresh).map_err(|error| kept.failed(partition, &error))
     }
 
-    /// Lets rows go to the tables that a written checkpoint stands behind: `offsets` by stream and partition.
-    pub fn checkpoint_written(
-        &mut self,
-        offsets: &BTreeMap<String, BTreeMap<PartitionId, Offset>>,
-    ) {
+    /// Lets rows go to the tables that a written checkpoint stands behind, but for streams that are `held_back`: someone waits
+    /// for a version of them that goes up to an earlier one.
+    pub fn checkpoint_written(&mut self, stand: &Stand, held_back: &dyn Fn(&str) -> bool) {
         let bounds = self.bounds;
         for (name, kept) in &mut self.streams {
             let is_due =
                 kept.begun.elapsed() >= bounds.commit_every || kept.rows >= bounds.rows_max;
-            if is_due && let Some(next) = offsets.get(name) {
-                give(&self.writer, name, kept, next);
+            if is_due
+                && !held_back(name)
+                && let Some(of) = stand.stream(name)
+            {
+                give(&self.writer, name, kept, of);
             }
         }
+    }
+
+    /// Commits a stream up to a written checkpoint, the newest that has been let go to it, and not further; `None` where it
+    /// keeps no history. To be called until it is done, or [`Self::refusal`] says that it cannot be.
+    pub fn commit_up_to(&mut self, stream: &str, stand: &Stand) -> Option<Standing> {
+        let (kept, of) = self.streams.get_mut(stream).zip(stand.stream(stream))?;
+        if !kept.waits_before(&of.offsets) {
+            return Some(Standing::Committed(kept.table.version()));
+        }
+        if kept.is_busy {
+            return Some(Standing::Busy);
+        }
+        give(&self.writer, stream, kept, of);
+        Some(Standing::Given)
+    }
+
+    /// Why the last commit of a stream did not succeed; `None` where it did, or is under way.
+    #[must_use]
+    pub fn refusal(&self, stream: &str) -> Option<&str> {
+        let kept = self.streams.get(stream).filter(|kept| !kept.is_busy)?;
+        kept.refused.as_deref()
     }
 
     /// What has been committed meanwhile. The journals that come back begin anew.
@@ -267,12 +309,12 @@ impl History {
     }
 
     /// Commits what the last checkpoint stands behind, and ends.
-    pub fn stop(mut self, offsets: &BTreeMap<String, BTreeMap<PartitionId, Offset>>) {
+    pub fn stop(mut self, stand: &Stand) {
         let until = Instant::now() + LAST_MAX;
         self.wait(until);
         for (name, kept) in &mut self.streams {
-            if let Some(next) = offsets.get(name) {
-                give(&self.writer, name, kept, next);
+            if let Some(of) = stand.stream(name) {
+                give(&self.writer, name, kept, of);
             }
         }
         self.wait(until);
@@ -295,18 +337,13 @@ impl History {
     }
 }
 
-fn give(
-    writer: &HistoryWriter,
-    name: &str,
-    kept: &mut KeptStream,
-    offsets: &BTreeMap<PartitionId, Offset>,
-) {
+fn give(writer: &HistoryWriter, name: &str, kept: &mut KeptStream, of: &OfCut) {
     if kept.is_busy {
         return;
     }
     kept.begun = Instant::now();
     let (mut rows, mut next) = (Vec::new(), BTreeMap::new());
-    for (partition, offset) in offsets {
+    for (partition, offset) in &of.offsets {
         let Some(tail) = kept.tail.get(partition) else { continue };
         let before = rows.len();
         rows.extend(tail.iter().filter(|run| run.last < *offset).map(|run| run.rows.clone()));
@@ -315,7 +352,7 @@ fn give(
         }
     }
     if !rows.is_empty() {
-        kept.is_busy = writer.give(Order { stream: name.to_owned(), rows, next });
+        kept.is_busy = writer.give(Order { stream: name.to_owned(), rows, next, of: of.clone() });
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::HistoryError;
 use super::layout::HistoryLayout;
 use super::pins::Pins;
+use super::stand::OfCut;
 use super::table::{HistoryPlace, HistoryTable};
 use crate::model::{Offset, PartitionId};
 
@@ -31,6 +32,8 @@ pub(super) struct Order {
     pub(super) rows: Vec<RecordBatch>,
     /// The offset each partition is then held up to.
     pub(super) next: BTreeMap<PartitionId, Offset>,
+    /// The cut that the table is of then.
+    pub(super) of: OfCut,
 }
 
 /// Rows that are in the table.
@@ -140,7 +143,7 @@ fn serve(
         let Some(table) = tables.get_mut(&order.stream) else { continue };
         let begun = std::time::Instant::now();
         let rows: usize = order.rows.iter().map(RecordBatch::num_rows).sum();
-        let appended = runtime.block_on(table.append(order.rows, &order.next));
+        let appended = runtime.block_on(table.append(order.rows, &order.next, Some(order.of)));
         let outcome = match appended {
             Ok(()) => {
                 metrics::histogram!("tidemark_history_commit_seconds")

@@ -10,6 +10,7 @@ use datafusion::catalog::TableProvider;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::commits::Commits;
 use super::snapshot::{Snapshot, ViewInfo};
 use super::view_history::ViewHistory;
 use super::view_status::ViewStatus;
@@ -243,6 +244,8 @@ pub struct Past {
     pub views: Option<Arc<ViewHistory>>,
     /// Versions of histories that must stay.
     pub pins: Arc<Pins>,
+    /// Where a commit is asked for before its time; `None` where nobody commits.
+    pub commits: Option<Commits>,
 }
 
 impl Results {

@@ -383,9 +383,11 @@ mod tests {
             unit: String::new(),
             time_zone: "UTC".into(),
             sql: String::new(),
+            hash: String::new(),
             window_start: None,
             window_end: Some(0),
             result_topic: None,
+            clear: Default::default(),
         };
         PublishedView::new(Arc::new(info), vec![0], Keep::Rows(2), tombstones_max)
     }

@@ -1,6 +1,6 @@
 //! One view at one cut: its rows by window, and what changed since an earlier cut.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -58,10 +58,15 @@ pub struct ViewInfo {
     pub definition: Bilingual,
     /// Unit of the view's measure as written in its file (`CNY`, `GBP`), empty where it has none.
     pub unit: String,
+    /// Columns that come from ones that tell of a person, and are declared to be shown to everyone.
+    pub clear: BTreeSet<String>,
     /// IANA name of the zone in which the view's days begin.
     pub time_zone: String,
     /// The statement that defines it, as written.
     pub sql: String,
+    /// Hash of its definition with the scopes and streams it reads: another text where its rows are made otherwise. What
+    /// the views that it reads are is theirs.
+    pub hash: String,
     /// Start of the window, if the view shows it, as an index into the schema.
     pub window_start: Option<usize>,
     /// End of the window, if the view shows it, as an index into the schema.

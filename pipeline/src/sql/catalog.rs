@@ -31,6 +31,7 @@ use super::state_estimate::{StateBounds, StateEstimate};
 use super::stream::StreamDefinition;
 use super::stream_plan::StreamPlan;
 pub use super::system_tables::system_tables;
+use super::view::clear_columns;
 pub use super::view::{ViewDefinition, ViewQuery};
 use super::view_options::ViewOptions;
 use super::window_function::WindowKind;
@@ -264,6 +265,8 @@ impl Catalog {
         if let Some(message) = wrong_columns(&query.schema()).or_else(|| options.refusal(&query)) {
             return Err(vec![refused(message)]);
         }
+        let clear = clear_columns(statement, &query.schema());
+        let clear = clear.map_err(|message| vec![refused(message)])?;
         if let ViewQuery::Stream(plan) = &query {
             let bounds = StateBounds {
                 partitions: self
@@ -299,6 +302,7 @@ impl Catalog {
                 en: head(statement, "title.en").unwrap_or_default(),
             },
             unit: head(statement, "unit").unwrap_or_default(),
+            clear,
             hash,
         })
     }

@@ -9,24 +9,19 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::catalog::memory::MemorySourceConfig;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchemaRef, Result, plan_err};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
 };
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::memory::MemoryStream;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning,
-    PlanProperties, ReplaceChildrenOptions,
-};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use parking_lot::Mutex;
 
 use super::exact::checked_plan;
+use super::leaf::{Leaf, LeafRows};
 use super::own_columns::with_own_columns;
 
 /// The rows of the next execution; shared by a slot and whoever fills it.
@@ -132,67 +127,27 @@ impl UserDefinedLogicalNodeCore for SlotNode {
 }
 
 /// The physical leaf.
-#[derive(Debug)]
-pub struct SlotExec {
-    rows: SlotRows,
-    schema: SchemaRef,
-    properties: Arc<PlanProperties>,
-}
+struct SlotExec(SlotRows);
 
-impl SlotExec {
-    fn new(schema: SchemaRef, rows: SlotRows) -> Self {
-        let properties = Arc::new(PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&schema)),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        ));
-        Self { rows, schema, properties }
-    }
-}
-
-impl DisplayAs for SlotExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SlotExec")
-    }
-}
-
-impl ExecutionPlan for SlotExec {
+impl LeafRows for SlotExec {
     fn name(&self) -> &'static str {
         "SlotExec"
     }
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-    fn apply_expressions(
+    fn open(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        schema: &SchemaRef,
+        _: usize,
+        _: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let rows = self.0.lock().clone();
+        Ok(Box::pin(MemoryStream::try_new(rows, Arc::clone(schema), None)?))
     }
-    fn replace_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(
-            children,
-            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
-        )
-    }
-    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.rows.lock().clone();
-        Ok(Box::pin(MemoryStream::try_new(rows, Arc::clone(&self.schema), None)?))
-    }
+}
+
+/// Whether a node of an executable plan is a slot.
+#[must_use]
+pub fn is_slot(node: &Arc<dyn ExecutionPlan>) -> bool {
+    node.downcast_ref::<Leaf>().is_some_and(|leaf| leaf.source::<SlotExec>().is_some())
 }
 
 /// Turns slots into their physical twins, each over the rows of its number.
@@ -223,7 +178,7 @@ impl ExtensionPlanner for SlotPlanner {
         let schema = Arc::clone(leaf.schema.inner());
         // A plan with one slot may give it any number.
         let Some(rows) = self.rows.get(number).or(self.rows.last()) else { return Ok(None) };
-        Ok(Some(Arc::new(SlotExec::new(schema, Arc::clone(rows)))))
+        Ok(Some(Leaf::of(schema, SlotExec(Arc::clone(rows)))))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A view as the catalogue holds it: what it runs, and what was declared with it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -7,7 +8,7 @@ use arrow::datatypes::SchemaRef;
 use super::options::{Emit, Retention};
 use super::over_results::OverResults;
 use super::plan::ViewPlan;
-use super::scope::ScopeDefinition;
+use super::scope::{ScopeDefinition, head};
 use super::script::Statement;
 use crate::results::snapshot::Bilingual;
 
@@ -38,9 +39,33 @@ pub struct ViewDefinition {
     pub title: Bilingual,
     /// Unit of its measure.
     pub unit: String,
+    /// Columns that its author declares to be shown to everyone, although they come from columns that tell of a person.
+    pub clear: BTreeSet<String>,
     /// SHA-256 over its text, its plan, in which the scopes and views it reads are written out, and the
     /// definition of its stream, in hex.
     pub hash: String,
+}
+
+/// The columns that the head of a view declares clear: `-- clear: COLUMN, COLUMN`.
+///
+/// # Errors
+/// When it has no such column.
+pub(super) fn clear_columns(
+    statement: &Statement,
+    schema: &SchemaRef,
+) -> Result<BTreeSet<String>, String> {
+    let declared = head(statement, "clear").unwrap_or_default();
+    let names = declared.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let known = |name: &str| match schema.field_with_name(name) {
+        Ok(_) => Ok(name.to_owned()),
+        Err(_) => {
+            let all: Vec<&str> =
+                schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let all = all.join(", ");
+            Err(format!("'-- clear: {declared}': the view has no column {name}; it has {all}"))
+        }
+    };
+    names.map(known).collect()
 }
 
 /// What a view runs.

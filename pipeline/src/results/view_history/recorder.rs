@@ -13,7 +13,8 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::entry::{Entry, Kind, Place, Told};
-use super::store::{ViewHistory, ViewHistoryError};
+use super::error::ViewHistoryError;
+use super::store::ViewHistory;
 use crate::results::{Cut, Results, Snapshot};
 
 /// Looks after which what was written is made to survive a power cut; the process it survives at once.
@@ -52,28 +53,47 @@ impl RecordedViews {
         if cut.cut == 0 {
             return Ok(());
         }
-        self.end_of_views(cut)?;
+        let look = Look { cut, at: self.stamp(cut) };
+        let gone = self.end_of_views(look)?;
         for snapshot in cut.views.values() {
-            self.look_at(cut, snapshot)?;
+            self.look_at(look, snapshot)?;
         }
         for view in self.store.forget(cut.published_at)? {
             if let Some(snapshot) = cut.views.get(&view) {
-                self.write(cut, snapshot, Kind::Whole, whole(snapshot))?;
+                self.write(look, snapshot, Kind::Whole, whole(snapshot))?;
             }
         }
-        let newest = self.written.values().map(|written| written.at).max();
+        let newest = self.written.values().map(|written| written.at).max().max(gone);
         #[expect(clippy::cast_precision_loss, reason = "for graphs; bounded far below 2^53")]
         metrics::gauge!("tidemark_view_history_bytes").set(self.store.bytes() as f64);
-        self.store.has_looked_at(cut.published_at.max(newest.unwrap_or(i64::MIN)));
-        Ok(())
+        self.store.has_looked_at(cut.published_at.max(newest.unwrap_or(i64::MIN)))
     }
 
-    /// Views that are no more, also those that went while nobody looked.
-    fn end_of_views(&mut self, cut: &Cut) -> Result<(), ViewHistoryError> {
+    /// Says that nothing is shown after the last look until another life begins.
+    ///
+    /// # Errors
+    /// When the disk refuses; the next life then says that nothing is known of the time between.
+    pub fn end(&self) -> Result<(), ViewHistoryError> {
+        self.store.ends()
+    }
+
+    /// What a look writes is of when its cut was published, and after every instant that was known before, whose rows may
+    /// have been told: also where two cuts are of one millisecond, or the clock was put back.
+    fn stamp(&self, cut: &Cut) -> i64 {
+        let known = self.store.looked_at().map(|known| known.saturating_add(1));
+        cut.published_at.max(known.unwrap_or(i64::MIN))
+    }
+
+    /// Views that are no more, also those that went while nobody looked; the newest instant that was written.
+    fn end_of_views(
+        &mut self,
+        Look { cut, at: stamp }: Look<'_>,
+    ) -> Result<Option<i64>, ViewHistoryError> {
         let known = match std::mem::replace(&mut self.has_looked, true) {
             false => self.store.views(),
             true => self.written.keys().cloned().collect(),
         };
+        let mut written = None;
         for view in known.into_iter().filter(|view| !cut.views.contains_key(view)) {
             let newest = self.store.newest(&view)?;
             let Some((at, told)) = newest.filter(|(_, told)| !told.is_gone) else { continue };
@@ -85,16 +105,16 @@ impl RecordedViews {
                 deleted: Vec::new(),
                 ..told
             };
-            let place =
-                Place { view: view.clone(), at: cut.published_at.max(at + 1), kind: Kind::Change };
+            let place = Place { view: view.clone(), at: stamp.max(at + 1), kind: Kind::Change };
             let rows = RecordBatch::new_empty(Arc::new(arrow::datatypes::Schema::empty()));
             self.store.append(&place, &Entry { told, rows })?;
             self.written.remove(&view);
+            written = written.max(Some(place.at));
         }
-        Ok(())
+        Ok(written)
     }
 
-    fn look_at(&mut self, cut: &Cut, snapshot: &Snapshot) -> Result<(), ViewHistoryError> {
+    fn look_at(&mut self, look: Look<'_>, snapshot: &Snapshot) -> Result<(), ViewHistoryError> {
         let written = self.written.get(&snapshot.info.name);
         let written = written.filter(|before| before.schema == snapshot.info.schema);
         let (kind, changed) = match written {
@@ -105,8 +125,8 @@ impl RecordedViews {
             },
             None => (Kind::Begin, whole(snapshot)),
         };
-        if self.write(cut, snapshot, kind, changed)? {
-            self.write(cut, snapshot, Kind::Whole, whole(snapshot))?;
+        if self.write(look, snapshot, kind, changed)? {
+            self.write(look, snapshot, Kind::Whole, whole(snapshot))?;
         }
         Ok(())
     }
@@ -114,7 +134,7 @@ impl RecordedViews {
     /// Whether another segment should begin.
     fn write(
         &mut self,
-        cut: &Cut,
+        Look { cut, at: stamp }: Look<'_>,
         snapshot: &Snapshot,
         kind: Kind,
         changed: Changed,
@@ -124,11 +144,11 @@ impl RecordedViews {
             Some(before) => Some(before.at),
             None => self.store.newest(&view)?.map(|(at, _)| at),
         };
-        // A clock that was put back must not put an entry before the one it follows.
+        // A look that failed half way has left an entry that nobody was told of.
         let at = match (kind, before) {
             (Kind::Whole, Some(before)) => before,
-            (_, Some(before)) => cut.published_at.max(before + 1),
-            (_, None) => cut.published_at,
+            (_, Some(before)) => stamp.max(before + 1),
+            (_, None) => stamp,
         };
         let progress = cut.progress(&snapshot.info);
         let rows = changed.rows(&snapshot.info.schema).map_err(|error| {
@@ -150,6 +170,13 @@ impl RecordedViews {
         self.written.insert(view, Written { cut: cut.cut, schema, at });
         Ok(is_long)
     }
+}
+
+/// A cut that is looked at, and the instant of what that writes, epoch milliseconds.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    cut: &'a Cut,
+    at: i64,
 }
 
 /// Rows of some windows of a view, and keys of rows that went.
@@ -238,7 +265,8 @@ impl Recorder {
                     },
                 );
             }
-            note(&told, views.look(&results.latest()).and_then(|()| store.persist()));
+            let last = views.look(&results.latest()).and_then(|()| views.end());
+            note(&told, last.and_then(|()| store.persist()));
         })?;
         Ok(Self { stop, thread, problem })
     }

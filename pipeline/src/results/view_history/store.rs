@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable as _};
 use parking_lot::Mutex;
 
+use super::ViewHistoryError;
 use super::entry::{Entry, Kind, Place, Told, prefix, schema_bytes};
+use super::looks::{Looks, LooksError};
 use super::rows::Rows;
 
 /// Bytes of recently read blocks kept in memory.
@@ -21,56 +24,6 @@ const JOURNAL_BYTES_MAX: u64 = 64 * 1_024 * 1_024;
 const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 2_048 } else { 256 * 1_024 };
 /// Entries that are removed at one time.
 const REMOVED_AT_ONCE: usize = 1_000;
-
-/// What went wrong with the history of views.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ViewHistoryError {
-    /// Another process has the folder.
-    #[error(
-        "the history of views in {place} is in use by another process; stop it, or choose another --data-dir"
-    )]
-    Locked {
-        /// The folder.
-        place: String,
-    },
-    /// The disk, or what stands on it.
-    #[error("the history of views in {place}: {detail}")]
-    Store {
-        /// The folder.
-        place: String,
-        /// The store's own words.
-        detail: String,
-    },
-    /// Nothing was ever kept of the view.
-    #[error("nothing is kept of a view {view}")]
-    Unknown {
-        /// The view.
-        view: String,
-    },
-    /// What was kept of that time has been forgotten, or nothing was kept then.
-    #[error("of {view}, nothing is kept from before {}; ask for a later time", told(*.oldest))]
-    Before {
-        /// The view.
-        view: String,
-        /// The oldest instant of which its rows are kept, epoch milliseconds.
-        oldest: i64,
-    },
-    /// The view had been taken away.
-    #[error("there was no view {view} then: it was taken away at {}", told(*.since))]
-    Gone {
-        /// The view.
-        view: String,
-        /// When that was seen, epoch milliseconds.
-        since: i64,
-    },
-}
-
-/// An instant as it is written in SQL.
-fn told(ms: i64) -> String {
-    let time = chrono::DateTime::from_timestamp_millis(ms);
-    time.map_or_else(|| ms.to_string(), |time| time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
-}
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
@@ -130,8 +83,7 @@ pub struct ViewHistory {
     segments: Keyspace,
     /// Also held while entries are written, so that nothing is forgotten beneath them.
     known: Mutex<Segments>,
-    /// When the cut was published that was looked at last.
-    looked_at: Mutex<Option<i64>>,
+    looks: Looks,
     room: Room,
 }
 
@@ -155,13 +107,14 @@ impl ViewHistory {
                 .open()?;
             let keyspace = |name: &str| database.keyspace(name, KeyspaceCreateOptions::default);
             let all = (keyspace("entries")?, keyspace("schemas")?, keyspace("segments")?);
-            Ok((database, all))
+            Ok((keyspace("looks")?, database, all))
         };
-        let (database, (entries, schemas, segments)) =
+        let (looks, database, (entries, schemas, segments)) =
             opened().map_err(|error| refused(dir, error))?;
-        let (dir, known, looked_at) = (dir.to_path_buf(), Mutex::default(), Mutex::default());
-        let store = Self { dir, database, entries, schemas, segments, known, looked_at, room };
+        let (dir, known, looks) = (dir.to_path_buf(), Mutex::default(), Looks::new(looks));
+        let store = Self { dir, database, entries, schemas, segments, known, looks, room };
         store.learn()?;
+        store.learn_looks()?;
         Ok(Arc::new(store))
     }
 
@@ -186,17 +139,44 @@ impl ViewHistory {
         self.known.lock().keys().cloned().collect()
     }
 
-    /// The newest instant of which every view is known and stays as it is: when the cut was published that was looked at
-    /// last, epoch milliseconds; `None` before the first look of this life.
+    /// Of a folder without looks nobody knows how its last life ended.
+    fn learn_looks(&self) -> Result<(), ViewHistoryError> {
+        let mut newest = None;
+        for view in self.views() {
+            newest = newest.max(self.newest(&view)?.map(|(at, _)| at));
+        }
+        self.looks.learn(newest).map_err(|error| self.of_looks(error))
+    }
+
+    /// The newest instant of which every view is known and stays as it is, epoch milliseconds; `None` before the very
+    /// first look.
     #[must_use]
     pub fn looked_at(&self) -> Option<i64> {
-        *self.looked_at.lock()
+        self.looks.newest()
+    }
+
+    /// Waits until everything that is shown at an instant is known, at most `patience`.
+    pub async fn known_until(&self, ms: i64, patience: Duration) {
+        self.looks.known_until(ms, patience).await;
     }
 
     /// Says that everything shown at an instant is written.
-    pub(super) fn has_looked_at(&self, at: i64) {
-        let mut looked_at = self.looked_at.lock();
-        *looked_at = (*looked_at).max(Some(at));
+    pub(super) fn has_looked_at(&self, at: i64) -> Result<(), ViewHistoryError> {
+        self.looks.note(at).map_err(|error| self.of_looks(error))
+    }
+
+    /// Says that the look before was the last of a life: what it found is shown until the next one begins.
+    pub(super) fn ends(&self) -> Result<(), ViewHistoryError> {
+        self.looks.end().map_err(|error| self.of_looks(error))
+    }
+
+    fn of_looks(&self, error: LooksError) -> ViewHistoryError {
+        match error {
+            LooksError::Store(error) => refused(&self.dir, error),
+            LooksError::Form => {
+                self.damaged("when was looked at last is not one of this program's")
+            }
+        }
     }
 
     /// Bytes of all entries, before compression.
@@ -266,6 +246,7 @@ impl ViewHistory {
     pub(super) fn forget(&self, now: i64) -> Result<Vec<String>, ViewHistoryError> {
         let mut known = self.known.lock();
         let since = now.saturating_sub(self.room.age_ms);
+        self.looks.forget(since).map_err(|error| self.of_looks(error))?;
         for segments in known.values_mut() {
             // One whose successor had begun by then is of no instant that is kept.
             while segments.get(1).is_some_and(|next| next.begins.at <= since) {
@@ -322,7 +303,7 @@ impl ViewHistory {
     /// A view as it was shown at an instant, epoch milliseconds.
     ///
     /// # Errors
-    /// When nothing is kept of it or of that time, it was no more, or the disk refuses.
+    /// When nothing is kept of it or of that time, nobody has looked at it yet, it was no more, or the disk refuses.
     pub fn at(&self, view: &str, ms: i64) -> Result<ViewThen, ViewHistoryError> {
         let (from, entries) = {
             let known = self.known.lock();
@@ -332,6 +313,7 @@ impl ViewHistory {
             let segment = segments.iter().rev().find(|segment| segment.begins.at <= ms);
             let before = || ViewHistoryError::Before { view: view.to_owned(), oldest };
             let from = segment.ok_or_else(before)?.begins.clone();
+            self.check_looks(view, ms)?;
             let until = Place { view: view.to_owned(), at: ms, kind: Kind::Whole };
             // What is forgotten from here on is still there for this reading.
             let snapshot = self.database.snapshot();
@@ -353,6 +335,20 @@ impl ViewHistory {
                 Ok(ViewThen { schema: rows.schema(), rows, at, told })
             }
             None => Err(self.damaged(&format!("the segment of {view} at {} is gone", from.at))),
+        }
+    }
+
+    /// Whether no later look can tell anything else of an instant.
+    fn check_looks(&self, view: &str, at: i64) -> Result<(), ViewHistoryError> {
+        let looked_at = self.looked_at();
+        if looked_at.is_none_or(|looked_at| looked_at < at) {
+            return Err(ViewHistoryError::NotYet { view: view.to_owned(), at, looked_at });
+        }
+        match self.looks.lost_around(at) {
+            Some((from, until)) => {
+                Err(ViewHistoryError::Lost { view: view.to_owned(), from, until })
+            }
+            None => Ok(()),
         }
     }
 

@@ -31,9 +31,11 @@ fn view(name: &str, tombstones_max: usize) -> PublishedView {
         unit: String::new(),
         time_zone: "UTC".into(),
         sql: String::new(),
+        hash: String::new(),
         window_start: None,
         window_end: Some(0),
         result_topic: None,
+        clear: Default::default(),
     };
     PublishedView::new(Arc::new(info), vec![0, 1], Keep::Rows(40), tombstones_max)
 }
@@ -137,7 +139,12 @@ fn between_two_looks_the_rows_are_those_of_the_first_and_a_view_that_went_is_gon
     one.show(2, window(1, &[("a", 2)])).expect("shown");
     recorder.look(&cut(2, 2_000, &mut [&mut one])).expect("written");
     let n = |at| told(&store, "one", at).expect("told")[0].contains("\"n\":1");
-    assert!(n(1_000) && n(1_999) && !n(2_000) && !n(9_999_999));
+    assert!(n(1_000) && n(1_999) && !n(2_000));
+    let (view, looked_at) = ("one".to_owned(), Some(2_000));
+    assert_eq!(
+        told(&store, "one", 2_001),
+        Err(ViewHistoryError::NotYet { view, at: 2_001, looked_at })
+    );
     assert_eq!(told(&store, "other", 1_500), Ok(Vec::new()));
     assert_eq!(
         told(&store, "other", 2_000),
@@ -148,7 +155,7 @@ fn between_two_looks_the_rows_are_those_of_the_first_and_a_view_that_went_is_gon
         Err(ViewHistoryError::Before { view: "one".into(), oldest: 1_000 })
     );
     assert_eq!(told(&store, "no", 1), Err(ViewHistoryError::Unknown { view: "no".into() }));
-    let then = store.at("one", 2_500).expect("told");
+    let then = store.at("one", 2_000).expect("told");
     assert_eq!((then.at, then.told.cut, then.told.epoch.as_str()), (2_000, 2, "e"));
     assert_eq!(then.schema, one.info().schema);
     // It comes again, with a clock that was put back in between.
@@ -181,7 +188,7 @@ fn a_view_that_was_defined_otherwise_has_its_columns_of_then() {
     assert_eq!(store.at("one", 1_500).expect("kept").schema, before.info().schema);
     assert_eq!(store.at("one", 2_000).expect("kept").schema, after.info().schema);
     assert!(told(&store, "one", 1_500).expect("kept")[0].contains("\"n\":1"));
-    assert!(told(&store, "one", 2_500).expect("kept")[0].contains("\"m\":5"));
+    assert!(told(&store, "one", 2_000).expect("kept")[0].contains("\"m\":5"));
 }
 
 #[test]
@@ -263,4 +270,107 @@ fn the_oldest_goes_by_age_and_by_bytes_and_what_is_left_is_whole() {
         assert!(matches!(store.at("busy", oldest - 1), Err(ViewHistoryError::Before { .. })));
         assert!(told(&store, "busy", oldest).is_ok());
     }
+}
+
+#[test]
+fn an_instant_is_always_told_the_same_however_soon_it_is_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = ViewHistory::open(folder.path(), WIDE).expect("opens");
+    let mut recorder = RecordedViews::new(Arc::clone(&store), "e".to_owned());
+    let (mut one, mut other) = (view("one", 100), view("other", 100));
+    let mut told_of: BTreeMap<(&str, i64), Vec<String>> = BTreeMap::new();
+    // The clock stands still, goes back and jumps; now one view changes and now the other.
+    let times = [1_000, 1_100, 1_100, 1_100, 1_050, 900, 1_101, 1_102, 3_000, 3_000, 2_000, 3_001];
+    for (number, at) in (1..).zip(times) {
+        let n = i64::try_from(number).expect("small");
+        match number % 3 {
+            0 => one.show(number, window(1, &[("a", n)])).expect("shown"),
+            1 => other.show(number, window(1, &[("a", n)])).expect("shown"),
+            _ => {}
+        }
+        recorder.look(&cut(number, at, &mut [&mut one, &mut other])).expect("written");
+        for name in ["one", "other"] {
+            for ms in (880..1_200).chain(1_990..3_020) {
+                match told(&store, name, ms) {
+                    Ok(rows) => {
+                        let first = told_of.entry((name, ms)).or_insert_with(|| rows.clone());
+                        assert_eq!(*first, rows, "{name} at {ms}, after the cut {number} at {at}");
+                    }
+                    Err(ViewHistoryError::NotYet { looked_at, .. }) => {
+                        assert!(looked_at.is_some_and(|looked_at| looked_at < ms));
+                        assert!(!told_of.contains_key(&(name, ms)), "{name} at {ms} was known");
+                    }
+                    Err(ViewHistoryError::Before { .. }) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+    }
+    assert!(told_of.len() > 1_000, "{} instants were told of", told_of.len());
+}
+
+#[test]
+fn of_the_time_in_which_a_process_was_killed_nothing_is_told_and_after_a_last_look_what_it_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let life = |at: i64, n: i64, has_end: bool| {
+        let store = ViewHistory::open(folder.path(), WIDE).expect("opens");
+        let mut recorder = RecordedViews::new(Arc::clone(&store), format!("e{at}"));
+        let mut one = view("one", 100);
+        one.show(1, window(1, &[("a", n)])).expect("shown");
+        recorder.look(&cut(1, at, &mut [&mut one])).expect("written");
+        if has_end {
+            recorder.end().expect("written");
+        }
+        store
+    };
+    drop(life(1_000, 1, true));
+    drop(life(2_000, 2, false));
+    let again = ViewHistory::open(folder.path(), WIDE).expect("opens");
+    let (view, looked_at) = ("one".to_owned(), Some(2_000));
+    let not_yet = |view, at| ViewHistoryError::NotYet { view, at, looked_at };
+    assert_eq!(told(&again, "one", 2_500), Err(not_yet(view.clone(), 2_500)));
+    // One that opens it and never looks changes nothing.
+    RecordedViews::new(Arc::clone(&again), "e".to_owned()).end().expect("nothing to write");
+    drop(again);
+    drop(life(3_000, 3, true));
+    let store = life(4_000, 4, true);
+    let n = |at: i64| {
+        told(&store, "one", at).map(|rows| rows[0].contains(&format!("\"n\":{},", at / 1_000)))
+    };
+    for at in [1_000, 1_999, 2_000, 3_000, 3_999, 4_000] {
+        assert_eq!(n(at), Ok(true), "at {at}");
+    }
+    let lost = ViewHistoryError::Lost { view, from: 2_000, until: 3_000 };
+    for at in [2_001, 2_500, 2_999] {
+        assert_eq!(n(at), Err(lost.clone()), "at {at}");
+    }
+    assert!(lost.to_string().contains("1970-01-01T00:00:02.000Z"), "{lost}");
+    // It goes with what is no longer kept.
+    drop(store);
+    let room = Room { age_ms: 1_000, ..WIDE };
+    let store = ViewHistory::open(folder.path(), room).expect("opens");
+    let mut recorder = RecordedViews::new(Arc::clone(&store), "f".to_owned());
+    recorder.look(&cut(1, 9_000, &mut [])).expect("written");
+    assert!(matches!(told(&store, "one", 2_500), Err(ViewHistoryError::Before { .. })));
+}
+
+#[tokio::test]
+async fn who_asks_of_now_waits_for_the_next_look_and_no_longer_than_it_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = ViewHistory::open(folder.path(), WIDE).expect("opens");
+    let mut recorder = RecordedViews::new(Arc::clone(&store), "e".to_owned());
+    let mut one = view("one", 100);
+    one.show(1, window(1, &[("a", 1)])).expect("shown");
+    recorder.look(&cut(1, 1_000, &mut [&mut one])).expect("written");
+    let forever = std::time::Duration::from_secs(600);
+    let mut waiting = Box::pin(store.known_until(1_500, forever));
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    one.show(2, window(1, &[("a", 2)])).expect("shown");
+    recorder.look(&cut(2, 1_400, &mut [&mut one])).expect("written");
+    assert!(futures::poll!(waiting.as_mut()).is_pending(), "a later look may be of 1,450");
+    recorder.look(&cut(3, 1_500, &mut [&mut one])).expect("written");
+    waiting.await;
+    assert!(told(&store, "one", 1_500).expect("known")[0].contains("\"n\":2"));
+    store.known_until(9_000, std::time::Duration::from_millis(1)).await;
+    assert!(matches!(told(&store, "one", 9_000), Err(ViewHistoryError::NotYet { .. })));
 }

@@ -25,8 +25,10 @@ pub const AVG_DIGITS: i8 = 4;
 pub enum Figure {
     /// The sum.
     Sum,
-    /// The sum divided by the number of values.
+    /// The sum divided by the number of values; of decimals what is beyond the last digit is cut off.
     Avg,
+    /// As [`Self::Avg`], and the last digit is rounded half up.
+    RoundedAvg,
 }
 
 /// The fold of one call.
@@ -188,7 +190,7 @@ impl Fold for ExactFold {
             (Figure::Sum, DataType::Int64) => vec![narrow(&mut sums()), narrow(&mut magnitudes())],
             _ => vec![decimals(sums(), 38, 0)?, decimals(magnitudes(), 38, 0)?],
         };
-        if self.figure == Figure::Avg {
+        if self.figure != Figure::Sum {
             columns.push(Arc::new(
                 states.iter().map(|state| Some(state.count)).collect::<Int64Array>(),
             ));
@@ -231,7 +233,7 @@ impl Fold for ExactFold {
             (Figure::Sum, DataType::Decimal128(precision, scale)) => {
                 decimals(sums, *precision, *scale)
             }
-            (Figure::Avg, DataType::Decimal128(precision, scale)) => {
+            (Figure::Avg | Figure::RoundedAvg, DataType::Decimal128(precision, scale)) => {
                 let DataType::Decimal128(_, own) = self.argument else {
                     return internal_err!("a decimal average of {}", self.argument);
                 };
@@ -241,7 +243,7 @@ impl Fold for ExactFold {
                     .collect::<Result<Vec<_>>>()?;
                 decimals(averages.into_iter(), *precision, *scale)
             }
-            (Figure::Avg, _) => {
+            (Figure::Avg | Figure::RoundedAvg, _) => {
                 let average = |state: &ExactState| {
                     (state.count > 0).then(|| state.sum as f64 / state.count as f64)
                 };
@@ -253,15 +255,20 @@ impl Fold for ExactFold {
 }
 
 impl ExactFold {
-    /// The average with `digits` more places than its argument; what is beyond them is cut off.
+    /// The average with `digits` more places than its argument; what is beyond them is cut off, or rounded.
     fn average(&self, state: &ExactState, digits: i8) -> Result<Option<i128>> {
         if state.count == 0 {
             return Ok(None);
         }
         let power = 10_i128.pow(u32::try_from(digits).unwrap_or(0));
         let scaled = i256::from_i128(state.sum).wrapping_mul(i256::from_i128(power));
-        let average =
-            scaled.checked_div(i256::from_i128(i128::from(state.count))).and_then(i256::to_i128);
+        let count = i256::from_i128(i128::from(state.count));
+        let rest = scaled.checked_rem(count).map(i256::wrapping_abs);
+        let is_up = self.figure == Figure::RoundedAvg
+            && rest.is_some_and(|rest| rest >= count.wrapping_sub(rest));
+        let away = if is_up { state.sum.signum() } else { 0 };
+        let average = scaled.checked_div(count).and_then(i256::to_i128);
+        let average = average.and_then(|average| average.checked_add(away));
         match average.filter(|average| average.abs() <= DIGITS_38) {
             Some(average) => Ok(Some(average)),
             None => exec_err!("overflow: {} has more than 38 digits", self.call),

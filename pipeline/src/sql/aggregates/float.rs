@@ -84,7 +84,7 @@ impl Fold for FloatFold {
             let sum = state.sum.clone().filter(|_| state.count > 0)?;
             Some(match self.0 {
                 Figure::Sum => sum.rounded(),
-                Figure::Avg => sum.average(state.count as f64),
+                Figure::Avg | Figure::RoundedAvg => sum.average(state.count as f64),
             })
         };
         Ok(Arc::new(states.iter().map(value).collect::<Float64Array>()))

@@ -34,3 +34,9 @@ pub fn own() -> Vec<AggregateUDF> {
     all.extend(quantile::Quantile::all().into_iter().map(AggregateUDF::from));
     all
 }
+
+/// AVG of decimals that is rounded half up and not cut off, of ad-hoc queries: a figure of a view stays what it was.
+#[must_use]
+pub fn rounded_average() -> AggregateUDF {
+    AggregateUDF::from(total::Total::rounded_avg())
+}

@@ -32,6 +32,11 @@ impl Total {
         Self::new(Figure::Avg, &["mean"])
     }
 
+    /// `AVG` whose last digit is rounded half up.
+    pub fn rounded_avg() -> Self {
+        Self::new(Figure::RoundedAvg, &["mean"])
+    }
+
     fn new(figure: Figure, aliases: &[&str]) -> Self {
         let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
         Self { figure, signature: Signature::user_defined(Volatility::Immutable), aliases }
@@ -51,7 +56,7 @@ impl AggregateUDFImpl for Total {
     fn name(&self) -> &str {
         match self.figure {
             Figure::Sum => "sum",
-            Figure::Avg => "avg",
+            Figure::Avg | Figure::RoundedAvg => "avg",
         }
     }
 
@@ -98,7 +103,7 @@ impl AggregateUDFImpl for Total {
             (Figure::Sum, Some(DataType::Decimal128(_, scale))) => DataType::Decimal128(38, *scale),
             (Figure::Sum, Some(DataType::Int64)) => DataType::Int64,
             (Figure::Sum, Some(DataType::UInt64)) => DataType::UInt64,
-            (Figure::Avg, Some(DataType::Decimal128(_, scale))) => {
+            (Figure::Avg | Figure::RoundedAvg, Some(DataType::Decimal128(_, scale))) => {
                 DataType::Decimal128(38, scale.saturating_add(AVG_DIGITS).min(38))
             }
             _ => DataType::Float64,
@@ -123,7 +128,7 @@ impl AggregateUDFImpl for Total {
             _ => DataType::Decimal128(38, 0),
         };
         let mut fields = vec![field("sum", number.clone()), field("magnitude", number)];
-        if self.figure == Figure::Avg {
+        if self.figure != Figure::Sum {
             fields.push(field("count", DataType::Int64));
         }
         Ok(fields)
