@@ -4,7 +4,6 @@
 //! of rows that are not shown), it has no statistics (a count would), and EXPLAIN sees neither the condition nor how many
 //! rows were passed over. What is below is planned and optimized by itself.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatchOptions;
@@ -12,21 +11,18 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning,
-    PlanProperties,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _};
 use futures::StreamExt as _;
+use tidemark_pipeline::sql::leaf::{Leaf, LeafRows};
 
 use super::guard::{Guard, Wanted};
+use crate::sql::batches::BatchesExec;
 
 /// A table as a role is shown it.
 #[derive(Debug)]
@@ -82,84 +78,44 @@ impl TableProvider for GuardedTable {
         let wanted = Wanted { columns: projection, conditions: &conditions };
         let table = provider_as_source(Arc::clone(&self.table));
         let plan = self.guard.plan(session, table, &wanted)?;
-        let below = session.create_physical_plan(&plan).await?;
+        // How many rows come together says the query that reads it.
+        let below = BatchesExec::without(session.create_physical_plan(&plan).await?);
         let schema = match projection {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => Arc::clone(&self.schema),
         };
-        Ok(Arc::new(GuardedExec::new(below, schema)))
+        let partitions = below.output_partitioning().partition_count();
+        let like = (partitions, below.pipeline_behavior(), below.boundedness());
+        Ok(Leaf::like(schema, like, GuardedExec(below)))
     }
 }
 
 /// What is shown, as a leaf.
-struct GuardedExec {
-    below: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
-}
+struct GuardedExec(Arc<dyn ExecutionPlan>);
 
-impl GuardedExec {
-    fn new(below: Arc<dyn ExecutionPlan>, schema: SchemaRef) -> Self {
-        let partitions = below.output_partitioning().partition_count();
-        let properties = Arc::new(PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(partitions),
-            below.pipeline_behavior(),
-            below.boundedness(),
-        ));
-        Self { below, properties }
-    }
-}
-
-impl fmt::Debug for GuardedExec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GuardedExec")
-    }
-}
-
-impl DisplayAs for GuardedExec {
-    fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GuardedExec")
-    }
-}
-
-impl ExecutionPlan for GuardedExec {
+impl LeafRows for GuardedExec {
     fn name(&self) -> &'static str {
         "GuardedExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
+    fn open(
         &self,
-        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(
-        &self,
+        schema: &SchemaRef,
         partition: usize,
         task: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let schema = self.schema();
-        let shown = Arc::clone(&schema);
-        let below = self.below.execute(partition, task)?;
+        let shown = Arc::clone(schema);
+        let below = self.0.execute(partition, task)?;
         let rows = below.map(move |batch| with_schema(&batch?, &shown));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(schema), rows)))
     }
+}
+
+/// What a guarded table is read by, where a plan is one. For whoever looks at plans, never for who asks.
+pub(in crate::sql) fn below_guard(
+    plan: &Arc<dyn ExecutionPlan>,
+) -> Option<&Arc<dyn ExecutionPlan>> {
+    plan.downcast_ref::<Leaf>()?.source::<GuardedExec>().map(|guarded| &guarded.0)
 }
 
 /// The same rows under the names that were told; a count of rows has no columns.

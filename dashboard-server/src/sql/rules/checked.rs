@@ -69,7 +69,18 @@ pub(super) fn guards(
         }
         guard.asks_the_clock |= std::mem::take(&mut checking.asks_the_clock);
     }
+    // Of a stream that is shown in part the ledgers tell no more than that part, unless they are said to.
+    let in_part = guards.iter().filter(|(_, guard)| guard.is_configured && !guard.is_open());
+    let in_part = in_part.map(|(table, _)| table.clone()).collect();
+    for (ledger, column, mask) in known.ledger_masks(own.personal == Personal::Clear, &in_part) {
+        if !own.masks.get(&ledger).is_some_and(|masks| masks.contains_key(&column)) {
+            guards.entry(ledger).or_insert_with(new).masks.insert(column, mask);
+        }
+    }
     guards.retain(|_, guard| !guard.is_open());
+    for (table, guard) in &mut guards {
+        guard.is_ordered = !known.is_as_it_came(table);
+    }
     for (table, guard) in &guards {
         checking.whole(table, guard);
     }

@@ -8,7 +8,8 @@ use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableSource, Volatility, cast,
+    BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, SortExpr, TableSource, Volatility,
+    cast,
 };
 use std::sync::Arc;
 use tidemark_pipeline::history::HashKey;
@@ -37,6 +38,8 @@ pub(super) struct Guard {
     pub(super) is_configured: bool,
     /// Whether a condition or a mask calls what is other at another time (`now()`).
     pub(super) asks_the_clock: bool,
+    /// Whether the rows are in an order that tells of their values, as those of a view are, by its keys.
+    pub(super) is_ordered: bool,
     /// The key of hashes.
     pub(super) key: HashKey,
 }
@@ -53,7 +56,8 @@ impl Guard {
     /// Everything, until something is said.
     pub(super) fn new(key: &HashKey) -> Self {
         let (filter, masks, key) = (None, BTreeMap::new(), key.clone());
-        Self { filter, masks, is_configured: false, asks_the_clock: false, key }
+        let (is_configured, asks_the_clock, is_ordered) = (false, false, false);
+        Self { filter, masks, is_configured, asks_the_clock, is_ordered, key }
     }
 
     /// Whether it shows everything.
@@ -72,7 +76,8 @@ impl Guard {
         Schema::new(fields.collect::<Vec<_>>())
     }
 
-    /// The wanted part as a plan: the condition of the rows first, then what is wanted of them, then the masks.
+    /// The wanted part as a plan: the condition of the rows first, then what is wanted of them, then the masks, then an order
+    /// that tells of nothing but what is shown.
     ///
     /// # Errors
     /// When the condition or a mask is no SQL expression over the table.
@@ -104,7 +109,14 @@ impl Guard {
             // Rows without columns are still counted.
             shown.push(Expr::Literal(ScalarValue::Boolean(Some(true)), None).alias("row"));
         }
-        plan.project(shown)?.build()
+        plan = plan.project(shown)?;
+        if self.is_ordered && !self.masks.is_empty() {
+            let columns = plan.schema().columns().into_iter();
+            let order: Vec<SortExpr> =
+                columns.map(|column| Expr::Column(column).sort(true, false)).collect();
+            plan = plan.sort(order)?;
+        }
+        plan.build()
     }
 
     fn value(

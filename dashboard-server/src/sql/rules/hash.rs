@@ -6,7 +6,9 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, Int64Array, StringBuilder};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, Int64Array, StringBuilder, StringViewBuilder,
+};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -17,7 +19,7 @@ use tidemark_pipeline::history::HashKey;
 
 /// Whether values of a type can be hashed, into values of the same type.
 pub(super) fn is_hashed(of: &DataType) -> bool {
-    matches!(of, DataType::Utf8 | DataType::Int64)
+    matches!(of, DataType::Utf8 | DataType::Utf8View | DataType::Int64)
 }
 
 /// The hash of a column of text or of BIGINT.
@@ -91,6 +93,13 @@ impl KeyedHash {
                 }
                 Ok(Arc::new(hashes.finish()))
             }
+            DataType::Utf8View => {
+                let mut hashes = StringViewBuilder::new();
+                for value in values.as_string_view() {
+                    hashes.append_option(value.map(|value| self.key.hash(value)));
+                }
+                Ok(Arc::new(hashes.finish()))
+            }
             DataType::Int64 => {
                 let values = values.as_primitive::<Int64Type>().iter();
                 let hashes = values.map(|value| value.map(|value| self.number(value)));
@@ -130,6 +139,10 @@ mod tests {
         assert_eq!(ours.value(0), HashKey::new([1; 32]).hash("b1"), "as in a history's files");
         let theirs = hash(2).hashes(&texts).expect("hashes");
         assert_ne!(ours.value(0), theirs.as_string::<i32>().value(0));
+        let views = arrow::compute::cast(&texts, &DataType::Utf8View).expect("casts");
+        let views = hash(1).hashes(&views).expect("hashes");
+        let views = arrow::compute::cast(&views, &DataType::Utf8).expect("casts");
+        assert_eq!(views.as_string::<i32>(), ours, "whatever holds the texts");
         let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), Some(8), None, Some(7)]));
         let numbers = hash(1).hashes(&numbers).expect("hashes");
         let numbers = numbers.as_primitive::<Int64Type>();

@@ -8,15 +8,31 @@ use tidemark_pipeline::history::{HashKey, HistoryLayout};
 use tidemark_pipeline::ledger::{Entry, LedgerKind, table};
 use tidemark_pipeline::run::publisher::view_info;
 use tidemark_pipeline::sql::Catalog;
-use tidemark_pipeline::sql::catalog::system_tables;
+use tidemark_pipeline::sql::catalog::{ViewQuery, system_tables};
 use tidemark_pipeline::sql::stream::StreamDefinition;
 
 use super::guard::Mask;
 use super::hash::is_hashed;
 use super::lineage::personal_columns;
 
-/// What stands in the place of a raw record that a role is not shown.
-const HIDDEN_RAW: &str = "(hidden: the stream has personal columns)";
+/// Why a role is not shown a raw record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hidden {
+    /// It holds columns that tell of a person.
+    Persons,
+    /// The role is shown the stream in part, by its filter or masks, and the record would tell the rest.
+    InPart,
+}
+
+impl Hidden {
+    /// What stands in the place of the record.
+    fn told(self) -> &'static str {
+        match self {
+            Self::Persons => "(hidden: the stream has personal columns)",
+            Self::InPart => "(hidden: your role is shown this stream in part)",
+        }
+    }
+}
 
 /// How a column that tells of a person is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +54,12 @@ pub struct Known {
     raw: BTreeSet<String>,
     /// Those of them that are partitioned by such a column.
     keyed: BTreeSet<String>,
+    /// Tables whose rows are in the order in which they came, which says nothing of what they hold: histories and ledgers.
+    as_they_came: BTreeSet<String>,
     /// Since when each view is what it is, epoch milliseconds; always, where nothing is said.
     since: BTreeMap<String, i64>,
+    /// By view, the hash of its definition and the views it reads.
+    definitions: BTreeMap<String, (String, BTreeSet<String>)>,
 }
 
 impl Known {
@@ -52,6 +72,7 @@ impl Known {
         }
         for ledger in LedgerKind::ALL {
             known.tables.insert(ledger.table().to_owned(), table::schema(ledger, catalog.zone()));
+            known.as_they_came.insert(ledger.table().to_owned());
         }
         for (name, rows) in &catalog.reference {
             known.tables.insert(name.clone(), rows.schema());
@@ -63,6 +84,11 @@ impl Known {
             let info = view_info(catalog, view);
             known.tables.insert(view.name.clone(), Arc::clone(&info.schema));
             known.views.insert(view.name.clone());
+            let inputs = match &view.query {
+                ViewQuery::Results(over) => over.inputs.iter().cloned().collect(),
+                ViewQuery::Stream(_) => BTreeSet::new(),
+            };
+            known.definitions.insert(view.name.clone(), (info.hash, inputs));
         }
         for (view, columns) in personal_columns(catalog, &personal_of) {
             let kept = columns.into_iter().map(|column| (column, Kept::Clear)).collect();
@@ -85,6 +111,7 @@ impl Known {
         let layout = HistoryLayout::of(definition, HashKey::new([0; 32]));
         let Some(layout) = layout.ok().filter(|_| definition.keeps_history) else { return };
         self.tables.insert(definition.name.clone(), Arc::clone(&layout.shown));
+        self.as_they_came.insert(definition.name.clone());
         let kept = columns.into_iter().map(|column| {
             let is_hashed = definition
                 .column(&column)
@@ -105,6 +132,17 @@ impl Known {
     pub(super) fn views_since(&self) -> BTreeMap<String, i64> {
         let since = |view: &String| self.since.get(view).copied().unwrap_or(i64::MIN);
         self.views.iter().map(|view| (view.clone(), since(view))).collect()
+    }
+
+    /// The views, each with the hash of its definition and the views it reads.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = (&str, &str, &BTreeSet<String>)> {
+        let all = self.definitions.iter();
+        all.map(|(view, (hash, inputs))| (view.as_str(), hash.as_str(), inputs))
+    }
+
+    /// Whether the rows of a table are in the order in which they came.
+    pub(super) fn is_as_it_came(&self, table: &str) -> bool {
+        self.as_they_came.contains(table)
     }
 
     /// Streams whose raw records hold columns that tell of a person.
@@ -147,41 +185,55 @@ impl Known {
                 masks.push((table.clone(), column.clone(), mask));
             }
         }
-        masks.extend(self.ledger_masks());
         masks
     }
 
-    /// As [`without_persons`], in SQL. Of a stream with such columns the raw record is not shown, nor a reason that quotes it, nor its key if it is one.
-    fn ledger_masks(&self) -> Vec<(String, String, Mask)> {
-        let of = |ledger: LedgerKind, column: &str, streams: &BTreeSet<String>, instead: &str| {
-            let names: Vec<String> = streams.iter().map(|name| quoted(name)).collect();
-            let text = format!(
-                "CASE WHEN stream IN ({}) THEN {instead} ELSE {column} END",
-                names.join(", ")
-            );
-            (ledger.table().to_owned(), column.to_owned(), Mask::Sql(text))
+    /// As [`without_record`], in SQL, for a role that is shown no person (or is) and these tables in part: of such a stream the raw
+    /// record is not shown, nor a reason that quotes it, nor its key if it tells of a person.
+    pub(super) fn ledger_masks(
+        &self,
+        is_shown_persons: bool,
+        in_part: &BTreeSet<String>,
+    ) -> Vec<(String, String, Mask)> {
+        let none = BTreeSet::new();
+        let persons = if is_shown_persons { &none } else { &self.raw };
+        let keyed = if is_shown_persons { &none } else { &self.keyed };
+        let of = |ledger: LedgerKind, column: &str, cases: &[(&BTreeSet<String>, String)]| {
+            let cases = cases.iter().filter(|(streams, _)| !streams.is_empty());
+            let cases: Vec<String> = cases
+                .map(|(streams, instead)| {
+                    let names: Vec<String> = streams.iter().map(|name| quoted(name)).collect();
+                    format!("WHEN stream IN ({}) THEN {instead}", names.join(", "))
+                })
+                .collect();
+            let text = format!("CASE {} ELSE {column} END", cases.join(" "));
+            let mask = (!cases.is_empty()).then_some(Mask::Sql(text))?;
+            Some((ledger.table().to_owned(), column.to_owned(), mask))
         };
-        let mut masks = Vec::new();
-        if !self.raw.is_empty() {
-            let hidden = quoted(HIDDEN_RAW);
-            masks.extend(LedgerKind::ALL.map(|ledger| of(ledger, "raw", &self.raw, &hidden)));
-            masks.push(of(LedgerKind::DeadLetter, "reason", &self.raw, "kind"));
-        }
-        if !self.keyed.is_empty() {
-            masks.push(of(LedgerKind::Unmatched, "order_key", &self.keyed, "''"));
-        }
-        masks
+        let why = |why: Hidden| quoted(why.told());
+        let raw = [(persons, why(Hidden::Persons)), (in_part, why(Hidden::InPart))];
+        let kind = [(persons, "kind".to_owned()), (in_part, "kind".to_owned())];
+        let masks = LedgerKind::ALL.map(|ledger| of(ledger, "raw", &raw)).into_iter().chain([
+            of(LedgerKind::DeadLetter, "reason", &kind),
+            of(LedgerKind::Unmatched, "order_key", &[(keyed, "''".to_owned())]),
+        ]);
+        masks.flatten().collect()
     }
 }
 
-/// An entry of a stream with columns that tell of a person, as it is shown to who is shown no person: without the record,
-/// with the word for its reason where that could quote it, and without its key if that tells of one.
-pub(super) fn without_persons(ledger: LedgerKind, entry: Entry, is_keyed: bool) -> Entry {
+/// An entry of a stream whose record is not shown, without it, with the word for its reason where that could quote it, and
+/// without its key if that tells of a person.
+pub(super) fn without_record(
+    ledger: LedgerKind,
+    entry: Entry,
+    why: Hidden,
+    is_keyed: bool,
+) -> Entry {
     let quotes = ledger == LedgerKind::DeadLetter;
     let reason = if quotes { entry.kind.clone() } else { entry.reason };
     let order_key = if is_keyed { String::new() } else { entry.order_key };
-    let raw_bytes = u64::try_from(HIDDEN_RAW.len()).unwrap_or(0);
-    Entry { raw: HIDDEN_RAW.into(), raw_bytes, order_key, reason, ..entry }
+    let raw_bytes = u64::try_from(why.told().len()).unwrap_or(0);
+    Entry { raw: why.told().into(), raw_bytes, order_key, reason, ..entry }
 }
 
 #[cfg(test)]
@@ -191,7 +243,18 @@ impl Known {
         let views = results.views();
         let tables = views.iter().map(|view| (view.name.clone(), Arc::clone(&view.schema)));
         let names = views.iter().map(|view| view.name.clone()).collect();
-        Self { tables: tables.collect(), views: names, ..Self::default() }
+        let definitions = views.iter();
+        let definitions = definitions
+            .map(|view| (view.name.clone(), (view.hash.clone(), BTreeSet::new())))
+            .collect();
+        Self { tables: tables.collect(), views: names, definitions, ..Self::default() }
+    }
+
+    /// With another definition of a view, over these.
+    pub(crate) fn with_definition(mut self, view: &str, hash: &str, inputs: &[&str]) -> Self {
+        let inputs = inputs.iter().map(|&input| input.to_owned()).collect();
+        self.definitions.insert(view.to_owned(), (hash.to_owned(), inputs));
+        self
     }
 
     /// With one more table.

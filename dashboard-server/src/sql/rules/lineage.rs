@@ -1,38 +1,29 @@
-//! Which columns of a view are columns of a stream that tell of a person: followed down its plan.
+//! Which columns of a view come from columns of a stream that tell of a person: followed down its plan.
 //!
-//! A column is one of them that shows such a value as it is, under whatever name, trimmed, cast, chosen among others or
-//! picked from a group. What an expression makes of it (`'***' || RIGHT(buyer_id, 4)`), how many there are, and what is
-//! compared with it, is what the author of the view shows on purpose.
+//! One comes from them that is computed from such a value in whatever way: as it is, cut, put together with others
+//! (`buyer_id || ''`, `buyer_id + 0`), compared with something, picked from a group or ranked by it. Only a count tells
+//! nothing of a single value: `COUNT`, `COUNT(DISTINCT …)`, `APPROX_DISTINCT`. What the author of a view shows on purpose is
+//! declared in the head of the view, `-- clear: COLUMN, COLUMN`, and is then clear there and in what reads it.
+//!
+//! What cannot be followed is taken for one of them. Which rows there are is not followed: a view of the orders of one
+//! buyer, by a condition, is what its author made it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datafusion::logical_expr::expr::{Alias, Case, Cast, TryCast, WindowFunction};
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
+use datafusion::common::JoinType;
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Exists, InSubquery, SetComparison, WindowFunction,
+};
+use datafusion::logical_expr::{Distinct, Expr, Join, LogicalPlan, Subquery};
 use tidemark_pipeline::sql::script::StatementKind;
 use tidemark_pipeline::sql::session::analyzed;
 use tidemark_pipeline::sql::stream::StreamDefinition;
+use tidemark_pipeline::sql::window_function::WindowNode;
 use tidemark_pipeline::sql::{Catalog, ViewDefinition};
 
-/// Functions that give back what they are given, or nearly.
-const KEEPING: [&str; 11] = [
-    "btrim", "coalesce", "greatest", "least", "lower", "ltrim", "nullif", "nvl", "rtrim", "trim",
-    "upper",
-];
-/// Aggregates and window functions of which nothing can be told about a single value.
-const COUNTING: [&str; 12] = [
-    "approx_distinct",
-    "avg",
-    "count",
-    "cume_dist",
-    "dense_rank",
-    "ntile",
-    "percent_rank",
-    "rank",
-    "regr_count",
-    "row_number",
-    "stddev",
-    "sum",
-];
+/// Aggregates of which nothing can be told about a single value.
+const COUNTING: [&str; 2] = ["approx_distinct", "count"];
 
 /// The columns of a stream that tell of a person.
 pub(super) type OfStream<'a> = &'a dyn Fn(&Catalog, &StreamDefinition) -> BTreeSet<String>;
@@ -68,18 +59,23 @@ impl Lineage<'_> {
             return BTreeSet::new();
         };
         // No view reads itself, so this ends.
-        let columns = self.of_view(view);
+        let mut columns = self.of_view(view);
+        columns.retain(|column| !view.clear.contains(column));
         self.views.insert(name.to_owned(), columns.clone());
         columns
     }
 
     fn of_view(&mut self, view: &ViewDefinition) -> BTreeSet<String> {
-        let StatementKind::CreateView(written) = &view.statement.kind else {
-            return BTreeSet::new();
+        let planned = match &view.statement.kind {
+            StatementKind::CreateView(written) => {
+                analyzed(&self.catalog.context.state(), &written.query).ok()
+            }
+            _ => None,
         };
-        // It has been planned before, when it was declared.
-        let Ok(plan) = analyzed(&self.catalog.context.state(), &written.query) else {
-            return BTreeSet::new();
+        // It has been planned before, when it was declared; if it cannot be now, nobody knows what it shows.
+        let Some(plan) = planned else {
+            let schema = view.query.schema();
+            return schema.fields().iter().map(|field| field.name().clone()).collect();
         };
         let marks = self.of_plan(&plan);
         let fields = plan.schema().fields().iter();
@@ -95,29 +91,29 @@ impl Lineage<'_> {
                 let fields = scan.projected_schema.fields().iter();
                 fields.map(|field| personal.contains(field.name())).collect()
             }
-            LogicalPlan::Projection(node) => {
-                let below = self.of_plan(&node.input);
-                let shows = |expr: &Expr| shows(expr, &node.input, &below);
-                node.expr.iter().map(shows).collect()
-            }
+            LogicalPlan::Projection(node) => self.of_each(&node.expr, &node.input),
             LogicalPlan::Aggregate(node) => {
-                let below = self.of_plan(&node.input);
-                let shows = |expr: &Expr| shows(expr, &node.input, &below);
-                let all: Vec<bool> =
-                    node.group_expr.iter().chain(&node.aggr_expr).map(shows).collect();
+                let mut all = match node.group_expr.as_slice() {
+                    [Expr::GroupingSet(set)] => {
+                        let groups: Vec<Expr> = set.distinct_expr().into_iter().cloned().collect();
+                        let mut all = self.of_each(&groups, &node.input);
+                        // Which of the sets a row is of.
+                        all.push(false);
+                        all
+                    }
+                    groups => self.of_each(groups, &node.input),
+                };
+                all.extend(self.of_each(&node.aggr_expr, &node.input));
                 self.fitting(plan, all)
             }
             LogicalPlan::Window(node) => {
-                let mut below = self.of_plan(&node.input);
-                let own: Vec<bool> =
-                    node.window_expr.iter().map(|expr| shows(expr, &node.input, &below)).collect();
-                below.extend(own);
-                self.fitting(plan, below)
+                let mut all = self.of_plan(&node.input);
+                all.extend(self.of_each(&node.window_expr, &node.input));
+                self.fitting(plan, all)
             }
             LogicalPlan::Join(node) => {
-                let mut both = self.of_plan(&node.left);
-                both.extend(self.of_plan(&node.right));
-                self.fitting(plan, both)
+                let all = self.of_join(node);
+                self.fitting(plan, all)
             }
             LogicalPlan::Union(node) => {
                 let mut all = vec![false; plan.schema().fields().len()];
@@ -129,13 +125,44 @@ impl Lineage<'_> {
                 all
             }
             LogicalPlan::Distinct(Distinct::All(input)) => self.of_plan(input),
+            LogicalPlan::Distinct(Distinct::On(node)) => {
+                self.of_each(&node.select_expr, &node.input)
+            }
+            LogicalPlan::Subquery(node) => self.of_plan(&node.subquery),
             LogicalPlan::Filter(node) => self.of_plan(&node.input),
             LogicalPlan::Sort(node) => self.of_plan(&node.input),
             LogicalPlan::Limit(node) => self.of_plan(&node.input),
             LogicalPlan::Repartition(node) => self.of_plan(&node.input),
             LogicalPlan::SubqueryAlias(node) => self.of_plan(&node.input),
+            LogicalPlan::Extension(node) => match node.node.as_any().downcast_ref::<WindowNode>() {
+                Some(windows) => {
+                    let mut all = self.of_plan(&windows.input);
+                    // Its own columns are behind those of its rows: where a window begins and ends.
+                    all.resize(plan.schema().fields().len(), false);
+                    all
+                }
+                None => self.by_name(plan),
+            },
             _ => self.by_name(plan),
         }
+    }
+
+    fn of_join(&mut self, node: &Join) -> Vec<bool> {
+        let (mut left, right) = (self.of_plan(&node.left), self.of_plan(&node.right));
+        match node.join_type {
+            JoinType::LeftSemi | JoinType::LeftAnti => left,
+            JoinType::RightSemi | JoinType::RightAnti => right,
+            _ => {
+                left.extend(right);
+                left
+            }
+        }
+    }
+
+    /// For each expression over a plan whether it is one.
+    fn of_each(&mut self, all: &[Expr], input: &LogicalPlan) -> Vec<bool> {
+        let marks = self.of_plan(input);
+        all.iter().map(|expr| self.comes_from(expr, (input, &marks))).collect()
     }
 
     /// What has been told for the columns of a node, or else by their names.
@@ -143,46 +170,78 @@ impl Lineage<'_> {
         if marks.len() == plan.schema().fields().len() { marks } else { self.by_name(plan) }
     }
 
-    /// Of a node that is not known a column is one that has the name of one below.
+    /// Of a node that is not known each column is one, where any below is, but those that have the name of one below that
+    /// is none.
     fn by_name(&mut self, plan: &LogicalPlan) -> Vec<bool> {
-        let mut names = BTreeSet::new();
+        let (mut marked, mut clear) = (BTreeSet::new(), BTreeSet::new());
         for input in plan.inputs() {
             let marks = self.of_plan(input);
-            let fields = input.schema().fields().iter().zip(marks);
-            names.extend(fields.filter(|(_, mark)| *mark).map(|(field, _)| field.name().clone()));
+            for (field, mark) in input.schema().fields().iter().zip(marks) {
+                let names = if mark { &mut marked } else { &mut clear };
+                names.insert(field.name().clone());
+            }
         }
-        plan.schema().fields().iter().map(|field| names.contains(field.name())).collect()
+        let is_one =
+            |name: &String| !marked.is_empty() && (marked.contains(name) || !clear.contains(name));
+        plan.schema().fields().iter().map(|field| is_one(field.name())).collect()
+    }
+
+    /// Whether an expression comes from a marked column of its input.
+    fn comes_from(&mut self, expr: &Expr, of: (&LogicalPlan, &[bool])) -> bool {
+        match expr {
+            Expr::Column(column) => {
+                let at = of.0.schema().maybe_index_of_column(column);
+                let mark = at.and_then(|at| of.1.get(at).copied());
+                mark.unwrap_or_else(|| of.1.contains(&true))
+            }
+            Expr::AggregateFunction(call) => !is_counting(call) && self.part_comes_from(expr, of),
+            Expr::WindowFunction(call) => {
+                // Who is counted together says nothing; in which order tells of the values.
+                let WindowFunction { fun, params } = call.as_ref();
+                let order = params.order_by.iter().map(|sort| &sort.expr);
+                let counts = COUNTING.contains(&fun.name());
+                let told = params.args.iter().chain(params.filter.as_deref()).filter(|_| !counts);
+                order.chain(told).any(|part| self.comes_from(part, of))
+            }
+            Expr::ScalarSubquery(inner) | Expr::Exists(Exists { subquery: inner, .. }) => {
+                self.subquery_comes_from(inner, of)
+            }
+            Expr::InSubquery(InSubquery { expr: left, subquery: inner, .. })
+            | Expr::SetComparison(SetComparison { expr: left, subquery: inner, .. }) => {
+                self.comes_from(left, of) || self.subquery_comes_from(inner, of)
+            }
+            _ => self.part_comes_from(expr, of),
+        }
+    }
+
+    fn part_comes_from(&mut self, expr: &Expr, of: (&LogicalPlan, &[bool])) -> bool {
+        let mut is_found = false;
+        let walked = expr.apply_children(|part| {
+            is_found = is_found || self.comes_from(part, of);
+            Ok(TreeNodeRecursion::Continue)
+        });
+        is_found || walked.is_err()
+    }
+
+    fn subquery_comes_from(
+        &mut self,
+        inner: &Subquery,
+        (input, marks): (&LogicalPlan, &[bool]),
+    ) -> bool {
+        let outer = inner.outer_ref_columns.iter().any(|column| match column {
+            Expr::OuterReferenceColumn(_, column) => {
+                let at = input.schema().maybe_index_of_column(column);
+                at.is_none_or(|at| marks.get(at).copied().unwrap_or(true))
+            }
+            _ => true,
+        });
+        outer || self.of_plan(&inner.subquery).contains(&true)
     }
 }
 
-/// Whether an expression shows a marked column of its input.
-fn shows(expr: &Expr, input: &LogicalPlan, marks: &[bool]) -> bool {
-    let any = |all: &[Expr]| all.iter().any(|expr| shows(expr, input, marks));
-    match expr {
-        Expr::Column(column) => {
-            let at = input.schema().maybe_index_of_column(column);
-            at.is_some_and(|at| marks.get(at).copied().unwrap_or(false))
-        }
-        Expr::Alias(Alias { expr, .. })
-        | Expr::Cast(Cast { expr, .. })
-        | Expr::TryCast(TryCast { expr, .. }) => shows(expr, input, marks),
-        Expr::Case(Case { when_then_expr, else_expr, .. }) => {
-            let branches = when_then_expr.iter().map(|(_, then)| then).chain(else_expr);
-            branches.into_iter().any(|then| shows(then, input, marks))
-        }
-        Expr::ScalarFunction(call) => KEEPING.contains(&call.name()) && any(&call.args),
-        Expr::AggregateFunction(call) => !is_counting(call.func.name()) && any(&call.params.args),
-        Expr::WindowFunction(call) => {
-            let WindowFunction { fun, params } = call.as_ref();
-            !is_counting(fun.name()) && any(&params.args)
-        }
-        Expr::GroupingSet(set) => set.distinct_expr().iter().any(|expr| shows(expr, input, marks)),
-        _ => false,
-    }
-}
-
-fn is_counting(function: &str) -> bool {
-    COUNTING.iter().any(|known| function == *known || function.starts_with("stddev"))
+/// Whether an aggregate counts. Which rows it counts, and in which order, does not tell a value.
+fn is_counting(call: &AggregateFunction) -> bool {
+    COUNTING.contains(&call.func.name())
 }
 
 #[cfg(test)]
@@ -204,6 +263,12 @@ mod tests {
     const WINDOW: &str = "window_start, window_end";
 
     fn catalog(personal: &str, views: &[(&str, String)]) -> Catalog {
+        catalog_with(personal, views, "")
+    }
+
+    /// With a head of the first view.
+    fn catalog_with(personal: &str, views: &[(&str, String)], head: &str) -> Catalog {
+        let first = head;
         let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| {
             let file = folder.path().join(name);
@@ -214,9 +279,10 @@ mod tests {
         let scope = "CREATE VIEW bought AS SELECT event_time, buyer_id AS who, amount FROM orders;";
         let head = "-- scope: bought@1\n-- zh: 买\n-- en: bought\n";
         write("scopes/bought.sql", &format!("{head}{scope}"));
-        for (name, query) in views {
+        for (nth, (name, query)) in views.iter().enumerate() {
+            let head = if nth == 0 { first } else { "" };
             let text = format!(
-                "CREATE MATERIALIZED VIEW {name} WITH ('state.groups' = '100') AS {query};"
+                "{head}CREATE MATERIALIZED VIEW {name} WITH ('state.groups' = '100') AS {query};"
             );
             write(&format!("views/{name}.sql"), &text);
         }
@@ -256,6 +322,34 @@ mod tests {
                 "scoped",
                 grouped("who, COUNT(*) AS n", ", who").replace("TABLE orders", "TABLE bought"),
             ),
+            ("joined", grouped("buyer_id || '' AS b, SUM(amount) AS gmv", ", buyer_id || ''")),
+            (
+                "cut",
+                grouped(
+                    "REPLACE(SUBSTRING(buyer_id, 1, 99), 'x', 'y') AS b, COUNT(*) AS n",
+                    ", REPLACE(SUBSTRING(buyer_id, 1, 99), 'x', 'y')",
+                ),
+            ),
+            (
+                "added",
+                grouped(
+                    "CAST(buyer_id AS BIGINT) + 0 AS b, COUNT(*) AS n",
+                    ", CAST(buyer_id AS BIGINT) + 0",
+                ),
+            ),
+            (
+                "asked",
+                grouped("SUM(CASE WHEN buyer_id = 'b1' THEN amount END) AS a, COUNT(*) AS n", ""),
+            ),
+            ("within", grouped("MAX(CASE WHEN buyer_id > 'b1' THEN 1 ELSE 0 END) AS m", "")),
+            ("rolled", grouped("MAX(buyer_id) AS top, shop, COUNT(*) AS n", ", ROLLUP (shop)")),
+            (
+                "placed",
+                format!(
+                    "SELECT {WINDOW}, gmv, nth FROM (SELECT *, RANK() OVER (PARTITION BY {WINDOW} ORDER BY \
+                     buyer_id) AS nth FROM ({plain})) WHERE nth <= 3"
+                ),
+            ),
             (
                 "over",
                 "SELECT window_start, buyer_id AS b, MAX(gmv) AS most FROM plain \
@@ -272,8 +366,12 @@ mod tests {
         ];
         let catalog = catalog("'personal' = 'buyer_id'", &views);
         let rules = analyst(&catalog);
-        let hidden: Vec<&str> = rules.hidden_views().iter().map(String::as_str).collect();
-        assert_eq!(hidden, ["named", "over", "picked", "plain", "ranked", "scoped"]);
+        let hidden: Vec<String> = rules.hidden_views().into_iter().collect();
+        let all = [
+            "added", "asked", "cut", "joined", "made", "named", "over", "picked", "placed",
+            "plain", "ranked", "rolled", "scoped", "within",
+        ];
+        assert_eq!(hidden, all);
         for (view, column) in [
             ("plain", "buyer_id"),
             ("named", "x"),
@@ -281,6 +379,14 @@ mod tests {
             ("scoped", "who"),
             ("over", "b"),
             ("ranked", "b"),
+            ("made", "b"),
+            ("joined", "b"),
+            ("cut", "b"),
+            ("added", "b"),
+            ("asked", "a"),
+            ("within", "m"),
+            ("rolled", "top"),
+            ("placed", "nth"),
             ("orders", "buyer_id"),
             ("dead_letters", "raw"),
             ("dead_letters", "reason"),
@@ -289,11 +395,41 @@ mod tests {
         ] {
             assert!(rules.is_masked(view, column), "{view}.{column}");
         }
-        for (view, column) in
-            [("picked", "n"), ("plain", "gmv"), ("ranked", "nth"), ("unmatched", "order_key")]
-        {
+        for (view, column) in [
+            ("picked", "n"),
+            ("plain", "gmv"),
+            ("ranked", "nth"),
+            ("asked", "n"),
+            ("rolled", "n"),
+            ("rolled", "shop"),
+            ("placed", "gmv"),
+            ("unmatched", "order_key"),
+        ] {
             assert!(!rules.is_masked(view, column), "{view}.{column}");
         }
+    }
+
+    #[test]
+    fn what_a_view_declares_clear_is_clear_there_and_in_what_reads_it_and_nothing_else() {
+        let tail = format!(
+            "SELECT {WINDOW}, '*' || RIGHT(buyer_id, 4) AS b, MAX(buyer_id) AS top {OVER} \
+             GROUP BY {WINDOW}, '*' || RIGHT(buyer_id, 4)"
+        );
+        let over =
+            "SELECT window_start, b AS tail, MAX(top) AS top FROM tails GROUP BY window_start, b";
+        let views = [("tails", tail), ("over", over.to_owned())];
+        let of = |head: &str| analyst(&catalog_with("'personal' = 'buyer_id'", &views, head));
+        let rules = of("-- title.en: Tails\n-- clear: b\n");
+        for (view, column, is_masked) in [
+            ("tails", "b", false),
+            ("tails", "top", true),
+            ("over", "tail", false),
+            ("over", "top", true),
+        ] {
+            assert_eq!(rules.is_masked(view, column), is_masked, "{view}.{column}");
+        }
+        let rules = of("");
+        assert!(rules.is_masked("tails", "b") && rules.is_masked("over", "tail"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod guard;
 mod hash;
 mod known;
 mod lineage;
+mod made;
 mod since;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use parking_lot::RwLock;
 use sha2::{Digest as _, Sha256};
 use tidemark_pipeline::history::HashKey;
 use tidemark_pipeline::ledger::{Entry, LedgerKind};
+use tidemark_pipeline::results::Cut;
 
 use self::barrier::GuardedTable;
 use self::guard::Guard;
@@ -31,7 +33,10 @@ use super::tables::is_own_table;
 use crate::auth::{Role, is_among};
 use crate::config::{Personal, RoleConfig, SqlConfig, User};
 
+pub(super) use self::barrier::below_guard;
+use self::known::Hidden;
 pub use self::known::Known;
+use self::made::Made;
 pub use self::since::Definitions;
 
 /// The rules that hold now; replaced whole when the SQL folder is read again.
@@ -76,6 +81,50 @@ impl Rules {
         Arc::new(RwLock::new(Arc::new(self)))
     }
 
+    /// These after others, of whose views the rows may still be shown while changed ones are filled again.
+    #[must_use]
+    pub fn after(mut self, before: &Self) -> Self {
+        for (rules, before) in [
+            (&mut self.viewer, &before.viewer),
+            (&mut self.analyst, &before.analyst),
+            (&mut self.media, &before.media),
+            (&mut self.operator, &before.operator),
+            (&mut self.admin, &before.admin),
+        ] {
+            // Nobody else has them yet.
+            if let Some(rules) = Arc::get_mut(rules) {
+                let guards = (&before.guards, &rules.guards);
+                let mut filling = rules.made.follow(&before.made, guards);
+                // Those of the reload before, if it was not over yet.
+                filling.extend(before.filling.read().iter().cloned());
+                rules.filling.get_mut().extend(filling);
+                rules.filled.get_mut().extend(before.filled.read().clone());
+            }
+        }
+        self
+    }
+
+    fn all(&self) -> [&Arc<RoleRules>; 5] {
+        [&self.viewer, &self.analyst, &self.media, &self.operator, &self.admin]
+    }
+
+    /// The views that some role is not shown for now, because they are being filled.
+    #[must_use]
+    pub fn filling(&self) -> BTreeSet<String> {
+        self.all().iter().flat_map(|rules| rules.filling.read().clone()).collect()
+    }
+
+    /// Shows the views that a cut has filled. What they showed before `now_ms`, epoch milliseconds, is of before.
+    pub fn look_at(&self, cut: &Cut, now_ms: i64) {
+        for rules in self.all() {
+            let mut filling = rules.filling.write();
+            let filled: Vec<String> =
+                filling.iter().filter(|view| rules.shows_made(view, cut)).cloned().collect();
+            filling.retain(|view| !filled.contains(view));
+            rules.filled.write().extend(filled.into_iter().map(|view| (view, now_ms)));
+        }
+    }
+
     /// The rules of a role.
     #[must_use]
     pub fn of(&self, role: Role) -> Arc<RoleRules> {
@@ -93,7 +142,7 @@ impl Rules {
     pub fn of_users(&self, users: &[User]) -> Vec<User> {
         let ruled = users.iter().map(|user| {
             let rules = self.of(user.role);
-            let views = user.views.clone().without(rules.hidden_views());
+            let views = user.views.clone().without(&rules.hidden_views());
             User { views, shown: rules.shown.clone(), ..user.clone() }
         });
         ruled.collect()
@@ -101,8 +150,7 @@ impl Rules {
 
     /// The longest that a query of any role may run.
     pub(super) fn time_max(&self) -> std::time::Duration {
-        let all = [&self.viewer, &self.analyst, &self.media, &self.operator, &self.admin];
-        all.into_iter().map(|rules| rules.bounds.time.most).max().unwrap_or_default()
+        self.all().into_iter().map(|rules| rules.bounds.time.most).max().unwrap_or_default()
     }
 }
 
@@ -123,7 +171,15 @@ pub struct RoleRules {
     raw_hidden: BTreeSet<String>,
     /// Those of them whose keys do too.
     keys_hidden: BTreeSet<String>,
+    /// Tables that the role is shown in part by what is configured: the record of such a stream would tell the rest.
+    in_part: BTreeSet<String>,
     hidden_views: BTreeSet<String>,
+    /// Views that are not shown until they are filled again, whatever of them.
+    filling: RwLock<BTreeSet<String>>,
+    /// When those were filled that were not shown meanwhile; what was kept until then is of their old definitions.
+    filled: RwLock<BTreeMap<String, i64>>,
+    /// Of which definitions rows of views are shown.
+    made: Made,
     /// Views whose past the role is shown, and from when on: those there are, since they are what they are, for of others
     /// nobody knows what they hold. `None` for all.
     past_views: Option<BTreeMap<String, i64>>,
@@ -144,6 +200,8 @@ impl RoleRules {
             Personal::Masked => (known.raw_personal(), known.keyed_personal()),
             Personal::Clear => (BTreeSet::new(), BTreeSet::new()),
         };
+        let in_part = guards.iter().filter(|(_, guard)| guard.is_configured);
+        let in_part = in_part.map(|(table, _)| table.clone()).collect();
         let told = format!("{own:?} {guards:?} {raw_hidden:?} {keys_hidden:?}");
         let mut rules = Self {
             bounds: Bounds::new(role, all, own),
@@ -155,7 +213,11 @@ impl RoleRules {
             guards,
             raw_hidden,
             keys_hidden,
+            in_part,
             hidden_views: BTreeSet::new(),
+            filling: RwLock::default(),
+            filled: RwLock::default(),
+            made: Made::of(known),
             past_views: match own.personal {
                 Personal::Masked => Some(known.views_since()),
                 Personal::Clear => None,
@@ -178,7 +240,9 @@ impl RoleRules {
     pub(super) fn shows_past_of(&self, view: &str, at_ms: i64) -> bool {
         let known =
             |views: &BTreeMap<String, i64>| views.get(view).is_some_and(|since| at_ms >= *since);
-        self.past_views.as_ref().is_none_or(known)
+        let is_of_old = self.filling.read().contains(view)
+            || self.filled.read().get(view).is_some_and(|filled| at_ms < *filled);
+        !is_of_old && self.past_views.as_ref().is_none_or(known)
     }
 
     /// As [`RoleRules::shows_past_of`], row by row as the view made it and without masks.
@@ -215,22 +279,37 @@ impl RoleRules {
 
     /// Views that the role does not see whole, or not at all.
     #[must_use]
-    pub fn hidden_views(&self) -> &BTreeSet<String> {
-        &self.hidden_views
+    pub fn hidden_views(&self) -> BTreeSet<String> {
+        self.hidden_views.union(&self.filling.read()).cloned().collect()
     }
 
-    /// An entry of a ledger as the role is shown it, where [`RoleRules::refuses_entries`] has nothing against it: without the
-    /// record where that holds more of a person, or of the stream, than the role is shown.
+    /// Whether the rows that a cut has of a view are of a definition that the rules are about.
+    pub(super) fn shows_made(&self, view: &str, cut: &Cut) -> bool {
+        let hash_of = |view: &str| cut.views.get(view).map(|view| view.info.hash.as_str());
+        // Of a view that is no more nobody knows any more what tells of persons.
+        self.made.shows(view, &hash_of).unwrap_or(self.past_views.is_none())
+    }
+
+    /// Whether the role is told of a stream's records: not of one that it may not ask.
+    #[must_use]
+    pub fn tells_of(&self, stream: &str) -> bool {
+        self.allows(stream)
+    }
+
+    /// An entry of a ledger as the role is shown it, where [`RoleRules::refuses_entries`] and [`RoleRules::tells_of`] have
+    /// nothing against it: without the record where that holds more of a person, or of the stream, than the role is shown.
     #[must_use]
     pub fn shown_entry(&self, ledger: LedgerKind, entry: Entry) -> Entry {
         let stream = &entry.id.stream;
-        // Of a stream that the role is shown in part, or not at all, the record would tell the rest.
-        let is_in_part = self.guards.get(stream).is_some_and(|guard| guard.is_configured);
-        if !self.raw_hidden.contains(stream) && !is_in_part && self.allows(stream) {
+        let why = if self.raw_hidden.contains(stream) {
+            Hidden::Persons
+        } else if self.in_part.contains(stream) {
+            Hidden::InPart
+        } else {
             return entry;
-        }
+        };
         let is_keyed = self.keys_hidden.contains(stream);
-        known::without_persons(ledger, entry, is_keyed)
+        known::without_record(ledger, entry, why, is_keyed)
     }
 
     /// Why the role is not shown the entries of a ledger one by one, by what is configured; `None` where it is.

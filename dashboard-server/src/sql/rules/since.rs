@@ -1,7 +1,7 @@
 //! Since when each view is what it is. What it showed before is kept as it was shown, and nobody knows any more what of it
 //! told of persons; so who is not to see that is shown none of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,9 @@ use tidemark_pipeline::sql::catalog::ViewQuery;
 
 /// Name of the file in the data folder.
 const FILE: &str = "view-definitions.json";
+
+/// Since when a view is what it is that is shown as it was before, until it is filled.
+const NOT_YET: i64 = i64::MAX;
 
 /// What is remembered of a view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,22 +45,52 @@ impl Definitions {
         Self { path, views }
     }
 
-    /// Since when the views of a catalogue are what they are, with all that they read. A view that is gone is forgotten.
-    pub fn note(&mut self, catalog: &Catalog, now_ms: i64) -> BTreeMap<String, i64> {
+    /// As they are with the views of a catalogue, which are what they are since `now_ms` where they are others than before. A
+    /// view that is gone is forgotten. Nothing is written down until they are [kept](Self::keep).
+    #[must_use]
+    pub fn with(&self, catalog: &Catalog, now_ms: i64) -> Self {
         let told = |name: &str, hash: &str| match self.views.get(name) {
-            Some(told) if told.hash == hash => told.clone(),
+            // One that was not filled when the server was stopped is filled before it is shown.
+            Some(told) if told.hash == hash && told.since != NOT_YET => told.clone(),
             _ => Told { hash: hash.to_owned(), since: now_ms },
         };
         let views =
             catalog.views.iter().map(|view| (view.name.clone(), told(&view.name, &view.hash)));
         let views: BTreeMap<String, Told> = views.collect();
-        if views != self.views {
-            self.views = views;
-            if let Err(error) = self.write() {
-                let path = self.path.display();
-                tracing::error!(%error, "{path} cannot be written: {error}; after a restart the past of views is shown to fewer");
-            }
+        Self { path: self.path.clone(), views }
+    }
+
+    /// Remembers of views that they are not yet what they are defined as.
+    pub fn wait_for(&mut self, filling: &BTreeSet<String>) {
+        for (_, told) in self.views.iter_mut().filter(|(view, _)| filling.contains(*view)) {
+            told.since = NOT_YET;
         }
+    }
+
+    /// All but these are what they are defined as, since now where they were waited for.
+    pub fn filled(&mut self, filling: &BTreeSet<String>, now_ms: i64) {
+        let mut new = Self { path: self.path.clone(), views: self.views.clone() };
+        let waited_for =
+            |(view, told): &(&String, &mut Told)| told.since == NOT_YET && !filling.contains(*view);
+        new.views.iter_mut().filter(waited_for).for_each(|(_, told)| told.since = now_ms);
+        self.keep(new);
+    }
+
+    /// These in the place of the others, over restarts too.
+    pub fn keep(&mut self, new: Self) {
+        if new.views == self.views {
+            return;
+        }
+        *self = new;
+        if let Err(error) = self.write() {
+            let path = self.path.display();
+            tracing::error!(%error, "{path} cannot be written: {error}; after a restart the past of views is shown to fewer");
+        }
+    }
+
+    /// Since when each view of their catalogue is what it is, with all that it reads; epoch milliseconds.
+    #[must_use]
+    pub fn since(&self, catalog: &Catalog) -> BTreeMap<String, i64> {
         let mut since: BTreeMap<String, i64> =
             self.views.iter().map(|(name, told)| (name.clone(), told.since)).collect();
         // A view over views shows what these show; each comes after those it reads.
@@ -121,15 +154,33 @@ mod tests {
         let since = |a, b, c| {
             BTreeMap::from([("a".to_owned(), a), ("b".to_owned(), b), ("c".to_owned(), c)])
         };
+        let note = |known: &mut Definitions, catalog: &Catalog, now_ms| {
+            known.keep(known.with(catalog, now_ms));
+            known.since(catalog)
+        };
         let mut known = Definitions::read(folder.path());
-        assert_eq!(known.note(&views(folder.path(), &two("k")), 1), since(1, 1, 1));
-        assert_eq!(known.note(&views(folder.path(), &two("k")), 2), since(1, 1, 1));
+        assert_eq!(note(&mut known, &views(folder.path(), &two("k")), 1), since(1, 1, 1));
+        assert_eq!(note(&mut known, &views(folder.path(), &two("k")), 2), since(1, 1, 1));
         let mut known = Definitions::read(folder.path());
-        assert_eq!(known.note(&views(folder.path(), &two("UPPER(k)")), 3), since(3, 3, 1));
+        let upper = views(folder.path(), &two("UPPER(k)"));
+        // What is refused after all is as if it had never been.
+        assert_eq!(known.with(&upper, 3).since(&upper), since(3, 3, 1));
+        assert_eq!(note(&mut known, &upper, 4), since(4, 4, 1));
+        // What is shown as it was until it is filled, is what it is since then; or since the restart before it was.
+        let filling = BTreeSet::from(["a".to_owned()]);
+        let mut waits = known.with(&upper, 4);
+        waits.wait_for(&filling);
+        known.keep(waits);
+        assert_eq!(Definitions::read(folder.path()).with(&upper, 7).since(&upper), since(7, 7, 1));
+        known.filled(&filling, 8);
+        assert_eq!(known.since(&upper)["a"], NOT_YET);
+        known.filled(&BTreeSet::new(), 9);
+        assert_eq!(Definitions::read(folder.path()).since(&upper), since(9, 9, 1));
         let gone =
             views(folder.path(), "CREATE MATERIALIZED VIEW c AS SELECT COUNT(*) AS n FROM t;");
-        assert_eq!(known.note(&gone, 4), BTreeMap::from([("c".to_owned(), 1)]));
+        assert_eq!(note(&mut known, &gone, 5), BTreeMap::from([("c".to_owned(), 1)]));
         let mut known = Definitions::read(folder.path());
-        assert_eq!(known.note(&views(folder.path(), &two("UPPER(k)")), 5), since(5, 5, 1));
+        let again = views(folder.path(), &two("UPPER(k)"));
+        assert_eq!(note(&mut known, &again, 6), since(6, 6, 1));
     }
 }
