@@ -10,26 +10,38 @@ use datafusion::sql::sqlparser::ast::{SetExpr, Statement as SqlStatement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use tidemark_pipeline::sql::statement_size;
 
+use super::dialect::plain_words;
 use super::error::{Place, SqlError};
-use super::past::{self, Asked, Now};
+use super::past::{self, Asked, Given, Now, Parameters};
 use super::size::{check_tables, check_text};
 use crate::config::SqlConfig;
 
-/// The one statement in `text`, if it is of a kind that only reads, and what it asks for of the past.
+/// A statement that only reads.
+pub(super) struct Parsed {
+    /// As it can be planned.
+    pub(super) statement: Statement,
+    /// What it asks for of the past.
+    pub(super) asked: Vec<Asked>,
+    /// The parameters that say of which past.
+    pub(super) parameters: Parameters,
+}
+
+/// The one statement in `text`, if it is of a kind that only reads; what it asks for of the past is by what is `given`.
 ///
 /// # Errors
 /// When the text is too large, is not SQL, is empty, holds several statements or one that is not listed.
 pub(super) fn parse_reading(
     text: &str,
     limits: &SqlConfig,
-    now: &Now,
-) -> Result<(Statement, Vec<Asked>), SqlError> {
+    (now, given): (&Now, Given<'_>),
+) -> Result<Parsed, SqlError> {
     check_text(text, limits)?;
-    let (input, asked) = match past::read(text, now)? {
-        Some(reading) if !reading.asked.is_empty() => {
-            (ParserInput::Tokens(reading.words), reading.asked)
+    let text = &*plain_words(text);
+    let (input, asked, parameters) = match past::read(text, now, given)? {
+        Some(reading) if !reading.is_as_written() => {
+            (ParserInput::Tokens(reading.words), reading.asked, reading.parameters)
         }
-        _ => (ParserInput::Sql(text), Vec::new()),
+        _ => (ParserInput::Sql(text), Vec::new(), Parameters::new()),
     };
     let parser = match input {
         ParserInput::Tokens(words) => DFParserBuilder::new(words),
@@ -53,7 +65,7 @@ pub(super) fn parse_reading(
         past::check_versions(sql)?;
         past::check_names(sql, &asked)?;
     }
-    Ok((statement, asked))
+    Ok(Parsed { statement, asked, parameters })
 }
 
 /// Part of the rows was asked for, and the planner would give all of them.
@@ -183,7 +195,7 @@ mod tests {
     fn parse(text: &str) -> Result<Statement, SqlError> {
         let config = Config::check(RawConfig::default(), Overrides::default()).expect("valid");
         let now = Now { ms: 0, zone: tidemark_pipeline::model::Zone::UTC };
-        parse_reading(text, &config.sql, &now).map(|(statement, _)| statement)
+        parse_reading(text, &config.sql, (&now, Given::Nothing)).map(|parsed| parsed.statement)
     }
 
     fn refused(text: &str) -> String {

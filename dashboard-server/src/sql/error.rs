@@ -57,6 +57,11 @@ pub enum SqlError {
         /// Where, if the planner says.
         place: Option<Place>,
     },
+    /// A table is not there yet: the server has started, and what was is being restored.
+    #[error(
+        "the figures are being restored after a start, and no table is there yet: ask again in a few seconds"
+    )]
+    Restoring,
     /// The query cannot be kept up to date.
     #[error("{message}")]
     NotLive {
@@ -80,7 +85,7 @@ pub enum SqlError {
         limit: Limit,
     },
     /// The query ran longer than it may.
-    #[error("stopped after {} s; ask for less, or raise {limit}", .after.as_secs())]
+    #[error("stopped after {}; ask for less, or raise {limit}", in_words(.after))]
     Timeout {
         /// The bound.
         after: Duration,
@@ -132,6 +137,7 @@ impl SqlError {
             Self::Refused { .. } => "sql_refused",
             Self::TooLarge { .. } => "sql_too_large",
             Self::Plan { .. } => "sql_plan",
+            Self::Restoring => "restoring",
             Self::NotLive { .. } => "sql_not_live",
             Self::Params { .. } => "sql_params",
             Self::Busy { .. } => "sql_busy",
@@ -174,6 +180,17 @@ impl SqlError {
                 Self::of_overrun(cause.as_ref())
             }
             root => Self::Plan { message: plain(root), place },
+        }
+    }
+
+    /// The error while this is the newest cut: before the first one no table is found.
+    #[must_use]
+    pub(super) fn before_cut(self, cut: u64) -> Self {
+        match self {
+            Self::Plan { message, .. } if cut == 0 && message.contains("not found") => {
+                Self::Restoring
+            }
+            error => error,
         }
     }
 
@@ -225,6 +242,14 @@ impl SqlError {
             Some(row @ Overrun::Row { .. }) => Self::Row { message: row.to_string() },
             _ => Self::Stopped,
         }
+    }
+}
+
+/// A time that a query had: whole seconds, or milliseconds.
+fn in_words(time: &Duration) -> String {
+    match time.subsec_millis() {
+        0 => format!("{} s", time.as_secs()),
+        _ => format!("{} ms", time.as_millis()),
     }
 }
 

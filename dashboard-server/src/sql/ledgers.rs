@@ -21,6 +21,7 @@ use tidemark_pipeline::ledger::table::{self, LedgerRow};
 use tidemark_pipeline::ledger::{Entry, LedgerError, LedgerKind, LedgerStore};
 use tidemark_pipeline::model::{Offset, PartitionId, Zone};
 
+use super::rules::RoleRules;
 use super::tables::Pin;
 
 /// Rows of one batch.
@@ -75,6 +76,7 @@ impl TableProvider for LedgerTable {
             zone: self.zone,
             schema: Arc::clone(&self.schema),
             offsets: Arc::new(self.pin.cut().offsets.clone()),
+            rules: self.pin.rules(),
         };
         let partitions: Vec<Arc<dyn PartitionStream>> = vec![Arc::new(entries)];
         let schema = Arc::clone(&self.schema);
@@ -91,6 +93,7 @@ struct Entries {
     zone: Zone,
     schema: SchemaRef,
     offsets: Arc<Offsets>,
+    rules: Arc<RoleRules>,
 }
 
 impl PartitionStream for Entries {
@@ -103,7 +106,12 @@ impl PartitionStream for Entries {
             match self.store.scan(self.space, self.ledger) {
                 Ok(entries) => {
                     let offsets = Arc::clone(&self.offsets);
-                    let entries = entries.filter(move |entry| stands(entry, &offsets));
+                    let rules = Arc::clone(&self.rules);
+                    let is_told = move |entry: &Result<Entry, LedgerError>| {
+                        stands(entry, &offsets)
+                            && entry.as_ref().map_or(true, |entry| rules.tells_of(&entry.id.stream))
+                    };
+                    let entries = entries.filter(is_told);
                     let rows = entries.flat_map(rows_or_error);
                     Box::new(Batches { ledger: self.ledger, zone: self.zone, rows: Box::new(rows) })
                 }

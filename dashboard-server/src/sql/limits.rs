@@ -36,11 +36,23 @@ impl Limit {
     pub const fn of_all(key: &'static str) -> Self {
         Self { key, role: None }
     }
+
+    /// The time that a client has said it waits, with `SET statement_timeout`.
+    #[must_use]
+    pub(super) const fn of_client() -> Self {
+        Self::of_all(STATEMENT_TIMEOUT)
+    }
 }
+
+/// The setting of a client; no key of ours.
+const STATEMENT_TIMEOUT: &str = "statement_timeout";
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.role.map(Role::as_str) {
+            None if self.key == STATEMENT_TIMEOUT => {
+                write!(f, "{STATEMENT_TIMEOUT}, which this connection has set")
+            }
             None => write!(f, "sql.{}", self.key),
             Some(role) => {
                 write!(f, "sql.roles.{role}.{}, the limit of role {role}", self.key)

@@ -3,8 +3,11 @@
 //! A query sees every view at the same cut, because its catalogue is pinned to one before it is
 //! planned. It runs on threads of its own, so that nothing an analyst asks slows the wall.
 
+mod ahead;
 mod allow;
+mod batches;
 mod decimals;
+mod dialect;
 mod error;
 mod exact;
 mod expansion;

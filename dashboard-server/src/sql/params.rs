@@ -10,14 +10,35 @@ use datafusion::scalar::ScalarValue;
 use serde_json::Value;
 
 use super::decimals::exact;
+use super::dialect::stamp_in_full;
 use super::error::SqlError;
+use super::past::{Parameters, with_clauses};
 
-/// The plan with `params` in place of its placeholders.
+/// The values as they are, for who asks them before there is a plan: numbers, texts and truth; NULL for what is none.
+pub(super) fn plain(params: &[Value]) -> Vec<ScalarValue> {
+    let value = |param: &Value| match param {
+        Value::Bool(truth) => ScalarValue::from(*truth),
+        Value::String(text) => ScalarValue::from(text.as_str()),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => ScalarValue::from(whole),
+            None => ScalarValue::from(number.to_string()),
+        },
+        Value::Null | Value::Array(_) | Value::Object(_) => ScalarValue::Null,
+    };
+    params.iter().map(value).collect()
+}
+
+/// The plan with `params` in place of its placeholders; some are of `clauses` and not in it.
 ///
 /// # Errors
 /// When their number or a type does not fit.
-pub(super) fn bind(plan: LogicalPlan, params: &[Value]) -> Result<LogicalPlan, SqlError> {
+pub(super) fn bind(
+    plan: LogicalPlan,
+    params: &[Value],
+    clauses: &Parameters,
+) -> Result<LogicalPlan, SqlError> {
     let types = plan.get_parameter_types().map_err(|error| SqlError::of_planning(&error))?;
+    let types = with_clauses(types, clauses);
     check_count(types.len(), params.len())?;
     if params.is_empty() {
         return Ok(plan);
@@ -129,7 +150,11 @@ fn scalar(
     let plain = match value {
         Value::Null => ScalarValue::Null,
         Value::Bool(truth) => ScalarValue::Boolean(Some(*truth)),
-        Value::String(text) => ScalarValue::Utf8(Some(text.clone())),
+        // A stamp may leave out its seconds where a time is read, and be a text elsewhere.
+        Value::String(text) => match (stamp_in_full(text), types.get(&format!("${nth}"))) {
+            (Some(full), Some(Some(DataType::Timestamp(..)))) => ScalarValue::Utf8(Some(full)),
+            _ => ScalarValue::Utf8(Some(text.clone())),
+        },
         // As text first, so that a decimal keeps every digit it was written with.
         Value::Number(number) => match number.as_i64() {
             Some(whole) => ScalarValue::Int64(Some(whole)),

@@ -18,6 +18,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::FunctionRegistry as _;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
@@ -32,7 +33,10 @@ use tidemark_pipeline::sql::plain_numbers;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use super::ahead::AnswersAhead;
 use super::allow;
+use super::batches;
+use super::dialect;
 use super::error::SqlError;
 use super::exact::ExactArithmetic;
 use super::expansion::check_expansion;
@@ -40,7 +44,7 @@ use super::growth::{BoundFunctions, Budget};
 use super::limits::{Bounds, Limits};
 use super::output::Answer;
 use super::params;
-use super::past::papers_of;
+use super::past::{Given, Parameters, papers_of};
 use super::rules::{RoleRules, SharedRules};
 use super::running::{Door, Queries, Turn};
 use super::stopping::PauseAtJoins;
@@ -57,10 +61,6 @@ pub(super) const SCHEMA: &str = "public";
 
 /// How long after its time limit a query may take to notice.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// Rows of a batch. A row has at most `sql.row-bytes-max` bytes, so this many have what one query
-/// may hold anyway.
-const BATCH_ROWS: usize = 1_024;
 
 /// Functions that make much out of little: a short query with one of them could take all memory of
 /// the process without passing the memory pool.
@@ -206,11 +206,13 @@ impl SqlService {
     ) -> Result<Answer, SqlError> {
         let pin = self.pin();
         pin.show_to(principal);
-        let statement = self.statement(text, &pin).await?;
-        self.answered(statement, (params, &pin), is_left).await
+        let values = params::plain(params);
+        let asked = self.statement(text, &pin, Given::Values(&values)).await?;
+        self.answered(asked, (params, &pin), is_left).await
     }
 
-    /// The statement of a text; what it asks for of the past is in the catalogue of `pin` until the next one.
+    /// The statement of a text, and the parameters that say of which past its tables are; these are in the catalogue of `pin`
+    /// until the next one.
     ///
     /// # Errors
     /// When it is none that reads, or what it asks for of the past cannot be had.
@@ -218,11 +220,13 @@ impl SqlService {
         &self,
         text: &str,
         pin: &Arc<Pin>,
-    ) -> Result<Statement, SqlError> {
-        let (statement, asked) =
-            allow::parse_reading(text, &self.inner.limits.config, &self.now())?;
-        self.find_pasts(&asked, pin).await?;
-        Ok(statement)
+        given: Given<'_>,
+    ) -> Result<(Statement, Parameters), SqlError> {
+        let now = self.now();
+        let parsed = allow::parse_reading(text, &self.inner.limits.config, (&now, given))?;
+        let found = self.find_pasts(&parsed.asked, pin).await;
+        found.map_err(|error| self.at_start(error))?;
+        Ok((parsed.statement, parsed.parameters))
     }
 
     /// The answer to a statement over the tables of a pin.
@@ -231,7 +235,7 @@ impl SqlService {
     /// See [`SqlError`].
     pub(super) async fn answered(
         &self,
-        statement: Statement,
+        (statement, clauses): (Statement, Parameters),
         (params, pin): (&[Value], &Arc<Pin>),
         is_left: Arc<AtomicBool>,
     ) -> Result<Answer, SqlError> {
@@ -240,9 +244,11 @@ impl SqlService {
         let bounds = pin.rules().bounds;
         let _running = budget.begin((bounds.time.most, bounds.time.limit), is_left);
         let plan = self.checked_plan(statement, &session).await?;
-        let plan = params::bind(plan, params)?;
+        let plan = params::bind(plan, params, &clauses)?;
         let past = papers_of(&plan, &pin.pasts);
         let (schema, batches, truncated) = collect(&session, plan, &bounds).await?;
+        let (schema, batches) = dialect::as_written(schema, batches)
+            .map_err(|error| SqlError::Run { message: error.to_string() })?;
         let limit = truncated.then_some(bounds.rows.limit);
         metrics::counter!("tidemark_sql_queries_total", "door" => "http").increment(1);
         let epoch = self.inner.results.epoch().to_owned();
@@ -262,11 +268,17 @@ impl SqlService {
         statement: Statement,
         session: &SessionContext,
     ) -> Result<LogicalPlan, SqlError> {
+        let statement = spelled(statement)?;
         let plan = session.state().statement_to_plan(statement).await;
-        let plan = plan.map_err(|error| SqlError::of_planning(&error))?;
+        let plan = plan.map_err(|error| self.at_start(SqlError::of_planning(&error)))?;
         allow::check_plan(&plan)?;
         check_expansion(&plan, self.inner.limits.config.operators_max)?;
         Ok(plan)
+    }
+
+    /// Why a table is not found: after a start there is none before the first cut.
+    pub(super) fn at_start(&self, error: SqlError) -> SqlError {
+        error.before_cut(self.inner.results.latest().cut)
     }
 
     /// A session whose tables are those of `pin`.
@@ -361,23 +373,23 @@ async fn collect(
     let frame = session.execute_logical_plan(plan).await;
     let frame = frame.map_err(|error| SqlError::of_planning(&error))?;
     let mut stream = frame.execute_stream().await.map_err(failed)?;
-    let schema = stream.schema();
-    let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0_usize);
+    let schema = batches::owned_schema(&stream.schema());
+    let (mut gathered, mut rows, mut bytes) = (Vec::new(), 0, 0_usize);
     while let Some(batch) = stream.next().await {
-        let batch = batch.map_err(failed)?;
+        let batch = batches::owned(&batch.map_err(failed)?, &schema).map_err(failed)?;
         let room = bounds.rows.most - rows;
         if batch.num_rows() > room {
-            batches.push(batch.slice(0, room));
-            return Ok((schema, batches, true));
+            gathered.push(batch.slice(0, room));
+            return Ok((schema, gathered, true));
         }
         rows += batch.num_rows();
         bytes = bytes.saturating_add(batch.get_array_memory_size());
         if bytes > bounds.memory_bytes.most {
             return Err(SqlError::of_memory(bounds));
         }
-        batches.push(batch);
+        gathered.push(batch);
     }
-    Ok((schema, batches, false))
+    Ok((schema, gathered, false))
 }
 
 /// Enters what has come of a query.
@@ -387,6 +399,18 @@ pub(super) fn end(turn: Turn, answered: &Result<Answer, SqlError>) {
         u64::try_from(rows).ok()
     };
     turn.ended(answered.as_ref().map(rows));
+}
+
+/// The statement in words that the planner knows.
+fn spelled(statement: Statement) -> Result<Statement, SqlError> {
+    Ok(match statement {
+        Statement::Statement(sql) => Statement::Statement(Box::new(dialect::planned_as(*sql)?)),
+        Statement::Explain(mut explain) => {
+            explain.statement = Box::new(spelled(*explain.statement)?);
+            Statement::Explain(explain)
+        }
+        other => other,
+    })
 }
 
 /// A session, and what its queries may use.
@@ -404,7 +428,7 @@ fn template(limits: &SqlConfig) -> SessionState {
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         .with_target_partitions(limits.threads)
-        .with_batch_size(BATCH_ROWS);
+        .with_batch_size(batches::COPIED_ROWS);
     let options = config.options_mut();
     options.sql_parser.dialect = Dialect::PostgreSQL;
     options.sql_parser.collect_spans = true;
@@ -421,7 +445,8 @@ fn template(limits: &SqlConfig) -> SessionState {
         // A function that is given a function could do anything a thousand times.
         .with_higher_order_functions(Vec::new())
         .with_physical_optimizer_rules(rules)
-        .with_analyzer_rules(plain_numbers::rules())
+        .with_query_planner(Arc::new(AnswersAhead))
+        .with_analyzer_rules(analyzer_rules())
         .build();
     // Sums and products fit their type wherever they stand.
     state.add_analyzer_rule(Arc::new(ExactConstants));
@@ -450,7 +475,15 @@ fn use_zone(state: &mut SessionState, zone: Zone) -> Result<(), DataFusionError>
     for function in told {
         let _before = state.register_udf(Arc::new(function))?;
     }
-    Ok(())
+    dialect::register(state, zone)
+}
+
+/// The rules that all sessions share, with what analysts write that the engine says otherwise: behind the one that reads
+/// numbers as they are written, and before decimals are compared, by the scales that quotients have, and types made alike.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules = plain_numbers::rules_of_questions();
+    rules.splice(1..1, dialect::rules());
+    rules
 }
 
 /// A running query that stops when nobody waits for it any more.

@@ -19,8 +19,8 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{InListExpr, Literal};
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
@@ -30,7 +30,8 @@ use datafusion::physical_plan::{
 use datafusion::scalar::ScalarValue;
 use futures::Stream;
 
-use super::growth::{Overrun, lengths};
+use super::batches::{BatchesExec, COPIED_ROWS, ROWS};
+use super::growth::{Overrun, is_bounded, lengths};
 
 /// The last rule of planning: a pause below and above every operator that multiplies rows.
 ///
@@ -58,18 +59,21 @@ impl PhysicalOptimizerRule for PauseAtJoins {
         _config: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let paused = plan.transform_up(|node| {
-            self.check_constants(node.as_ref())?;
-            if gathers(node.as_ref()) {
+            let fills_rows = self.fills_rows(node.as_ref())?;
+            let is_gathering = gathers(node.as_ref());
+            if multiplies(node.as_ref()) {
+                let inputs = node.children().into_iter();
+                let inputs = inputs.map(|input| self.paused(Arc::clone(input))).collect();
+                let node = BatchesExec::of_copies(node.replace_children(inputs, AS_NEW)?)?;
                 return Ok(Transformed::yes(self.paused(node)));
             }
-            if !multiplies(node.as_ref()) {
-                return Ok(Transformed::no(node));
-            }
-            let inputs = node.children().into_iter().map(|input| self.paused(Arc::clone(input)));
-            let inputs = inputs.collect();
-            Ok(Transformed::yes(self.paused(node.replace_children(inputs, AS_NEW)?)))
+            let node = if fills_rows { BatchesExec::of_copies(node)? } else { node };
+            Ok(match is_gathering {
+                true => Transformed::yes(self.paused(node)),
+                false => Transformed::new_transformed(node, fills_rows),
+            })
         })?;
-        Ok(paused.data)
+        Ok(BatchesExec::of_query(paused.data))
     }
 
     fn name(&self) -> &'static str {
@@ -94,15 +98,26 @@ fn gathers(node: &dyn ExecutionPlan) -> bool {
 }
 
 impl PauseAtJoins {
-    /// What is constant is written into every row of a batch.
-    fn check_constants(&self, node: &dyn ExecutionPlan) -> Result<()> {
-        let mut bytes = 0_usize;
+    /// Whether a step writes much into each row of a batch: long constants, or what a function makes that can grow.
+    ///
+    /// # Errors
+    /// When what is constant is longer than a row may be.
+    fn fills_rows(&self, node: &dyn ExecutionPlan) -> Result<bool> {
+        let (mut bytes, mut grows) = (0_usize, false);
         node.apply_expressions(&mut |expression| {
             bytes = bytes.saturating_add(constant_bytes(expression));
+            grows |= can_grow(expression);
             Ok(TreeNodeRecursion::Continue)
         })?;
-        check_row("the constants of one step", bytes, self.row_bytes_max)
+        check_row("the constants of one step", bytes, self.row_bytes_max)?;
+        Ok(grows || bytes.saturating_mul(ROWS / COPIED_ROWS) > self.row_bytes_max)
     }
+}
+
+fn can_grow(expression: &Arc<dyn PhysicalExpr>) -> bool {
+    let call = expression.downcast_ref::<ScalarFunctionExpr>();
+    call.is_some_and(|call| is_bounded(call.fun()))
+        || expression.children().into_iter().any(can_grow)
 }
 
 /// Bytes of the constants in an expression; those of an `IN` list stay a list.

@@ -21,11 +21,12 @@ use datafusion::scalar::ScalarValue;
 use futures::{Stream, StreamExt as _};
 use tokio::sync::{mpsc, oneshot};
 
+use super::dialect::columns_as_written;
 use super::error::SqlError;
 use super::growth::Running;
 use super::output::past_told;
 use super::params;
-use super::past::{PastPaper, papers_of};
+use super::past::{Given, PastPaper, papers_of, with_clauses};
 use super::running::{Door, Turn};
 use super::session::SqlService;
 use super::tables::Pin;
@@ -125,13 +126,15 @@ impl SqlService {
         is_left: Arc<AtomicBool>,
     ) -> Result<Planned, SqlError> {
         pin.show_to(principal);
-        let statement = self.statement(&bound.text, pin).await?;
+        let given = bound.values.as_deref().map_or(Given::Later, Given::Values);
+        let (statement, clauses) = self.statement(&bound.text, pin, given).await?;
         let session = self.session(pin).map_err(|error| SqlError::of_planning(&error))?;
         let time = pin.rules().bounds.time;
         let running = session.budget.begin((time.most, time.limit), is_left);
         let context = session.context;
         let plan = self.checked_plan(statement, &context).await?;
         let types = plan.get_parameter_types().map_err(|error| SqlError::of_planning(&error))?;
+        let types = with_clauses(types, &clauses);
         let plan = match &bound.values {
             Some(values) => params::bind_values(plan, &types, values)?,
             None => plan,
@@ -196,6 +199,11 @@ impl SqlService {
         let pin = self.pin();
         let planned = self.planned(&pin, principal, bound, is_left).await?;
         let Planned { context, plan, described, _running } = planned;
+        // Without its values a clause would be of now.
+        if let (None, wanted @ 1..) = (&bound.values, described.parameters.len()) {
+            let message = format!("the query has {wanted} placeholders and got 0 params");
+            return Err(SqlError::Params { message });
+        }
         let past = papers_of(&plan, &pin.pasts);
         let bounds = pin.rules().bounds;
         let failed = |error: DataFusionError| SqlError::of_running(&error, &bounds);
@@ -271,7 +279,14 @@ fn told_schema(schema: &Schema) -> SchemaRef {
         };
         Field::new(field.name(), of, true)
     };
-    Arc::new(Schema::new(schema.fields().iter().map(told).collect::<Vec<_>>()))
+    let fields: Vec<Field> = schema.fields().iter().map(told).collect();
+    let names = columns_as_written(fields.iter().map(|field| field.name().as_str()));
+    Arc::new(Schema::new(match names {
+        Some(names) => {
+            fields.into_iter().zip(names).map(|(field, name)| field.with_name(name)).collect()
+        }
+        None => fields,
+    }))
 }
 
 /// A batch with the columns that were told.

@@ -9,9 +9,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float64Array, Int64Array, StringArray, TimestampMillisecondArray, UInt32Array,
-    UInt64Array,
+    ArrayRef, AsArray as _, BooleanArray, Float64Array, Int64Array, StringArray,
+    TimestampMillisecondArray, UInt32Array, UInt64Array,
 };
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -121,6 +122,11 @@ impl Pin {
 
     /// Whether the session's user sees a view.
     pub(super) fn shows(&self, view: &str) -> bool {
+        self.may_see(view) && self.rules().shows_made(view, &self.cut())
+    }
+
+    /// Whether it may see a view, of whichever definition the rows of now are.
+    pub(super) fn may_see(&self, view: &str) -> bool {
         self.seen.lock().has(view) && self.rules().allows(view)
     }
 
@@ -166,10 +172,13 @@ impl Pin {
         Some(told.to_owned())
     }
 
-    /// What a column is that every view has.
+    /// What a column is that every view has, and which of a view's own columns are shown to everyone on purpose.
     pub(super) fn column_comment(&self, table: &str, column: &str) -> Option<String> {
         let cut = self.cut();
         let view = &cut.views.get(table)?.info;
+        if view.clear.contains(column) {
+            return Some("Comes from personal columns, and is declared clear".to_owned());
+        }
         let told = match column {
             "window_start" => {
                 format!("Beginning of the window, by the clock of {}", view.time_zone)
@@ -289,6 +298,11 @@ impl CutSchema {
         self.reference.get(name).map(Arc::clone)
     }
 
+    /// Whether the rows of a view in this space may be seen.
+    fn shows(&self, view: &str, cut: &Cut) -> bool {
+        self.pin.shows(view) && self.pin.rules().shows_made(view, cut)
+    }
+
     fn ledger(&self, name: &str) -> Option<LedgerTable> {
         if !self.pin.shows_all() {
             return None;
@@ -300,7 +314,7 @@ impl CutSchema {
         let cut = self.pin.space(self.space);
         let live = self.space == Space::Live;
         let (origin, schema) =
-            if let Some(view) = cut.views.get(name).filter(|_| self.pin.shows(name)) {
+            if let Some(view) = cut.views.get(name).filter(|_| self.shows(name, &cut)) {
                 (Origin::View(name.to_owned()), Arc::clone(&view.info.schema))
             } else if let Some(table) = cut.tables.get(name).filter(|_| self.pin.shows_all()) {
                 (Origin::Ledger(name.to_owned()), table.schema())
@@ -390,10 +404,13 @@ impl LiveTable {
             Origin::View(name) => {
                 Ok(cut.views.get(name).map(|view| view.batches()).unwrap_or_default())
             }
-            Origin::Ledger(name) => Ok(cut.tables.get(name).cloned().into_iter().collect()),
+            Origin::Ledger(name) => {
+                let rows = cut.tables.get(name).map(|rows| told_of(rows, &self.pin));
+                rows.into_iter().collect()
+            }
             Origin::Cut => Ok(vec![cut_batch(&cut, self.pin.epoch())?]),
-            Origin::Offsets => Ok(vec![offsets_batch(&cut)?]),
-            Origin::Streams => Ok(vec![streams_batch(&cut)?]),
+            Origin::Offsets => Ok(vec![told_of(&offsets_batch(&cut)?, &self.pin)?]),
+            Origin::Streams => Ok(vec![told_of(&streams_batch(&cut)?, &self.pin)?]),
             Origin::Views => Ok(vec![views_batch(&cut, &|view| self.pin.shows(view))?]),
             Origin::Running => {
                 Ok(vec![running_batch(&self.pin.queries, &self.pin.watched.lock())?])
@@ -480,6 +497,22 @@ impl TableProvider for HistoryTable {
             ))),
         }
     }
+}
+
+/// The rows that are of no stream and no view that the session's user is refused.
+fn told_of(rows: &RecordBatch, pin: &Pin) -> Result<RecordBatch> {
+    let rules = pin.rules();
+    let of_stream = only(rows, "stream", |stream| rules.tells_of(stream))?;
+    // A row may be of no view.
+    only(&of_stream, "view", |view| view.is_empty() || pin.shows(view))
+}
+
+/// The rows whose text in a column is told; all, where there is no such column.
+fn only(rows: &RecordBatch, column: &str, is_told: impl Fn(&str) -> bool) -> Result<RecordBatch> {
+    let names = rows.column_by_name(column).and_then(|names| names.as_string_opt::<i32>());
+    let Some(names) = names else { return Ok(rows.clone()) };
+    let told = names.iter().map(|name| Some(name.is_none_or(&is_told)));
+    Ok(filter_record_batch(rows, &told.collect::<BooleanArray>())?)
 }
 
 fn time_field(name: &str) -> Field {

@@ -36,9 +36,9 @@ impl VersionsTable {
     }
 
     async fn rows(&self) -> Result<RecordBatch> {
-        let cut = self.pin.cut();
+        let (cut, rules) = (self.pin.cut(), self.pin.rules());
         let (mut streams, mut versions, mut times) = (Vec::new(), Vec::new(), Vec::new());
-        for (stream, table) in &cut.histories {
+        for (stream, table) in cut.histories.iter().filter(|(stream, _)| rules.tells_of(stream)) {
             let table: &dyn Any = table.as_ref();
             let Some(history) = table.downcast_ref::<HistoryAt>() else { continue };
             let found = history.versions().await;

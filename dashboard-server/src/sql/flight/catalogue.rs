@@ -17,6 +17,7 @@ use tonic::Status;
 
 use super::status::{of_flight, status};
 use crate::auth::Principal;
+use crate::sql::batches::owned_schema;
 use crate::sql::error::SqlError;
 use crate::sql::session::{CATALOG, SqlService};
 use crate::sql::sql_type;
@@ -94,7 +95,7 @@ async fn tables(
             let table = table.map_err(|error| status(&SqlError::of_planning(&error)))?;
             // A view can go while the list is made.
             let Some(table) = table else { continue };
-            let columns = described(&table.schema(), &schema, &name);
+            let columns = described(&owned_schema(&table.schema()), &schema, &name);
             all.append(CATALOG, &schema, &name, TABLE, &columns).map_err(of_flight)?;
         }
     }

@@ -25,7 +25,7 @@ pub(super) fn status(error: &SqlError) -> Status {
         | SqlError::Rows { .. } => Status::resource_exhausted(told),
         SqlError::Timeout { .. } => Status::deadline_exceeded(told),
         SqlError::Cancelled => Status::cancelled(told),
-        SqlError::Stopped => Status::unavailable(told),
+        SqlError::Stopped | SqlError::Restoring => Status::unavailable(told),
     };
     if let Ok(code) = error.code().parse() {
         status.metadata_mut().insert("x-tidemark-code", code);

@@ -87,6 +87,11 @@ fn bounded(inner: Arc<ScalarUDF>, growth: Growth, budget: Arc<Budget>) -> Arc<Sc
     Arc::new(ScalarUDF::new_from_impl(Bounded { inner, growth, budget }))
 }
 
+/// Whether a function is one of those that ask.
+pub(in crate::sql) fn is_bounded(function: &ScalarUDF) -> bool {
+    function.inner().is::<Bounded>()
+}
+
 /// A function that asks before it makes something. Equal to another around the same function: the
 /// budget is the session's, and plans do not pass between sessions.
 #[derive(Debug)]

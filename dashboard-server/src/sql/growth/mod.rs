@@ -12,6 +12,6 @@ mod concat;
 mod formula;
 mod sizes;
 
-pub(super) use bounded::BoundFunctions;
+pub(super) use bounded::{BoundFunctions, is_bounded};
 pub(super) use claim::{Budget, Overrun, Running};
 pub(super) use sizes::lengths;

@@ -8,7 +8,8 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 use tidemark_pipeline::history::Wanted;
 
-use super::moment::Now;
+use super::given::{Given, Parameters, Says, version_of};
+use super::moment::{AsOf, Now};
 use super::rewrite::rewritten;
 use crate::sql::error::{Place, SqlError};
 
@@ -37,13 +38,26 @@ pub(in crate::sql) struct Reading {
     pub(in crate::sql) words: Vec<TokenWithSpan>,
     /// The tables of the past.
     pub(in crate::sql) asked: Vec<Asked>,
+    /// The parameters of its clauses.
+    pub(in crate::sql) parameters: Parameters,
+}
+
+impl Reading {
+    /// Whether it says the same without its clauses as the text did.
+    pub(in crate::sql) fn is_as_written(&self) -> bool {
+        self.asked.is_empty() && self.parameters.is_empty()
+    }
 }
 
 /// Reads a text; `None` where it is no SQL, which the parser tells better.
 ///
 /// # Errors
 /// When a clause is not as it must be, with its place.
-pub(in crate::sql) fn read(text: &str, now: &Now) -> Result<Option<Reading>, SqlError> {
+pub(in crate::sql) fn read(
+    text: &str,
+    now: &Now,
+    given: Given<'_>,
+) -> Result<Option<Reading>, SqlError> {
     let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location() else {
         return Ok(None);
     };
@@ -54,7 +68,7 @@ pub(in crate::sql) fn read(text: &str, now: &Now) -> Result<Option<Reading>, Sql
     while at < words.len() {
         match begins(words.get(at..).unwrap_or_default()) {
             Some(begun) => {
-                let clause = Clause::read(&words, at, begun, now)?;
+                let clause = Clause::read(&words, at, begun, (now, given))?;
                 at = clause.words.end;
                 clauses.push(clause);
                 if let Some(Clause { asked, .. }) = clauses.get(TABLES_MAX) {
@@ -68,7 +82,8 @@ pub(in crate::sql) fn read(text: &str, now: &Now) -> Result<Option<Reading>, Sql
         }
     }
     if clauses.is_empty() {
-        return Ok(Some(Reading { text: text.to_owned(), words, asked: Vec::new() }));
+        let (text, asked, parameters) = (text.to_owned(), Vec::new(), Parameters::new());
+        return Ok(Some(Reading { text, words, asked, parameters }));
     }
     Ok(Some(rewritten(text, &words, clauses)))
 }
@@ -96,7 +111,10 @@ fn begins(rest: &[TokenWithSpan]) -> Option<Begun> {
         ("TIMESTAMP", "AS") if is_as_of(1) && is_stamp(next(3)) => {
             Some(Begun { words: 3, is_version: false })
         }
-        ("VERSION", "AS") if is_as_of(1) && matches!(next(3), Some(Token::Number(..))) => {
+        ("VERSION", "AS")
+            if is_as_of(1)
+                && matches!(next(3), Some(Token::Number(..) | Token::Placeholder(_))) =>
+        {
             Some(Begun { words: 3, is_version: true })
         }
         _ => None,
@@ -105,7 +123,7 @@ fn begins(rest: &[TokenWithSpan]) -> Option<Begun> {
 
 fn is_stamp(token: Option<&Token>) -> bool {
     match token {
-        Some(Token::SingleQuotedString(_)) => true,
+        Some(Token::SingleQuotedString(_) | Token::Placeholder(_)) => true,
         Some(Token::Word(word)) => word.keyword == Keyword::TIMESTAMP && word.quote_style.is_none(),
         _ => false,
     }
@@ -121,10 +139,19 @@ pub(super) struct Clause {
     pub(super) has_alias: bool,
     /// The words of the clause itself.
     pub(super) words: Range<usize>,
+    /// Its parameters.
+    pub(super) parameters: Parameters,
+    /// Whether the value of one comes later, so that the table of now stands for it.
+    pub(super) is_open: bool,
 }
 
 impl Clause {
-    fn read(words: &[TokenWithSpan], at: usize, begun: Begun, now: &Now) -> Result<Self, SqlError> {
+    fn read(
+        words: &[TokenWithSpan],
+        at: usize,
+        begun: Begun,
+        (now, given): (&Now, Given<'_>),
+    ) -> Result<Self, SqlError> {
         let refused = |at: usize, message: String| {
             let place = words.get(at).map(place_of);
             SqlError::Plan { message, place }
@@ -146,9 +173,11 @@ impl Clause {
             )
         })?;
         let value = at + begun.words;
+        let mut parameters = Parameters::new();
         let (wanted, count) = match begun.is_version {
-            true => version(words.get(value)).map(|version| (Wanted::Version(version), 1)),
-            false => time(words.get(value..).unwrap_or_default(), now),
+            true => version(words.get(value), given, &mut parameters)
+                .map(|version| (Wanted::Version(version), 1)),
+            false => time(words.get(value..).unwrap_or_default(), (now, given), &mut parameters),
         }
         .map_err(|message| refused(value.min(words.len().saturating_sub(1)), message))?;
         let names: Vec<String> =
@@ -160,8 +189,10 @@ impl Clause {
         Ok(Self {
             asked: Asked { table: names, wanted, relation, place },
             name,
-            has_alias: has_alias_before || is_alias(words.get(end)),
+            has_alias: has_alias_before || is_copied(words, &table) || is_alias(words.get(end)),
             words: at..end,
+            is_open: matches!(given, Given::Later) && !parameters.is_empty(),
+            parameters,
         })
     }
 }
@@ -217,12 +248,20 @@ fn before_a_table(word: &Word) -> bool {
 fn table_before(words: &[TokenWithSpan], at: usize) -> Option<(Range<usize>, bool)> {
     let last = chain_before(words, at)?;
     let before = last.start.checked_sub(1).and_then(|before| words.get(before));
-    let is_alias = last.len() == 1 && (is_word(before, "AS") || is_name(before));
+    let is_alias =
+        last.len() == 1 && (is_word(before, "AS") || is_name(before)) && !is_copied(words, &last);
     if !is_alias {
         return Some((last, false));
     }
     let end = if is_word(before, "AS") { last.start - 1 } else { last.start };
     Some((chain_before(words, end)?, true))
+}
+
+/// Whether a table is the one of `COPY orders … TO STDOUT`, where no other name can be given to it.
+fn is_copied(words: &[TokenWithSpan], table: &Range<usize>) -> bool {
+    let Some(at) = table.start.checked_sub(1) else { return false };
+    let is_first = at.checked_sub(1).and_then(|before| words.get(before));
+    is_word(words.get(at), "COPY") && is_first.is_none_or(|before| before.token == Token::SemiColon)
 }
 
 /// The name that ends before a word: `a`, `a.b` or `a.b.c`.
@@ -248,25 +287,37 @@ fn is_alias(token: Option<&TokenWithSpan>) -> bool {
     }
 }
 
-fn version(token: Option<&TokenWithSpan>) -> Result<u64, String> {
+fn version(
+    token: Option<&TokenWithSpan>,
+    given: Given<'_>,
+    parameters: &mut Parameters,
+) -> Result<u64, String> {
     let number = match token.map(|token| &token.token) {
         Some(Token::Number(digits, _)) => digits.parse().ok(),
+        Some(Token::Placeholder(name)) => {
+            let (nth, value) = given.value(name)?;
+            parameters.insert(nth, Says::Version);
+            return value.map_or(Ok(0), |value| version_of(name, value));
+        }
         _ => None,
     };
-    number.ok_or_else(|| {
-        "a version is a whole number, as in FOR VERSION AS OF 12, and no parameter".to_owned()
-    })
+    number.ok_or_else(|| "a version is a whole number, as in FOR VERSION AS OF 12".to_owned())
 }
 
 /// The instant that is written here, and how many words it has.
-fn time(rest: &[TokenWithSpan], now: &Now) -> Result<(Wanted, usize), String> {
+fn time(
+    rest: &[TokenWithSpan],
+    (now, given): (&Now, Given<'_>),
+    parameters: &mut Parameters,
+) -> Result<(Wanted, usize), String> {
     let mut parser = Parser::new(&PostgreSqlDialect {}).with_tokens_with_locations(rest.to_vec());
     let written = parser.parse_expr().map_err(|error| {
         let told = error.to_string();
         let told = told.trim_start_matches("sql parser error: ");
         format!("AS OF is followed by a time: {}", told.split(" at Line").next().unwrap_or(told))
     })?;
-    Ok((Wanted::Time(now.instant(&written)?), parser.index()))
+    let mut as_of = AsOf { now, given, parameters };
+    Ok((Wanted::Time(as_of.instant(&written)?), parser.index()))
 }
 
 /// Words with spaces between, for tests.
@@ -279,11 +330,48 @@ fn told(words: &[TokenWithSpan]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::scalar::ScalarValue;
     use tidemark_pipeline::model::Zone;
 
     fn reading(text: &str) -> Result<Reading, SqlError> {
         let now = Now { ms: 1_605_060_000_000, zone: Zone::UTC };
-        Ok(read(text, &now)?.expect("is SQL"))
+        Ok(read(text, &now, Given::Nothing)?.expect("is SQL"))
+    }
+
+    #[test]
+    fn a_parameter_is_the_value_that_is_given_and_stands_open_until_then() {
+        let now = Now { ms: 1_605_060_000_000, zone: Zone::UTC };
+        let text = "SELECT 1 FROM a FOR VERSION AS OF $2 JOIN b FOR SYSTEM_TIME AS OF $1 - INTERVAL '1 second' ON a.x = $3";
+        let told =
+            |given: Given<'_>| read(text, &now, given).map(|reading| reading.expect("is SQL"));
+        let values = [ScalarValue::from("1970-01-01 00:00:03"), ScalarValue::from(7_i64)];
+        let reading = told(Given::Values(&values)).expect("reads");
+        assert_eq!(
+            reading.text,
+            "SELECT 1 FROM \"a version 7\" AS a   JOIN \"b as of 2000\" AS b   ON a.x = $3"
+        );
+        let parameters = Parameters::from([(1, Says::Time), (2, Says::Version)]);
+        assert_eq!(reading.parameters, parameters);
+        let open = told(Given::Later).expect("reads");
+        assert_eq!(open.text, "SELECT 1 FROM a   JOIN b   ON a.x = $3");
+        assert!(open.asked.is_empty() && !open.is_as_written());
+        assert_eq!(open.parameters, parameters);
+        let with = |version: ScalarValue| {
+            let values = [ScalarValue::from("1970-01-01"), version];
+            told(Given::Values(&values)).map(|reading| reading.asked[0].wanted)
+        };
+        assert_eq!(with(ScalarValue::from("12")).expect("reads"), Wanted::Version(12));
+        for (value, part) in [
+            (ScalarValue::from(-1_i64), "no version"),
+            (ScalarValue::from("1.5"), "no version"),
+            (ScalarValue::from(true), "no version"),
+            (ScalarValue::Null, "is NULL"),
+        ] {
+            let refused = with(value.clone()).expect_err("is refused").to_string();
+            assert!(refused.contains(part), "{value}: {refused}");
+        }
+        let refused = told(Given::Values(&values[..1])).expect_err("is refused").to_string();
+        assert!(refused.contains("$2 has no value"), "{refused}");
     }
 
     #[test]
@@ -317,6 +405,7 @@ mod tests {
                 "SELECT 'FOR VERSION AS OF 1' FROM a FOR UPDATE",
                 "SELECT 'FOR VERSION AS OF 1' FROM a FOR UPDATE",
             ),
+            ("COPY orders FOR VERSION AS OF 2 TO STDOUT", "COPY \"orders version 2\"   TO STDOUT"),
         ] {
             let reading = reading(text).expect(text);
             assert_eq!(reading.text, becomes);
@@ -345,7 +434,7 @@ mod tests {
         assert!(reading(&format!("SELECT 1 FROM {}", &many[..many.len() - 19])).is_ok());
         for (text, column, part) in [
             ("SELECT 1 FROM (SELECT 1) FOR VERSION AS OF 1", 26, "behind the name"),
-            ("SELECT 1 FROM a FOR VERSION AS OF $1", 35, "whole number"),
+            ("SELECT 1 FROM a FOR VERSION AS OF $1", 35, "takes no parameter here"),
             ("SELECT 1 FROM a FOR VERSION AS OF 1.5", 35, "whole number"),
             ("SELECT 1 FROM a FOR SYSTEM_TIME AS OF", 36, "followed by a time"),
             ("SELECT 1 FROM a FOR SYSTEM_TIME AS OF x", 39, "no instant"),

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemark_pipeline::history::{HistoryAt, PastError, PastHistory, Wanted};
 use tidemark_pipeline::model::Space;
@@ -15,6 +16,9 @@ use crate::sql::error::SqlError;
 use crate::sql::session::{CATALOG, SCHEMA, SqlService};
 use crate::sql::tables::Pin;
 use crate::sql::tables::VIEW_HISTORY_TABLE;
+
+/// How long a statement waits for the next look at views.
+const LOOK_MAX: Duration = Duration::from_secs(5);
 
 impl SqlService {
     /// What time it is to a statement.
@@ -35,7 +39,7 @@ impl SqlService {
         let mut found = BTreeMap::new();
         for asked in asked {
             let refused = |message| SqlError::Plan { message, place: Some(asked.place) };
-            let table = found_one(pin, asked, self.now().ms).await.map_err(refused)?;
+            let table = found_one(self, pin, asked).await.map_err(refused)?;
             found.insert(asked.relation.clone(), Arc::new(table));
         }
         pin.pasts.set(found);
@@ -43,7 +47,8 @@ impl SqlService {
     }
 }
 
-async fn found_one(pin: &Pin, asked: &Asked, now: i64) -> Result<PastTable, String> {
+async fn found_one(service: &SqlService, pin: &Pin, asked: &Asked) -> Result<PastTable, String> {
+    let now = service.now().ms;
     let table = bare_name(&asked.table)?;
     if let Wanted::Time(ms) = asked.wanted
         && ms > now
@@ -52,6 +57,7 @@ async fn found_one(pin: &Pin, asked: &Asked, now: i64) -> Result<PastTable, Stri
     }
     match (asked.wanted, kind_of(pin, table)) {
         (Wanted::Time(ms), Some(Kind::View)) => {
+            known_until(pin, ms).await;
             let then = view(pin, table, ms).map_err(|error| error.to_string())?;
             match pin.rules().shows_past_of(table, then.at) {
                 true => Ok(PastTable::of_view(table, then)),
@@ -63,11 +69,14 @@ async fn found_one(pin: &Pin, asked: &Asked, now: i64) -> Result<PastTable, Stri
         )),
         (wanted, Some(Kind::History)) => {
             let past = history(pin, table, wanted).await?;
-            Ok(PastTable::of_history(table, past.map_err(|error| error.to_string())?))
+            Ok(PastTable::of_history(table, past.map_err(|error| error.to_string())?, wanted))
         }
         (_, Some(Kind::NoPast)) => Err(format!(
             "{table} has no past: only views, and streams with 'history' = 'keep', can be had AS OF a time"
         )),
+        (_, None) if service.reference().contains_key(table) && pin.rules().allows(table) => {
+            Err(format!("{table} is a reference table, of which no past is kept: leave AS OF out"))
+        }
         (_, None) => Err(format!("table '{table}' not found")),
     }
 }
@@ -113,7 +122,7 @@ pub(in crate::sql) fn kind_of(pin: &Pin, table: &str) -> Option<Kind> {
         let views = pin.past().and_then(|past| past.views.as_ref());
         views.is_some_and(|views| views.views().iter().any(|view| view == table))
     };
-    if pin.shows(table) && (cut.views.contains_key(table) || was_view()) {
+    if pin.may_see(table) && (cut.views.contains_key(table) || was_view()) {
         return Some(Kind::View);
     }
     if pin.shows_all() && cut.histories.contains_key(table) {
@@ -122,8 +131,15 @@ pub(in crate::sql) fn kind_of(pin: &Pin, table: &str) -> Option<Kind> {
     (table == VIEW_HISTORY_TABLE || pin.has_table(table)).then_some(Kind::NoPast)
 }
 
+/// Waits until a look at views has come to an instant: a time that was not looked at yet would be told otherwise later.
+async fn known_until(pin: &Pin, ms: i64) {
+    if let Some(views) = pin.past().and_then(|past| past.views.as_ref()) {
+        views.known_until(ms, LOOK_MAX).await;
+    }
+}
+
 /// What a view showed at an instant.
-pub(in crate::sql) fn view(pin: &Pin, table: &str, ms: i64) -> Result<ViewThen, ViewHistoryError> {
+fn view(pin: &Pin, table: &str, ms: i64) -> Result<ViewThen, ViewHistoryError> {
     let views = pin.past().and_then(|past| past.views.as_ref());
     let none = || ViewHistoryError::Unknown { view: table.to_owned() };
     views.ok_or_else(none)?.at(table, ms)

@@ -9,13 +9,15 @@
 
 mod clause;
 mod find;
+mod given;
 mod moment;
 mod names;
 mod rewrite;
 mod table;
 
 pub(super) use clause::{Asked, Reading, read};
-pub(super) use find::{Kind, history, kind_of, not_shown, view};
+pub(super) use find::{Kind, history, kind_of, not_shown};
+pub(super) use given::{Given, Parameters, Says, with_clauses};
 pub(super) use moment::Now;
 pub(super) use names::{check_names, check_versions};
 pub use table::PastPaper;

@@ -8,6 +8,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 use tidemark_pipeline::model::Zone;
 
+use super::given::{Given, Parameters, Says};
+
 /// What the time of day is, and by which clock a stamp without an offset is read.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sql) struct Now {
@@ -24,12 +26,22 @@ const FORMS: &str =
 const CLOCKS: [&str; 5] =
     ["now", "current_timestamp", "localtimestamp", "transaction_timestamp", "statement_timestamp"];
 
-impl Now {
-    /// The instant that is written, epoch milliseconds.
+/// What the instant of a clause may depend on.
+pub(super) struct AsOf<'a> {
+    /// The clock.
+    pub(super) now: &'a Now,
+    /// The values of parameters.
+    pub(super) given: Given<'a>,
+    /// The parameters that it depends on.
+    pub(super) parameters: &'a mut Parameters,
+}
+
+impl AsOf<'_> {
+    /// The instant that is written, epoch milliseconds; some instant, where the value of a parameter comes later.
     ///
     /// # Errors
-    /// When it is none, or depends on more than the clock.
-    pub(super) fn instant(&self, written: &Expr) -> Result<i64, String> {
+    /// When it is none, or depends on more than the clock and parameters.
+    pub(super) fn instant(&mut self, written: &Expr) -> Result<i64, String> {
         match self.value(written)? {
             ScalarValue::TimestampMicrosecond(Some(us), _) => Ok(us.div_euclid(1_000)),
             _ => Err(format!("AS OF {written} is no instant; {FORMS}")),
@@ -37,10 +49,15 @@ impl Now {
     }
 
     fn kind(&self) -> DataType {
-        DataType::Timestamp(TimeUnit::Microsecond, Some(self.zone.name().into()))
+        DataType::Timestamp(TimeUnit::Microsecond, Some(self.now.zone.name().into()))
     }
 
-    fn value(&self, written: &Expr) -> Result<ScalarValue, String> {
+    fn of_clock(&self) -> ScalarValue {
+        let us = self.now.ms.saturating_mul(1_000);
+        ScalarValue::TimestampMicrosecond(Some(us), Some(self.now.zone.name().into()))
+    }
+
+    fn value(&mut self, written: &Expr) -> Result<ScalarValue, String> {
         match written {
             Expr::Nested(inner) => self.value(inner),
             Expr::Value(value) => self.stamp(&value.value),
@@ -50,8 +67,7 @@ impl Now {
                 if CLOCKS.contains(&function.name.to_string().to_lowercase().as_str())
                     && has_no_arguments(&function.args) =>
             {
-                let us = self.ms.saturating_mul(1_000);
-                Ok(ScalarValue::TimestampMicrosecond(Some(us), Some(self.zone.name().into())))
+                Ok(self.of_clock())
             }
             Expr::BinaryOp { left, op, right } => {
                 let (from, Expr::Interval(span)) = (self.value(left)?, right.as_ref()) else {
@@ -69,12 +85,35 @@ impl Now {
         }
     }
 
-    fn stamp(&self, value: &Value) -> Result<ScalarValue, String> {
-        let Value::SingleQuotedString(text) = value else {
-            return Err(format!(
-                "AS OF {value} is no time, and a parameter cannot be one; {FORMS}"
-            ));
+    fn stamp(&mut self, value: &Value) -> Result<ScalarValue, String> {
+        match value {
+            Value::SingleQuotedString(text) => self.read(text),
+            Value::Placeholder(name) => self.parameter(name),
+            other => Err(format!("AS OF {other} is no time; {FORMS}")),
+        }
+    }
+
+    /// The time that a parameter has: a text is read as it would be in the words, a time without a zone is by the clock of
+    /// the streams.
+    fn parameter(&mut self, name: &str) -> Result<ScalarValue, String> {
+        let (nth, value) = self.given.value(name)?;
+        self.parameters.insert(nth, Says::Time);
+        let naive = DataType::Timestamp(TimeUnit::Microsecond, None);
+        let read = match value {
+            None => return Ok(self.of_clock()),
+            Some(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text))) => {
+                return self.read(text);
+            }
+            Some(value) => match value.data_type() {
+                DataType::Timestamp(..) => value.cast_to(&self.kind()),
+                DataType::Date32 => value.cast_to(&naive).and_then(|day| day.cast_to(&self.kind())),
+                _ => return Err(format!("AS OF {name} = {value} is no time; {FORMS}")),
+            },
         };
+        read.map_err(|_| format!("AS OF {name} is beyond what a time can be"))
+    }
+
+    fn read(&self, text: &str) -> Result<ScalarValue, String> {
         let read = ScalarValue::Utf8(Some(text.trim().to_owned())).cast_to(&self.kind());
         read.map_err(|_| format!("AS OF '{text}' is no time; {FORMS}"))
     }
@@ -120,8 +159,36 @@ mod tests {
         let parser = Parser::new(&PostgreSqlDialect {});
         let mut parser = parser.try_with_sql(written).expect("words");
         let expression = parser.parse_expr().expect("an expression");
-        let zone = Zone::named("Asia/Shanghai").expect("known");
-        Now { ms: NOW, zone }.instant(&expression)
+        told(&expression, Given::Nothing)
+    }
+
+    fn told(expression: &Expr, given: Given<'_>) -> Result<i64, String> {
+        let now = Now { ms: NOW, zone: Zone::named("Asia/Shanghai").expect("known") };
+        AsOf { now: &now, given, parameters: &mut Parameters::new() }.instant(expression)
+    }
+
+    #[test]
+    fn a_parameter_without_a_zone_is_by_the_clock_of_the_streams_too() {
+        let parser = Parser::new(&PostgreSqlDialect {});
+        let written = parser.try_with_sql("$1::timestamptz").expect("words").parse_expr();
+        let written = written.expect("an expression");
+        let us = NOW * 1_000;
+        for value in [
+            ScalarValue::from("2020-11-11 10:00:00"),
+            ScalarValue::from("2020-11-11T02:00:00Z"),
+            ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())),
+            ScalarValue::TimestampMillisecond(Some(NOW + 8 * HOUR), None),
+        ] {
+            assert_eq!(
+                told(&written, Given::Values(std::slice::from_ref(&value))),
+                Ok(NOW),
+                "{value}"
+            );
+        }
+        let day = [ScalarValue::Date32(Some(18_577))];
+        assert_eq!(told(&written, Given::Values(&day)), Ok(NOW - 10 * HOUR));
+        let number = [ScalarValue::from(NOW)];
+        assert!(told(&written, Given::Values(&number)).is_err_and(|told| told.contains("no time")));
     }
 
     #[test]
@@ -149,7 +216,6 @@ mod tests {
         for written in [
             "12",
             "'yesterday'",
-            "$1",
             "event_time",
             "now() - 5",
             "INTERVAL '1 hour'",

@@ -21,11 +21,17 @@ pub(super) fn rewritten(text: &str, words: &[TokenWithSpan], clauses: Vec<Clause
             continue;
         };
         let (from, to) = (bytes.at(name.span.start), bytes.at(name.span.end));
+        let end = words.get(clause.words.end - 1).map_or(first.span.end, |last| last.span.end);
+        if clause.is_open {
+            put(bytes.at(first.span.start), bytes.at(end), " ", &mut out);
+            kept.extend_from_slice(words.get(next..clause.words.start).unwrap_or_default());
+            next = clause.words.end;
+            continue;
+        }
         let quoted = format!("\"{}\"", clause.asked.relation.replace('"', "\"\""));
         let alias = (!clause.has_alias).then(|| text.get(from..to).unwrap_or_default());
         let with = alias.map_or_else(|| quoted.clone(), |alias| format!("{quoted} AS {alias}"));
         put(from, to, &with, &mut out);
-        let end = words.get(clause.words.end - 1).map_or(first.span.end, |last| last.span.end);
         put(bytes.at(first.span.start), bytes.at(end), " ", &mut out);
         kept.extend_from_slice(words.get(next..clause.name).unwrap_or_default());
         kept.push(TokenWithSpan::new(
@@ -41,8 +47,10 @@ pub(super) fn rewritten(text: &str, words: &[TokenWithSpan], clauses: Vec<Clause
     }
     kept.extend_from_slice(words.get(next..).unwrap_or_default());
     put(text.len(), text.len(), "", &mut out);
-    let asked = clauses.into_iter().map(|clause| clause.asked).collect();
-    Reading { text: out, words: kept, asked }
+    let parameters = clauses.iter().flat_map(|clause| clause.parameters.clone()).collect();
+    let asked = clauses.into_iter().filter(|clause| !clause.is_open);
+    let asked = asked.map(|clause| clause.asked).collect();
+    Reading { text: out, words: kept, asked, parameters }
 }
 
 /// Where lines begin.

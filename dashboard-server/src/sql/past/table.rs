@@ -14,7 +14,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, T
 use datafusion::physical_plan::ExecutionPlan;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tidemark_pipeline::history::{HistoryAt, PastHistory};
+use tidemark_pipeline::history::{HistoryAt, PastHistory, Wanted};
+use tidemark_pipeline::model::{Offset, PartitionId};
+use tidemark_pipeline::results::Cut;
 use tidemark_pipeline::results::view_history::ViewThen;
 
 /// What the rows of a table of the past are true of.
@@ -26,15 +28,41 @@ pub struct PastPaper {
     /// Version of a history.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<u64>,
-    /// Life of the publisher in which the cut of a view counts.
+    /// Life of the publisher in which the cut counts.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub epoch: Option<String>,
-    /// Cut of a view.
+    /// Cut of its rows; `None` for a version that does not say so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cut: Option<u64>,
     /// When the version was committed, or the cut published, epoch milliseconds; `None` for a table that is not of a time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub at: Option<i64>,
+    /// Largest event time accepted by its cut, epoch milliseconds; `None` where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub as_of: Option<i64>,
+    /// Of a history, the offset by partition after the last record that was read by its cut.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offsets: Option<BTreeMap<PartitionId, Offset>>,
+    /// Of a history that was asked for as of a time: by how many milliseconds its cut is older than that time. Orders are
+    /// committed more seldom than views are looked at.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub behind_ms: Option<i64>,
+}
+
+impl PastPaper {
+    /// Of a table that is the same at any time.
+    pub(in crate::sql) fn of_no_time(table: &str) -> Self {
+        Self {
+            table: table.to_owned(),
+            version: None,
+            epoch: None,
+            cut: None,
+            at: None,
+            as_of: None,
+            offsets: None,
+            behind_ms: None,
+        }
+    }
 }
 
 /// Where its rows are.
@@ -60,14 +88,21 @@ pub(in crate::sql) struct PastTable {
 }
 
 impl PastTable {
-    /// A version of a history.
-    pub(in crate::sql) fn of_history(table: &str, past: PastHistory) -> Self {
+    /// A version of a history, as it was wanted.
+    pub(in crate::sql) fn of_history(table: &str, past: PastHistory, wanted: Wanted) -> Self {
+        let stood_at = past.of.as_ref().map_or(past.committed_at, |of| of.published_at);
         let paper = PastPaper {
-            table: table.to_owned(),
             version: Some(past.version),
-            epoch: None,
-            cut: None,
+            epoch: past.of.as_ref().map(|of| of.epoch.clone()),
+            cut: past.of.as_ref().map(|of| of.cut),
             at: Some(past.committed_at),
+            as_of: past.of.as_ref().and_then(|of| of.as_of),
+            offsets: past.of.map(|of| of.offsets),
+            behind_ms: match wanted {
+                Wanted::Time(ms) => Some(ms.saturating_sub(stood_at)),
+                Wanted::Version(_) => None,
+            },
+            ..PastPaper::of_no_time(table)
         };
         let (rows, table_id) = (Box::new(past.rows), past.table_id);
         Self { schema: rows.schema(), rows: PastRows::History { rows, table_id }, paper }
@@ -76,13 +111,27 @@ impl PastTable {
     /// What a view showed.
     pub(in crate::sql) fn of_view(table: &str, then: ViewThen) -> Self {
         let paper = PastPaper {
-            table: table.to_owned(),
-            version: None,
             epoch: Some(then.told.epoch),
             cut: Some(then.told.cut),
             at: Some(then.at),
+            as_of: then.told.as_of,
+            ..PastPaper::of_no_time(table)
         };
         Self::held(paper, then.schema, vec![then.rows])
+    }
+
+    /// The same rows as they stand at a later cut, up to which none was added.
+    pub(in crate::sql) fn at_cut(mut self, epoch: &str, cut: &Cut) -> Self {
+        let stream = &self.paper.table;
+        self.paper.as_of = cut.streams.get(stream).and_then(|stream| stream.as_of);
+        self.paper.offsets = cut.offsets.get(stream).cloned();
+        (self.paper.epoch, self.paper.cut) = (Some(epoch.to_owned()), Some(cut.cut));
+        self
+    }
+
+    /// The same rows with what was told of them before.
+    pub(in crate::sql) fn told(self, paper: PastPaper) -> Self {
+        Self { paper, ..self }
     }
 
     /// Rows that were put by.

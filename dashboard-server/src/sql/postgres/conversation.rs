@@ -4,111 +4,48 @@
 //! ```text
 //! greeting (TLS or not) ─▶ who it is ─▶ message ─▶ answer ─▶ message …
 //!     START_UP_MAX in all                  │
-//!                                          ├─ too long: skipped without being kept, and refused
+//!                                          ├─ too long: skipped without being kept, and refused (`reading.rs`)
+//!                                          ├─ not what it says it is: the connection is closed (`frame.rs`)
 //!                                          └─ begun and not ended in MESSAGE_MAX: the connection is closed
 //! ```
 //! Whoever comes when all places are taken is told so, in the protocol's words, and may still cancel a query.
 
-use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use datafusion_postgres::pgwire::api::cancel::{CancelHandler as _, DefaultCancelHandler};
+use datafusion_postgres::pgwire::api::store::{Entry, MemPortalStore, PortalStore as _};
 use datafusion_postgres::pgwire::api::{
-    ClientInfo, ClientPortalStore as _, ErrorHandler as _, NoopHandler, PgWireConnectionState,
+    ClientInfo, ClientPortalStore as _, DEFAULT_NAME, ErrorHandler as _, NoopHandler,
+    PgWireConnectionState,
 };
-use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::extendedquery::Bind;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use datafusion_postgres::pgwire::tokio::server::{negotiate_tls, process_error, process_message};
-use futures::{Sink, SinkExt as _, Stream, StreamExt as _};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use futures::{Sink, SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use super::door::{Connection, PlainErrors};
-use super::error::pg_error;
 use super::parameters::Prepared;
 use super::passage::goes_back;
-use crate::config::SqlConfig;
-use crate::sql::error::SqlError;
+use super::reading::{Come, next, skip, too_slow};
 
 /// From the first byte until it is known who it is. A person who types a password is not connected meanwhile.
 const START_UP_MAX: Duration = Duration::from_secs(15);
-/// From the first byte of a message to its last; a parameter of megabytes over a bad line takes seconds.
-const MESSAGE_MAX: Duration = Duration::from_secs(30);
 /// For who is turned away.
 const TURNING_AWAY_MAX: Duration = Duration::from_secs(5);
-/// Bytes of a message that is skipped; who sends more is not waited for.
-const SKIPPED_BYTES_MAX: usize = 64 * 1_048_576;
-/// What a message may have beside its text: a name, and the types of 65,535 parameters.
-const BESIDE_TEXT_BYTES: usize = 300_000;
-/// Values may have so many times the bytes of a statement.
-const VALUES_TO_STATEMENT: usize = 8;
-
-/// How long a message may be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Lengths {
-    text_bytes_max: usize,
-    values_bytes_max: usize,
-}
-
-impl Lengths {
-    /// Of the configured bound of a statement.
-    pub(super) fn new(limits: &SqlConfig) -> Self {
-        let values_bytes_max = limits.statement_bytes_max.saturating_mul(VALUES_TO_STATEMENT);
-        Self { text_bytes_max: limits.statement_bytes_max, values_bytes_max }
-    }
-
-    /// Bytes of texts, and of values, that may be left with a connection.
-    pub(super) fn kept_bytes_max(self) -> usize {
-        self.values_bytes_max
-    }
-
-    /// What is wrong with a message of which this much has come; `None` as long as nothing is.
-    fn too_long(self, begun: &[u8]) -> Option<TooLong> {
-        let (kind, rest) = begun.split_first()?;
-        let length = rest.first_chunk::<4>().map(|length| i32::from_be_bytes(*length))?;
-        // A length below zero is none; the library says so and closes.
-        let length = usize::try_from(length).ok()?;
-        let is_text = matches!(kind, b'Q' | b'P');
-        let most = if is_text { self.text_bytes_max } else { self.values_bytes_max };
-        let is_too_long = length > most.saturating_add(BESIDE_TEXT_BYTES);
-        is_too_long.then_some(TooLong { length, most, is_extended: *kind != b'Q' })
-    }
-}
-
-/// A message that will not be read.
-#[derive(Debug, PartialEq, Eq)]
-struct TooLong {
-    length: usize,
-    most: usize,
-    is_extended: bool,
-}
-
-impl TooLong {
-    fn told(&self) -> PgWireError {
-        let (has, most) = (self.length, self.most);
-        let key = "sql.statement-bytes-max";
-        pg_error(&SqlError::TooLarge { has, what: "bytes", most, key })
-    }
-}
-
-/// What has come over a connection.
-enum Come {
-    Message(Option<Result<PgWireFrontendMessage, PgWireError>>),
-    /// A part of a message.
-    Part,
-    TooLong(TooLong),
-}
 
 /// Serves a connection until it ends.
 ///
 /// # Errors
 /// When it breaks, or its client takes too long.
+#[expect(clippy::too_many_lines, reason = "a conversation is read from its greeting to its end")]
 pub(super) async fn converse(
     stream: TcpStream,
     acceptor: Option<TlsAcceptor>,
@@ -117,32 +54,40 @@ pub(super) async fn converse(
     let start_by = Instant::now() + START_UP_MAX;
     let negotiated = timeout_at(start_by, negotiate_tls::<Prepared>(stream, acceptor)).await;
     let Some(mut socket) = negotiated.map_err(|_| too_slow("greeting"))?? else { return Ok(()) };
+    if socket.is_secure() && !socket.read_buffer().is_empty() {
+        let told = "something was sent before TLS began, which could be anybody's";
+        return broken(&mut socket, told).await;
+    }
+    let mut over = pin!(connection.startup.has_to_go());
     loop {
         let state = socket.state();
         let is_starting = is_starting(state);
         let is_discarded = matches!(state, PgWireConnectionState::AwaitingSync);
-        let come = if is_starting {
-            let next = timeout_at(start_by, socket.next()).await;
-            Come::Message(next.map_err(|_| too_slow("start-up"))?)
+        let come = if matches!(state, PgWireConnectionState::AwaitingStartup) {
+            let first = timeout_at(start_by, socket.next()).await;
+            first_words(first.map_err(|_| too_slow("start-up"))?)
         } else {
-            next(&mut socket, |socket| socket.read_buffer(), connection.lengths).await?
+            let mut begun = std::mem::take(socket.read_buffer_mut());
+            let of = (socket.protocol_version(), connection.lengths);
+            let by = is_starting.then_some(start_by);
+            let come = tokio::select! {
+                come = next(socket.get_mut(), &mut begun, of, by) => come?,
+                () = &mut over => return dismiss(&mut socket).await,
+            };
+            *socket.read_buffer_mut() = begun;
+            come
         };
         let mut message = match come {
-            Come::Message(Some(Ok(PgWireFrontendMessage::Terminate(_))) | None) | Come::Part => {
-                return Ok(());
-            }
-            Come::Message(Some(Ok(message))) => message,
-            Come::Message(Some(Err(error))) => {
-                let told = format!("this is not PostgreSQL's protocol: {error}");
-                return refuse(&mut socket, fatal("08P01", told)).await;
-            }
-            Come::TooLong(wrong) if wrong.length > SKIPPED_BYTES_MAX => {
+            Come::Message(PgWireFrontendMessage::Terminate(_)) | Come::End => return Ok(()),
+            Come::Message(message) => message,
+            Come::Wrong(told) => return broken(&mut socket, &told).await,
+            Come::TooLong(wrong) if is_starting || wrong.is_not_skipped() => {
                 return refuse(&mut socket, fatal("54000", wrong.told().to_string())).await;
             }
             Come::TooLong(wrong) => {
-                let rest = (wrong.length + 1).saturating_sub(socket.read_buffer().len());
-                socket.read_buffer_mut().clear();
-                skip(socket.get_mut(), rest).await?;
+                let mut begun = std::mem::take(socket.read_buffer_mut());
+                skip(socket.get_mut(), &mut begun, &wrong).await?;
+                *socket.read_buffer_mut() = begun;
                 if !is_discarded {
                     process_error(&mut socket, wrong.told(), wrong.is_extended).await?;
                 }
@@ -152,24 +97,22 @@ pub(super) async fn converse(
         let is_extended = message.is_extended_query();
         if !is_starting
             && !is_discarded
-            && let Err(error) = connection.gate.bounded(&mut message)
+            && let Err(error) = bounded(connection, &mut message, socket.portal_store())
         {
             process_error(&mut socket, error, is_extended).await?;
             continue;
         }
         go_back(&mut socket, &message);
-        let is_last =
-            matches!(message, PgWireFrontendMessage::Query(_) | PgWireFrontendMessage::Sync(_));
-        let processed = process_message(
-            message,
-            &mut socket,
-            Arc::clone(&connection.startup),
-            Arc::clone(&connection.queries),
-            Arc::clone(&connection.queries),
-            Arc::new(NoopHandler),
-            Arc::clone(&connection.cancel),
-        );
-        if let Err(mut error) = processed.await {
+        let is_last = is_last(&message);
+        let (startup, cancel) = (Arc::clone(&connection.startup), Arc::clone(&connection.cancel));
+        let (simple, extended) = (Arc::clone(&connection.queries), Arc::clone(&connection.queries));
+        let copy = Arc::new(NoopHandler);
+        let done = process_message(message, &mut socket, startup, simple, extended, copy, cancel);
+        let done = tokio::select! {
+            done = done => done,
+            () = &mut over => return dismiss(&mut socket).await,
+        };
+        if let Err(mut error) = done {
             PlainErrors.on_error(&socket, &mut error);
             process_error(&mut socket, error, is_extended).await?;
         }
@@ -177,6 +120,20 @@ pub(super) async fn converse(
             connection.gate.end_of_transaction(socket.portal_store());
         }
     }
+}
+
+/// The first words of a connection, which have no kind; the library knows them.
+fn first_words(first: Option<Result<PgWireFrontendMessage, PgWireError>>) -> Come {
+    match first {
+        Some(Ok(message)) => Come::Message(message),
+        Some(Err(error)) => Come::Wrong(error.to_string()),
+        None => Come::End,
+    }
+}
+
+/// Whether its sender waits for the server to be ready.
+fn is_last(message: &PgWireFrontendMessage) -> bool {
+    matches!(message, PgWireFrontendMessage::Query(_) | PgWireFrontendMessage::Sync(_))
 }
 
 /// A transaction that has failed goes on after it has gone back to a savepoint; the library takes its state before it asks.
@@ -199,44 +156,58 @@ fn is_starting(state: PgWireConnectionState) -> bool {
     )
 }
 
-/// The next message of who has been let in; `begun` is what has come of it.
+/// Looks at what a message leaves with its connection, and at its formats.
 ///
 /// # Errors
-/// When it has begun, and does not end in its time.
-async fn next<S>(socket: &mut S, begun: impl Fn(&S) -> &[u8], lengths: Lengths) -> io::Result<Come>
-where
-    S: Stream<Item = Result<PgWireFrontendMessage, PgWireError>> + Unpin,
-{
-    let mut is_begun = false;
-    loop {
-        let next = poll_fn(|context| match socket.poll_next_unpin(context) {
-            Poll::Ready(message) => Poll::Ready(Come::Message(message)),
-            Poll::Pending => match lengths.too_long(begun(socket)) {
-                Some(wrong) => Poll::Ready(Come::TooLong(wrong)),
-                None if is_begun || begun(socket).is_empty() => Poll::Pending,
-                None => Poll::Ready(Come::Part),
-            },
-        });
-        let come = match is_begun {
-            true => timeout(MESSAGE_MAX, next).await.map_err(|_| too_slow("message"))?,
-            false => next.await,
-        };
-        match come {
-            Come::Part => is_begun = true,
-            come => return Ok(come),
-        }
-    }
+/// When it is too much, or they do not fit.
+fn bounded(
+    connection: &Connection,
+    message: &mut PgWireFrontendMessage,
+    store: &MemPortalStore<Prepared>,
+) -> PgWireResult<()> {
+    connection.gate.bounded(message)?;
+    check_formats(message, store)
 }
 
-/// Reads so many bytes and keeps none.
+/// Whether each column of an answer has a format, where some are named; the library takes it for granted.
 ///
 /// # Errors
-/// When the connection breaks, or they do not come in their time.
-async fn skip(stream: &mut (impl AsyncRead + Unpin), bytes: usize) -> io::Result<()> {
-    let mut rest = stream.take(u64::try_from(bytes).unwrap_or(u64::MAX));
-    let mut nowhere = tokio::io::sink();
-    let skipped = tokio::io::copy(&mut rest, &mut nowhere);
-    timeout(MESSAGE_MAX, skipped).await.map_err(|_| too_slow("message"))?.map(drop)
+/// When they are not as many.
+fn check_formats(
+    message: &PgWireFrontendMessage,
+    store: &MemPortalStore<Prepared>,
+) -> PgWireResult<()> {
+    let PgWireFrontendMessage::Bind(Bind {
+        statement_name,
+        result_column_format_codes: formats,
+        ..
+    }) = message
+    else {
+        return Ok(());
+    };
+    let name = statement_name.as_deref().unwrap_or(DEFAULT_NAME);
+    let Some(Entry::Value(stored)) = store.get_statement(name) else { return Ok(()) };
+    let Some((_, plan)) = &stored.statement.1 else { return Ok(()) };
+    let columns = plan.schema().fields().len();
+    if formats.len() < 2 || formats.len() == columns {
+        return Ok(());
+    }
+    let told = format!("Bind has {} formats, and the answer {columns} columns", formats.len());
+    let info = ErrorInfo::new("ERROR".to_owned(), "08P01".to_owned(), told);
+    Err(PgWireError::UserError(Box::new(info)))
+}
+
+/// Says that this is not how one speaks here, once to the client and once in the log, and closes.
+///
+/// # Errors
+/// When the connection breaks.
+async fn broken<S>(socket: &mut S, told: &str) -> io::Result<()>
+where
+    S: Sink<PgWireBackendMessage, Error = io::Error> + ClientInfo + Unpin,
+{
+    let from = socket.socket_addr();
+    tracing::warn!(%from, told, "a PostgreSQL connection from {from} was closed: {told}");
+    refuse(socket, fatal("08P01", format!("this is not PostgreSQL's protocol: {told}"))).await
 }
 
 /// Says why, and closes.
@@ -251,8 +222,18 @@ where
     socket.close().await
 }
 
-fn too_slow(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("its {what} took too long"))
+/// Says to whom is let in no longer why the connection ends.
+///
+/// # Errors
+/// When the connection breaks, or its client does not read.
+async fn dismiss<S>(socket: &mut S) -> io::Result<()>
+where
+    S: Sink<PgWireBackendMessage, Error = io::Error> + Unpin,
+{
+    tracing::info!("a PostgreSQL connection was closed: its user is no more, or another");
+    let told = "this user, or what its role is shown, has changed: the connection is closed, connect again";
+    let refused = refuse(socket, fatal("57P01", told.to_owned()));
+    timeout(TURNING_AWAY_MAX, refused).await.map_err(|_| too_slow("farewell"))?
 }
 
 fn fatal(code: &str, told: String) -> ErrorInfo {
@@ -289,24 +270,4 @@ pub(super) async fn turn_away(
         socket.close().await
     };
     timeout(TURNING_AWAY_MAX, turning_away).await.map_err(|_| too_slow("greeting"))?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_too_long_by_what_it_says_of_itself() {
-        let lengths = Lengths { text_bytes_max: 1_000, values_bytes_max: 8_000 };
-        let begun = |kind: u8, length: i32| [&[kind][..], &length.to_be_bytes()].concat();
-        assert_eq!(lengths.too_long(&begun(b'Q', 301_000)), None);
-        assert_eq!(lengths.too_long(&begun(b'B', 308_000)), None);
-        let wrong = lengths.too_long(&begun(b'Q', 301_001)).expect("is too long");
-        assert_eq!(wrong, TooLong { length: 301_001, most: 1_000, is_extended: false });
-        let wrong = lengths.too_long(&begun(b'B', i32::MAX)).expect("is too long");
-        assert!(wrong.is_extended && wrong.told().to_string().contains("2147483647 bytes"));
-        // No length yet, or none at all.
-        assert_eq!(lengths.too_long(b"Q\x7f\xff\xff"), None);
-        assert_eq!(lengths.too_long(&begun(b'Q', -1)), None);
-    }
 }

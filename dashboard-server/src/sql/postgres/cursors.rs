@@ -25,6 +25,7 @@ use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use parking_lot::Mutex;
 
 use super::gathering::{Batches, Held};
+use super::words::name_of;
 
 /// Cursors of one connection.
 const CURSORS_MAX: usize = 100;
@@ -64,7 +65,7 @@ pub(super) fn declared(declare: &Declare) -> PgWireResult<(String, bool)> {
         let told = "a BINARY cursor is not supported; ask for binary rows when they are fetched";
         return Err(error("0A000", told));
     }
-    Ok((name.value.clone(), declare.hold == Some(true)))
+    Ok((name_of(name), declare.hold == Some(true)))
 }
 
 fn error(code: &str, told: &str) -> PgWireError {
@@ -164,6 +165,18 @@ impl Cursors {
         LogicalPlanBuilder::scan("cursor", provider_as_source(Arc::new(next)), None)
             .and_then(|scan| scan.project(columns.collect::<Vec<_>>())?.build())
             .map_err(|error| PgWireError::ApiError(Box::new(error)))
+    }
+
+    /// Passes over the next rows; how many there were.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub(super) fn pass_over(&self, name: &str, direction: &FetchDirection) -> PgWireResult<usize> {
+        let rows_max = rows_max(direction)?;
+        let cursor = self.open.lock().get(name).map(Arc::clone).ok_or_else(|| missing(name))?;
+        let passed = self.take(name, rows_max, &cursor.numbered);
+        let passed = passed.map_err(|error| PgWireError::ApiError(Box::new(error)))?;
+        Ok(passed.iter().map(RecordBatch::num_rows).sum())
     }
 
     fn take(&self, name: &str, rows_max: usize, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {

@@ -14,12 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::catalogue;
-use super::conversation::{Lengths, converse, turn_away};
+use super::conversation::{converse, turn_away};
 use super::functions;
 use super::gate::Gate;
 use super::gathering::{Gathering, Waiting};
 use super::kept::Kept;
 use super::limited::LimitedService;
+use super::reading::Lengths;
 use super::startup::Startup;
 use crate::auth;
 use crate::closing::Closing;
@@ -133,15 +134,9 @@ async fn serve_one(stream: TcpStream, from: IpAddr, parts: &Arc<Parts>) {
             return;
         }
     };
-    let startup = Arc::clone(&connection.startup);
     let acceptor = parts.tls.as_ref().map(|tls| tls.acceptor.clone());
-    tokio::select! {
-        ended = converse(stream, acceptor, &connection) => if let Err(error) = ended {
-            tracing::debug!(%error, "a PostgreSQL connection ended: {error}");
-        },
-        () = startup.has_to_go() => {
-            tracing::info!("a PostgreSQL connection was closed: its user is no more, or another");
-        }
+    if let Err(error) = converse(stream, acceptor, &connection).await {
+        tracing::debug!(%error, "a PostgreSQL connection ended: {error}");
     }
 }
 
@@ -167,7 +162,10 @@ impl Connection {
         setup_pg_catalog(&session.context, CATALOG, EmptyContextProvider)
             .map_err(|error| *error)?;
         catalogue::describe(&session.context, &pin)?;
-        functions::all().into_iter().for_each(|function| session.context.register_udf(function));
+        let user = functions::User::default();
+        functions::all(pin.ledger_zone(), &user)
+            .into_iter()
+            .for_each(|function| session.context.register_udf(function));
         let manager = Arc::clone(&parts.manager);
         let limits = &parts.service.limits().config;
         let lengths = Lengths::new(limits);
@@ -180,7 +178,7 @@ impl Connection {
             startup: Arc::new(Startup::new(
                 (Arc::clone(&parts.gate), from),
                 parts.tls.as_ref().is_some_and(|tls| tls.is_required),
-                Arc::clone(&pin),
+                (Arc::clone(&pin), user),
                 Arc::clone(&manager),
             )),
             context: session.context.clone(),

@@ -21,6 +21,7 @@ pub(super) fn pg_error(error: &SqlError) -> PgWireError {
         SqlError::Row { .. } | SqlError::Rows { .. } => "54000",
         SqlError::Run { .. } => "22000",
         SqlError::Stopped => "57P01",
+        SqlError::Restoring => "57P03",
     };
     let mut info = ErrorInfo::new("ERROR".to_owned(), code.to_owned(), error.to_string());
     info.detail =

@@ -10,6 +10,8 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
     Volatility, create_udf,
 };
+use parking_lot::Mutex;
+use tidemark_pipeline::model::Zone;
 
 /// The version of PostgreSQL whose manners this door has. SQLAlchemy and others go by it.
 pub(super) const SERVER_VERSION: &str = "16.6";
@@ -34,6 +36,14 @@ pub(super) const SETTINGS: [(&str, &str); 14] = [
 
 /// An empty list of texts, which the catalogue is asked for in many ways.
 pub(super) const NO_TEXTS: &str = "tidemark_no_texts";
+
+/// The number of a table that is looked up by a name, and what is shown of it.
+pub(super) const CLASS: &str = "tidemark_class";
+/// The name of a table that is looked up, as it is shown.
+pub(super) const CLASS_NAME: &str = "tidemark_class_name";
+
+/// The name that a connection has given itself, once it is let in.
+pub(super) type User = Arc<Mutex<String>>;
 
 /// The number of UTF-8 among PostgreSQL's encodings.
 const UTF8: i32 = 6;
@@ -116,12 +126,15 @@ impl ScalarUDFImpl for Fixed {
 }
 
 /// A setting by its name; NULL for one there is not.
-fn current_setting(args: &[ColumnarValue]) -> Result<ColumnarValue> {
+fn current_setting(args: &[ColumnarValue], zone: Zone) -> Result<ColumnarValue> {
     let [name] = args else { return exec_err!("current_setting takes the name of a setting") };
     let names = name.to_array(1)?;
     let names = names.as_string::<i32>();
     let value = |name: Option<&str>| {
         let name = name?.to_lowercase();
+        if name == "timezone" {
+            return Some(zone.name());
+        }
         SETTINGS.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     };
     let values: StringArray = names.iter().map(value).collect();
@@ -158,8 +171,50 @@ fn size_in_words(args: &[ColumnarValue]) -> Result<ColumnarValue> {
     }
 }
 
-/// All of them.
-pub(super) fn all() -> Vec<ScalarUDF> {
+/// A name and the number that was found for it.
+fn class(args: &[ColumnarValue]) -> Result<ColumnarValue> {
+    let [name, number] = args else { return exec_err!("{CLASS} takes a name and a number") };
+    check_class(name, number)?;
+    Ok(number.clone())
+}
+
+/// The name of what was found, without a schema that need not be said.
+fn class_name(args: &[ColumnarValue]) -> Result<ColumnarValue> {
+    let [name, number] = args else { return exec_err!("{CLASS_NAME} takes a name and a number") };
+    check_class(name, number)?;
+    let shown = |name: &str| {
+        let bare = ["public.", "pg_catalog."].iter().find_map(|schema| name.strip_prefix(schema));
+        bare.unwrap_or(name).to_owned()
+    };
+    let names = name.to_array(1)?;
+    let names: StringArray = names.as_string::<i32>().iter().map(|name| name.map(shown)).collect();
+    Ok(ColumnarValue::Array(Arc::new(names)))
+}
+
+fn check_class(name: &ColumnarValue, number: &ColumnarValue) -> Result<()> {
+    let both = ColumnarValue::values_to_arrays(&[name.clone(), number.clone()])?;
+    let [names, numbers] = both.as_slice() else { return Ok(()) };
+    let names = names.as_string::<i32>();
+    let missing = (0..names.len()).find(|row| names.is_valid(*row) && numbers.is_null(*row));
+    match missing {
+        Some(row) => exec_err!("relation \"{}\" does not exist", names.value(row)),
+        None => Ok(()),
+    }
+}
+
+/// What says the number and the name of a table that is looked up.
+fn of_classes() -> [ScalarUDF; 2] {
+    let of = || vec![DataType::Utf8, DataType::Int32];
+    let (number, name) = (DataType::Int32, DataType::Utf8);
+    [
+        create_udf(CLASS, of(), number, Volatility::Stable, Arc::new(class)),
+        create_udf(CLASS_NAME, of(), name, Volatility::Stable, Arc::new(class_name)),
+    ]
+}
+
+/// All of them, for whom times are told by the clock of `zone`; `user` is who asks.
+pub(super) fn all(zone: Zone, user: &User) -> Vec<ScalarUDF> {
+    let user = Arc::clone(user);
     let version = format!(
         "PostgreSQL {SERVER_VERSION} (Tidemark {} on Apache DataFusion {})",
         env!("CARGO_PKG_VERSION"),
@@ -168,13 +223,14 @@ pub(super) fn all() -> Vec<ScalarUDF> {
     let told = ColumnarValue::Scalar(ScalarValue::Utf8(Some(version)));
     let no_sequence = ColumnarValue::Scalar(ScalarValue::Utf8(None));
     let mut all = fixed();
+    all.extend(of_classes());
     all.extend([
         create_udf(
             "current_setting",
             vec![DataType::Utf8],
             DataType::Utf8,
             Volatility::Stable,
-            Arc::new(|args: &[ColumnarValue]| current_setting(args)),
+            Arc::new(move |args: &[ColumnarValue]| current_setting(args, zone)),
         ),
         create_udf(
             "version",
@@ -182,6 +238,15 @@ pub(super) fn all() -> Vec<ScalarUDF> {
             DataType::Utf8,
             Volatility::Stable,
             Arc::new(move |_: &[ColumnarValue]| Ok(told.clone())),
+        ),
+        create_udf(
+            "session_user",
+            Vec::new(),
+            DataType::Utf8,
+            Volatility::Stable,
+            Arc::new(move |_: &[ColumnarValue]| {
+                Ok(ColumnarValue::Scalar(ScalarValue::from(user.lock().as_str())))
+            }),
         ),
         // No column counts by itself.
         create_udf(

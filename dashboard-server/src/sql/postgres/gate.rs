@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use datafusion::common::{DFSchema, ParamValues};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{EmptyRelation, LogicalPlan, LogicalPlanBuilder};
-use datafusion::prelude::{SessionContext, ident, lit};
+use datafusion::logical_expr::{EmptyRelation, LogicalPlan};
+use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::sqlparser::ast::{Declare, Statement};
 use datafusion_postgres::QueryHook;
@@ -32,16 +32,16 @@ use super::gathering::Gathering;
 use super::kept::Kept;
 use super::parameters::Prepared;
 use super::passage::{Passage, passage};
+use super::settings::{set_time_zone, setting, time_zone};
+use super::words::name_of;
 use crate::config::SqlConfig;
 use crate::sql::allow::check_plan;
+use crate::sql::dialect::planned_as;
 use crate::sql::error::SqlError;
 use crate::sql::expansion::check_expansion;
 use crate::sql::past::check_versions;
 use crate::sql::size::check_tables;
 use crate::sql::tables::Pin;
-
-/// Where the library keeps the time zone that a client has set.
-const TIME_ZONE: &str = "timezone";
 
 /// The first hook: whatever reaches the library has passed here.
 pub(super) struct Gate {
@@ -133,10 +133,12 @@ impl Gate {
         if let Some(plan) = nothing.map_err(|error| pg_error(&SqlError::of_planning(&error)))? {
             return Ok(plan);
         }
-        let statement = rewritten(statement.clone());
+        let statement =
+            planned_as(rewritten(statement.clone())).map_err(|error| pg_error(&error))?;
         let engine = EngineStatement::Statement(Box::new(statement));
         let plan = session.state().statement_to_plan(engine).await;
-        let plan = plan.map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
+        let told = |error| SqlError::of_planning(&error).before_cut(self.pin.cut().cut);
+        let plan = plan.map_err(|error| pg_error(&told(error)))?;
         check_plan(&plan).map_err(|error| pg_error(&error))?;
         check_expansion(&plan, self.limits.operators_max).map_err(|error| pg_error(&error))?;
         Ok(plan)
@@ -195,9 +197,22 @@ impl Gate {
 
     fn fetch_plan(&self, statement: &Statement) -> PgWireResult<LogicalPlan> {
         match statement {
-            Statement::Fetch { name, direction, .. } => self.cursors.plan(&name.value, direction),
+            Statement::Fetch { name, direction, .. } => {
+                self.cursors.plan(&name_of(name), direction)
+            }
             _ => Ok(nothing_plan()),
         }
+    }
+
+    /// Passes over rows of a cursor.
+    fn moved(&self, statement: &Statement) -> PgWireResult<Response> {
+        let rows = match statement {
+            Statement::Fetch { name, direction, .. } => {
+                self.cursors.pass_over(&name_of(name), direction)?
+            }
+            _ => 0,
+        };
+        Ok(Response::Execution(Tag::new("MOVE").with_rows(rows)))
     }
 
     fn close(&self, name: Option<&str>, client: &mut dyn HookClient) -> PgWireResult<Response> {
@@ -238,11 +253,6 @@ fn options(client: &dyn HookClient) -> Arc<FormatOptions> {
     Arc::new(FormatOptions::from_client_metadata(client.metadata()))
 }
 
-/// The time zone a client has set.
-fn time_zone(client: &(impl ClientInfo + ?Sized)) -> &str {
-    client.metadata().get(TIME_ZONE).map_or("UTC", String::as_str)
-}
-
 /// A plan whose types have been made alike.
 ///
 /// # Errors
@@ -258,13 +268,6 @@ pub(super) fn typed(
 fn nothing_plan() -> LogicalPlan {
     let schema = Arc::new(DFSchema::empty());
     LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema })
-}
-
-/// One row with the value of a setting under its name.
-fn setting(name: &str, value: &str) -> PgWireResult<LogicalPlan> {
-    LogicalPlanBuilder::values(vec![vec![lit(value)]])
-        .and_then(|row| row.project([ident("column1").alias(name)])?.build())
-        .map_err(|error| pg_error(&SqlError::of_planning(&error)))
 }
 
 #[async_trait]
@@ -295,10 +298,19 @@ impl QueryHook for Gate {
             Passage::Deallocate(name) => Ok(self.deallocate(name.as_deref(), client)),
             Passage::Discard => self.discard(client),
             Passage::Fixed(name, value) => of_plan(setting(name, value), session, options).await,
-            Passage::TimeZone => {
-                of_plan(setting("TimeZone", time_zone(&*client)), session, options).await
+            Passage::TimeZone => of_plan(time_zone(self.pin.ledger_zone()), session, options).await,
+            Passage::SetTimeZone(asked) => set_time_zone(self.pin.ledger_zone(), &asked),
+            Passage::Fetch => {
+                let fetched = of_plan(self.fetch_plan(statement), session, options).await;
+                fetched.map(|response| match response {
+                    Response::Query(mut rows) => {
+                        rows.set_command_tag("FETCH");
+                        Response::Query(rows)
+                    }
+                    response => response,
+                })
             }
-            Passage::Fetch => of_plan(self.fetch_plan(statement), session, options).await,
+            Passage::Move => self.moved(statement),
             Passage::Query => self.query(statement, session, options).await,
             Passage::Copy(query, form) => {
                 self.pin.renew();
@@ -321,15 +333,20 @@ impl QueryHook for Gate {
         &self,
         statement: &Statement,
         session: &SessionContext,
-        client: &(dyn ClientInfo + Send + Sync),
+        _client: &(dyn ClientInfo + Send + Sync),
     ) -> Option<PgWireResult<LogicalPlan>> {
         Some(match passage(statement) {
             Ok(Passage::SmallTalk | Passage::EndOfTransaction) => return None,
             Ok(
-                Passage::Nothing(_) | Passage::Close(_) | Passage::Deallocate(_) | Passage::Discard,
+                Passage::Nothing(_)
+                | Passage::SetTimeZone(_)
+                | Passage::Close(_)
+                | Passage::Deallocate(_)
+                | Passage::Discard
+                | Passage::Move,
             ) => Ok(nothing_plan()),
             Ok(Passage::Fixed(name, value)) => setting(name, value),
-            Ok(Passage::TimeZone) => setting("TimeZone", time_zone(client)),
+            Ok(Passage::TimeZone) => time_zone(self.pin.ledger_zone()),
             Ok(Passage::Fetch) => self.fetch_plan(statement),
             Ok(Passage::Query) => self.checked_plan(statement, session).await,
             Ok(Passage::Copy(query, _) | Passage::Declare(query, _)) => {
@@ -362,14 +379,15 @@ impl QueryHook for Gate {
             Passage::Deallocate(name) => Some(Ok(self.deallocate(name.as_deref(), client))),
             Passage::Discard => Some(self.discard(client)),
             Passage::Fetch => None,
+            Passage::Move => Some(self.moved(statement)),
             // A text is the same bytes in both forms.
             Passage::Fixed(name, value) => {
                 Some(of_plan(setting(name, value), session, options(client)).await)
             }
             Passage::TimeZone => {
-                let plan = setting("TimeZone", time_zone(&*client));
-                Some(of_plan(plan, session, options(client)).await)
+                Some(of_plan(time_zone(self.pin.ledger_zone()), session, options(client)).await)
             }
+            Passage::SetTimeZone(asked) => Some(set_time_zone(self.pin.ledger_zone(), &asked)),
             Passage::Query | Passage::Copy(..) | Passage::Declare(..) => {
                 // Checked when it was prepared; again, because nothing depends on that being so.
                 if let Err(error) = check_plan(plan) {

@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::dataframe::DataFrame;
-use datafusion_postgres::pgwire::api::results::QueryResponse;
+use datafusion_postgres::pgwire::api::results::{FieldInfo, QueryResponse};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use futures::StreamExt as _;
 
 use super::error::pg_error;
 use crate::config::SqlConfig;
+use crate::sql::batches;
+use crate::sql::dialect::columns_as_written;
 use crate::sql::error::SqlError;
 use crate::sql::limits::Bounds;
 use crate::sql::tables::Pin;
@@ -126,7 +128,8 @@ impl Gathering {
             let _waiting = &held;
             Ok(row)
         });
-        let mut gathered = QueryResponse::new(query.row_schema(), rows);
+        let fields = fields_as_written(query.row_schema().as_ref().clone());
+        let mut gathered = QueryResponse::new(Arc::new(fields), rows);
         gathered.set_command_tag(&tag);
         Ok(gathered)
     }
@@ -138,21 +141,35 @@ impl Gathering {
     pub(super) async fn batches(&self, frame: DataFrame) -> PgWireResult<Batches> {
         let mut stream =
             frame.execute_stream().await.map_err(|error| PgWireError::ApiError(Box::new(error)))?;
-        let schema = stream.schema();
+        let schema = batches::owned_schema(&stream.schema());
         let mut held = Held::new(&self.waiting);
         let bounds = self.pin.rules().bounds;
-        let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0_usize);
+        let (mut gathered, mut rows, mut bytes) = (Vec::new(), 0, 0_usize);
         while let Some(batch) = stream.next().await {
+            let batch = batch.and_then(|batch| batches::owned(&batch, &schema));
             let batch = batch.map_err(|error| PgWireError::ApiError(Box::new(error)))?;
             rows += batch.num_rows();
             let more = batch.get_array_memory_size();
             bytes = bytes.saturating_add(more);
             Self::check(&bounds, rows, bytes)?;
             held.grow(more)?;
-            batches.push(batch);
+            gathered.push(batch);
         }
-        Ok(Batches { schema, batches, held })
+        Ok(Batches { schema, batches: gathered, held })
     }
+}
+
+/// The columns of an answer under the names that were written.
+pub(super) fn fields_as_written(fields: Vec<FieldInfo>) -> Vec<FieldInfo> {
+    let Some(names) = columns_as_written(fields.iter().map(FieldInfo::name)) else { return fields };
+    let renamed = |(field, name): (&FieldInfo, String)| {
+        let (table, column) = (field.table_id(), field.column_id());
+        FieldInfo::new(name, table, column, field.datatype().clone(), field.format())
+            .with_format_options(Arc::clone(field.format_options()))
+            .with_type_size(field.type_size())
+            .with_type_modifier(field.type_modifier())
+    };
+    fields.iter().zip(names).map(renamed).collect()
 }
 
 #[cfg(test)]

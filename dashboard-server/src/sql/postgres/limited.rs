@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::DataType;
 use async_trait::async_trait;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::Statement;
 use datafusion_postgres::hooks::set_show::SetShowHook;
 use datafusion_postgres::hooks::transactions::TransactionStatementHook;
 use datafusion_postgres::pgwire::api::portal::Portal;
@@ -11,7 +14,7 @@ use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryH
 use datafusion_postgres::pgwire::api::results::Response;
 use datafusion_postgres::pgwire::api::store::PortalStore;
 use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, METADATA_USER};
-use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::{DfSessionService, QueryHook};
 use futures::Sink;
@@ -19,15 +22,18 @@ use futures::Sink;
 use super::error::pg_error;
 use super::gate::Gate;
 use super::gathering::Gathering;
-use super::parameters::{by_the_zone, with_decimals};
+use super::parameters::{Prepared, over_plan, values_of, with_decimals};
 use super::parser::SizedParser;
 use super::past::Past;
 use super::place::Places;
+use super::stamps::by_the_zone;
+use super::words;
 use crate::config::SqlConfig;
 use crate::sql::SqlService;
 use crate::sql::error::SqlError;
 use crate::sql::growth::Budget;
-use crate::sql::limits::Bound;
+use crate::sql::limits::{Bound, Limit};
+use crate::sql::past::Given;
 use crate::sql::running::Door;
 use crate::sql::session::Session;
 use crate::sql::size::check_text;
@@ -102,11 +108,42 @@ impl LimitedService {
         let _turn = turn.map_err(|error| pg_error(&error))?;
         metrics::counter!("tidemark_sql_queries_total", "door" => "postgres").increment(1);
         let Bound { most, limit } = rules.bounds.time;
-        let after = asked.map_or(most, |asked| asked.min(most));
+        let of_client = asked.filter(|asked| *asked < most);
+        let (after, limit) = of_client.map_or((most, limit), |asked| (asked, Limit::of_client()));
         // Between batches the engine stops by itself; within one the functions ask.
         let _running = self.budget.begin((after, limit), Arc::default());
         let timed = tokio::time::timeout(after, running).await;
         timed.unwrap_or_else(|_| Err(pg_error(&SqlError::Timeout { after, limit })))
+    }
+
+    /// The portal over what the parameters of its clauses ask for; `None` where it has none.
+    async fn as_then<C>(
+        &self,
+        client: &C,
+        portal: &Portal<Prepared>,
+    ) -> PgWireResult<Option<Portal<Prepared>>>
+    where
+        C: ClientInfo + Unpin + Send + Sync,
+    {
+        let (text, Some((_, prepared))) = &portal.statement.statement else { return Ok(None) };
+        let clauses = self.past.parameters(text);
+        if clauses.is_empty() {
+            return Ok(None);
+        }
+        let (values, types) = (values_of(portal, &clauses), &portal.statement.parameter_types);
+        let asked = (text.as_str(), Given::Values(&values));
+        let Some((_, Some((statement, plan)))) = self.parser.parsed(client, asked, types).await?
+        else {
+            return Ok(None);
+        };
+        if columns(prepared) != columns(&plan) {
+            let told = "the table had other columns then than it has now, as which this was described: write the version \
+                        or time itself into the query";
+            let info = ErrorInfo::new("ERROR".to_owned(), "0A000".to_owned(), told.to_owned());
+            return Err(PgWireError::UserError(Box::new(info)));
+        }
+        let then = over_plan(portal, (text, &statement, plan));
+        then.map(Some).map_err(|error| pg_error(&SqlError::of_planning(&error)))
     }
 
     async fn gathered(&self, response: Response) -> PgWireResult<Response> {
@@ -115,6 +152,12 @@ impl LimitedService {
             response => Ok(response),
         }
     }
+}
+
+/// Names and types of what a plan answers with.
+fn columns(plan: &LogicalPlan) -> Vec<(&str, &DataType)> {
+    let fields = plan.schema().fields().iter();
+    fields.map(|field| (field.name().as_str(), field.data_type())).collect()
 }
 
 /// What is asked, by whom, and how long they want to wait.
@@ -148,7 +191,8 @@ impl SimpleQueryHandler for LimitedService {
         check_text(query, self.config()).map_err(|error| pg_error(&error))?;
         let asked = Asked::new(client, query);
         let running = async {
-            let text = self.past.planned(query).await?;
+            let text = words::plain(query);
+            let text = self.past.planned(&text, Given::Nothing).await?;
             let responses = SimpleQueryHandler::do_query(&self.library, client, &text).await?;
             let mut gathered = Vec::with_capacity(responses.len());
             for response in responses {
@@ -185,16 +229,24 @@ impl ExtendedQueryHandler for LimitedService {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let asked = Asked::new(client, &portal.statement.statement.0);
-        let exact =
-            with_decimals(portal).map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
-        let portal = exact.as_ref().unwrap_or(portal);
-        let plan = portal.statement.statement.1.as_ref().map(|(_, plan)| plan);
-        let told = plan.and_then(|plan| by_the_zone(portal, plan));
-        let portal = told.as_ref().unwrap_or(portal);
         let running = async {
+            let then = self.as_then(client, portal).await?;
+            let portal = then.as_ref().unwrap_or(portal);
+            let exact =
+                with_decimals(portal).map_err(|error| pg_error(&SqlError::of_planning(&error)))?;
+            let portal = exact.as_ref().unwrap_or(portal);
+            let plan = portal.statement.statement.1.as_ref().map(|(_, plan)| plan);
+            let told = plan.and_then(|plan| by_the_zone(portal, plan));
+            let portal = told.as_ref().unwrap_or(portal);
             let response =
                 ExtendedQueryHandler::do_query(&self.library, client, portal, max_rows).await?;
-            self.gathered(response).await
+            match (self.gathered(response).await?, &portal.statement.statement.1) {
+                (Response::Query(mut rows), Some((Statement::Fetch { .. }, _))) => {
+                    rows.set_command_tag("FETCH");
+                    Ok(Response::Query(rows))
+                }
+                (response, _) => Ok(response),
+            }
         };
         self.within(&asked, running).await
     }

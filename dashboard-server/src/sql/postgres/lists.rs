@@ -181,7 +181,8 @@ fn number(rest: &mut &[u8]) -> Option<i32> {
     Some(i32::from_be_bytes(*number))
 }
 
-fn value_of_bytes(bytes: &[u8], of: &Type) -> Option<ScalarValue> {
+/// A value in PostgreSQL's binary form; `None` where it cannot be read.
+pub(super) fn value_of_bytes(bytes: &[u8], of: &Type) -> Option<ScalarValue> {
     Some(match *of {
         Type::BOOL => ScalarValue::from(*bytes.first()? != 0),
         Type::INT2 => ScalarValue::from(i64::from(i16::from_be_bytes(bytes.try_into().ok()?))),

@@ -9,6 +9,7 @@ mod copy;
 mod cursors;
 mod door;
 mod error;
+mod frame;
 mod functions;
 mod gate;
 mod gathering;
@@ -20,6 +21,10 @@ mod parser;
 mod passage;
 mod past;
 mod place;
+mod reading;
+mod settings;
+mod stamps;
 mod startup;
+mod words;
 
 pub use door::{PostgresDoor, PostgresError};

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use bytes::Bytes;
-use chrono::{DateTime, NaiveDateTime};
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::Placeholder;
@@ -18,11 +17,12 @@ use datafusion::sql::sqlparser::ast;
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::portal::{Format, Portal};
 use datafusion_postgres::pgwire::api::stmt::StoredStatement;
-use tidemark_pipeline::model::Zone;
 
-use super::lists::{Sent, type_of_values, with_lists};
+use super::lists::{Sent, type_of_values, value_of_bytes, with_lists};
+use super::stamps::{cast_to_times, words};
 use crate::sql::decimals::{exact, in_words};
 use crate::sql::params::finest;
+use crate::sql::past::{Parameters, Says};
 
 /// The plan with each parameter that a client calls a moment, and whose type the query does not tell, as one: the library
 /// would take its zone off, and what has none is by the clock of what it is compared with. One that is a time is read to its
@@ -126,12 +126,13 @@ fn type_of(said: &Type) -> Option<DataType> {
 }
 
 /// Whether a client sends another type than the query takes a parameter for from what it stands beside: an interval that is added
-/// to a time, a stamp that is compared with a day, a float beside whole numbers.
+/// to a time, a stamp that is compared with a day, a fraction beside whole numbers, a day that a number is added to.
 fn is_other(said: &Type, told: &DataType) -> bool {
     match *said {
         Type::INTERVAL => !matches!(told, DataType::Interval(_)),
-        Type::TIMESTAMP => matches!(told, DataType::Date32 | DataType::Date64),
-        Type::FLOAT4 | Type::FLOAT8 => told.is_integer(),
+        Type::TIMESTAMP => matches!(told, DataType::Date32 | DataType::Date64) || told.is_numeric(),
+        Type::DATE => told.is_numeric(),
+        Type::FLOAT4 | Type::FLOAT8 | Type::NUMERIC => told.is_integer(),
         _ => false,
     }
 }
@@ -149,6 +150,7 @@ pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<P
     let lists = lists(portal);
     let plan = with_lists(plan.clone(), &lists)?;
     let types = plan.get_parameter_types()?;
+    let cast = cast_to_times(&plan)?;
     let mut told = HashMap::new();
     let mut rest = Vec::new();
     for (at, parameter) in portal.parameters.iter().enumerate() {
@@ -159,10 +161,18 @@ pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<P
         let beside = types.get(&id).cloned().flatten().is_some_and(|of| of.is_decimal());
         let said = portal.statement.parameter_types.get(at).cloned().flatten();
         let is_untold = types.get(&id).is_some_and(Option::is_none);
+        let is_text = portal.parameter_format.is_text(at);
+        let is_words = cast.contains(&id)
+            && match said {
+                None | Some(Type::UNKNOWN) => is_text,
+                // The bytes of a text are the same in both forms.
+                Some(Type::TEXT | Type::VARCHAR) => true,
+                Some(_) => false,
+            };
         let value = match parameter.as_deref() {
-            Some(value) if portal.parameter_format.is_text(at) => {
-                number_of_text(value, said.as_ref(), beside)
-            }
+            // What the query makes of the same words, it makes of these.
+            Some(value) if is_words => words(value),
+            Some(value) if is_text => number_of_text(value, said.as_ref(), beside),
             Some(value) => number_of_bytes(value, said.as_ref(), beside),
             // Of a NULL that nobody knows the type of the library would have no value.
             None => is_untold.then_some(ScalarValue::Null),
@@ -186,22 +196,70 @@ pub(super) fn with_decimals(portal: &Portal<Prepared>) -> Result<Option<Portal<P
         }
         value => Some(value.clone()),
     })?;
-    let kept = |types: &[Option<Type>]| {
-        rest.iter().map(|at| types.get(*at).cloned().flatten()).collect::<Vec<_>>()
-    };
-    let mut prepared = StoredStatement::default();
-    prepared.id.clone_from(&portal.statement.id);
-    prepared.statement = (text.clone(), Some((statement.clone(), plan)));
-    prepared.parameter_types = kept(&portal.statement.parameter_types);
-    let mut portal_told = like(portal);
-    portal_told.statement = Arc::new(prepared);
-    portal_told.parameters =
-        rest.iter().map(|at| portal.parameters.get(*at).cloned().flatten()).collect();
+    Ok(Some(with_rest(portal, (text.clone(), Some((statement.clone(), plan))), &rest)))
+}
+
+/// The portal over another plan, with those of its parameters that are left, by their places.
+fn with_rest(portal: &Portal<Prepared>, prepared: Prepared, rest: &[usize]) -> Portal<Prepared> {
+    let mut stored = StoredStatement::default();
+    stored.id.clone_from(&portal.statement.id);
+    stored.statement = prepared;
+    let types = &portal.statement.parameter_types;
+    stored.parameter_types =
+        rest.iter().map(|at| types.get(*at).cloned().flatten()).collect::<Vec<_>>();
+    let mut told = like(portal);
+    told.statement = Arc::new(stored);
+    told.parameters = rest.iter().map(|at| portal.parameters.get(*at).cloned().flatten()).collect();
     if let Format::Individual(formats) = &portal.parameter_format {
         let formats = rest.iter().filter_map(|at| formats.get(*at).copied()).collect();
-        portal_told.parameter_format = Format::Individual(formats);
+        told.parameter_format = Format::Individual(formats);
     }
-    Ok(Some(portal_told))
+    told
+}
+
+/// The portal over the plan of a text whose clauses have been read with its parameters: what they were asked for is not among
+/// its placeholders any more.
+///
+/// # Errors
+/// DataFusion's, of a plan that does not fit together with the others.
+pub(super) fn over_plan(
+    portal: &Portal<Prepared>,
+    (text, statement, plan): (&str, &ast::Statement, LogicalPlan),
+) -> Result<Portal<Prepared>> {
+    let types = plan.get_parameter_types()?;
+    let is_left = |at: &usize| types.contains_key(&format!("${}", at + 1));
+    let rest: Vec<usize> = (0..portal.parameters.len()).filter(is_left).collect();
+    let plan = with_placeholders(plan, |parameter| {
+        let at = rest.iter().position(|at| format!("${}", at + 1) == parameter.id)?;
+        let (id, field) = (format!("${}", at + 1), parameter.field.clone());
+        Some(Expr::Placeholder(Placeholder::new_with_field(id, field)))
+    })?;
+    let prepared = (text.to_owned(), Some((statement.clone(), plan)));
+    Ok(with_rest(portal, prepared, &rest))
+}
+
+/// The values of a portal as they were sent; NULL for one that cannot be read, or is none.
+pub(super) fn values_of(portal: &Portal<Prepared>, clauses: &Parameters) -> Vec<ScalarValue> {
+    let value = |(at, sent): (usize, &Option<Bytes>)| {
+        let bytes = sent.as_deref()?;
+        if portal.parameter_format.is_text(at) {
+            return std::str::from_utf8(bytes).ok().map(ScalarValue::from);
+        }
+        let said = portal.statement.parameter_types.get(at).cloned().flatten();
+        let of =
+            said.filter(|said| *said != Type::UNKNOWN).unwrap_or(match clauses.get(&(at + 1)) {
+                Some(Says::Version) => Type::INT8,
+                Some(Says::Time) => Type::TIMESTAMPTZ,
+                None => return None,
+            });
+        value_of_bytes(bytes, &of)
+    };
+    portal
+        .parameters
+        .iter()
+        .enumerate()
+        .map(|one| value(one).unwrap_or(ScalarValue::Null))
+        .collect()
 }
 
 /// The parameters that are lists, or that nobody says the type of and may be lists.
@@ -265,7 +323,7 @@ fn float(value: f64) -> ScalarValue {
 }
 
 /// A portal that is not ours to clone.
-fn like<S: Default>(portal: &Portal<S>) -> Portal<S> {
+pub(super) fn like<S: Default>(portal: &Portal<S>) -> Portal<S> {
     let mut like = Portal::default();
     like.name.clone_from(&portal.name);
     like.statement = Arc::clone(&portal.statement);
@@ -274,99 +332,4 @@ fn like<S: Default>(portal: &Portal<S>) -> Portal<S> {
     like.result_column_format = portal.result_column_format.clone();
     like.state = Arc::clone(&portal.state);
     like
-}
-
-/// The portal with its parameters as moments; `None` where it can stay as it is.
-pub(super) fn by_the_zone<S: Default>(portal: &Portal<S>, plan: &LogicalPlan) -> Option<Portal<S>> {
-    let types = plan.get_parameter_types().ok()?;
-    let mut told = portal.parameters.clone();
-    let mut changed = false;
-    for (at, parameter) in told.iter_mut().enumerate() {
-        let Some(value) = parameter.as_ref() else { continue };
-        let Some(Some(DataType::Timestamp(_, Some(zone)))) = types.get(&format!("${}", at + 1))
-        else {
-            continue;
-        };
-        let Ok(zone) = Zone::named(zone) else { continue };
-        // What a client calls a time without a zone, or a day, reaches the plan as one, and is read as if it were written there.
-        let said = portal.statement.parameter_types.get(at).cloned().flatten();
-        let is_naive = matches!(said, Some(Type::TIMESTAMP | Type::DATE));
-        // A number is a moment: it can only be of a time with a zone.
-        let moment = match portal.parameter_format.is_text(at) && !is_naive {
-            true => moment_of_text(value, zone),
-            false => None,
-        };
-        if let Some(moment) = moment {
-            *parameter = Some(moment);
-            changed = true;
-        }
-    }
-    if !changed {
-        return None;
-    }
-    let mut portal_told = like(portal);
-    portal_told.parameters = told;
-    Some(portal_told)
-}
-
-/// A stamp in words, in UTC; `None` for one that cannot be read, which the library refuses in its own words.
-fn moment_of_text(text: &[u8], zone: Zone) -> Option<Bytes> {
-    let text = std::str::from_utf8(text).ok()?.trim();
-    let day = format!("{text} 00:00:00");
-    let stamp = |text: &str| {
-        let forms = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M"];
-        forms.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-    };
-    let us = match stamp(text).or_else(|| stamp(&day)) {
-        Some(wall) => utc_us(wall.and_utc().timestamp_micros(), zone)?,
-        None => {
-            let text =
-                text.strip_suffix(['Z', 'z']).map_or(text.to_owned(), |of| format!("{of}+00"));
-            let forms = ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z"];
-            let time = forms.iter().find_map(|form| DateTime::parse_from_str(&text, form).ok())?;
-            time.timestamp_micros()
-        }
-    };
-    let utc = DateTime::from_timestamp_micros(us)?;
-    Some(Bytes::from(utc.format("%Y-%m-%d %H:%M:%S%.6f+00:00").to_string()))
-}
-
-fn utc_us(wall_us: i64, zone: Zone) -> Option<i64> {
-    let (wall_ms, rest_us) = (wall_us.div_euclid(1_000), wall_us.rem_euclid(1_000));
-    zone.utc_ms(wall_ms).checked_mul(1_000)?.checked_add(rest_us)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shanghai() -> Zone {
-        Zone::named("Asia/Shanghai").expect("a zone")
-    }
-
-    #[test]
-    fn a_stamp_is_by_the_clock_of_the_zone_or_by_its_own_offset() {
-        let told = |text: &str| {
-            let moment = moment_of_text(text.as_bytes(), shanghai())?;
-            Some(String::from_utf8(moment.to_vec()).expect("text"))
-        };
-        let midnight = Some("2020-11-10 16:00:00.000000+00:00".to_owned());
-        for same in [
-            "2020-11-11 00:00:00",
-            "2020-11-11T00:00:00",
-            "2020-11-11",
-            "2020-11-11 00:00",
-            "2020-11-11 00:00:00+08",
-            "2020-11-11T00:00:00.000+08:00",
-            "2020-11-10 16:00:00Z",
-            "2020-11-10T17:00:00.0+0100",
-        ] {
-            assert_eq!(told(same), midnight, "{same}");
-        }
-        assert_eq!(
-            told("2020-11-11 00:00:00.123456").as_deref(),
-            Some("2020-11-10 16:00:00.123456+00:00")
-        );
-        assert_eq!(told("yesterday"), None);
-    }
 }

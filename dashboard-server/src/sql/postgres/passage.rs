@@ -1,23 +1,24 @@
 //! Which statements may pass, and who answers them.
 
-use datafusion::sql::sqlparser::ast::{CloseCursor, Declare, DiscardObject, Set, Statement};
+use datafusion::sql::sqlparser::ast::{CloseCursor, Declare, DiscardObject, Expr, Set, Statement};
 
 use super::copy::{self, Form};
 use super::functions::SETTINGS;
+use super::words::{is_moved, name_of};
 use crate::sql::allow::check_sql_statement;
 use crate::sql::error::SqlError;
 
 /// Settings a client may change: how values are written, and nothing about the engine.
-const SETTABLE: [&str; 8] = [
+const SETTABLE: [&str; 6] = [
     "application_name",
     "bytea_output",
     "datestyle",
     "extra_float_digits",
     "intervalstyle",
-    "search_path",
     "statement_timeout",
-    "timezone",
 ];
+/// The setting whose value is the clock of the streams.
+const TIME_ZONE: &str = "timezone";
 /// Settings that drivers set or ask for when they connect, with what is so anyway.
 const SET_WITHOUT_EFFECT: [(&str, &str); 6] = [
     ("client_encoding", "UTF8"),
@@ -40,6 +41,8 @@ pub(super) enum Passage {
     Declare(Box<Statement>, Box<Declare>),
     /// Rows of a cursor.
     Fetch,
+    /// Passes over rows of a cursor.
+    Move,
     /// Of one cursor, or of all.
     Close(Option<String>),
     /// Lets go of one prepared statement, or of all.
@@ -50,8 +53,10 @@ pub(super) enum Passage {
     SmallTalk,
     /// As [`Self::SmallTalk`], and what was declared in the transaction is no more.
     EndOfTransaction,
-    /// The time zone that the client has set.
+    /// The time zone by whose clock times are told.
     TimeZone,
+    /// A client asks for another one, or for the one there is.
+    SetTimeZone(String),
     /// A setting that never changes: its name and its value.
     Fixed(&'static str, &'static str),
     /// Nothing has to be done.
@@ -74,9 +79,10 @@ pub(super) fn passage(statement: &Statement) -> Result<Passage, SqlError> {
         Statement::Commit { .. } | Statement::Rollback { .. } => Ok(Passage::EndOfTransaction),
         Statement::Declare { stmts } => declare(stmts, statement),
         Statement::Fetch { into: None, .. } => Ok(Passage::Fetch),
+        Statement::Fetch { into: Some(into), .. } if is_moved(into) => Ok(Passage::Move),
         Statement::Close { cursor } => Ok(Passage::Close(match cursor {
             CloseCursor::All => None,
-            CloseCursor::Specific { name } => Some(name.value.clone()),
+            CloseCursor::Specific { name } => Some(name_of(name)),
         })),
         Statement::Set(set) => set_passage(set, statement),
         Statement::ShowVariable { variable } => {
@@ -88,7 +94,7 @@ pub(super) fn passage(statement: &Statement) -> Result<Passage, SqlError> {
             if let Some((name, value)) = fixed.find(|(fixed, _)| *fixed == name && !is_settable) {
                 return Ok(Passage::Fixed(name, value));
             }
-            if ["timezone", "time_zone"].contains(&name.as_str()) {
+            if [TIME_ZONE, "time_zone"].contains(&name.as_str()) {
                 return Ok(Passage::TimeZone);
             }
             let known = is_settable
@@ -127,18 +133,47 @@ fn set_passage(set: &Set, statement: &Statement) -> Result<Passage, SqlError> {
     match set {
         Set::SingleAssignment { variable, values, .. } if !values.is_empty() => {
             let name = variable.to_string().to_lowercase();
-            if SETTABLE.contains(&name.as_str()) {
+            if name == TIME_ZONE {
+                let zone = values.first().map_or_else(String::new, ToString::to_string);
+                Ok(Passage::SetTimeZone(unquoted(&zone)))
+            } else if SETTABLE.contains(&name.as_str()) {
                 Ok(Passage::SmallTalk)
+            } else if name == "search_path" {
+                check_search_path(values).map(|()| Passage::Nothing("SET"))
             } else if SET_WITHOUT_EFFECT.iter().any(|(fixed, _)| *fixed == name) {
                 Ok(Passage::Nothing("SET"))
             } else {
                 Err(refused(statement))
             }
         }
-        Set::SetTimeZone { .. } => Ok(Passage::SmallTalk),
+        Set::SetTimeZone { value, .. } => Ok(Passage::SetTimeZone(unquoted(&value.to_string()))),
         Set::SetTransaction { .. } | Set::SetNames { .. } => Ok(Passage::Nothing("SET")),
         _ => Err(refused(statement)),
     }
+}
+
+/// Names without a schema are looked up in `public`, whatever is set; who would have them of another is told so.
+fn check_search_path(values: &[Expr]) -> Result<(), SqlError> {
+    let told = values.iter().map(|value| value.to_string().to_lowercase());
+    let names: Vec<String> = told
+        .flat_map(|value| value.split(',').map(str::to_owned).collect::<Vec<_>>())
+        .map(|name| name.trim_matches([' ', '\'', '"']).to_owned())
+        .collect();
+    let is_passed_over = |name: &&String| !["$user", "pg_catalog"].contains(&name.as_str());
+    let first = names.iter().find(is_passed_over).map_or("", String::as_str);
+    if ["public", "default"].contains(&first) {
+        return Ok(());
+    }
+    Err(SqlError::Params {
+        message: format!(
+            "search_path stays \"$user\", public: a name without a schema is of public; write {}.name for others",
+            if first.is_empty() { "shadow" } else { first }
+        ),
+    })
+}
+
+fn unquoted(word: &str) -> String {
+    word.trim_matches(['\'', '"']).to_owned()
 }
 
 fn refused(statement: &Statement) -> SqlError {
@@ -149,7 +184,35 @@ fn refused(statement: &Statement) -> SqlError {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
     use super::*;
+
+    #[test]
+    fn a_search_path_may_say_what_is_so_anyway() {
+        let told = |text: &str| {
+            let parsed = Parser::parse_sql(&PostgreSqlDialect {}, text).expect(text);
+            passage(&parsed[0]).map(|_| ()).map_err(|error| error.to_string())
+        };
+        for same in [
+            "SET search_path TO public",
+            "SET search_path TO \"$user\", public, shadow",
+            "SET search_path = 'public'",
+            "SET search_path TO pg_catalog, public",
+            "SET SESSION search_path TO DEFAULT",
+        ] {
+            assert_eq!(told(same), Ok(()), "{same}");
+        }
+        for (other, word) in [
+            ("SET search_path TO shadow", "write shadow.name"),
+            ("SET search_path = 'shadow, public'", "write shadow.name"),
+            ("SET search_path TO ''", "stays \"$user\", public"),
+        ] {
+            let refused = told(other).expect_err(other);
+            assert!(refused.contains(word), "{refused}");
+        }
+    }
 
     #[test]
     fn only_a_rollback_to_a_savepoint_goes_back() {

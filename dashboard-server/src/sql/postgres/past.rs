@@ -8,10 +8,11 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::place::told_at;
+use super::words::plain;
 use crate::sql::SqlService;
 use crate::sql::allow::innermost;
 use crate::sql::error::SqlError;
-use crate::sql::past::{Reading, check_names, read};
+use crate::sql::past::{Given, Parameters, Reading, check_names, read};
 use crate::sql::tables::Pin;
 
 /// Finds what the statements of one connection ask for of the past.
@@ -26,14 +27,29 @@ impl Past {
         Self { service, pin }
     }
 
-    /// The text that is planned.
+    /// The parameters of a text that say of which past its tables are.
+    pub(super) fn parameters(&self, text: &str) -> Parameters {
+        // Nearly no text has any, and each is asked before it runs.
+        if !text.contains('$') {
+            return Parameters::new();
+        }
+        let reading = read(&plain(text), &self.service.now(), Given::Later);
+        reading.ok().flatten().map(|reading| reading.parameters).unwrap_or_default()
+    }
+
+    /// The text that is planned, by what is given for parameters of its clauses.
     ///
     /// # Errors
     /// When a table cannot be had as it was.
-    pub(super) async fn planned<'a>(&self, text: &'a str) -> PgWireResult<Cow<'a, str>> {
-        let reading = read(text, &self.service.now()).map_err(|error| told_at(&error, text))?;
+    pub(super) async fn planned<'a>(
+        &self,
+        text: &'a str,
+        given: Given<'_>,
+    ) -> PgWireResult<Cow<'a, str>> {
+        let reading = read(text, &self.service.now(), given);
+        let reading = reading.map_err(|error| told_at(&error, text))?;
         // What is no SQL is told so by the library.
-        let Some(reading) = reading.filter(|reading| !reading.asked.is_empty()) else {
+        let Some(reading) = reading.filter(|reading| !reading.is_as_written()) else {
             self.pin.pasts.set(Default::default());
             return Ok(Cow::Borrowed(text));
         };

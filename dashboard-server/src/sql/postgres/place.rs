@@ -9,6 +9,7 @@ use datafusion_postgres::pgwire::error::PgWireError;
 use super::error::pg_error;
 use crate::sql::SqlService;
 use crate::sql::error::{Place, SqlError};
+use crate::sql::past::Given;
 use crate::sql::tables::Pin;
 
 /// Finds places within one connection's session.
@@ -44,8 +45,8 @@ impl Places {
 
     /// What is wrong with a text as it was written.
     async fn as_written(&self, text: &str) -> Option<SqlError> {
-        let statement = match self.service.statement(text, &self.pin).await {
-            Ok(statement) => statement,
+        let statement = match self.service.statement(text, &self.pin, Given::Later).await {
+            Ok((statement, _)) => statement,
             Err(error) => return Some(error),
         };
         let planned = self.session.state().statement_to_plan(statement).await;

@@ -22,9 +22,11 @@ use futures::sink::{Sink, SinkExt as _};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::frame::is_first_proof;
+use super::functions::User;
 use crate::auth::scram::{Exchange, MECHANISM};
 use crate::auth::secret::random_bytes;
-use crate::auth::{Admitted, Gate, Refusal, Right};
+use crate::auth::{Admitted, Gate, Refusal, Right, Role};
 use crate::sql::tables::Pin;
 
 /// Lets a connection in: at once where nobody needs a key, else with a user's key as its password.
@@ -45,6 +47,8 @@ pub(super) struct Startup {
     admitted: watch::Sender<Option<Admitted>>,
     /// What the connection sees, once it is known whose it is.
     pin: Arc<Pin>,
+    /// What it is called, once it is let in.
+    user: User,
     manager: Arc<ConnectionManager>,
     keys: RandomPidSecretKeyGenerator,
 }
@@ -54,7 +58,7 @@ impl Startup {
     pub(super) fn new(
         (gate, from): (Arc<Gate>, IpAddr),
         needs_tls: bool,
-        pin: Arc<Pin>,
+        (pin, user): (Arc<Pin>, User),
         manager: Arc<ConnectionManager>,
     ) -> Self {
         Self {
@@ -64,6 +68,7 @@ impl Startup {
             proving: Mutex::default(),
             admitted: watch::Sender::new(None),
             pin,
+            user,
             manager,
             keys: RandomPidSecretKeyGenerator::default(),
         }
@@ -86,6 +91,7 @@ impl Startup {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         self.pin.show_to(&admitted.principal);
+        *self.user.lock() = user(client);
         self.admitted.send_replace(Some(admitted));
         let (pid, key) = self.keys.generate(client);
         client.set_pid_and_secret_key(pid, key);
@@ -94,7 +100,10 @@ impl Startup {
         let (handle, guard) = self.manager.register(pid, key);
         client.session_extensions().insert::<Arc<ConnectionHandle>>(handle);
         client.session_extensions().insert::<ConnectionGuard>(guard);
-        finish_authentication(client, &DefaultServerParameterProvider::default()).await
+        let mut told = DefaultServerParameterProvider::default();
+        // Clients show times by it, and read those without an offset.
+        self.pin.ledger_zone().name().clone_into(&mut told.time_zone);
+        finish_authentication(client, &told).await
     }
 }
 
@@ -111,6 +120,13 @@ impl Startup {
         let Some((exchange, admitted)) = begun else {
             let prover = self.gate.doorman.prover(&user(client)).ok_or_else(wrong)?;
             let (verifier, admitted) = prover;
+            if let PasswordMessageFamily::Raw(body) = &message
+                && !is_first_proof(body)
+            {
+                let told = "the first words of a proof break off".to_owned();
+                let info = ErrorInfo::new("FATAL".into(), "08P01".into(), told);
+                return Err(PgWireError::UserError(Box::new(info)));
+            }
             let first = message.into_sasl_initial_response()?;
             let words = first
                 .data
@@ -128,13 +144,26 @@ impl Startup {
         let attempt = self.gate.doorman.attempt(self.from, &name).map_err(|_| too_many(&name))?;
         let last = message.into_sasl_response()?;
         let proof = std::str::from_utf8(&last.data).ok().and_then(|words| exchange.end(words));
-        let proved = proof.zip(admitted.filter(|it| it.principal.role.may(Right::Query)));
-        let (proof, admitted) = proved.ok_or_else(wrong)?;
+        let (proof, admitted) = proof.zip(admitted).ok_or_else(wrong)?;
         attempt.does_not_count();
+        may_ask(admitted.principal.role)?;
         let answer = Authentication::SASLFinal(proof.into());
         client.send(PgWireBackendMessage::Authentication(answer)).await?;
         self.let_in(client, admitted).await
     }
+}
+
+/// Whoever has shown a key is told where it opens nothing.
+fn may_ask(role: Role) -> PgWireResult<()> {
+    if role.may(Right::Query) {
+        return Ok(());
+    }
+    let told = format!(
+        "the key is right, but role {} may not ask in SQL: this door is for analyst, operator and admin",
+        role.as_str()
+    );
+    let refused = ErrorInfo::new("FATAL".into(), "28000".into(), told);
+    Err(PgWireError::UserError(Box::new(refused)))
 }
 
 /// After too many wrong keys; told with the class of errors that a client does not try again at once.
@@ -188,13 +217,13 @@ impl StartupHandler for Startup {
             PgWireFrontendMessage::PasswordMessageFamily(message) => {
                 let shown = message.into_password()?;
                 match self.gate.doorman.who(&shown.password, self.from).await {
-                    Ok(admitted) if admitted.principal.role.may(Right::Query) => {
-                        return self.let_in(client, admitted).await;
+                    Ok(admitted) => {
+                        may_ask(admitted.principal.role)?;
+                        self.let_in(client, admitted).await
                     }
-                    Err(Refusal::TooMany(_)) => return Err(too_many(&user(client))),
-                    Ok(_) | Err(Refusal::Unknown) => {}
+                    Err(Refusal::TooMany(_)) => Err(too_many(&user(client))),
+                    Err(Refusal::Unknown) => Err(PgWireError::InvalidPassword(user(client))),
                 }
-                Err(PgWireError::InvalidPassword(user(client)))
             }
             _ => Ok(()),
         }

@@ -8,20 +8,21 @@ use std::sync::atomic::AtomicBool;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
-use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     ObjectName, ObjectNamePart, Statement as SqlStatement, Visit as _, Visitor,
 };
 use tidemark_pipeline::history::{HeldVersions, Pins, Wanted};
 
-use super::store::{PutBy, Shared, SharedError, SharedKind, SharedQueries, SharedTable, holder};
+use super::store::{
+    PinnedCut, PutBy, Shared, SharedError, SharedKind, SharedQueries, SharedTable, holder,
+};
 use crate::auth::Principal;
 use crate::sql::allow;
 use crate::sql::error::SqlError;
 use crate::sql::output::Answer;
 use crate::sql::params;
-use crate::sql::past::{self, Kind, Now, PastPaper, PastRows, PastTable};
+use crate::sql::past::{self, Given, Now, PastRows, PastTable};
 use crate::sql::running::Door;
 use crate::sql::session::{Question, SCHEMA, SqlService, end};
 use crate::sql::tables::Pin;
@@ -76,14 +77,18 @@ impl SqlService {
         queries.check_room()?;
         let (pin, now) = (self.pin(), self.now());
         pin.show_to(principal);
-        let (statement, asked) = allow::parse_reading(&question.text, &self.limits().config, &now)?;
-        self.find_pasts(&asked, &pin).await?;
+        let values = params::plain(&question.params);
+        let given = (&now, Given::Values(&values));
+        let parsed = allow::parse_reading(&question.text, &self.limits().config, given)?;
+        let (statement, clauses) = (parsed.statement, parsed.parameters);
+        self.find_pasts(&parsed.asked, &pin).await?;
         let mut tables = pin.pasts.all();
-        for name in names_of(&statement)? {
-            if !tables.contains_key(&name)
-                && let Some(table) = self.as_it_is(&pin, &name).await?
-            {
-                tables.insert(name, Arc::new(table));
+        let mut names = names_of(&statement)?;
+        names.retain(|name| !tables.contains_key(name));
+        let moment = self.moment(&pin, &names).await?;
+        for name in &names {
+            if let Some(table) = self.as_it_is((&pin, &moment), name).await? {
+                tables.insert(name.clone(), Arc::new(table));
             }
         }
         pin.pasts.set_alone(tables.clone());
@@ -91,58 +96,22 @@ impl SqlService {
         let time = pin.rules().bounds.time;
         let _running = session.budget.begin((time.most, time.limit), is_left);
         let plan = self.checked_plan(statement, &session.context).await?;
-        let plan = params::bind(plan, &question.params)?;
+        let plan = params::bind(plan, &question.params, &clauses)?;
         check_fixed(&plan)?;
         let read = past::names_of(&plan);
         tables.retain(|name, _| read.contains(name));
+        let is_of_moment = tables.keys().any(|name| names.contains(name));
+        let pinned = is_of_moment.then(|| moment.pinned(self.epoch()));
         let id = queries.new_id()?;
-        self.put(queries, (&id, principal, now.ms), question, &tables).await?;
+        self.put(queries, (&id, principal, now.ms), (question, pinned), &tables).await?;
         Ok(id)
-    }
-
-    /// A table that a statement names, as it is at this moment; `None` where it is none of ours.
-    async fn as_it_is(&self, pin: &Pin, name: &str) -> Result<Option<PastTable>, SharedError> {
-        let not_fixed = |reason: String| SharedError::NotFixed { reason };
-        match past::kind_of(pin, name) {
-            Some(Kind::View) => {
-                let looked_at = pin.past().and_then(|past| past.views.as_ref()?.looked_at());
-                let looked_at = looked_at.ok_or_else(|| {
-                    not_fixed(format!(
-                        "what {name} shows is not kept; set pipeline.view-history-hours, or wait a second"
-                    ))
-                })?;
-                let then = past::view(pin, name, looked_at);
-                let then = then.map_err(|error| not_fixed(error.to_string()))?;
-                Ok(Some(PastTable::of_view(name, then)))
-            }
-            Some(Kind::History) => {
-                let newest = Wanted::Time(i64::MAX);
-                let past = past::history(pin, name, newest).await.map_err(not_fixed)?;
-                let past = past.map_err(|error| not_fixed(error.to_string()))?;
-                Ok(Some(PastTable::of_history(name, past)))
-            }
-            Some(Kind::NoPast) => Err(not_fixed(format!(
-                "{name} is another at every moment; only views, histories and reference tables can be shared"
-            ))),
-            None => self.reference_rows(name).await,
-        }
-    }
-
-    async fn reference_rows(&self, name: &str) -> Result<Option<PastTable>, SharedError> {
-        let Some(table) = self.reference().get(name) else { return Ok(None) };
-        let failed = |error| SharedError::Sql(SqlError::of_planning(&error));
-        let rows = SessionContext::new().read_table(Arc::clone(table)).map_err(failed)?;
-        let rows = rows.collect().await.map_err(failed)?;
-        let paper =
-            PastPaper { table: name.to_owned(), version: None, epoch: None, cut: None, at: None };
-        Ok(Some(PastTable::held(paper, table.schema(), rows)))
     }
 
     async fn put(
         &self,
         queries: &SharedQueries,
         (id, principal, now): (&str, &Principal, i64),
-        question: &Question,
+        (question, pinned): (&Question, Option<PinnedCut>),
         tables: &Tables,
     ) -> Result<(), SharedError> {
         let (told, rows, held) = told(tables, &|name| self.reference().contains_key(name))?;
@@ -151,7 +120,8 @@ impl SqlService {
             hold(pins, id, held)?;
             pins.undisturbed().await;
         }
-        let shared = Shared::new((&question.text, &question.params), &principal.name, now, told);
+        let asked = (question.text.as_str(), question.params.as_slice());
+        let shared = Shared::new(asked, &principal.name, now, (told, pinned));
         // Held from here on; but files of it may have been deleted before.
         let outcome = match self.still_there(&shared).await {
             Ok(()) => queries.put(id, &shared, &rows),
@@ -186,6 +156,9 @@ impl SqlService {
         let (reading, name) = (queries.clone(), id.to_owned());
         let read = tokio::task::spawn_blocking(move || reading.get(&name)).await;
         let shared = read.map_err(|_| SqlError::Stopped)??;
+        if !self.shows_shared(principal, &shared) {
+            return Err(SharedError::Unknown { id: id.to_owned() });
+        }
         let turn = self.queries().begin(None, Door::Http, &principal.name, &shared.sql)?;
         let (service, queries) = (self.clone(), queries.clone());
         let asked = (id.to_owned(), principal.clone());
@@ -215,6 +188,14 @@ impl SqlService {
         }
     }
 
+    /// Whether someone sees every table of a shared query; to others there is none, for its text tells of them.
+    #[must_use]
+    pub fn shows_shared(&self, principal: &Principal, shared: &Shared) -> bool {
+        let pin = self.pin();
+        pin.show_to(principal);
+        shared.tables.iter().all(|table| is_seen(table, &pin))
+    }
+
     async fn opened(
         &self,
         queries: &SharedQueries,
@@ -232,8 +213,17 @@ impl SqlService {
         pin.pasts.set_alone(tables);
         // What it asked of the clock, it asked then.
         let now = Now { ms: shared.created_at, ..self.now() };
-        let (statement, _) = allow::parse_reading(&shared.sql, &self.limits().config, &now)?;
-        Ok(self.answered(statement, (&shared.params, &pin), is_left).await?)
+        let values = params::plain(&shared.params);
+        let given = (&now, Given::Values(&values));
+        let parsed = allow::parse_reading(&shared.sql, &self.limits().config, given)?;
+        let asked = (parsed.statement, parsed.parameters);
+        let answer = self.answered(asked, (&shared.params, &pin), is_left).await?;
+        Ok(match shared.pinned.clone() {
+            Some(PinnedCut { epoch, cut, as_of, watermark, .. }) => {
+                Answer { epoch, cut, as_of, watermark, ..answer }
+            }
+            None => answer,
+        })
     }
 
     async fn table_of(
@@ -244,16 +234,9 @@ impl SqlService {
         pin: &Pin,
     ) -> Result<PastTable, SharedError> {
         let table = &shared.paper.table;
-        let is_seen = pin.rules().allows(table)
-            && match shared.kind {
-                SharedKind::View => pin.shows(table),
-                SharedKind::History { .. } => pin.shows_all(),
-                SharedKind::Reference => true,
-            };
-        if !is_seen {
-            // As if it were not there, which is what whoever opens it knows of it.
-            let message = format!("table '{table}' not found");
-            return Err(SharedError::Sql(SqlError::Plan { message, place: None }));
+        // Asked when it was opened; again, because nothing depends on that being so.
+        if !is_seen(shared, pin) {
+            return Err(SharedError::Unknown { id: id.to_owned() });
         }
         if let (SharedKind::View, Some(at)) = (&shared.kind, shared.paper.at)
             && !pin.rules().shows_past_of(table, at)
@@ -268,15 +251,27 @@ impl SqlService {
             return Ok(PastTable::held(shared.paper.clone(), schema, rows));
         };
         let broken = |message: String| SharedError::Sql(SqlError::Run { message });
-        let past = past::history(pin, table, Wanted::Version(version)).await.map_err(broken)?;
+        let wanted = Wanted::Version(version);
+        let past = past::history(pin, table, wanted).await.map_err(broken)?;
         let past = past.map_err(|error| broken(error.to_string()))?;
         match past.table_id == *table_id {
-            true => Ok(PastTable::of_history(table, past)),
+            true => Ok(PastTable::of_history(table, past, wanted).told(shared.paper.clone())),
             false => Err(broken(format!(
                 "the history of {table} was begun anew since this was shared; put the table of then back"
             ))),
         }
     }
+}
+
+/// Whether whoever a pin is of sees a table of a shared query.
+fn is_seen(shared: &SharedTable, pin: &Pin) -> bool {
+    let table = &shared.paper.table;
+    pin.rules().allows(table)
+        && match shared.kind {
+            SharedKind::View => pin.shows(table),
+            SharedKind::History { .. } => pin.shows_all(),
+            SharedKind::Reference => true,
+        }
 }
 
 /// What is told of tables, the rows of theirs that are put by, and the versions that are held.

@@ -11,6 +11,7 @@ use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_pipeline::history::Pins;
+use tidemark_pipeline::results::CommitError;
 
 use crate::auth::secret::random_bytes;
 use crate::sql::PastPaper;
@@ -39,6 +40,25 @@ pub struct Shared {
     pub created_at: i64,
     /// What it reads.
     pub tables: Vec<SharedTable>,
+    /// The cut that everything of it is of that was not asked for as of another time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pinned: Option<PinnedCut>,
+}
+
+/// The cut at which a query was shared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PinnedCut {
+    /// Life of the publisher in which it counts.
+    pub epoch: String,
+    /// Its number.
+    pub cut: u64,
+    /// The newest cut when the query was shared: an earlier one where records came in while its histories were committed.
+    pub asked_cut: u64,
+    /// Largest accepted event time, epoch milliseconds; `None` before the first record.
+    pub as_of: Option<i64>,
+    /// Event time every partition has passed, epoch milliseconds; `None` until all have begun.
+    pub watermark: Option<i64>,
 }
 
 /// A table that a shared query reads.
@@ -84,6 +104,9 @@ pub enum SharedError {
         /// The bound.
         most: usize,
     },
+    /// What it reads is not in a version yet, and cannot be brought into one.
+    #[error("this cannot be shared now: {0}; ask again in a moment")]
+    NotCommitted(#[from] CommitError),
     /// It cannot answer the same for ever.
     #[error("this cannot be shared: {reason}")]
     NotFixed {
@@ -255,10 +278,10 @@ impl Shared {
         (sql, params): (&str, &[Value]),
         author: &str,
         created_at: i64,
-        tables: Vec<SharedTable>,
+        (tables, pinned): (Vec<SharedTable>, Option<PinnedCut>),
     ) -> Self {
         let (sql, params, author) = (sql.to_owned(), params.to_vec(), author.to_owned());
-        Self { format: FORMAT, sql, params, author, created_at, tables }
+        Self { format: FORMAT, sql, params, author, created_at, tables, pinned }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The rows of a view as a leaf of a plan that is run again and again, each time over other windows.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::UInt64Array;
@@ -8,17 +7,13 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::memory::MemoryStream;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
-};
 use parking_lot::Mutex;
+use tidemark_pipeline::sql::leaf::{Leaf, LeafRows};
 
 /// The column that numbers the rows of a feed, behind those of the view. No query can name it: it is put in when the
 /// query has been planned.
@@ -88,60 +83,25 @@ impl TableProvider for FeedTable {
             Some(columns) => Arc::new(self.schema.project(columns)?),
             None => Arc::clone(&self.schema),
         };
-        let properties = Arc::new(PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        ));
         let (rows, projection) = (Arc::clone(&self.rows), projection.cloned());
-        Ok(Arc::new(FeedExec { rows, projection, properties }))
+        Ok(Leaf::of(schema, FeedExec { rows, projection }))
     }
 }
 
 /// Reads the rows when it runs, and not when it is planned.
-#[derive(Debug)]
 struct FeedExec {
     rows: Rows,
     projection: Option<Vec<usize>>,
-    properties: Arc<PlanProperties>,
 }
 
-impl DisplayAs for FeedExec {
-    fn fmt_as(&self, _kind: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FeedExec")
-    }
-}
-
-impl ExecutionPlan for FeedExec {
+impl LeafRows for FeedExec {
     fn name(&self) -> &'static str {
         "FeedExec"
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
+    fn open(
         &self,
-        _visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        _children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(
-        &self,
+        schema: &SchemaRef,
         _partition: usize,
         _task: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
@@ -152,6 +112,6 @@ impl ExecutionPlan for FeedExec {
             }
             None => rows,
         };
-        Ok(Box::pin(MemoryStream::try_new(rows, self.schema(), None)?))
+        Ok(Box::pin(MemoryStream::try_new(rows, Arc::clone(schema), None)?))
     }
 }

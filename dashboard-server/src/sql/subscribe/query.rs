@@ -22,8 +22,10 @@ use tidemark_pipeline::results::{ViewInfo, WindowRows};
 use super::feed::{FeedTable, NUMBER};
 use super::statement::{self, Subscribable, not_live};
 use crate::auth::Principal;
+use crate::sql::dialect::columns_as_written;
 use crate::sql::error::SqlError;
 use crate::sql::params;
+use crate::sql::past::Parameters;
 use crate::sql::session::{SCHEMA, Session, SqlService};
 use crate::sql::tables::Pin;
 
@@ -85,7 +87,12 @@ impl LiveQuery {
         let bounds = pin.rules().bounds;
         let running = session.budget.begin((bounds.time.most, bounds.time.limit), is_left);
         let plan = service.checked_plan(statement, &session.context).await?;
-        let plan = params::bind(plan, values)?;
+        let names = plan.schema().fields().iter().map(|field| field.name().as_str());
+        if columns_as_written(names).is_some() {
+            let message = "the rows of a live query are told by the names of their columns, and two have one name: write AS";
+            return Err(SqlError::NotLive { message: message.to_owned(), place: None });
+        }
+        let plan = params::bind(plan, values, &Parameters::new())?;
         let scan = scanned(&plan)?;
         let (space, name) = view_of(scan)?;
         let cut = pin.cut().space(space);

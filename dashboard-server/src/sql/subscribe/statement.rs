@@ -12,9 +12,9 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::config::SqlConfig;
-use crate::sql::allow;
+use crate::sql::allow::{self, Parsed};
 use crate::sql::error::{Place, SqlError};
-use crate::sql::past::Now;
+use crate::sql::past::{Given, Now};
 
 /// What to do where a query cannot be kept up to date.
 const INSTEAD: &str = "ask again with POST /api/sql, or make it a view (CREATE MATERIALIZED VIEW)";
@@ -37,14 +37,14 @@ pub(super) struct Subscribable {
 /// When it is no SQL, or a query that cannot be kept up to date, with its place and what to do instead.
 pub(super) fn read(text: &str, limits: &SqlConfig, now: &Now) -> Result<Subscribable, SqlError> {
     let (query, is_as_written) = query_in(text);
-    let (statement, asked) =
-        allow::parse_reading(&query, limits, now).map_err(|error| match error {
-            // Of a name alone nobody needs to be told the place.
-            SqlError::Syntax { message, .. } if !is_as_written => {
-                SqlError::Syntax { message, place: None }
-            }
-            error => error,
-        })?;
+    let parsed = allow::parse_reading(&query, limits, (now, Given::Nothing));
+    let Parsed { statement, asked, .. } = parsed.map_err(|error| match error {
+        // Of a name alone nobody needs to be told the place.
+        SqlError::Syntax { message, .. } if !is_as_written => {
+            SqlError::Syntax { message, place: None }
+        }
+        error => error,
+    })?;
     if let Some(asked) = asked.first() {
         return Err(not_live("what was does not change any more", INSTEAD, Some(asked.place)));
     }

@@ -3,12 +3,14 @@
 //! ```text
 //! statement ─▶ nothing: of keys, indexes, triggers … there is none, so what is asked of them has no rows
 //!          └─▶ rewrite: what PostgreSQL has a word for and the engine another
+//!              ├─▶ classes: the number of a table by its name
 //!              └─▶ values: what is known without asking, arrays of it, values among those of an array
 //! pg_catalog, information_schema ─▶ described: comments, digits of decimals, names of types
 //! ```
 //! Which questions these are is in `tests/data/clients`, with where they come from.
 
 mod batches;
+mod classes;
 mod described;
 mod nothing;
 mod rewrite;

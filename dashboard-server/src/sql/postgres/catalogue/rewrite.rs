@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::classes::classes;
 use super::nothing::has_gathering;
 use super::values::known;
 
@@ -17,6 +18,8 @@ const MARK: char = '\u{1}';
 
 /// The statement as the engine can plan it.
 pub(in crate::sql::postgres) fn rewritten(mut statement: Statement) -> Statement {
+    // Before the look-ups of the library are told like others.
+    classes(&mut statement);
     let _all: ControlFlow<()> = visit_expressions_mut(&mut statement, |expression| {
         // First, because what has no rows is not to be made one row of.
         known(expression);

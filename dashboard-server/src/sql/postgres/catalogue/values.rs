@@ -36,6 +36,12 @@ pub(super) fn known(expression: &mut Expr) {
             Some(value(Value::Boolean(*negated)))
         }
         Expr::Cast { expr, data_type: DataType::Array(_), .. } => list_of_text(expr),
+        // The parser knows the word for a function without arguments, and the engine for none.
+        Expr::Function(function)
+            if is_named(function, "user") && matches!(function.args, FunctionArguments::None) =>
+        {
+            parsed("session_user()")
+        }
         Expr::Function(function) if is_named(function, "array") => array_of(function),
         Expr::Function(function) if is_named(function, "array_contains") => among(function),
         Expr::Function(function) if is_named(function, "parse_ident") => {
@@ -264,6 +270,7 @@ mod tests {
             ("SELECT ARRAY(SELECT x FROM unnest(c.options) AS x)", "SELECT tidemark_no_texts()"),
             ("SELECT l.tableoid", "SELECT 0"),
             ("SELECT current_role, \"current_role\"", "SELECT session_user, \"current_role\""),
+            ("SELECT 1 WHERE user = \"user\"", "SELECT 1 WHERE session_user = \"user\""),
         ] {
             assert_eq!(told(asked), known, "{asked}");
         }
