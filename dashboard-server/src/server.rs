@@ -29,7 +29,7 @@ use crate::auth::Gate;
 use crate::clock::Clock;
 use crate::closing::{Closing, Doorkeeper};
 use crate::config::Config;
-use crate::greeting::Greeting;
+use crate::greeting::{Greeting, Requests};
 use crate::http::access::Client;
 use crate::http::router::router;
 use crate::http::state::AppState;
@@ -344,8 +344,9 @@ impl Listener for Bounded {
                 .set_nodelay(true)
                 .and_then(|()| socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES));
             if quick.is_ok() {
-                let (taken, greeting) = (Arc::default(), Greeting::of_a_head());
-                return (Counted { stream, greeting, taken, _place: place }, from);
+                let (taken, requests) = (Arc::default(), Arc::<Requests>::default());
+                let greeting = Greeting::of_heads(Arc::clone(&requests));
+                return (Counted { stream, greeting, requests, taken, _place: place }, from);
             }
         }
     }
@@ -359,6 +360,7 @@ impl Listener for Bounded {
 pub(crate) struct Counted {
     stream: TcpStream,
     greeting: Greeting,
+    requests: Arc<Requests>,
     taken: Arc<AtomicU64>,
     _place: OwnedSemaphorePermit,
 }
@@ -367,6 +369,11 @@ impl Counted {
     /// Bytes it has taken, as they come to be more.
     pub(crate) fn taken(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.taken)
+    }
+
+    /// Its requests, for who answers them to count.
+    pub(crate) fn requests(&self) -> Arc<Requests> {
+        Arc::clone(&self.requests)
     }
 
     fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

@@ -13,6 +13,7 @@ use tidemark_pipeline::generator::{
     Generator, GeneratorOptions, Records, Service, Services, Shares, play,
 };
 use tidemark_pipeline::results::{Mode, Results, ViewInfo};
+use tidemark_pipeline::run::live;
 use tidemark_pipeline::source::local_log::LocalLogWriter;
 use tidemark_pipeline::source::pace::{Speed, SystemClock};
 use tidemark_pipeline::source::player::Stage;
@@ -22,6 +23,7 @@ use tidemark_pipeline::sql::Catalog;
 use super::prepared::prepared;
 use super::serve::Embedded;
 use super::serving::{self, Input, ORDERS};
+use super::sole::{self, Sole};
 use super::{ConfigArgs, DoorArgs};
 use crate::server::Bound;
 
@@ -33,7 +35,7 @@ use crate::server::Bound;
     tidemark demo --from 20:00              begin in the evening\n  \
     tidemark demo --listen 127.0.0.1:9000 --data-dir /tmp/demo\n\n\
     The wall says DEMO as long as the orders are generated. Every demo begins anew, in the folder\n\
-    demo/ of the data folder.")]
+    demo/ of the data folder, and is refused where another one runs in it.")]
 pub struct DemoArgs {
     /// Configuration.
     #[command(flatten)]
@@ -68,6 +70,7 @@ pub struct DemoArgs {
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let (mut config, _) = prepared(&args.config, &args.doors, |_| None)?;
     config.pipeline.data_dir = config.pipeline.data_dir.join("demo");
+    let mut sole = Sole::take(&config.pipeline.data_dir)?;
     begin_anew(&config.pipeline.data_dir)?;
     // With nothing of an earlier demo anywhere: its log is gone.
     let own = |name: &str| config.pipeline.data_dir.join(name);
@@ -100,7 +103,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
             playing.push((Box::new(services), embedded.writer(name)?));
         }
     }
-    let input = Input { streams, mode: Mode::Demo, ingest: embedded.ingest() };
+    let input = Input { streams, mode: Mode::Demo, ingest: embedded.ingest(), start: live::start };
     let stop = Arc::new(AtomicBool::new(false));
     let start = |(records, writer)| start_playing(records, writer, args.speed, Arc::clone(&stop));
     let playing: Vec<_> = playing.into_iter().map(start).collect::<anyhow::Result<_>>()?;
@@ -108,6 +111,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let again = (args.config.clone(), args.doors.clone());
     let again = Box::new(move || again.0.load(&again.1));
     let started = |bound: Bound, results: &Arc<Results>| {
+        sole.is_at(&bound.http.to_string());
         serving::print_addresses(bound);
         if !is_quiet {
             welcome(bound, &results.views());
@@ -182,8 +186,8 @@ fn give_last_year(
     Ok(())
 }
 
-/// What a demo keeps of the one before: who is let in, which is of no log. A paired wall stays paired.
-const KEPT: &str = "devices.json";
+/// What a demo keeps of the one before: who is let in, which is of no log, so that a paired wall stays paired; and its lock.
+const KEPT: [&str; 2] = ["devices.json", sole::FILE];
 
 /// Every demo begins with a folder of its own in which nothing is of an earlier log.
 fn begin_anew(dir: &std::path::Path) -> anyhow::Result<()> {
@@ -191,7 +195,7 @@ fn begin_anew(dir: &std::path::Path) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     for entry in fs::read_dir(dir).with_context(cleared)? {
         let entry = entry.with_context(cleared)?;
-        if entry.file_name() == KEPT {
+        if KEPT.iter().any(|kept| entry.file_name() == *kept) {
             continue;
         }
         let is_folder = entry.file_type().with_context(cleared)?.is_dir();
@@ -299,10 +303,13 @@ mod tests {
         fs::write(dir.join("checkpoints/1"), "old").expect("written");
         fs::write(dir.join("history.key"), "old").expect("written");
         fs::write(dir.join("devices.json"), "[]").expect("written");
+        let _sole = Sole::take(&dir).expect("free");
         begin_anew(&dir).expect("cleared");
-        let left: Vec<_> =
+        let mut left: Vec<_> =
             fs::read_dir(&dir).expect("there").flatten().map(|entry| entry.file_name()).collect();
-        assert_eq!(left, ["devices.json"]);
+        left.sort();
+        assert_eq!(left, ["demo.lock", "devices.json"]);
+        assert!(Sole::take(&dir).is_err(), "it is still the first one's");
     }
 
     #[test]

@@ -6,10 +6,12 @@ pub mod demo;
 pub mod dead_letters;
 pub mod doctor;
 pub mod load;
+pub mod pipeline;
 pub mod reload;
 pub mod replay;
 pub mod run;
 pub mod serve;
+pub mod server;
 pub mod sql;
 pub mod user;
 mod client;
@@ -17,6 +19,7 @@ mod destination;
 mod local_ingest;
 mod prepared;
 mod serving;
+mod sole;
 mod table;
 
 use std::path::PathBuf;
@@ -48,6 +51,10 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Pipeline and server in one process, on your Kafka
     Serve(serve::ServeArgs),
+    /// A worker: folds the Kafka partitions that its consumer group gives it, for a `server`
+    Pipeline(pipeline::PipelineArgs),
+    /// The wall and the doors over what workers (`pipeline`) fold
+    Server(server::ServerArgs),
     /// Run a SQL script over files, stdin or Kafka and print its results
     Run(run::RunArgs),
     /// Generate orders into a Kafka topic: Double 11 curve, duplicates, late records, any rate
@@ -151,6 +158,8 @@ impl Command {
         match self {
             Self::Demo(args) => args.config.verbosity(),
             Self::Serve(args) => args.config.verbosity(),
+            Self::Pipeline(args) => args.config.verbosity(),
+            Self::Server(args) => args.config.verbosity(),
             _ => Verbosity::Quiet,
         }
     }
@@ -182,6 +191,8 @@ pub fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
     match line.command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
+        Command::Pipeline(args) => pipeline::run(args),
+        Command::Server(args) => server::run(args),
         Command::Run(args) => run::run(args),
         Command::Load(args) => load::run(args),
         Command::Replay(args) => replay::run(args),

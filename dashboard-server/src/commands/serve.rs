@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::Args;
 use tidemark_pipeline::results::Mode;
-use tidemark_pipeline::run::live::{OpenSource, StreamInput};
+use tidemark_pipeline::run::live::{self, OpenSource, StreamInput};
 use tidemark_pipeline::source::SourceError;
 use tidemark_pipeline::source::kafka::KafkaSource;
 use tidemark_pipeline::source::local_log::{LocalLog, LocalLogWriter, Retention};
@@ -97,10 +97,11 @@ fn input(config: &Config, catalog: &Catalog, mode: Mode) -> anyhow::Result<Input
             ),
         });
     }
-    Ok(Input { streams, mode, ingest: embedded.ingest() })
+    Ok(Input { streams, mode, ingest: embedded.ingest(), start: live::start })
 }
 
-fn kafka(definition: &StreamDefinition) -> StreamInput {
+/// The topic of a stream.
+pub(super) fn kafka(definition: &StreamDefinition) -> StreamInput {
     let options = definition.options.clone();
     let open: OpenSource = Arc::new(move || Ok(Box::new(KafkaSource::new(&options)?)));
     StreamInput { stream: definition.name.clone(), open }

@@ -7,6 +7,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use parking_lot::{Mutex, RwLock};
@@ -14,14 +15,14 @@ use tidemark_pipeline::config::PipelineConfig;
 use tidemark_pipeline::fail_points;
 use tidemark_pipeline::history::HashKey;
 use tidemark_pipeline::results::{Mode, Results};
-use tidemark_pipeline::run::live::{self, StreamInput};
+use tidemark_pipeline::run::live::{self, Pipeline, StartError, StreamInput};
 use tidemark_pipeline::run::publisher::view_info;
 use tidemark_pipeline::run::reference;
 use tidemark_pipeline::sql::{Catalog, SqlError, StreamPlan};
 
 use crate::auth::Gate;
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, ServerConfig};
 use crate::http::pages;
 use crate::ingest::IngestSink;
 use crate::reload::{Reload, ReloadRefused, Reread};
@@ -39,7 +40,13 @@ pub(super) struct Input {
     pub(super) mode: Mode,
     /// The embedded log's door, where there is one.
     pub(super) ingest: Option<Arc<dyn IngestSink>>,
+    /// Starts the pipeline: here, or as the back half of what workers fold.
+    pub(super) start: Start,
 }
+
+/// How a pipeline is started.
+pub(super) type Start =
+    fn(Catalog, &PipelineConfig, Mode, Vec<StreamInput>) -> Result<Pipeline, StartError>;
 
 /// Reads and plans the SQL folder.
 ///
@@ -117,20 +124,22 @@ pub(super) fn run(
     let key = HashKey::read_or_make(&config.pipeline.history.key_file)?;
     let mut definitions = Definitions::read(&config.pipeline.data_dir);
     let clock = Clock::system();
-    let since = definitions.note(&catalog, clock.now_ms());
+    definitions.keep(definitions.with(&catalog, clock.now_ms()));
+    let since = definitions.since(&catalog);
     let rules = ruled(&config, Known::of_catalog(&catalog).with_since(since), &key)?;
     config.server.users = rules.of_users(&config.server.users);
     let rules = rules.shared();
-    let pipeline = live::start(catalog, &config.pipeline, input.mode, input.streams)?;
+    let pipeline = (input.start)(catalog, &config.pipeline, input.mode, input.streams)?;
     let results = Arc::clone(pipeline.results());
     let gate = Arc::new(Gate::open(&config.server, &config.pipeline.data_dir, &clock)?);
     let reload = Arc::new(SqlFolder {
         config: config.pipeline.clone(),
         reloader: pipeline.reloader(),
+        results: Arc::clone(&results),
         screens: Arc::clone(&screens),
         gate: Arc::clone(&gate),
         rules: Arc::clone(&rules),
-        definitions: Mutex::new(definitions),
+        definitions: Arc::new(Mutex::new(definitions)),
         clock: clock.clone(),
         key,
         read_again,
@@ -157,6 +166,9 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// How often it is looked whether views have been filled; that takes minutes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// What each role is shown of what there is.
 ///
 /// # Errors
@@ -174,13 +186,14 @@ struct SqlFolder {
     gate: Arc<Gate>,
     rules: SharedRules,
     /// Since when each view is what it is.
-    definitions: Mutex<Definitions>,
+    definitions: Arc<Mutex<Definitions>>,
     clock: Clock,
     /// Of the hashes of what a role is not shown.
     key: HashKey,
     read_again: ReadAgain,
     config: PipelineConfig,
     reloader: live::Reloader,
+    results: Arc<Results>,
     screens: SharedScreens,
 }
 
@@ -200,12 +213,14 @@ impl Reload for SqlFolder {
         let screens =
             load_screens(&self.config, &catalog).map_err(|error| refused(error.to_string()))?;
         let mut definitions = self.definitions.lock();
-        let known = Known::of_catalog(&catalog);
-        // A mistake in a mask or filter is told before anything is remembered of the views.
-        ruled(&config, known.clone(), &self.key).map_err(|error| refused(super::told(&error)))?;
-        let known = known.with_since(definitions.note(&catalog, self.clock.now_ms()));
+        let mut noted = definitions.with(&catalog, self.clock.now_ms());
+        let known = Known::of_catalog(&catalog).with_since(noted.since(&catalog));
         let rules = ruled(&config, known, &self.key);
-        let rules = Arc::new(rules.map_err(|error| refused(super::told(&error)))?);
+        let rules = rules.map_err(|error| refused(super::told(&error)))?;
+        let rules = Arc::new(rules.after(&self.rules.read()));
+        // A mistake in a mask or filter has been told before anything is remembered of the views.
+        noted.wait_for(&rules.filling());
+        definitions.keep(noted);
         // Before there is a new view, it is known who is shown what of it.
         let before = std::mem::replace(&mut *self.rules.write(), Arc::clone(&rules));
         let reloaded = self.reloader.reload(catalog).map_err(|error| {
@@ -215,11 +230,48 @@ impl Reload for SqlFolder {
         *self.screens.write() = screens;
         let server = config.server;
         let users = self.gate.renew(&rules.of_users(&server.users), &server.tokens);
+        self.show_when_filled(rules, server);
         tracing::info!(
             added = ?reloaded.added, changed = ?reloaded.changed, removed = ?reloaded.removed,
             unchanged = reloaded.unchanged, users = ?users, "the SQL folder and the users were read again"
         );
         Ok(Reread { views: reloaded, users })
+    }
+}
+
+impl SqlFolder {
+    /// Shows views at the doors of frames once they are filled; until then their rows are of definitions that roles were
+    /// shown otherwise.
+    fn show_when_filled(&self, rules: Arc<Rules>, server: ServerConfig) {
+        if rules.filling().is_empty() {
+            return;
+        }
+        let (gate, current) = (Arc::clone(&self.gate), Arc::clone(&self.rules));
+        let (results, clock) = (Arc::clone(&self.results), self.clock.clone());
+        let definitions = Arc::clone(&self.definitions);
+        let watching = std::thread::Builder::new().name("tidemark-filled".to_owned());
+        let watched = watching.spawn(move || {
+            loop {
+                std::thread::sleep(LOOK_EVERY);
+                // Both held until it is told, in the order of a reload, for the next one has rules and users of its own.
+                let mut definitions = definitions.lock();
+                let newest = current.read();
+                if !Arc::ptr_eq(&newest, &rules) {
+                    return;
+                }
+                let now_ms = clock.now_ms();
+                rules.look_at(&results.latest(), now_ms);
+                let filling = rules.filling();
+                definitions.filled(&filling, now_ms);
+                if filling.is_empty() {
+                    let _told = gate.renew(&rules.of_users(&server.users), &server.tokens);
+                    return;
+                }
+            }
+        });
+        if let Err(error) = watched {
+            tracing::error!(%error, "a thread cannot be started: {error}; views that are filled are shown after the next reload");
+        }
     }
 }
 
@@ -241,7 +293,7 @@ async fn reload_at_hang_up(reload: Arc<SqlFolder>) {
 }
 
 /// Ready at SIGTERM or Ctrl-C.
-async fn told_to_stop() {
+pub(super) async fn told_to_stop() {
     use tokio::signal::unix::{SignalKind, signal};
     let interrupted = tokio::signal::ctrl_c();
     match signal(SignalKind::terminate()) {

@@ -24,7 +24,7 @@ use crate::sql::is_subscribe;
     and so do clients of Arrow Flight SQL, as ADBC: grpc://127.0.0.1:5434")]
 pub struct SqlArgs {
     /// One statement that reads: SELECT, EXPLAIN, SHOW TABLES, SHOW COLUMNS, SUBSCRIBE
-    #[arg(value_name = "QUERY")]
+    #[arg(value_name = "QUERY", allow_hyphen_values = true, value_parser = statement)]
     pub query: String,
     /// Server to ask
     #[arg(
@@ -38,11 +38,20 @@ pub struct SqlArgs {
     #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
     pub format: OutputFormat,
     /// Value for $1, $2, …; once for each
-    #[arg(long = "param", value_name = "VALUE")]
+    #[arg(long = "param", value_name = "VALUE", allow_hyphen_values = true)]
     pub params: Vec<String>,
     /// Token, where the server asks for one; better in the environment than on a command line
     #[arg(long, value_name = "TOKEN", env = "TIDEMARK_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+}
+
+/// A statement may begin with a comment, as the files of `sql/examples` do; what is one line and begins so is an option
+/// that there is not.
+fn statement(text: &str) -> Result<String, String> {
+    if text.starts_with('-') && !text.trim_end().contains('\n') {
+        return Err(format!("`{text}` is no statement and no option; see tidemark sql --help"));
+    }
+    Ok(text.to_owned())
 }
 
 /// How `tidemark sql` prints rows.
@@ -182,4 +191,29 @@ fn text_of(value: &Value) -> String {
 /// Names from outside must not move the cursor of a terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{FFFD}' } else { letter }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        sql: SqlArgs,
+    }
+
+    #[test]
+    fn a_statement_may_begin_with_a_comment_and_a_misspelt_option_is_none() {
+        let read = |args: &[&str]| Command::try_parse_from([&["sql"], args].concat());
+        let text = "-- question: which province\nSELECT 1";
+        let args = read(&[text, "--format", "csv", "--param", "-5"]).expect("a statement").sql;
+        assert_eq!((args.query.as_str(), args.params.as_slice()), (text, &["-5".to_owned()][..]));
+        assert_eq!(args.format, OutputFormat::Csv);
+        for wrong in [&["--fromat"][..], &["--fromat", "csv"], &["SELECT 1", "--fromat"]] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

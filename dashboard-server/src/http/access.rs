@@ -24,6 +24,7 @@ use crate::auth::policy::right_of;
 use crate::auth::tickets::TICKET_MS;
 use crate::auth::{Admitted, Principal, Shown, Views};
 use crate::config::ServerConfig;
+use crate::greeting::Requests;
 use crate::server::Bounded;
 
 /// Cookie of a session.
@@ -132,11 +133,14 @@ pub struct Client {
     pub address: IpAddr,
     /// Bytes that the system has taken for it so far.
     pub taken: Arc<AtomicU64>,
+    /// Its requests.
+    pub(crate) requests: Arc<Requests>,
 }
 
 impl Connected<IncomingStream<'_, Bounded>> for Client {
     fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
-        Self { address: stream.remote_addr().ip(), taken: stream.io().taken() }
+        let (taken, requests) = (stream.io().taken(), stream.io().requests());
+        Self { address: stream.remote_addr().ip(), taken, requests }
     }
 }
 
@@ -158,7 +162,7 @@ pub async fn who(
     if let Some(screens) = &admitted.principal.screens {
         let views = state.screens.read().views_of(screens);
         let views = Views::Only(views.into_iter().collect());
-        let views = views.without(state.sql.rules_of(&admitted.principal).hidden_views());
+        let views = views.without(&state.sql.rules_of(&admitted.principal).hidden_views());
         admitted.principal = Arc::new(Principal { views, ..(*admitted.principal).clone() });
     }
     Ok(admitted)

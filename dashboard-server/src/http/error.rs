@@ -195,7 +195,7 @@ impl ApiError {
     fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::Busy { retry_after_s, .. } => Some(*retry_after_s),
-            Self::Sql(SqlError::Busy { .. }) => Some(1),
+            Self::Sql(SqlError::Busy { .. } | SqlError::Restoring) => Some(1),
             _ => None,
         }
     }
@@ -223,7 +223,7 @@ fn sql_status(error: &SqlError) -> StatusCode {
         | SqlError::Rows { .. }
         | SqlError::Run { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         SqlError::Cancelled => StatusCode::CONFLICT,
-        SqlError::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+        SqlError::Stopped | SqlError::Restoring => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -123,8 +123,11 @@ impl Entries<'_> {
             }
         };
         let mut piece = Vec::new();
+        let told = entries.filter(|entry| {
+            entry.as_ref().map_or(true, |entry| self.rules.tells_of(&entry.id.stream))
+        });
         // Masked before it is looked at: what is asked for must not find what is hidden.
-        let masked = entries.map(|entry| Ok(self.rules.shown_entry(self.ledger, entry?)));
+        let masked = told.map(|entry| Ok(self.rules.shown_entry(self.ledger, entry?)));
         let shown = masked.filter(|entry| {
             let fits = |entry: &Entry| self.wanted.fits(entry) && stands(entry, self.cut);
             entry.as_ref().map_or(true, fits)

@@ -24,3 +24,4 @@ mod ingest;
 mod ledgers;
 mod pairing;
 mod small;
+mod answering;

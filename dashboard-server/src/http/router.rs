@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post};
 use tower_http::compression::CompressionLayer;
 
 use super::state::AppState;
 use super::{
-    access, error, events, examples, headers, headline, health, ingest, ledgers, lite, login,
-    pages, pairing, queries, reload, screens, shared, small, sql, subscribe, views,
+    access, answering, error, events, examples, headers, headline, health, ingest, ledgers, lite,
+    login, pages, pairing, queries, reload, screens, shared, small, sql, subscribe, views,
 };
 use crate::websocket::upgrade;
 
@@ -69,5 +69,6 @@ pub fn router(state: Arc<AppState>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&state), access::check_access))
         .layer(from_fn_with_state(Arc::clone(&state), headers::add_headers))
         .layer(CompressionLayer::new())
+        .layer(from_fn(answering::count_request))
         .with_state(state)
 }

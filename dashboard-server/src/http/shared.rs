@@ -19,7 +19,9 @@ use crate::auth::{Principal, Right};
 use crate::sql::{Shared, SharedError};
 
 /// `POST /api/queries/shared`, with the body of `POST /api/sql`: the query is answered with the rows of this moment from
-/// now on, at the address that comes back.
+/// now on, at the address that comes back. Of histories what waits for its commit is committed first, so that a version has
+/// it; `cut` is the one that all of it is of, `askedCut` the newest one when it was asked for: records that came in between
+/// are in it too. `past` has of each table the version, the offsets and the as-of; `cut` is null where all is `AS OF` another time.
 ///
 /// # Errors
 /// When it cannot be asked, or would not answer the same again.
@@ -37,12 +39,17 @@ pub async fn share_query(
 /// `GET /api/queries/shared/{id}`: the statement, its parameters, and what its rows are true of.
 ///
 /// # Errors
-/// When there is none.
+/// When there is none, or it reads what whoever asks may not see.
 pub async fn get_shared(
     State(state): State<Arc<AppState>>,
+    Extension(principal): Extension<Arc<Principal>>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    Ok(Json(told(&id, &read(&state, &id).await?)))
+    let shared = read(&state, &id).await?;
+    if !state.sql.shows_shared(&principal, &shared) {
+        return Err(SharedError::Unknown { id }.into());
+    }
+    Ok(Json(told(&id, &shared)))
 }
 
 /// `DELETE /api/queries/shared/{id}`: by whoever shared it, or who operates the server. What it held is free.
@@ -56,6 +63,9 @@ pub async fn remove_shared(
 ) -> Result<StatusCode, ApiError> {
     let shared = read(&state, &id).await?;
     if shared.author != principal.name && !principal.role.may(Right::Operate) {
+        if !state.sql.shows_shared(&principal, &shared) {
+            return Err(SharedError::Unknown { id }.into());
+        }
         let (role, right) = (principal.role.as_str(), "removing what others shared");
         return Err(ApiError::Forbidden { role, right });
     }
@@ -81,12 +91,14 @@ pub async fn open_shared(
     wishes: Result<Query<Wishes>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let Query(wishes) = wishes.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let is_browser = accept.is_some_and(|accept| accept.contains("text/html"));
-    if is_browser && !wishes.names_a_format() {
+    let names_a_format = wishes.as_ref().is_ok_and(|Query(wishes)| wishes.names_a_format());
+    // What else stands behind the `?` is for the page, as is its language.
+    if is_browser && !names_a_format {
         return Ok(pages::get_sql(headers).await);
     }
+    let Query(wishes) = wishes.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let admitted = access::who(&state, &headers, from).await?;
     let principal = &admitted.principal;
     if !principal.may(Right::Query, "/q/") {
@@ -110,6 +122,7 @@ fn broken() -> ApiError {
 
 fn told(id: &str, shared: &Shared) -> Value {
     let past: Vec<_> = shared.tables.iter().map(|table| &table.paper).collect();
+    let pinned = shared.pinned.as_ref();
     json!({
         "id": id,
         "url": format!("/q/{id}"),
@@ -117,6 +130,10 @@ fn told(id: &str, shared: &Shared) -> Value {
         "params": shared.params,
         "author": shared.author,
         "createdAt": shared.created_at,
+        "epoch": pinned.map(|pinned| &pinned.epoch),
+        "cut": pinned.map(|pinned| pinned.cut),
+        "askedCut": pinned.map(|pinned| pinned.asked_cut),
+        "asOf": pinned.and_then(|pinned| pinned.as_of),
         "past": past,
     })
 }
@@ -128,6 +145,7 @@ impl From<SharedError> for ApiError {
             SharedError::Sql(error) => Self::Sql(error),
             SharedError::Unknown { .. } => Self::NotFound { message },
             SharedError::NotFixed { .. } => Self::BadRequest { message },
+            SharedError::NotCommitted(_) => Self::Busy { message, retry_after_s: 5 },
             SharedError::Full { .. } => Self::Refused { message },
             other => {
                 tracing::error!(error = %other, "a shared query: {other}");

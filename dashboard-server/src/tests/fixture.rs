@@ -57,6 +57,10 @@ pub(super) struct Publisher {
     pub(super) published_at: i64,
     /// Its histories.
     pub(super) histories: BTreeMap<String, Arc<dyn TableProvider>>,
+    /// Streams that have been read; the next cut tells of all of them.
+    pub(super) read: Vec<String>,
+    /// Views whose rows are of another definition than that of the results, by its hash.
+    pub(super) made_of: BTreeMap<String, String>,
 }
 
 impl Publisher {
@@ -73,6 +77,8 @@ impl Publisher {
             shadow: None,
             published_at: DAY_START,
             histories: BTreeMap::new(),
+            read: vec!["orders".to_owned()],
+            made_of: BTreeMap::new(),
         }
     }
 
@@ -130,14 +136,16 @@ impl Publisher {
         let infos = self.results.views();
         let views = infos.iter().map(|info| self.snapshot(info));
         let views = views.map(|view| (view.info.name.clone(), Arc::new(view))).collect();
-        let offsets = BTreeMap::from([("orders".to_owned(), BTreeMap::from([(0, 120), (1, 117)]))]);
+        let next = BTreeMap::from([(0, 120), (1, 117)]);
+        let offsets = self.read.iter().map(|stream| (stream.clone(), next.clone())).collect();
+        let streams = self.read.iter().map(|stream| (stream.clone(), self.progress())).collect();
         let late = Schema::new(vec![Field::new("reason", DataType::Utf8, false)]);
         let reasons: ArrayRef =
             Arc::new(StringArray::from(vec!["=cmd()", "plain, with \"quotes\""]));
         let late = RecordBatch::try_new(Arc::new(late), vec![reasons]).expect("fits");
         self.results.publish(Cut {
             cut: self.cut,
-            streams: BTreeMap::from([("orders".to_owned(), self.progress())]),
+            streams,
             offsets,
             published_at: self.published_at,
             histories: self.histories.clone(),
@@ -173,8 +181,12 @@ impl Publisher {
         let gone = self.gone.get(&info.name).cloned().unwrap_or_default();
         let changed = windows.iter().map(|window| window.changed_at);
         let changed = changed.chain(gone.iter().map(|gone| gone.deleted_at)).max();
+        let info = match self.made_of.get(&info.name) {
+            Some(hash) => Arc::new(ViewInfo { hash: hash.clone(), ..info.as_ref().clone() }),
+            None => Arc::clone(info),
+        };
         Snapshot {
-            info: Arc::clone(info),
+            info,
             changed_at: changed.unwrap_or(0),
             windows,
             tombstones: Arc::new(gone),
@@ -233,9 +245,11 @@ fn info(name: &str) -> ViewInfo {
         unit: "CNY".to_owned(),
         time_zone: "Asia/Shanghai".to_owned(),
         sql: format!("CREATE MATERIALIZED VIEW {name} AS SELECT 1"),
+        hash: format!("hash of {name}"),
         window_start: Some(0),
         window_end: Some(1),
         result_topic: None,
+        clear: Default::default(),
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use serde_json::{Value, json};
 use tidemark_pipeline::history::{
-    HashKey, HistoryAt, HistoryLayout, HistoryPlace, HistoryTable, Pins,
+    HashKey, HistoryAt, HistoryLayout, HistoryPlace, HistoryTable, OfCut, Pins,
 };
-use tidemark_pipeline::results::Past;
 use tidemark_pipeline::results::view_history::{RecordedViews, Room, ViewHistory};
+use tidemark_pipeline::results::{CommitWish, Commits, Past};
 use tidemark_pipeline::run::reference::catalog;
 
 use super::client::{Reply, post};
@@ -20,8 +21,10 @@ use super::{flight, users};
 use crate::clock::Clock;
 
 /// What time it is in these tests: an hour and more after all that happens in them.
-pub(super) const NOW: i64 = DAY_START + 5_000_000;
-const STREAM: &str = "CREATE TABLE orders (id BIGINT NOT NULL, buyer STRING, at TIMESTAMP(3) NOT NULL, \
+pub(super) const NOW: i64 = DAY_START + 1_000 * NOW_SECONDS;
+/// The same in seconds after the day began.
+const NOW_SECONDS: i64 = 5_000;
+pub(super) const STREAM: &str = "CREATE TABLE orders (id BIGINT NOT NULL, buyer STRING, at TIMESTAMP(3) NOT NULL, \
      WATERMARK FOR at AS at - INTERVAL '1' SECOND) WITH ('connector' = 'embedded', 'format' = 'json', \
      'time-zone' = 'UTC', 'history' = 'keep', 'history.hashed' = 'buyer');";
 
@@ -32,6 +35,8 @@ pub(super) struct Ground {
     recorder: RecordedViews,
     layout: Arc<HistoryLayout>,
     pub(super) table: HistoryTable,
+    /// Who waits for a commit.
+    pub(super) wishes: Receiver<CommitWish>,
 }
 
 impl Ground {
@@ -49,9 +54,12 @@ impl Ground {
         let room = Room { age_ms: i64::MAX, bytes_max: u64::MAX };
         let views = ViewHistory::open(&folder.path().join("views"), room).expect("opens");
         let publisher = Publisher::new("e1");
-        publisher.results.set_past(Past { views: Some(Arc::clone(&views)), pins });
+        let (asked, wishes) = channel();
+        let commits = Some(Commits::new(move |wish| asked.send(wish).is_ok()));
+        publisher.results.set_past(Past { views: Some(Arc::clone(&views)), pins, commits });
         let recorder = RecordedViews::new(views, "e1".to_owned());
-        let mut ground = Self { publisher, folder, recorder, layout: Arc::new(layout), table };
+        let layout = Arc::new(layout);
+        let mut ground = Self { publisher, folder, recorder, layout, table, wishes };
         ground.commit_at(0);
         for nth in 1..=3 {
             ground.publisher.day(100 * i128::from(nth)).province("浙江", 100);
@@ -62,11 +70,13 @@ impl Ground {
             };
             ground.pass(nth).await;
         }
+        // Everything up to now was looked at.
+        ground.publish(NOW_SECONDS);
         ground
     }
 
-    /// A cut, a look at it and a commit, as if it were so many seconds after the day began.
-    pub(super) async fn pass(&mut self, seconds: i64) {
+    /// The order of a second, whose number is its id and offset.
+    fn order(&self, seconds: i64) -> RecordBatch {
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("id", Arc::new(Int64Array::from(vec![seconds]))),
             ("buyer", Arc::new(StringArray::from(vec!["b"]))),
@@ -74,15 +84,39 @@ impl Ground {
         ];
         let rows = RecordBatch::try_from_iter(columns).expect("fits");
         let told: (&[i64], &[i64], &[i64]) = (&[seconds], &[DAY_START], &[0]);
-        let rows = self.layout.rows(&rows, 0, told).expect("laid out");
-        let next = BTreeMap::from([(0, seconds + 1)]);
-        self.table.append(vec![rows], &next).await.expect("added");
-        self.commit_at(self.table.version());
+        self.layout.rows(&rows, 0, told).expect("laid out")
+    }
+
+    /// A cut, a look at it and a commit, as if it were so many seconds after the day began.
+    pub(super) async fn pass(&mut self, seconds: i64) {
+        self.commit(seconds..=seconds).await;
         self.publish(seconds);
     }
 
+    /// Commits the orders of some seconds.
+    pub(super) async fn commit(&mut self, all: std::ops::RangeInclusive<i64>) {
+        let seconds = *all.end();
+        let rows = all.map(|seconds| self.order(seconds)).collect();
+        let next = BTreeMap::from([(0, seconds + 1)]);
+        let of = OfCut {
+            epoch: "e1".to_owned(),
+            cut: u64::try_from(seconds).expect("positive"),
+            published_at: DAY_START + 1_000 * seconds - 400,
+            as_of: Some(DAY_START),
+            offsets: next.clone(),
+        };
+        self.table.append(rows, &next, Some(of)).await.expect("added");
+        self.commit_at(self.table.version());
+    }
+
     pub(super) fn publish(&mut self, seconds: i64) {
-        let history = HistoryAt::new(&self.layout, self.table.clone(), Vec::new());
+        self.publish_waiting(seconds, &[]);
+    }
+
+    /// A cut in which the orders of some seconds wait for their commit.
+    pub(super) fn publish_waiting(&mut self, seconds: i64, waiting: &[i64]) {
+        let tail = waiting.iter().map(|seconds| self.order(*seconds)).collect();
+        let history = HistoryAt::new(&self.layout, self.table.clone(), tail);
         self.publisher.histories.insert("orders".to_owned(), Arc::new(history));
         self.publisher.published_at = DAY_START + 1_000 * seconds;
         self.publisher.publish();
@@ -112,7 +146,7 @@ impl Ground {
     }
 }
 
-async fn table(
+pub(super) async fn table(
     folder: &tempfile::TempDir,
     layout: &HistoryLayout,
     pins: &Arc<Pins>,
@@ -172,10 +206,17 @@ async fn orders_as_of_a_version_or_a_time_are_those_of_then_and_the_answer_says_
         assert_eq!(rows(&server, sql).await, json!([[1, 2]]), "{sql}");
     }
     let reply = ask(&server, "SELECT COUNT(*) FROM orders FOR VERSION AS OF 2").await;
-    let past = json!([{"table": "orders", "version": 2, "at": DAY_START + 2_000}]);
+    let mut past = json!([{
+        "table": "orders", "version": 2, "epoch": "e1", "cut": 2, "at": DAY_START + 2_000, "asOf": DAY_START,
+        "offsets": {"0": 3}
+    }]);
     assert_eq!(reply.json()["past"], past);
     let told = reply.header("x-tidemark-past").expect("says so");
     assert_eq!(serde_json::from_str::<Value>(&told).expect("JSON"), past);
+    // Of a time it says by how much it is older.
+    let sql = format!("SELECT COUNT(*) FROM orders FOR SYSTEM_TIME AS OF {between}");
+    past[0]["behindMs"] = json!(1_399);
+    assert_eq!(ask(&server, &sql).await.json()["past"], past);
     assert!(ask(&server, "SELECT COUNT(*) FROM orders").await.header("x-tidemark-past").is_none());
     let versions =
         "SELECT version, committed_at FROM history_versions WHERE stream = 'orders' ORDER BY 1";
@@ -214,13 +255,38 @@ async fn a_view_as_of_a_time_has_the_rows_that_it_showed_then_typed_as_it_is() {
         ask(&server, &format!("SELECT * FROM gmv_day TIMESTAMP AS OF {}", stamp(2_100))).await;
     let now = ask(&server, "SELECT * FROM gmv_day").await.json();
     assert_eq!(reply.json()["columns"], now["columns"]);
-    let past = json!([{"table": "gmv_day", "epoch": "e1", "cut": 2, "at": DAY_START + 2_000}]);
+    let as_of = DAY_START + 1_800_000;
+    let past = json!([{"table": "gmv_day", "epoch": "e1", "cut": 2, "at": DAY_START + 2_000, "asOf": as_of}]);
     assert_eq!(reply.json()["past"], past);
     let grown = format!(
         "SELECT n.gmv - t.gmv FROM gmv_day n JOIN gmv_day FOR SYSTEM_TIME AS OF {} t USING (window_start)",
         stamp(1_000)
     );
     assert_eq!(rows(&server, &grown).await, json!([["2.00"]]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_that_nobody_has_looked_at_is_waited_for_and_then_told_as_it_is_told_ever_after() {
+    let mut ground = Ground::new().await;
+    let server = TestServer::start_with(
+        &ground.publisher.results,
+        Wishes { clock: Some(Clock::from_fn(|| NOW + 9_000)), ..Wishes::default() },
+    );
+    let server = server.await;
+    let sql = format!("SELECT gmv FROM gmv_day FOR SYSTEM_TIME AS OF {}", stamp(5_001_500));
+    let (address, body) = (server.bound.http, json!({ "sql": sql }).to_string());
+    let asked = tokio::spawn(async move { post(address, "/api/sql", &[], &body).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!asked.is_finished(), "what is shown then is not known yet");
+    // It was shown before that time, and is looked at after it.
+    ground.publisher.day(700);
+    ground.publish(5_001);
+    ground.publish(5_002);
+    let told = asked.await.expect("asked").json();
+    assert_eq!(told["rows"], json!([["7.00"]]), "{told}");
+    assert_eq!(rows(&server, &sql).await, told["rows"]);
+    let late = ask(&server, "SELECT gmv FROM gmv_day FOR SYSTEM_TIME AS OF now()").await;
+    assert!(late.status == 400 && late.text().contains("is not known yet"), "{}", late.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -280,7 +346,6 @@ fn refusals() -> Vec<(String, (u64, u64), &'static str)> {
             (1, 35),
             "not between two",
         ),
-        ("SELECT 1 FROM orders FOR SYSTEM_TIME AS OF $1".to_owned(), (1, 44), "a parameter cannot be one"),
         ("SELECT nope FROM orders FOR VERSION AS OF 1".to_owned(), (1, 8), "nope"),
         ("SELECT\n o.nope\nFROM orders FOR VERSION AS OF 1 o".to_owned(), (2, 2), "nope"),
     ]
@@ -306,6 +371,86 @@ async fn what_cannot_be_had_of_the_past_is_refused_with_its_place_at_every_door(
         let told = flight::ask(&mut client, &sql).await.expect_err(&sql).to_string();
         assert!(told.contains(part) && told.contains(&place), "{sql}: {told}");
     }
+}
+
+/// Of which the versions and times are told when it runs.
+const ASKED: &str = "SELECT (SELECT COUNT(*) FROM orders FOR VERSION AS OF $2), CAST(d.gmv AS VARCHAR), COUNT(o.id) \
+                     FROM gmv_day FOR SYSTEM_TIME AS OF $1 AS d, orders o WHERE o.id > $3 GROUP BY d.gmv";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_says_of_which_version_or_time_over_http_and_in_what_is_shared() {
+    let ground = Ground::new().await;
+    let server = ground.server(users::wishes()).await;
+    let shown = users::shown("analyst");
+    let headers = [("Authorization", shown.as_str())];
+    let ask = async |path: &str, sql: &str, params: Value| {
+        let body = json!({"sql": sql, "params": params}).to_string();
+        post(server.bound.http, path, &headers, &body).await
+    };
+    let second = "2020-11-10 16:00:02Z";
+    for (params, told) in [
+        (json!([second, 2, 1]), json!([[2, "2.00", 2]])),
+        (json!(["2020-11-10T16:00:01+00:00", "1", 2]), json!([[1, "1.00", 1]])),
+    ] {
+        let reply = ask("/api/sql", ASKED, params.clone()).await;
+        assert_eq!(reply.json()["rows"], told, "{params}: {}", reply.text());
+    }
+    let ago = "SELECT COUNT(*) FROM orders FOR SYSTEM_TIME AS OF now() - INTERVAL '1' SECOND - INTERVAL '4998' SECOND";
+    let reply = ask("/api/sql", ago, json!([])).await;
+    assert_eq!(reply.json()["rows"], json!([[1]]), "{}", reply.text());
+    for (params, part) in [
+        (json!([second, 2.5, 1]), "no version"),
+        (json!([second, -1, 1]), "no version"),
+        (json!([second, null, 1]), "is NULL"),
+        (json!([second, 9, 1]), "its newest is 3"),
+        (json!([1_605_024_002_000_i64, 2, 1]), "is no time"),
+        (json!(["yesterday", 2, 1]), "is no time"),
+        (json!([second]), "$2 has no value"),
+        (json!([second, 2]), "3 placeholders"),
+        (json!([second, 2, 1, 0]), "3 placeholders"),
+    ] {
+        let reply = ask("/api/sql", ASKED, params.clone()).await;
+        assert_eq!(reply.status, 400, "{params}: {}", reply.text());
+        assert!(reply.text().contains(part), "{params}: {}", reply.text());
+    }
+    let shared = ask("/api/queries/shared", ASKED, json!([second, 2, 1])).await;
+    assert_eq!(shared.status, 201, "{}", shared.text());
+    let url = shared.json()["url"].as_str().expect("an address").to_owned();
+    let opened = super::client::send(server.bound.http, &format!("GET {url}"), &headers, b"").await;
+    assert_eq!(opened.json()["rows"], json!([[2, "2.00", 2]]), "{}", opened.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_prepared_once_is_asked_of_several_versions_and_times() {
+    let ground = Ground::new().await;
+    let server = ground.server(Wishes::default()).await;
+    let mut driver = Driver::connect(&server).await;
+    driver.prepare(ASKED).await.expect("is prepared");
+    // A time with a zone, and two whole numbers.
+    assert_eq!(driver.parameters().await, [1184, 20, 20]);
+    for (values, told) in [
+        ([&b"2020-11-10 16:00:02Z"[..], b"2", b"1"], ["2", "2.00", "2"]),
+        ([&b"2020-11-10 16:00:01+00"[..], b"1", b"2"], ["1", "1.00", "1"]),
+        ([&b"2020-11-10 16:00:03Z"[..], b"0", b"0"], ["0", "3.00", "3"]),
+    ] {
+        let rows = driver.execute_with(&values, false).await.expect("runs");
+        assert_eq!(rows, [told]);
+    }
+    let us = (DAY_START + 2_000) * 1_000 - 946_684_800_000_000;
+    let values = [&us.to_be_bytes()[..], &2_i64.to_be_bytes(), &1_i64.to_be_bytes()];
+    assert_eq!(driver.execute_with(&values, true).await.expect("runs"), [["2", "2.00", "2"]]);
+    let late = driver.execute_with(&[b"2020-11-10 16:00:02Z", b"9", b"1"], false).await;
+    assert!(late.expect_err("is refused").contains("its newest is 3"));
+    let word = driver.execute_with(&[b"soon", b"2", b"1"], false).await;
+    assert!(word.expect_err("is refused").contains("is no time"));
+    // Without being prepared there are no values.
+    let alone = driver.simple("SELECT 1 FROM orders FOR VERSION AS OF $1").await;
+    assert!(alone.expect_err("is refused").contains("takes no parameter here"));
+    // What is copied is a table as it was, too.
+    let copied = driver.copied("COPY orders FOR VERSION AS OF 2 TO STDOUT (FORMAT csv)").await;
+    assert_eq!(copied.lines().count(), 2, "{copied}");
+    let columns = driver.copied("COPY gmv_day TO STDOUT").await;
+    assert!(columns.contains("3.00"), "{columns}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,8 +483,9 @@ async fn the_past_is_the_same_through_the_other_doors() {
     assert_eq!(
         past,
         json!([
-            {"table": "gmv_day", "epoch": "e1", "cut": 2, "at": DAY_START + 2_000},
-            {"table": "orders", "version": 1, "at": DAY_START + 1_000}
+            {"table": "gmv_day", "epoch": "e1", "cut": 2, "at": DAY_START + 2_000, "asOf": DAY_START + 1_800_000},
+            {"table": "orders", "version": 1, "epoch": "e1", "cut": 1, "at": DAY_START + 1_000, "asOf": DAY_START,
+             "offsets": {"0": 2}}
         ])
     );
 }

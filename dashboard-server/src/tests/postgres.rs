@@ -241,7 +241,46 @@ impl Driver {
         Some(driver)
     }
 
-    async fn message(&mut self) -> (u8, Vec<u8>) {
+    /// What a connection that is not let in with a password is told.
+    pub(super) async fn refusal(server: &TestServer, password: &str) -> String {
+        let mut driver = Self::begin(server).await;
+        assert_eq!(driver.message().await, (b'R', 3_u32.to_be_bytes().to_vec()));
+        driver.say(b'p', format!("{password}\0").as_bytes()).await;
+        driver.last_words().await
+    }
+
+    /// The error with which the server closes the connection.
+    pub(super) async fn last_words(&mut self) -> String {
+        let next = tokio::time::timeout(super::client::PATIENCE, self.message()).await;
+        let (kind, told) = next.expect("is told in time");
+        assert_eq!(kind, b'E', "{}", String::from_utf8_lossy(&told));
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(super::client::PATIENCE, self.0.read_to_end(&mut rest));
+        closed.await.expect("and closed").expect("in order");
+        assert!(rest.is_empty() || rest[0] == b'Z', "{rest:?}");
+        String::from_utf8_lossy(&told).into_owned()
+    }
+
+    /// What a setting is said to be when a connection is let in.
+    pub(super) async fn told_setting(server: &TestServer, name: &str) -> Option<String> {
+        let mut driver = Self::begin(server).await;
+        let mut told = None;
+        loop {
+            match driver.message().await {
+                (b'Z', _) => return told,
+                (b'S', body) => {
+                    let body = String::from_utf8(body).expect("text");
+                    let (key, value) = body.split_once('\0').expect("a pair");
+                    if key == name {
+                        told = Some(value.trim_end_matches('\0').to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) async fn message(&mut self) -> (u8, Vec<u8>) {
         let kind = self.0.read_u8().await.expect("speaks");
         let length = self.0.read_u32().await.expect("speaks");
         let mut body = vec![0; usize::try_from(length).expect("fits") - 4];
@@ -253,7 +292,7 @@ impl Driver {
         Self::begin_as(server, "analyst").await
     }
 
-    async fn begin_as(server: &TestServer, user: &str) -> Self {
+    pub(super) async fn begin_as(server: &TestServer, user: &str) -> Self {
         let door = server.bound.postgres.expect("the door is open");
         let mut driver = Self(tokio::net::TcpStream::connect(door).await.expect("connects"));
         let words =
@@ -281,6 +320,49 @@ impl Driver {
         self.until_ready().await
     }
 
+    /// A query with its parameters as texts of no type, as psycopg sends them.
+    pub(super) async fn ask(
+        &mut self,
+        sql: &str,
+        params: &[&str],
+    ) -> Result<Vec<Vec<String>>, String> {
+        self.say(b'P', format!("\0{sql}\0\0\0").as_bytes()).await;
+        let count = u16::try_from(params.len()).expect("few").to_be_bytes();
+        let mut bind = [&b"\0\0\0\0"[..], &count[..]].concat();
+        for param in params {
+            let length = u32::try_from(param.len()).expect("short").to_be_bytes();
+            bind.extend([&length[..], param.as_bytes()].concat());
+        }
+        bind.extend(b"\0\0");
+        self.say(b'B', &bind).await;
+        self.say(b'E', b"\0\0\0\0\0").await;
+        self.say(b'S', b"").await;
+        self.until_ready().await
+    }
+
+    /// The names of the columns of an answer, as a client is told them before it asks for rows.
+    pub(super) async fn columns(&mut self, sql: &str) -> Vec<String> {
+        self.say(b'P', format!("\0{sql}\0\0\0").as_bytes()).await;
+        self.say(b'D', b"S\0").await;
+        self.say(b'S', b"").await;
+        let mut names = Vec::new();
+        loop {
+            let (kind, body) = self.message().await;
+            match kind {
+                b'Z' => return names,
+                b'T' => {
+                    let mut rest = &body[2..];
+                    while let Some(end) = rest.iter().position(|byte| *byte == 0) {
+                        names.push(String::from_utf8_lossy(&rest[..end]).into_owned());
+                        rest = &rest[end + 19..];
+                    }
+                }
+                b'E' => panic!("{sql}: {}", String::from_utf8_lossy(&body)),
+                _ => {}
+            }
+        }
+    }
+
     pub(super) async fn execute(&mut self) -> Result<Vec<Vec<String>>, String> {
         self.say(b'B', b"\0s\0\0\0\0\0\0\0").await;
         self.say(b'E', b"\0\0\0\0\0").await;
@@ -288,13 +370,88 @@ impl Driver {
         self.until_ready().await
     }
 
-    async fn say(&mut self, kind: u8, body: &[u8]) {
+    pub(super) async fn say(&mut self, kind: u8, body: &[u8]) {
         let length = u32::try_from(body.len() + 4).expect("short").to_be_bytes();
         self.0.write_all(&[&[kind], &length[..], body].concat()).await.expect("writes");
     }
 
+    /// The next message, where it is an error; `None` where the connection ends without one.
+    pub(super) async fn error(&mut self) -> Option<String> {
+        let next = async {
+            let kind = self.0.read_u8().await.ok()?;
+            let length = self.0.read_u32().await.ok()?;
+            let mut body = vec![0; usize::try_from(length).ok()? - 4];
+            self.0.read_exact(&mut body).await.ok()?;
+            (kind == b'E').then(|| String::from_utf8_lossy(&body).into_owned())
+        };
+        tokio::time::timeout(super::client::PATIENCE, next).await.ok()?
+    }
+
+    /// What is said at the end of a statement that is not prepared.
+    pub(super) async fn tag(&mut self, sql: &str) -> String {
+        self.say(b'Q', format!("{sql}\0").as_bytes()).await;
+        let mut tag = String::new();
+        loop {
+            match self.message().await {
+                (b'C', body) => tag = String::from_utf8_lossy(&body).trim_matches('\0').to_owned(),
+                (b'Z', _) => return tag,
+                _ => {}
+            }
+        }
+    }
+
+    /// What a COPY sends.
+    pub(super) async fn copied(&mut self, sql: &str) -> String {
+        self.say(b'Q', format!("{sql}\0").as_bytes()).await;
+        let mut copied = String::new();
+        loop {
+            match self.message().await {
+                (b'd', body) => copied.push_str(&String::from_utf8_lossy(&body)),
+                (b'E', body) => panic!("{sql}: {}", String::from_utf8_lossy(&body)),
+                (b'Z', _) => return copied,
+                _ => {}
+            }
+        }
+    }
+
+    /// The rows of what has been prepared with these values: as text, or in PostgreSQL's binary form.
+    pub(super) async fn execute_with(
+        &mut self,
+        values: &[&[u8]],
+        is_binary: bool,
+    ) -> Result<Vec<Vec<String>>, String> {
+        let count = u16::try_from(values.len()).expect("few").to_be_bytes();
+        let mut bind = [&b"\0s\0\0\x01\0"[..], &[u8::from(is_binary)], &count].concat();
+        for value in values {
+            bind.extend(u32::try_from(value.len()).expect("short").to_be_bytes());
+            bind.extend_from_slice(value);
+        }
+        bind.extend(b"\0\0");
+        self.say(b'B', &bind).await;
+        self.say(b'E', b"\0\0\0\0\0").await;
+        self.say(b'S', b"").await;
+        self.until_ready().await
+    }
+
+    /// The types of the parameters of what has been prepared, by their numbers in PostgreSQL.
+    pub(super) async fn parameters(&mut self) -> Vec<u32> {
+        self.say(b'D', b"Ss\0").await;
+        self.say(b'S', b"").await;
+        let mut types = Vec::new();
+        loop {
+            match self.message().await {
+                (b't', body) => {
+                    let all = body.get(2..).unwrap_or_default().as_chunks::<4>().0.iter();
+                    types = all.map(|oid| u32::from_be_bytes(*oid)).collect();
+                }
+                (b'Z', _) => return types,
+                _ => {}
+            }
+        }
+    }
+
     /// Rows up to the next time the server is ready, or the error on the way.
-    async fn until_ready(&mut self) -> Result<Vec<Vec<String>>, String> {
+    pub(super) async fn until_ready(&mut self) -> Result<Vec<Vec<String>>, String> {
         let mut found = Ok(Vec::new());
         loop {
             let kind = self.0.read_u8().await.expect("speaks");
@@ -374,6 +531,10 @@ async fn where_there_are_users_the_role_must_allow_sql_and_only_their_views_are_
     for wrong in ["", "lin.sesam", "lin", "guest.sesame"] {
         assert!(Driver::connect_with(&server, wrong).await.is_none(), "{wrong:?}");
     }
+    let right = Driver::refusal(&server, "guest.sesame").await;
+    assert!(right.contains("role viewer may not ask in SQL"), "{right}");
+    let wrong = Driver::refusal(&server, "guest.sesam").await;
+    assert!(!wrong.contains("role viewer"), "who has no key is not told the role: {wrong}");
     let mut driver = Driver::connect_with(&server, "lin.sesame").await.expect("is let in");
     assert_eq!(driver.simple("SELECT count(*) FROM gmv_day").await.expect("runs"), [["1"]]);
     let hidden = driver.simple("SELECT * FROM gmv_by_province").await.expect_err("is not there");

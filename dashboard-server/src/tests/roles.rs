@@ -379,10 +379,72 @@ async fn when_a_role_is_shown_something_else_what_its_users_have_open_is_closed(
     let masks = BTreeMap::from([("orders".to_owned(), masks)]);
     raw.sql.roles.insert("analyst".to_owned(), RawRole { masks, ..RawRole::default() });
     users::renew(&server, raw, &known);
-    assert!(driver.is_closed().await, "the connection");
+    let last = driver.last_words().await;
+    assert!(last.contains("57P01") && last.contains("connect again"), "the connection: {last}");
     assert!(other.simple("SELECT 1").await.is_ok(), "the other role is as it was");
     assert_eq!(
         rows(&server, "analyst", "SELECT DISTINCT buyer_id FROM orders").await,
         json!([[null]])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rows_of_a_view_with_masks_come_in_an_order_that_says_nothing_of_what_is_masked() {
+    let mut publisher = Publisher::new("e1");
+    // A view has its rows in the order of its keys, and here that is also the order of falling amounts.
+    for nth in 0..40_i128 {
+        publisher.province(&format!("p{nth:02}"), 9_000 - 100 * nth);
+    }
+    publisher.day(400).publish();
+    let mut wishes = wishes();
+    for (name, mask) in [("analyst", "hash"), ("operator", "null")] {
+        let masks = BTreeMap::from([("province".to_owned(), mask.to_owned())]);
+        let masks = BTreeMap::from([(PROVINCE.to_owned(), masks)]);
+        role(&mut wishes, name, RawRole { masks, ..RawRole::default() });
+    }
+    let server = TestServer::start_with(&publisher.results, wishes).await;
+    let column = |rows: &Value, at: usize| -> Vec<String> {
+        let rows = rows.as_array().expect("rows").iter();
+        rows.map(|row| row[at].to_string()).collect()
+    };
+    let sorted = |values: &[String]| {
+        let mut sorted = values.to_vec();
+        sorted.sort();
+        sorted
+    };
+    let names = format!("SELECT province FROM {PROVINCE}");
+    let by_name = column(&rows(&server, "admin", &names).await, 0);
+    assert_eq!(by_name, sorted(&by_name), "the view itself is in the order of names");
+    let by_hash = column(&rows(&server, "analyst", &names).await, 0);
+    assert_eq!((by_hash.len(), &by_hash), (40, &sorted(&by_hash)));
+    // The amounts, which tell here which name each hash stands for, are not in the order of names.
+    let both = format!("SELECT gmv, province FROM {PROVINCE}");
+    let amounts = column(&rows(&server, "analyst", &both).await, 0);
+    let falling: Vec<String> = sorted(&amounts).into_iter().rev().collect();
+    assert_ne!(amounts, falling);
+    let numbered = format!(
+        "SELECT gmv, n FROM (SELECT gmv, province, row_number() OVER () AS n FROM {PROVINCE}) ORDER BY gmv DESC"
+    );
+    let numbers = column(&rows(&server, "analyst", &numbered).await, 1);
+    let in_turn: Vec<String> = (1..=40).map(|n| n.to_string()).collect();
+    assert_ne!(numbers, in_turn, "a number is the place of a name among the names");
+    // Of one that is NULL for all, the others tell the order.
+    let amounts = column(&rows(&server, "operator", &both).await, 0);
+    assert_eq!(amounts, sorted(&amounts));
+    // One row of the first is not the first name's.
+    let one = format!("SELECT gmv FROM {PROVINCE} LIMIT 1");
+    assert_eq!(rows(&server, "analyst", &one).await, json!([["51.00"]]), "the least amount");
+    // At the other doors too.
+    let mut driver = Driver::connect_with(&server, "analyst.sesame").await.expect("is let in");
+    let told: Vec<String> = driver
+        .simple(&names)
+        .await
+        .expect("runs")
+        .iter()
+        .map(|row| format!("\"{}\"", row[0]))
+        .collect();
+    assert_eq!(told, by_hash);
+    let told = flight::ask_as(&server, "analyst", &names).await.expect("runs");
+    let told: Vec<String> = told.iter().map(|row| format!("\"{}\"", row[0])).collect();
+    assert_eq!(told, by_hash);
 }

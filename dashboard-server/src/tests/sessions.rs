@@ -90,7 +90,11 @@ async fn a_user_who_is_taken_out_has_to_go_from_every_door_and_the_others_stay()
     keep_users(&server, &["viewer", "admin"]);
     closed_for_good(&mut by_session).await;
     closed_for_good(&mut by_key).await;
-    assert!(driver.is_closed().await, "the PostgreSQL connection");
+    let last = driver.last_words().await;
+    assert!(
+        last.contains("57P01") && last.contains("connect again"),
+        "the PostgreSQL connection: {last}"
+    );
     let carried = [("Cookie", cookie.as_str())];
     assert_eq!(send(at, "GET /api/views", &carried, b"").await.status, 401);
     assert_eq!(send(at, "GET /api/views", &[("Authorization", &key)], b"").await.status, 401);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::catalog::MemTable;
 use serde_json::{Value, json};
+use tidemark_pipeline::results::CommittedCut;
 
 use super::client::{Reply, get, post, send};
 use super::fixture::{DAY_START, TestServer, Wishes};
@@ -70,11 +71,82 @@ async fn a_shared_query_answers_with_the_same_rows_whatever_happens_since() {
     assert!(answer["past"].to_string().contains("\"version\":3"), "{}", answer["past"]);
     let csv = open(&server, "analyst", &url, &[("Accept", "text/csv")]).await;
     assert!(csv.text().contains("1,3.00,7,1\r\n"), "{}", csv.text());
-    let page = open(&server, "viewer", &url, &[("Accept", "text/html,*/*;q=0.8")]).await;
-    assert!(page.header("content-type").expect("one").starts_with("text/html"));
+    let browser = [("Accept", "text/html,*/*;q=0.8")];
+    for url in [url.clone(), format!("{url}?lang=en")] {
+        let page = open(&server, "viewer", &url, &browser).await;
+        assert!(page.header("content-type").expect("one").starts_with("text/html"), "{url}");
+    }
+    assert_eq!(open(&server, "analyst", &format!("{url}?lang=en"), &[]).await.status, 400);
     // Another server over the same folder, as after a restart.
     let pins = std::fs::read_to_string(ground.folder.path().join("pins.json")).expect("held");
     assert!(pins.contains("\"orders\":[1,3]"), "{pins}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_its_commit_is_committed_first_and_one_cut_is_pinned_of_all() {
+    let mut ground = Ground::new().await;
+    ground.publisher.day(400);
+    ground.publish_waiting(4, &[4]);
+    let server = ground.server(Wishes::default()).await;
+    let sql = "SELECT COUNT(*), MAX(gmv) FROM orders, gmv_day";
+    let address = server.bound.http;
+    let body = json!({ "sql": sql }).to_string();
+    let seen = post(address, "/api/sql", &[], &body).await.json();
+    assert_eq!(seen["rows"], json!([[4, "4.00"]]));
+    let sharing = |sql: &str| {
+        let body = json!({ "sql": sql }).to_string();
+        tokio::spawn(async move { post(address, "/api/queries/shared", &[], &body).await })
+    };
+    let asked = sharing(sql);
+    let wish = tokio::task::block_in_place(|| ground.wishes.recv()).expect("asked for");
+    assert_eq!(wish.streams, std::collections::BTreeSet::from(["orders".to_owned()]));
+    // Another order comes in before the commit, and is in it; what comes then is not.
+    ground.publisher.day(500);
+    ground.publish_waiting(5, &[4, 5]);
+    let cut = ground.publisher.results.latest();
+    ground.commit(4..=5).await;
+    let version = ground.table.version();
+    ground.publisher.day(600);
+    ground.publish_waiting(6, &[6]);
+    let versions = BTreeMap::from([("orders".to_owned(), version)]);
+    let committed = CommittedCut { cut: Arc::clone(&cut), versions };
+    assert!(wish.reply.send(Ok(committed)).is_ok());
+    let told = asked.await.expect("asked");
+    assert_eq!(told.status, 201, "{}", told.text());
+    let told = told.json();
+    assert_eq!((&told["askedCut"], &told["cut"]), (&seen["cut"], &json!(cut.cut)));
+    assert_eq!((&told["epoch"], &told["asOf"]), (&json!("e1"), &json!(DAY_START + 1_800_000)));
+    let paper = |table: &str| {
+        let all = told["past"].as_array().expect("papers").iter();
+        all.filter(|paper| paper["table"] == table).cloned().next().expect("one")
+    };
+    let orders = paper("orders");
+    assert_eq!((&orders["version"], &orders["cut"]), (&json!(version), &json!(cut.cut)));
+    assert_eq!(orders["offsets"], json!(cut.offsets.get("orders")));
+    assert_eq!(paper("gmv_day")["cut"], json!(cut.cut));
+    let url = told["url"].as_str().expect("an address").to_owned();
+    for _ in 0..2 {
+        let opened = get(address, &url).await.json();
+        assert_eq!(opened["rows"], json!([[5, "5.00"]]));
+        assert_eq!((&opened["cut"], &opened["past"]), (&told["cut"], &told["past"]));
+        ground.commit(6..=9).await;
+        ground.publish(9);
+    }
+    // Where it cannot be committed, nothing is shared that would lack what was seen.
+    ground.publish_waiting(10, &[10]);
+    for (reply, part) in [(Some("the disk is full"), "the disk is full"), (None, "has stopped")] {
+        let asked = sharing("SELECT COUNT(*) FROM orders");
+        let wish = tokio::task::block_in_place(|| ground.wishes.recv()).expect("asked for");
+        match reply {
+            Some(why) => assert!(wish.reply.send(Err(why.to_owned())).is_ok()),
+            None => drop(wish),
+        }
+        let refused = asked.await.expect("asked");
+        assert!(refused.status == 429 && refused.text().contains(part), "{}", refused.text());
+    }
+    // Views alone need no commit.
+    let told = sharing("SELECT gmv FROM gmv_day").await.expect("asked").json();
+    assert_eq!(told["askedCut"], told["cut"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,12 +159,18 @@ async fn a_shared_query_shows_nobody_more_than_they_see_and_goes_with_what_it_he
     let url = |shared: &Value| shared["url"].as_str().expect("an address").to_owned();
     let reply = open(&server, "asker", &url(&of_day), &[]).await;
     assert_eq!(reply.json()["rows"], json!([["3.00"]]));
-    let hidden = open(&server, "asker", &url(&of_orders), &[]).await;
-    assert!(
-        hidden.status == 400 && hidden.text().contains("'orders' not found"),
-        "{}",
-        hidden.text()
-    );
+    let text = format!("/api/queries/shared/{}", of_orders["id"].as_str().expect("an id"));
+    for path in [url(&of_orders), text.clone()] {
+        let hidden = open(&server, "asker", &path, &[]).await;
+        let missing =
+            open(&server, "asker", &path.replace(|letter: char| letter.is_ascii_digit(), "0"), &[])
+                .await;
+        let told = (hidden.status, hidden.text().contains("there is no shared query"));
+        assert_eq!(told, (404, true), "{path}: {}", hidden.text());
+        assert_eq!(missing.status, 404, "{path}");
+        assert!(!hidden.text().contains("orders"), "{}", hidden.text());
+    }
+    assert_eq!(open(&server, "admin", &text, &[]).await.json()["sql"], json!(sql));
     assert_eq!(open(&server, "viewer", &url(&of_day), &[]).await.status, 403);
     assert_eq!(get(server.bound.http, &url(&of_day)).await.status, 401);
     assert_eq!(share(&server, "viewer", json!({ "sql": sql })).await.status, 403);
@@ -110,7 +188,7 @@ async fn a_shared_query_shows_nobody_more_than_they_see_and_goes_with_what_it_he
     };
     let held = || std::fs::read_to_string(ground.folder.path().join("pins.json")).expect("a file");
     assert!(held().contains(id));
-    assert_eq!(remove("asker").await.status, 403);
+    assert_eq!(remove("asker").await.status, 404, "to whoever does not see it there is none");
     assert_eq!(open(&server, "analyst", &what, &[]).await.json()["sql"], json!(sql));
     assert_eq!(remove("analyst").await.status, 204);
     assert!(!held().contains(id));
