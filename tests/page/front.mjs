@@ -23,7 +23,9 @@ export async function front(server, folder) {
   const behind = new URL(server);
   const listener = createServer((asked, answer) => {
     const { pathname } = new URL(asked.url, server);
-    const page = pageAt(pathname);
+    // A script gets the rows of a shared query where a browser gets the page.
+    const isRead = !pathname.startsWith('/q/') || asked.headers.accept?.includes('text/html');
+    const page = isRead ? pageAt(pathname) : undefined;
     const isPart = pathname === '/boot.js' || pathname.startsWith('/assets/');
     const file = join(folder, normalize(page ?? pathname));
     const options = { host: behind.hostname, port: behind.port, path: asked.url, method: asked.method };
@@ -56,6 +58,7 @@ export async function front(server, folder) {
 /** The file behind an address that the server answers with a page. */
 function pageAt(pathname) {
   if (pathname === '/sql') return 'sql.html';
+  if (pathname.startsWith('/q/')) return 'sql.html';
   return pathname === '/' || pathname === '/devices' || pathname.startsWith('/screens/') ? 'index.html' : undefined;
 }
 

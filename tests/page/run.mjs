@@ -24,6 +24,8 @@ import { tests as mapTests } from './map_tests.mjs';
 import { tests as namesTests } from './names_tests.mjs';
 import { tests as operationTests } from './operation_tests.mjs';
 import { tests as ownTests } from './own_tests.mjs';
+import { tests as sqlDeskTests } from './sql_desk_tests.mjs';
+import { tests as sqlSharedTests } from './sql_shared_tests.mjs';
 import { tests as sqlTests } from './sql_tests.mjs';
 import { ROOT, start } from './server.mjs';
 import { tests as singleTests } from './single_tests.mjs';
@@ -67,7 +69,7 @@ const context = {
   rows: undefined,
 };
 let [passed, failed, skipped] = [0, 0, 0];
-const every = [...liveTests, ...liteTests, ...twinTests, ...mapTests, ...feedTests, ...widestTests, ...leastTests, ...namesTests, ...singleTests, ...faultTests, ...ownTests, ...operationTests, ...doorTests, ...sqlTests, ...goldenTests, ...slowTests];
+const every = [...liveTests, ...liteTests, ...twinTests, ...mapTests, ...feedTests, ...widestTests, ...leastTests, ...namesTests, ...singleTests, ...faultTests, ...ownTests, ...operationTests, ...doorTests, ...sqlTests, ...sqlSharedTests, ...sqlDeskTests, ...goldenTests, ...slowTests];
 for (const [name, run] of every) {
   if (!name.includes(args.only)) continue;
   if (feedTests.some(([one]) => one === name)) context.rows ??= await realRows(context.url);

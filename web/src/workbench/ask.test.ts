@@ -28,12 +28,17 @@ describe('papers', () => {
       'x-tidemark-truncated': 'true',
       'x-tidemark-as-of': '1605024096040',
       'x-tidemark-watermark': 'soon',
+      'x-tidemark-past': '[{"table":"orders","version":12,"at":5},{"table":7},{"table":"gmv_day","epoch":"a","cut":3,"at":9}]',
     });
     expect(papersOf(headers)).toEqual({
       cut: 17,
       asOfMs: 1605024096040,
       watermarkMs: undefined,
       truncated: true,
+      past: [
+        { table: 'orders', version: 12, cut: undefined, atMs: 5 },
+        { table: 'gmv_day', version: undefined, cut: 3, atMs: 9 },
+      ],
       queryId: undefined,
     });
   });

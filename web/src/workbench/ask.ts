@@ -1,6 +1,7 @@
 /** One query over HTTP: asked as an Arrow stream, stopped from here, and its refusal with its place. */
 import { isRow } from '../protocol/frames';
 import { decodeAnswer, type Answer } from './answer';
+import { pastInHead, type PastTable } from './past';
 import type { Bound } from './statement';
 
 /** An answer and its papers. */
@@ -12,6 +13,8 @@ export interface Reply {
   readonly watermarkMs: number | undefined;
   /** Whether there were more rows than the server gives. */
   readonly truncated: boolean;
+  /** Tables that are not as they are now; where there are any, cut and as-of are those of the others. */
+  readonly past: readonly PastTable[];
   readonly bytes: number;
   readonly tookMs: number;
   readonly queryId: string | undefined;
@@ -50,8 +53,18 @@ export async function ask(
   signal: AbortSignal,
   received: (bytes: number) => void = () => {},
 ): Promise<Reply> {
-  const began = performance.now();
-  const response = await post(bound, queryId, 'arrow', signal);
+  return replyOf(performance.now(), post(bound, queryId, 'arrow', signal), received);
+}
+
+/** The rows of a shared query; the server stops it when nobody listens any more. */
+export async function askShared(id: string, signal: AbortSignal, received: (bytes: number) => void): Promise<Reply> {
+  const reply = await replyOf(performance.now(), getShared(id, 'arrow', signal), received);
+  // The head tells the cut it was opened at, and these rows are of another moment.
+  return { ...reply, cut: undefined, asOfMs: undefined, watermarkMs: undefined };
+}
+
+async function replyOf(began: number, asked: Promise<Response>, received: (bytes: number) => void): Promise<Reply> {
+  const response = await asked;
   const bytes = await gathered(response, received);
   const answer = decodeAnswer(bytes);
   return {
@@ -62,16 +75,27 @@ export async function ask(
   };
 }
 
+/** A result as a file. */
+export interface Download {
+  readonly blob: Blob;
+  readonly name: string;
+  readonly truncated: boolean;
+}
+
 /** The result as a file, and its name: what it is of and the cut it is true at. */
-export async function download(
-  bound: Bound,
-  format: Format,
-  signal: AbortSignal,
-): Promise<{ blob: Blob; name: string; truncated: boolean }> {
-  const response = await post(bound, newQueryId(), format, signal);
+export async function download(bound: Bound, format: Format, signal: AbortSignal): Promise<Download> {
+  return fileOf(await post(bound, newQueryId(), format, signal), format, undefined);
+}
+
+/** The rows of a shared query as a file that is named after it. */
+export async function downloadShared(id: string, format: Format, signal: AbortSignal): Promise<Download> {
+  return fileOf(await getShared(id, format, signal), format, `tidemark-q-${id}`);
+}
+
+async function fileOf(response: Response, format: Format, called: string | undefined): Promise<Download> {
   const { cut, truncated } = papersOf(response.headers);
   const end = format === 'arrow' ? 'arrows' : format;
-  return { blob: await response.blob(), name: `tidemark-cut-${cut ?? 'unknown'}.${end}`, truncated };
+  return { blob: await response.blob(), name: `${called ?? `tidemark-cut-${cut ?? 'unknown'}`}.${end}`, truncated };
 }
 
 /** Ends a query of this page on the server; one that is over already is no mistake. */
@@ -92,6 +116,12 @@ async function post(
     body: JSON.stringify({ sql, params, queryId }),
     signal,
   });
+  if (!response.ok) throw decodeRefusal(response.status, await response.text());
+  return response;
+}
+
+async function getShared(id: string, format: Format, signal: AbortSignal): Promise<Response> {
+  const response = await fetch(`/q/${id}?format=${format}${format === 'csv' ? '&bom=true' : ''}`, { headers: { accept: ACCEPT[format] }, signal });
   if (!response.ok) throw decodeRefusal(response.status, await response.text());
   return response;
 }
@@ -120,7 +150,7 @@ async function gathered(
   return whole;
 }
 
-type Papers = Pick<Reply, 'cut' | 'asOfMs' | 'watermarkMs' | 'truncated' | 'queryId'>;
+type Papers = Pick<Reply, 'cut' | 'asOfMs' | 'watermarkMs' | 'truncated' | 'past' | 'queryId'>;
 
 /** What the head of an answer says about it. */
 export function papersOf(headers: Headers): Papers {
@@ -133,6 +163,7 @@ export function papersOf(headers: Headers): Papers {
     asOfMs: number('as-of'),
     watermarkMs: number('watermark'),
     truncated: headers.get('x-tidemark-truncated') === 'true',
+    past: pastInHead(headers.get('x-tidemark-past')),
     queryId: headers.get('x-tidemark-query') ?? undefined,
   };
 }

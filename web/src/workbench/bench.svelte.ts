@@ -4,25 +4,35 @@
  */
 import type { Language } from '../format/words';
 import type { Answer } from './answer';
-import { ask, cancel, download, newQueryId, Refusal, type Format, type Reply } from './ask';
+import { ask, cancel, download, downloadShared, newQueryId, Refusal, type Format, type Reply } from './ask';
 import { fetchCatalogue, fetchStreams, type Catalogue } from './catalogue';
 import type { Editor } from './editor';
 import { fetchExamples, type Example } from './examples';
-import { readLink, writeLink, type Linked } from './link';
-import { follow } from './follow';
-import { LiveQuery, viewsIn } from './live';
+import { keepFile } from './files';
+import { readLink, type Linked } from './link';
+import { viewsIn } from './live';
 import { answerOf, type LiveRows } from './live-rows';
+import { Living } from './living.svelte';
 import { browserStore, Memory, type Asked, type Saved } from './memory';
+import { openShared, type Shared } from './shared';
+import { Sharing } from './sharing.svelte';
 import { bind, offsetOf, parametersOf, placeOf, statementAt, type Bound, type Span } from './statement';
+import { tidy } from './tidy';
 import { benchWord, type BenchWord } from './words';
-import { watchViews } from './pushed';
 
 export type Outcome =
   | { readonly type: 'none' }
   | { readonly type: 'running'; readonly sinceMs: number; readonly bytes: number }
   | { readonly type: 'done' }
   | { readonly type: 'cancelled' }
-  | { readonly type: 'failed'; readonly refusal: Refusal; readonly line: number | undefined; readonly column: number | undefined };
+  | {
+      readonly type: 'failed';
+      readonly refusal: Refusal;
+      readonly line: number | undefined;
+      readonly column: number | undefined;
+      /** What the server's words mean here, where they do not say it themselves. */
+      readonly about: BenchWord | undefined;
+    };
 
 export type Tab = 'table' | 'chart' | 'plan' | 'messages';
 
@@ -31,6 +41,12 @@ interface Asking {
   readonly span: Span;
   readonly sql: string;
   readonly bound: Bound;
+}
+
+/** A live query asks again by itself; a shared one is asked for its rows of then. */
+interface How {
+  readonly again?: boolean;
+  readonly then?: Shared | undefined;
 }
 
 const FIRST = `-- ${'Ctrl+Enter'}\nSHOW TABLES;\n`;
@@ -55,22 +71,18 @@ export class Bench {
   note = $state('');
   linked = $state.raw<Linked | undefined>();
   values = $state<Record<string, string | null>>({});
-  isLive = $state(false);
-  /** Why a live query is asked again whole, in the server's words; empty where it is told what changes. */
-  liveWhy = $state('');
-  livePaused = $state(false);
-  held = $state(0);
-  everyMs = $state(1000);
 
   readonly names = $derived(parametersOf(this.text));
 
   editor: Editor | undefined;
   private readonly memory = new Memory(browserStore());
+  readonly sharing = new Sharing(this.memory);
+  readonly living: Living;
   private running: { id: string; abort: AbortController } | undefined;
-  private live: { query: LiveQuery; unwatch: () => void } | undefined;
   private freshTimer: number | undefined;
 
-  constructor(private readonly ticket: (() => Promise<string>) | undefined) {
+  constructor(ticket: (() => Promise<string>) | undefined) {
+    this.living = new Living(ticket);
     this.linked = readLink(location.hash);
     this.text = this.linked?.sql ?? (this.memory.draft || FIRST);
     this.values = { ...this.linked?.params };
@@ -96,9 +108,33 @@ export class Bench {
     }
   }
 
+  /** Shows a shared query with the rows it was shared with. */
+  async openLink(id: string): Promise<void> {
+    // What was being written here is not what the link is of.
+    if (this.editor === undefined) this.text = '';
+    const shared = await this.sharing.open(id);
+    if (shared === undefined) return;
+    this.restore(shared);
+    await this.run();
+  }
+
+  /** The statement and the values as they were shared. */
+  restore(shared: Shared): void {
+    this.sharing.moment = 'then';
+    this.text = shared.text;
+    this.values = { ...shared.values };
+    this.editor?.replace(shared.text);
+  }
+
+  async runAt(moment: 'then' | 'now'): Promise<void> {
+    this.sharing.moment = moment;
+    await this.run();
+  }
+
   written(text: string): void {
     this.text = text;
-    this.memory.draft = text;
+    // What someone else shared does not take the place of what was being written here.
+    if (text !== this.sharing.opened?.text) this.memory.draft = text;
   }
 
   word(name: BenchWord): string {
@@ -109,14 +145,14 @@ export class Bench {
   async run(): Promise<void> {
     const asking = this.asking();
     if (asking === undefined) return this.say(this.word('noStatement'));
-    this.stopLive();
+    this.living.stop();
     await this.askFor(asking, false);
   }
 
   async explain(): Promise<void> {
     const asking = this.asking();
     if (asking === undefined) return this.say(this.word('noStatement'));
-    this.stopLive();
+    this.living.stop();
     const prefix = /^\s*EXPLAIN\b/i.test(asking.sql) ? '' : 'EXPLAIN ';
     const bound = { ...asking.bound, sql: prefix + asking.bound.sql };
     const reply = await this.attempt(asking, bound, prefix.length);
@@ -130,7 +166,8 @@ export class Bench {
   }
 
   private async askFor(asking: Asking, again: boolean): Promise<void> {
-    const reply = await this.attempt(asking, asking.bound, 0, again);
+    const then = again ? undefined : this.sharing.thenOf(asking.bound);
+    const reply = await this.attempt(asking, asking.bound, 0, { again, then });
     if (reply === undefined) return;
     this.before = again ? this.reply : undefined;
     this.reply = reply;
@@ -139,7 +176,7 @@ export class Bench {
   }
 
   /** Asks, and tells what became of it; `shift` letters stand before the statement in what the server reads. */
-  private async attempt(asking: Asking, bound: Bound, shift: number, again = false): Promise<Reply | undefined> {
+  private async attempt(asking: Asking, bound: Bound, shift: number, { again = false, then }: How = {}): Promise<Reply | undefined> {
     this.stopRunning();
     const running = { id: newQueryId(), abort: new AbortController() };
     this.running = running;
@@ -147,9 +184,11 @@ export class Bench {
     if (!again) this.outcome = { type: 'running', sinceMs, bytes: 0 };
     if (!again) this.editor?.mark(undefined);
     try {
-      const reply = await ask(bound, running.id, running.abort.signal, (bytes) => {
+      const received = (bytes: number): void => {
         if (!again && this.running === running) this.outcome = { type: 'running', sinceMs, bytes };
-      });
+      };
+      const { signal } = running.abort;
+      const reply = await (then === undefined ? ask(bound, running.id, signal, received) : openShared(then, signal, received));
       if (this.running !== running) return undefined;
       if (!again) this.remember(asking.sql, 'done', reply.answer.rows, reply.tookMs);
       return reply;
@@ -163,30 +202,31 @@ export class Bench {
       if (!again) this.remember(asking.sql, 'failed', undefined, tookMs);
       // Others may have all the turns just now; a live query simply asks at the next change.
       if (again && error instanceof Refusal && error.code === 'sql_busy') return undefined;
-      this.fail(asking, error, shift);
+      this.fail(asking, error, shift, then);
       return undefined;
     } finally {
       if (this.running === running) this.running = undefined;
     }
   }
 
-  private fail(asking: Asking, error: unknown, shift: number): void {
-    this.stopLive();
+  private fail(asking: Asking, error: unknown, shift: number, then?: Shared): void {
+    this.living.stop();
     const refusal = error instanceof Refusal ? error : new Refusal('no_server', this.word('noServer'));
     let place: { line: number; column: number } | undefined;
-    if (refusal.line !== undefined && refusal.column !== undefined) {
+    // What was shared is written otherwise on the server, so its places are not ours.
+    if (then === undefined && refusal.line !== undefined && refusal.column !== undefined) {
       const column = refusal.line === 1 ? refusal.column - shift : refusal.column;
       const at = asking.span.from + offsetOf(asking.sql, refusal.line, column);
       place = placeOf(this.text, at);
       this.editor?.mark({ at, message: refusal.message });
     }
-    this.outcome = { type: 'failed', refusal, line: place?.line, column: place?.column };
+    this.outcome = { type: 'failed', refusal, line: place?.line, column: place?.column, about: then && refusedThen(refusal) };
     this.tab = 'messages';
   }
 
   /** Stops what runs: here at once, on the server within a second. */
   cancel(): void {
-    this.stopLive();
+    this.living.stop();
     const running = this.running;
     this.stopRunning();
     if (running !== undefined) this.outcome = { type: 'cancelled' };
@@ -201,57 +241,22 @@ export class Bench {
 
   // Live
 
+  /** Rows of then stand still, so a live query is always of now. */
   async goLive(): Promise<void> {
     const asking = this.asking();
     if (asking === undefined) return this.say(this.word('noStatement'));
-    this.stopLive();
+    this.living.stop();
+    this.sharing.moment = 'now';
     await this.askFor(asking, false);
     if (this.outcome.type !== 'done') return;
-    this.livePaused = false;
-    this.liveWhy = '';
-    this.isLive = true;
     const like = this.reply?.answer;
-    let newest: LiveRows | undefined;
-    const query = this.liveQuery(async () => newest && this.show(newest, like));
-    const unwatch = follow(asking.bound, {
-      rows: (rows) => {
-        newest = rows;
-        query.changed();
-        this.held = query.held;
-      },
-      refused: (refusal) => {
-        if (this.live?.query === query) this.askWhole(asking, refusal);
-      },
+    const shown = this.catalogue?.tables.filter(({ state }) => state !== undefined).map(({ name }) => name) ?? [];
+    this.living.start(asking.bound, {
+      again: () => this.askFor(asking, true),
+      show: (rows) => this.show(rows, like),
+      views: viewsIn(asking.sql, shown),
+      isAskedWhole: (refusal) => this.say(`${this.word('liveWhole')} ${refusal.message}`),
     });
-    this.live = { query, unwatch };
-  }
-
-  /** What the server does not keep up to date is asked whole when one of its views has changed. */
-  private askWhole(asking: Asking, refusal: Refusal): void {
-    this.live?.query.stop();
-    const views = viewsIn(asking.sql, this.catalogue?.tables.filter(({ state }) => state !== undefined).map(({ name }) => name) ?? []);
-    const query = this.liveQuery(() => this.askFor(asking, true));
-    query.pause(this.livePaused);
-    const unwatch = watchViews(views, this.ticket, () => {
-      query.changed();
-      this.held = query.held;
-    });
-    this.live = { query, unwatch };
-    this.liveWhy = refusal.message;
-    this.say(`${this.word('liveWhole')} ${refusal.message}`);
-  }
-
-  private liveQuery(ask: () => Promise<unknown>): LiveQuery {
-    const query: LiveQuery = new LiveQuery(
-      {
-        ask: () => ask().then(() => void (this.held = query.held)),
-        now: () => performance.now(),
-        setTimer: (run, ms) => window.setTimeout(run, ms),
-        clearTimer: (id) => window.clearTimeout(id),
-      },
-      this.everyMs,
-    );
-    return query;
   }
 
   /** Shows the newest state of a subscription; `like` knows the time zones of its columns. */
@@ -261,25 +266,6 @@ export class Bench {
     const { cut, asOfMs, watermarkMs } = rows;
     this.before = shown;
     this.reply = { ...shown, answer: answerOf(rows, like), cut, asOfMs, watermarkMs, truncated: false };
-  }
-
-  pauseLive(paused: boolean): void {
-    this.livePaused = paused;
-    this.live?.query.pause(paused);
-  }
-
-  setCadence(everyMs: number): void {
-    this.everyMs = everyMs;
-    this.live?.query.cadence(everyMs);
-  }
-
-  stopLive(): void {
-    this.live?.query.stop();
-    this.live?.unwatch();
-    this.live = undefined;
-    this.isLive = false;
-    this.liveWhy = '';
-    this.held = 0;
   }
 
   // Files, links, memory
@@ -299,18 +285,28 @@ export class Bench {
   async share(): Promise<void> {
     const asking = this.asking();
     if (asking === undefined) return this.say(this.word('noStatement'));
-    const params = Object.fromEntries(parametersOf(asking.sql).map((name) => [name, this.values[name] ?? null]));
-    history.replaceState(null, '', writeLink({ sql: asking.sql, params, cut: this.reply?.cut, asOfMs: this.reply?.asOfMs }));
-    await copyText(location.href);
-    this.say(this.word('shared'));
+    const values = new Map(parametersOf(asking.sql).map((name) => [name, this.values[name] ?? null]));
+    const linked = { sql: asking.sql, params: Object.fromEntries(values), cut: this.reply?.cut, asOfMs: this.reply?.asOfMs };
+    await this.sharing.make({ sql: asking.sql, values, linked });
+  }
+
+  /** Takes a link back that was made here. */
+  async unshare(id: string): Promise<void> {
+    try {
+      await this.sharing.remove(id);
+    } catch (error) {
+      this.say(error instanceof Refusal ? error.message : this.word('noServer'));
+    }
   }
 
   async download(format: Format): Promise<void> {
     const asking = this.asking();
     if (asking === undefined) return this.say(this.word('noStatement'));
     try {
-      const { blob, name, truncated } = await download(asking.bound, format, new AbortController().signal);
-      keep(blob, name);
+      const { signal } = new AbortController();
+      const then = this.sharing.thenOf(asking.bound);
+      const { blob, name, truncated } = await (then === undefined ? download(asking.bound, format, signal) : downloadShared(then.id, format, signal));
+      keepFile(blob, name);
       this.say(`${this.word('downloaded')} ${name}${truncated ? ` · ${this.limitWords(undefined)}` : ''}`);
     } catch (error) {
       this.fail(asking, error, 0);
@@ -325,6 +321,13 @@ export class Bench {
   say(note: string): void {
     // The same words twice are two events for who listens.
     this.note = this.note === note ? `${note} ` : note;
+  }
+
+  /** Sets the text out anew; one step back undoes it. */
+  tidy(): void {
+    const tidied = tidy(this.text);
+    if (tidied !== this.text) this.editor?.replace(tidied);
+    this.editor?.focus();
   }
 
   open(sql: string): void {
@@ -349,25 +352,20 @@ export class Bench {
   }
 
   destroy(): void {
-    this.stopLive();
+    this.living.stop();
     this.stopRunning();
     window.clearInterval(this.freshTimer);
   }
 }
 
-function keep(blob: Blob, name: string): void {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  // The browser reads it after this turn; a minute is ample and frees the bytes.
-  window.setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-async function copyText(text: string): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    // A page that is not served securely has no clipboard; the link is in the address bar as well.
-  }
+/** Why rows that were shared cannot be had by whoever opens them. */
+function refusedThen({ code, message }: Refusal): BenchWord | undefined {
+  if (/no longer kept|begun anew/.test(message)) return 'thenGone';
+  const known: Readonly<Record<string, BenchWord>> = {
+    sql_plan: 'thenHidden',
+    forbidden: 'thenForbidden',
+    not_found: 'linkGone',
+    internal: 'linkBroken',
+  };
+  return known[code];
 }

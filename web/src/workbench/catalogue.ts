@@ -50,6 +50,9 @@ ORDER BY table_schema, table_name, ordinal_position`;
 const FUNCTIONS = `SELECT DISTINCT routine_name FROM information_schema.routines ORDER BY routine_name`;
 const STREAMS = `SELECT stream, as_of, watermark FROM current_streams`;
 
+/** What this page asks by itself; it is in the server's log, and no part of anyone's history. */
+export const OWN_QUERIES: readonly string[] = [COLUMNS, FUNCTIONS, STREAMS];
+
 export async function fetchCatalogue(): Promise<Catalogue> {
   const [views, columns, functions, streams] = await Promise.all([
     fetchJson('/api/views'),

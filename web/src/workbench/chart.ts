@@ -2,10 +2,8 @@
 import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import { clockOf } from './answer';
-import type { ChartData } from './chart-data';
+import { colourOf, type ChartData } from './chart-data';
 
-/** Told apart by people who see colours otherwise, too; the words of the legend say which is which. */
-const COLOURS = ['#1bc3f3', '#ffd166', '#95fbe7', '#ec6094', '#f7ea3c'];
 const TEXT = '#b6c8e4';
 const GRID = 'rgba(80, 130, 200, 0.18)';
 const FONT = '12px ui-monospace, "Noto Sans CJK SC", monospace';
@@ -13,9 +11,9 @@ const FONT = '12px ui-monospace, "Noto Sans CJK SC", monospace';
 export function drawChart(
   host: HTMLElement,
   data: ChartData,
-  names: readonly string[],
   size: { width: number; height: number },
   zone: string,
+  pointed: (at: number | undefined) => void,
 ): () => void {
   const { labels } = data;
   const axis = { stroke: TEXT, font: FONT, grid: { stroke: GRID, width: 1 }, ticks: { stroke: GRID } };
@@ -26,13 +24,14 @@ export function drawChart(
       return data.isTime ? timeTick(clock(value), values) : String(value);
     });
   const bars = uPlot.paths.bars?.({ size: [0.7, 60], align: 0 });
-  const columns: uPlot.AlignedData = [[...data.x], ...data.ys.map((ys) => [...ys])];
+  const columns: uPlot.AlignedData = [[...data.x], ...data.series.map(({ ys }) => [...ys])];
   const plot = new uPlot(
     {
       ...size,
-      padding: [12, 16, 0, 0],
+      padding: [12, 36, 0, 0],
       legend: { show: false },
       cursor: { show: true, drag: { x: true, y: false } },
+      hooks: { setCursor: [(plot) => pointed(plot.cursor.idx ?? undefined)] },
       scales: {
         x: {
           time: false,
@@ -44,7 +43,7 @@ export function drawChart(
         {
           ...axis,
           size: 44,
-          space: labels === undefined ? 130 : 64,
+          space: labels === undefined ? 130 : 56,
           ...(labels === undefined && !data.isTime ? {} : { incrs: data.isTime ? TIME_STEPS : WHOLE_STEPS }),
           values: (_plot, values) => along(values),
         },
@@ -52,14 +51,15 @@ export function drawChart(
       ],
       series: [
         {},
-        ...data.ys.map((_ys, nth) => {
-          const colour = COLOURS[nth % COLOURS.length] ?? TEXT;
+        ...data.series.map(({ name }, nth) => {
+          const colour = colourOf(nth);
           return {
-            label: names[nth] ?? '',
+            label: name,
+            spanGaps: data.isSplit,
             stroke: colour,
             width: 2,
-            points: { show: data.x.length < 60 },
-            ...(data.bars && data.ys.length === 1 && bars !== undefined ? { paths: bars, fill: `${colour}99` } : {}),
+            points: { show: !data.bars && data.x.length < 60 },
+            ...(data.bars && data.series.length === 1 && bars !== undefined ? { paths: bars, fill: `${colour}99` } : {}),
           };
         }),
       ],
@@ -68,10 +68,6 @@ export function drawChart(
     host,
   );
   return () => plot.destroy();
-}
-
-export function colourOf(nth: number): string {
-  return COLOURS[nth % COLOURS.length] ?? TEXT;
 }
 
 const WHOLE_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];

@@ -10,7 +10,7 @@ import {
   type Completion,
   type CompletionSource,
 } from '@codemirror/autocomplete';
-import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
+import { defaultKeymap, history, historyKeymap, isolateHistory } from '@codemirror/commands';
 import { PostgreSQL, sql, SQLDialect, type SQLNamespace } from '@codemirror/lang-sql';
 import { bracketMatching, HighlightStyle, syntaxHighlighting } from '@codemirror/language';
 import { highlightSelectionMatches, searchKeymap } from '@codemirror/search';
@@ -115,6 +115,8 @@ export function createEditor(
         changes: { from: 0, to: view.state.doc.length, insert: whole },
         selection: { anchor: 0 },
         scrollIntoView: true,
+        // A step of its own: one step back is what was written.
+        annotations: isolateHistory.of('full'),
       });
     },
     insert: (piece) => {
@@ -259,7 +261,8 @@ const THEME = EditorView.theme(
     '&': { height: '100%', color: '#e8f4ff', backgroundColor: '#071226', fontSize: '14px' },
     '.cm-scroller': { fontFamily: 'ui-monospace, "DejaVu Sans Mono", Consolas, "Noto Sans CJK SC", monospace', lineHeight: '1.55' },
     '.cm-content': { caretColor: '#39d0ff', padding: '8px 0' },
-    '&.cm-focused': { outline: '2px solid #39d0ff', outlineOffset: '-2px' },
+    // The pane around it shows the focus, line numbers included.
+    '&.cm-focused': { outline: 'none' },
     '.cm-cursor': { borderLeftColor: '#39d0ff', borderLeftWidth: '2px' },
     '.cm-gutters': { backgroundColor: '#071226', color: '#8096b8', border: 'none' },
     '.cm-activeLine, .cm-activeLineGutter': { backgroundColor: 'rgba(57, 130, 208, 0.12)' },

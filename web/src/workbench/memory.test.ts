@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Memory, type Asked } from './memory';
+import { Memory, recallLayout, rememberLayout, type Asked } from './memory';
 
 function store(): { getItem(key: string): string | null; setItem(key: string, value: string): void } {
   const kept = new Map<string, string>();
@@ -40,5 +40,31 @@ describe('memory', () => {
     expect(new Memory(nonsense).history).toEqual([]);
     const full = { getItem: () => '[{"sql":1}]', setItem: () => { throw new Error('full'); } };
     expect(new Memory(full).remember(asked('SELECT 1'))).toHaveLength(1);
+  });
+});
+
+describe('what was shared from here', () => {
+  it('is there newest first, over a reload, until it is taken back', () => {
+    const kept = store();
+    new Memory(kept).keepShared({ id: 'a', sql: 'SELECT 1', at: 1 });
+    new Memory(kept).keepShared({ id: 'b', sql: 'SELECT 2', at: 2 });
+    expect(new Memory(kept).shared.map(({ id }) => id)).toEqual(['b', 'a']);
+    expect(new Memory(kept).dropShared('b').map(({ id }) => id)).toEqual(['a']);
+    kept.setItem('tidemark.sql.shared', '[{"id":7},{"id":"c","sql":"x","at":3}]');
+    expect(new Memory(kept).shared.map(({ id }) => id)).toEqual(['c']);
+  });
+});
+
+describe('the layout', () => {
+  it('is as it was left, and as shipped where nothing sensible is kept', () => {
+    const kept = store();
+    const shipped = recallLayout(kept);
+    rememberLayout({ ...shipped, side: false, editorPx: 300 }, kept);
+    expect(recallLayout(kept)).toEqual({ ...shipped, side: false, editorPx: 300 });
+    for (const text of ['{', '7', '{"side":1}']) {
+      kept.setItem('tidemark.sql.layout', text);
+      expect(recallLayout(kept)).toEqual(shipped);
+    }
+    expect(recallLayout(undefined)).toEqual(shipped);
   });
 });

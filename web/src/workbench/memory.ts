@@ -18,8 +18,17 @@ export interface Saved {
   readonly sql: string;
 }
 
+/** A link that was made here; who has it opens it without this. */
+export interface SharedHere {
+  readonly id: string;
+  readonly sql: string;
+  /** When, ms since the Unix epoch by the server. */
+  readonly at: number;
+}
+
 const HISTORY_MAX = 200;
 const SAVED_MAX = 200;
+const SHARED_MAX = 200;
 /** Longest text that is remembered, letters. */
 const TEXT_MAX = 20_000;
 
@@ -80,6 +89,24 @@ export class Memory {
     return left;
   }
 
+  /** Newest first. */
+  get shared(): readonly SharedHere[] {
+    const kept = this.read('shared');
+    return Array.isArray(kept) ? kept.filter(isShared) : [];
+  }
+
+  keepShared(shared: SharedHere): readonly SharedHere[] {
+    const all = [shared, ...this.shared].slice(0, SHARED_MAX);
+    this.write('shared', all);
+    return all;
+  }
+
+  dropShared(id: string): readonly SharedHere[] {
+    const left = this.shared.filter((shared) => shared.id !== id);
+    this.write('shared', left);
+    return left;
+  }
+
   private read(key: string): unknown {
     try {
       return JSON.parse(this.store?.getItem(`tidemark.sql.${key}`) ?? 'null');
@@ -94,6 +121,35 @@ export class Memory {
     } catch {
       // A full or closed store: what was asked is still in the editor.
     }
+  }
+}
+
+/** How the page is laid out. */
+export interface Layout {
+  /** Whether the catalogue is shown. */
+  readonly side: boolean;
+  /** Whether examples, history and the rest are shown. */
+  readonly drawer: boolean;
+  readonly editorPx: number;
+}
+
+const LAYOUT = 'tidemark.sql.layout';
+
+export function recallLayout(store: Store | undefined = browserStore()): Layout {
+  let kept: unknown;
+  try {
+    kept = JSON.parse(store?.getItem(LAYOUT) ?? 'null');
+  } catch {
+    kept = undefined;
+  }
+  return isLayout(kept) ? kept : { side: true, drawer: true, editorPx: 190 };
+}
+
+export function rememberLayout(layout: Layout, store: Store | undefined = browserStore()): void {
+  try {
+    store?.setItem(LAYOUT, JSON.stringify(layout));
+  } catch {
+    // It is laid out as before for as long as the page is open.
   }
 }
 
@@ -112,6 +168,14 @@ function isAsked(value: unknown): value is Asked {
 
 function isSaved(value: unknown): value is Saved {
   return fits(value, { name: 'string', sql: 'string' });
+}
+
+function isShared(value: unknown): value is SharedHere {
+  return fits(value, { id: 'string', sql: 'string', at: 'number' });
+}
+
+function isLayout(value: unknown): value is Layout {
+  return fits(value, { side: 'boolean', drawer: 'boolean', editorPx: 'number' });
 }
 
 function fits(value: unknown, shape: Readonly<Record<string, string>>): boolean {

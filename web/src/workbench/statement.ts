@@ -19,6 +19,8 @@ export interface Bound {
 const TOKEN =
   /'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)|--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|\$([A-Za-z_]*)\$[\s\S]*?(?:\$\1\$|$)|::|\$(\d{1,3})\b|:([A-Za-z_][A-Za-z0-9_]*)|;/g;
 
+const NAMED_OR_TOKEN = new RegExp(`\\$(\\d{1,3})/\\*:([A-Za-z_][A-Za-z0-9_]*)\\*/|${TOKEN.source.replaceAll('\\1', '\\3')}`, 'g');
+
 /** The statements of a text, without the `;` between them and without empty ones. */
 export function statementsOf(text: string): readonly Span[] {
   const ends = [...text.matchAll(TOKEN)].filter(([mark]) => mark === ';').map(({ index }) => index);
@@ -60,6 +62,29 @@ export function bind(sql: string, values: ReadonlyMap<string, string | null>): B
     return `$${names.indexOf(found) + 1}`.padEnd(mark.length);
   });
   return { sql: replaced, params };
+}
+
+// Its form is `$1/*:from*/`.
+/** The statement with a `$n` for every parameter, and in a comment behind it its name, for who reads it elsewhere. */
+export function annotated(sql: string): string {
+  const names = parametersOf(sql);
+  return sql.replace(TOKEN, (mark, _tag, number?: string, name?: string) => {
+    const found = number ?? name;
+    if (found === undefined) return mark;
+    return `$${names.indexOf(found) + 1}${name === undefined ? '' : `/*:${name}*/`}`;
+  });
+}
+
+/** `annotated` undone, and the names by their number; a parameter without a name has its number for one. */
+export function deannotated(sql: string): { text: string; names: readonly string[] } {
+  const names: string[] = [];
+  const text = sql.replace(NAMED_OR_TOKEN, (mark, nth?: string, name?: string, _tag?: string, number?: string) => {
+    const [at, found] = [Number(nth ?? number), name ?? number];
+    if (found === undefined || !(at >= 1)) return mark;
+    names[at - 1] = found;
+    return name === undefined ? mark : `:${name}`;
+  });
+  return { text, names: Array.from(names, (name, nth) => name ?? String(nth + 1)) };
 }
 
 /** Offset in `text` of a line and a column from 1, columns in letters and not in UTF-16 units. */
