@@ -7,176 +7,38 @@ N records of orders go through `tidemark serve` with the shipped SQL into its hi
 and the answers have to be equal to the last digit. The quickest round counts; processor time, which says the same
 beside other work, stands beside it (Tidemark's is the whole server's). Point reads go over the PostgreSQL wire, prepared,
 while orders come in through Kafka; without a broker they are left out.
+
+Past twenty million the server has the stream of orders and no view, for what is kept of each order would fill the memory.
+By what ten million take, a hundred million are some 25 GB of disk, 35 on the way there, and 12 GB of memory for the largest
+questions; how far it is is said every half minute.
 """
 import argparse
 import contextlib
 import datetime
 import decimal
 import gc
-import hashlib
-import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 
 import duckdb
 import duckdb_extension_delta
 import psycopg
 
 import analysts_questions as questions
+from analysts_past import THREADS, Past, ask, memory_bytes, say, sql_config
 from kafka_tools import kafka
 from process import BINARY, ROOT, Server
 
-KEPT = pathlib.Path.home() / ".cache/tidemark/analysts"
-DAYS = 5
-FIRST_DAY = "2020-11-07"
-# A generated order has two records and a little.
-RECORDS_AN_ORDER = 1.99
-THREADS = 2
-MEMORY_BYTES = 4 << 30
-FILL_SECONDS_MAX = 7_200
-ASK_SECONDS_MAX = 600
 READS, READS_A_SECOND, WARM_UP_READS = 2_000, 100, 200
 LOAD_RECORDS_A_SECOND = 50_000
 # Of an order of the live load, in its first minutes: placed, and nearly always paid.
 LIVE_RECORDS_AN_ORDER = 1.9
-SQL = f"""[sql]
-threads = {THREADS}
-memory-bytes-max = {MEMORY_BYTES}
-seconds-max = {ASK_SECONDS_MAX}
-"""
-HISTORY = SQL + """
-[pipeline]
-history-compact-every = 1
-history-keep-hours = 0
-[streams.orders]
-connector = "embedded"
-"""
-
-
-def say(words):
-    print(words, flush=True)
-
-
-def load(folder, *arguments):
-    """`tidemark load` to its end; how many records it wrote."""
-    done = subprocess.run([BINARY, "load", "--sql-dir", ROOT / "sql", "--config", folder / "tidemark.toml", *map(str, arguments)],
-                          capture_output=True, text=True, cwd=ROOT)
-    written = re.search(r"(\d+) records written", done.stdout + done.stderr)
-    assert done.returncode == 0 and written, f"load: {done.stdout}{done.stderr}"
-    return int(written.group(1))
-
-
-def declared():
-    """What the shipped streams are, as a hash: other declarations keep other records."""
-    text = b"".join(path.read_bytes() for path in sorted((ROOT / "sql/streams").glob("*.sql")))
-    return hashlib.sha256(text).hexdigest()
-
-
-def wait(holds, seconds, what):
-    """What `holds` answers as soon as it is true."""
-    end = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < end, f"{what}: not in {seconds} s"
-        time.sleep(1)
-    return found
-
-
-class Past:
-    """A folder with `records` orders, and the server that has it."""
-
-    def __init__(self, records, anew):
-        self.folder = KEPT / str(records)
-        self.made = self.folder / "made.json"
-        self.table = self.folder / "data/history/orders"
-        made = json.loads(self.made.read_text()) if self.made.exists() and not anew else {}
-        if made.get("declared") != declared():
-            self._fill(records)
-        self._configure()
-        self.written = json.loads(self.made.read_text())["written"]
-        self.server = Server(["serve", "--quiet"], self.folder, ROOT / "sql", self.folder / "tidemark.toml")
-
-    def _configure(self):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "tidemark.toml").write_text(HISTORY)
-
-    def _fill(self, records):
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._configure()
-        began = time.monotonic()
-        written = load(self.folder, "--to", "local", "--data-dir", self.folder / "data", "--days", DAYS, "--date", FIRST_DAY,
-                       "--orders", int(records / RECORDS_AN_ORDER / DAYS) + 1)
-        say(f"{written:,} records of {DAYS} days generated in {time.monotonic() - began:.0f} s")
-        self.made.write_text(json.dumps({"declared": declared(), "written": written}))
-
-    def _told(self, sql):
-        """The first row; None before the first cut."""
-        try:
-            rows, _ = ask(self.server, sql)
-        except (urllib.error.URLError, ConnectionError, AssertionError):
-            assert self.server.process.poll() is None, "".join(self.server.said)
-            return None
-        return rows[0]
-
-    def wait(self, connection):
-        """Until every order is in files that DuckDB sees, and no file is put together any more; how many orders."""
-        # Control records close the days; they are no orders and `load` does not count them.
-        read = "SELECT SUM(\"read\" - control), SUM(accepted) FROM records_accounted WHERE stream = 'orders'"
-
-        def committed():
-            told = self._told(read)
-            if not told or told[0] != self.written or self._told("SELECT COUNT(*) FROM orders") != (told[1],):
-                return None
-            held = connection.execute(f"SELECT COUNT(*) FROM delta_scan('{self.table}')").fetchone()[0]
-            return told[1] if held == told[1] else None
-
-        began = time.monotonic()
-        orders = int(wait(committed, FILL_SECONDS_MAX, f"{self.written} records in the history"))
-        log = self.table / "_delta_log"
-        newest = lambda: max(log.glob("*.json"), key=lambda path: path.name).name
-        last, since = newest(), time.monotonic()
-        while time.monotonic() - since < 5:
-            time.sleep(0.5)
-            if newest() != last:
-                last, since = newest(), time.monotonic()
-        sizes = connection.execute(
-            f"SELECT DISTINCT filename FROM delta_scan('{self.table}', filename = true)").fetchall()
-        size = sum(pathlib.Path(name.removeprefix("file://")).stat().st_size for name, in sizes)
-        say(f"{orders:,} orders in the history, {len(sizes)} files, {size / 1e6:,.0f} MB; "
-            f"all committed {time.monotonic() - began:.0f} s after the start")
-        return orders
-
-
-def ask(server, sql):
-    """The rows of a question over HTTP, each value as the column's type means it, and how long it took."""
-    body = json.dumps({"sql": sql}).encode()
-    request = urllib.request.Request(server.url + "/api/sql", body,
-                                     {"content-type": "application/json", "accept": "application/json"})
-    began = time.perf_counter()
-    try:
-        with urllib.request.urlopen(request, timeout=ASK_SECONDS_MAX) as answer:
-            text = answer.read()
-    except urllib.error.HTTPError as error:
-        raise AssertionError(error.read().decode(errors="replace")) from error
-    took = time.perf_counter() - began
-    found = json.loads(text)
-    assert not found["truncated"], sql
-    types = [column["type"] for column in found["columns"]]
-    return [tuple(map(from_json, row, types)) for row in found["rows"]], took
-
-
-def from_json(value, kind):
-    if value is not None and kind.startswith("DECIMAL"):
-        return decimal.Decimal(value)
-    return value
 
 
 def from_duckdb(value):
@@ -190,9 +52,9 @@ def from_duckdb(value):
     return value
 
 
-def open_duckdb(table=None):
+def open_duckdb(records, table=None):
     [extension] = pathlib.Path(duckdb_extension_delta.__file__).parent.rglob("*.duckdb_extension")
-    connection = duckdb.connect(config={"threads": THREADS, "memory_limit": f"{MEMORY_BYTES}B"})
+    connection = duckdb.connect(config={"threads": THREADS, "memory_limit": f"{memory_bytes(records)}B"})
     connection.execute(f"LOAD '{extension}'")
     connection.execute("SET TimeZone = 'Asia/Shanghai'; SET default_null_order = 'nulls_last_on_asc_first_on_desc'")
     connection.execute(questions.DUCKDB_MACROS)
@@ -317,8 +179,8 @@ def stopped(server):
 def over_the_past(options):
     past = Past(options.orders, options.anew)
     with stopped(past.server) as server:
-        past.wait(open_duckdb())
-        connection = open_duckdb(past.table)
+        past.wait(open_duckdb(options.orders))
+        connection = open_duckdb(options.orders, past.table)
         measured, wrong = compare(server, connection, options.rounds, options.ask)
         print_table(measured)
         explain(server, measured, options.explain)
@@ -368,7 +230,7 @@ def while_orders_come_in(bootstrap, reads):
     with contextlib.ExitStack() as held:
         folder = pathlib.Path(held.enter_context(tempfile.TemporaryDirectory()))
         (folder / "tidemark.toml").write_text(
-            f'{SQL}\n[streams.orders]\ntopic = "{topic}"\n"properties.bootstrap.servers" = "{bootstrap}"\n')
+            f'{sql_config(0)}\n[streams.orders]\ntopic = "{topic}"\n"properties.bootstrap.servers" = "{bootstrap}"\n')
         held.callback(lambda: kafka("TopicCommand", "--delete", "--if-exists", "--topic", topic, bootstrap=bootstrap))
         arguments = ["--sql-dir", ROOT / "sql", "--bootstrap", bootstrap, "--topic", topic, "--partitions", 4]
         loading = subprocess.Popen(

@@ -32,6 +32,7 @@ import doctor
 import kafka_as_it_is
 import life_cycle
 import result_topics
+import workers
 from kafka_tools import BROKER, LIBS as KAFKA_LIBS, kafka
 from process import BINARY, ROOT, Server
 
@@ -887,6 +888,7 @@ CHECKS = [
     *doctor.CHECKS,
     *result_topics.CHECKS,
     *kafka_as_it_is.CHECKS,
+    *workers.CHECKS,
     several_streams,
     a_day_is_not_closed_by_mistake,
     views_change_on_a_running_server,

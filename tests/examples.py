@@ -5,21 +5,24 @@
 
 A server with embedded logs gets the records of one day; then every file is asked as it is. Each answer must have the
 columns its file promises, and those of `RECKONED` must be what plain Python makes of the records, to the fen. Nothing of
-the engine is shared: not its SQL, not its arithmetic.
+the engine is shared: not its SQL, not its arithmetic. At the end each is asked once more by the command line, as
+sql/examples/README.md tells to type it, and what the catalogue says of freshness is held to the records.
 """
 import argparse
 import collections
 import datetime
 import decimal
 import json
+import os
 import pathlib
 import random
 import re
+import subprocess
 import sys
 import tempfile
 import urllib.request
 
-from process import ROOT, Server
+from process import BINARY, ROOT, Server
 
 EXAMPLES = ROOT / "sql/examples"
 SHANGHAI = datetime.timezone(datetime.timedelta(hours=8))
@@ -194,9 +197,8 @@ def refund_rate_by_day(truth, rows):
 
 
 def cancelled_orders(truth, rows):
-    placed, cancelled = len(truth.of("placed")), len(truth.of("cancelled"))
     [row] = rows
-    return {name: row[name] for name in ("cancelled_orders",)}, {"cancelled_orders": cancelled} if placed else {}
+    return row, {"cancelled_orders": len(truth.of("cancelled"))}
 
 
 def live_rooms(truth, rows):
@@ -446,6 +448,18 @@ def nothing_disappears(truth, rows):
                                    for stream, records in truth.streams.items()}
 
 
+def newest(truth):
+    """The newest time of each stream."""
+    return {stream: DAY_MS + max(record["at"] for record in records) for stream, records in truth.streams.items()}
+
+
+def freshness(truth, rows):
+    fed = [row for row in rows if row["stream"] in truth.streams]
+    behind = {row["stream"]: row["as_of"] - row["watermark"] for row in fed}
+    assert all(row["watermark_behind_ms"] == behind[row["stream"]] > 0 for row in fed), fed
+    return index(fed, "stream"), {stream: {"as_of": at} for stream, at in newest(truth).items()}
+
+
 RECKONED = {
     "presale_funnel": presale_funnel, "refund_rate_by_category": refund_rate_by_category, "refund_rate_by_day": refund_rate_by_day,
     "cancelled_orders": cancelled_orders, "live_rooms": live_rooms, "channel_mix": shares("channel"),
@@ -460,12 +474,12 @@ RECKONED = {
     "net_of_gross": net_of_gross, "value_per_buyer": value_per_buyer, "nothing_disappears": nothing_disappears,
     "gmv_in_yuan": gmv_in_yuan, "milestones_passed": milestones_passed, "service_peak": service_peak,
     "orders_per_second_peak": orders_per_second_peak, "new_and_returning_buyers": new_and_returning_buyers,
-    "refund_rate_by_hour": refund_rate_by_hour,
+    "refund_rate_by_hour": refund_rate_by_hour, "freshness": freshness,
 }
 # Those that tell of the newest day and nothing of the day before it.
 OF_THE_NEWEST_DAY = {"province_ranking", "cities_of_provinces", "brand_concentration"}
 # Those that keep days apart.
-OF_EACH_DAY = {"gmv_by_hour", "new_and_returning_buyers", "refund_rate_by_hour"}
+OF_EACH_DAY = {"gmv_by_hour", "new_and_returning_buyers", "refund_rate_by_hour", "freshness"}
 
 
 def index(rows, name):
@@ -477,8 +491,11 @@ def index(rows, name):
 def same(found, want):
     if isinstance(want, dict):
         assert isinstance(found, dict), found
-        if want and isinstance(next(iter(want.values())), dict):
+        # Of nothing every row would be right.
+        assert want, f"nothing was reckoned, and there is {found}"
+        if isinstance(next(iter(want.values())), dict):
             assert set(found) == set(want), f"rows {sorted(map(str, found))}, not {sorted(map(str, want))}"
+        assert set(want) <= set(found), f"only {sorted(map(str, found))}, and {sorted(map(str, want))} were reckoned"
         return all(same(found[key], value) for key, value in want.items())
     if isinstance(want, D) and found is not None:
         found = D(str(found))
@@ -521,13 +538,76 @@ def check(server, file, truth=None):
     return f"{len(rows)} rows"
 
 
+# --- what is said of them -------------------------------------------------------------------------
+
+UNITS = "one two three four five six seven eight nine".split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+NUMBERS = {ten + (f"-{unit}" if unit else ""): tens * 10 + ones
+           for tens, ten in enumerate(TENS, 2) for ones, unit in enumerate(["", *UNITS])}
+
+
+def the_readme_counts_them(files):
+    [said] = re.findall(r"([a-z-]+) questions to begin from", (ROOT / "README.md").read_text())
+    assert NUMBERS.get(said) == len(files), f"README.md says {said}, and there are {len(files)}"
+    return said
+
+
+def by_the_command_line(server, file, folder):
+    """The answer of the command that the README of the questions tells to type."""
+    [line] = re.findall(r"^    (tidemark sql .*province_ranking.*)$", (EXAMPLES / "README.md").read_text(), re.M)
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    if not (programs / "tidemark").exists():
+        (programs / "tidemark").symlink_to(BINARY)
+    around = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "TIDEMARK_SERVER": server.url}
+    ran = subprocess.run(["bash", "-c", line.replace("province_ranking", file.stem)], capture_output=True, text=True, cwd=ROOT,
+                         env=around, timeout=60)
+    assert ran.returncode == 0, f"exit {ran.returncode}: {ran.stderr.strip().partition(chr(10))[0]}"
+    rows = server.sql(file.read_text())
+    columns = re.search(r"^-- columns: (.+)$", file.read_text(), re.M).group(1).split(", ")
+    head, _, *shown, last = ran.stdout.rstrip("\n").split("\n")
+    assert head.split() == columns, head
+    assert len(shown) == len(rows) and last.startswith(f"({len(rows)} row"), f"{len(rows)} rows, and it says {last}"
+    for line, row in zip(shown, rows):
+        missing = [cell for cell in row.values() if isinstance(cell, str) and cell not in line]
+        assert not missing, f"{missing} not in {line}"
+    return last
+
+
+def the_catalogue_tells_how_fresh(server, truth):
+    """What the page asks for its catalogue: the newest time and the watermark of each stream, by which a view shows its own."""
+    streams = index(server.sql("SELECT stream, as_of, watermark FROM current_streams"), "stream")
+    for stream, at in newest(truth).items():
+        first = min(DAY_MS + record["at"] for record in truth.streams[stream])
+        as_of, watermark = streams[stream]["as_of"], streams[stream]["watermark"]
+        assert as_of == at, f"{stream} is as of {as_of}, and its newest record has {at}"
+        assert first - A_DAY < watermark < as_of, f"{stream}: watermark {watermark}, as of {as_of}"
+    views = server.get("/api/views")
+    read = {view["name"]: view["stream"] for view in views if view["stream"] is not None}
+    assert set(read.values()) <= set(streams) and read["gmv_day"] == "orders" and len(read) > len(views) // 2, read
+    asked = "SELECT DISTINCT table_name FROM information_schema.columns WHERE table_schema = 'public'"
+    assert set(read) <= {row["table_name"] for row in server.sql(asked)}
+    return {stream: row["as_of"] for stream, row in streams.items()}
+
+
 def main():
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("--only", default="")
     args = ask.parse_args()
     day = Day(7, 700)
     next_day = Day(8, 60, A_DAY, day.numbers)
-    passed = failed = 0
+    counts = {"ok": 0, "FAIL": 0}
+
+    def tell(name, ask):
+        if args.only not in name:
+            return
+        try:
+            outcome, words = "ok", ask()
+        except AssertionError as error:
+            outcome, words = "FAIL", error
+        counts[outcome] += 1
+        print(f"{outcome:4} {name}: {words}", flush=True)
+
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         config = folder / "tidemark.toml"
@@ -539,22 +619,20 @@ def main():
             assert len(files) >= 30, f"only {len(files)} questions"
             unknown = set(RECKONED) - {file.stem for file in files}
             assert not unknown, f"reckoned and not asked: {unknown}"
-            for when, truths in [
-                ("", {name: truth for name in RECKONED}),
-                (" on the next day", {name: Truth(next_day) for name in OF_THE_NEWEST_DAY}
+            tell("README.md counts the questions", lambda: the_readme_counts_them(files))
+            for when, of_all, truths in [
+                ("", truth, {name: truth for name in RECKONED}),
+                (" on the next day", Truth(day, next_day), {name: Truth(next_day) for name in OF_THE_NEWEST_DAY}
                  | {name: Truth(day, next_day) for name in OF_EACH_DAY}),
             ]:
                 if when:
                     feed(server, next_day, [day])
                 for file in files:
-                    if args.only not in file.stem:
-                        continue
-                    try:
-                        print(f"ok   {file.stem}{when}: {check(server, file, truths.get(file.stem))}", flush=True)
-                        passed += 1
-                    except AssertionError as error:
-                        failed += 1
-                        print(f"FAIL {file.stem}{when}: {error}", flush=True)
+                    tell(f"{file.stem}{when}", lambda: check(server, file, truths.get(file.stem)))
+                tell(f"the catalogue tells how fresh each stream is{when}", lambda: the_catalogue_tells_how_fresh(server, of_all))
+            for file in files:
+                tell(f"{file.stem} by the command line", lambda: by_the_command_line(server, file, folder))
+    passed, failed = counts.values()
     print(f"{passed} passed, {failed} failed, 0 skipped")
     sys.exit(1 if failed else 0)
 

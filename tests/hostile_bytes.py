@@ -100,6 +100,61 @@ def length(kind, declared, more=b""):
     return attack
 
 
+def broken(kind, body):
+    """A message that is not what its kind says, from somebody who has logged in."""
+    def attack(server):
+        with Wire(door(server, "postgres"), 10) as wire:
+            wire.log_in()
+            wire.say(b"P", b"\0SELECT $1::text\0\0\0")
+            wire.say(kind, body)
+            return wire.until_ready()
+    return attack
+
+
+def half_a_later_request(server):
+    """A whole request, and then one that has begun and does not end."""
+    stream = socket.create_connection(http(server), timeout=20)
+    stream.sendall(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+    stream.recv(100_000)
+    stream.sendall(b"GET /healthz HTTP/1.1\r\nho")
+    return stream
+
+
+def nothing_between_requests(server):
+    """A request, 20 seconds of nothing, and another one: that is what browsers do."""
+    host, port = http(server)
+    with socket.create_connection((host, port), timeout=20) as stream:
+        said = []
+        for pause in (0, 20):
+            time.sleep(pause)
+            stream.sendall(b"GET /healthz HTTP/1.1\r\nhost: %s:%d\r\n\r\n" % (host.encode(), port))
+            said.append(stream.recv(100_000)[:12].decode())
+        return "both answered" if said == ["HTTP/1.1 200"] * 2 else said
+
+
+def nothing_in_a_socket(server):
+    """A WebSocket that says something every 17 seconds, letter by letter."""
+    head = (b"GET /api/ws HTTP/1.1\r\nhost: %s:%d\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
+            b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    host, port = http(server)
+    with socket.create_connection((host, port), timeout=20) as stream:
+        stream.sendall(head % (host.encode(), port))
+        said = stream.recv(100_000)
+        assert said.startswith(b"HTTP/1.1 101"), said[:100]
+        text = b'{"type":"ping","now":1}'
+        # Masked with zeros, and sent in two parts.
+        frame = bytes([0x81, 0x80 | len(text)]) + bytes(4) + text
+        for part in (frame[:5], frame[5:]):
+            stream.sendall(part)
+            time.sleep(17)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            said += stream.recv(100_000)
+            if b'"pong"' in said:
+                return "answered"
+        return "silent"
+
+
 def skipped(server):
     """A message of 20 MB is refused, and the connection goes on."""
     with Wire(door(server, "postgres")) as wire:
@@ -217,6 +272,11 @@ PROTOCOL = [
     ("postgres", "a message of 100 MB", length(b"Q", 100 * MEBI, b"SELECT 1"), ["54000"]),
     ("postgres", "a message of -1", length(b"Q", -1), ["08P01"]),
     ("postgres", "an unknown message", length(b"\xff", 100, b"x" * 96), ["08P01"]),
+    ("postgres", "Bind that breaks off", broken(b"B", b"\0\0\0\0\xff\xff"), ["08P01"]),
+    ("postgres", "Bind with a value of 2 GB", broken(b"B", b"\0\0\0\0\0\x01\x7f\xff\xff\xffx\0\0"), ["08P01"]),
+    ("postgres", "Bind with formats of others", broken(b"B", b"\0\0\0\x02\0\0\0\0\0\x01\0\0\0\x01x\0\0"), ["08P01"]),
+    ("postgres", "Parse that breaks off", broken(b"P", b"s\0SELECT 1\0\xff\xff\0\0"), ["08P01"]),
+    ("postgres", "Execute that breaks off", broken(b"E", b"\0"), ["08P01"]),
     ("postgres", "messages of 20 MB", skipped, ["54001, 54001, then ready"]),
     ("postgres", "2^31 - 1 rows of a portal", rows_asked(2**31 - 1), ["ready, 5 rows"]),
     ("postgres", "-1 rows of a portal", rows_asked(-1), ["ready, 5 rows"]),
@@ -229,6 +289,9 @@ PROTOCOL = [
     ("http", "a million brackets", brackets, ["400", "422"]),
     ("http", "a head of 2 MB", huge_head, ["answered", "closed"]),
     ("http", "half a request", closed_within(60, begun("http", b"GET / HTTP/1.1\r\nhost: x\r\n")), ["closed"]),
+    ("http", "half a later request", closed_within(60, half_a_later_request), ["closed"]),
+    ("http", "nothing between two requests", nothing_between_requests, ["both answered"]),
+    ("http", "nothing for long in a socket", nothing_in_a_socket, ["answered"]),
     ("flight", "noise", noise("flight"), ["over"]),
     ("flight", "frames that are none", frames, ["over"]),
     ("flight", "half a greeting", closed_within(60, begun("flight", b"PRI * HTTP")), ["closed"]),

@@ -98,3 +98,32 @@ SELECT l.oid, l.* FROM pg_catalog.pg_language l ORDER BY l.oid;
 -- has: false
 SELECT t.oid, t.typname, t.typbasetype <> 0 AS is_domain, EXISTS (SELECT 1 FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)::text AS is_enum
 FROM pg_catalog.pg_type t WHERE t.typname = 'numeric';
+
+-- has: public
+-- has: analyst
+SELECT current_schema() AS seen, session_user AS who, current_user AS what;
+
+-- not yet: pg_roles has no row
+-- has: analyst
+SELECT r.oid, r.* FROM pg_catalog.pg_roles r ORDER BY r.oid;
+
+-- not yet: the encoding is told as UTF-8
+-- has: UTF8
+SELECT enc.contoencoding, pg_catalog.pg_encoding_to_char(enc.contoencoding) AS word FROM pg_catalog.pg_conversion enc GROUP BY 1 ORDER BY 2;
+
+-- not yet: pg_encoding_to_char takes no number as it is written
+-- has: UTF8
+SELECT pg_catalog.pg_encoding_to_char(6) AS one, pg_catalog.pg_encoding_to_char(db.encoding) AS other FROM pg_catalog.pg_database db;
+
+-- rows: 0
+SELECT w.oid, w.*, f.pronamespace FROM pg_catalog.pg_foreign_data_wrapper w LEFT OUTER JOIN pg_catalog.pg_proc f ON f.oid = w.fdwhandler;
+
+-- has: gmv_by_category
+SELECT k.oid, k.*, d.description, (SELECT array_agg(h.inhparent) FROM pg_catalog.pg_inherits h WHERE h.inhrelid = k.oid) AS above
+FROM pg_catalog.pg_class k
+LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = k.oid AND d.objsubid = 0
+WHERE k.relnamespace = OID_OF_PUBLIC AND k.relkind NOT IN ('i', 'c');
+
+-- rows: 0
+SELECT f.oid, f.*, d.description FROM pg_catalog.pg_proc f LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = f.oid
+WHERE f.pronamespace = OID_OF_PUBLIC ORDER BY f.proname;

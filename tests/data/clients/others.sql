@@ -42,3 +42,64 @@ SELECT current_role AS role_name, session_user AS user_name;
 WITH keys AS (SELECT con.conname, unnest(con.conkey) AS number FROM pg_catalog.pg_constraint con WHERE con.contype = 'p'),
 named AS (SELECT keys.conname, array_agg(a.attname ORDER BY number) AS names FROM keys JOIN pg_catalog.pg_attribute a ON a.attnum = keys.number GROUP BY 1)
 SELECT conname, names FROM named UNION ALL SELECT conname, NULL FROM keys;
+
+-- not yet: typreceive is no number of a function
+-- Npgsql, and Power BI by it: arrays are known by the function that receives them.
+-- has: numeric
+-- has: numeric_recv
+-- has: _numeric
+-- has: array_recv
+SELECT t.typname, p.proname, CASE WHEN p.proname = 'array_recv' THEN e.typname END AS of
+FROM pg_type AS t LEFT JOIN pg_proc AS p ON p.oid = t.typreceive LEFT JOIN pg_type AS e ON e.oid = t.typelem
+WHERE t.typname IN ('numeric', '_numeric');
+
+-- not yet: typreceive is no number of a function
+-- has: _numeric
+SELECT outermost.typname, outermost.element FROM (
+    SELECT inner_type.typname, inner_type.kind, element.oid AS element FROM (
+        SELECT t.typname, CASE WHEN p.proname = 'array_recv' THEN 'a' ELSE t.typtype END AS kind,
+            CASE WHEN p.proname = 'array_recv' THEN t.typelem WHEN t.typtype = 'r' THEN r.rngsubtype
+                WHEN t.typtype = 'm' THEN (SELECT m.rngtypid FROM pg_range AS m WHERE m.rngmultitypid = t.oid)
+                WHEN t.typtype = 'd' THEN t.typbasetype END AS of
+        FROM pg_type AS t LEFT JOIN pg_proc AS p ON p.oid = t.typreceive LEFT JOIN pg_range AS r ON r.rngtypid = t.oid
+    ) AS inner_type LEFT JOIN pg_type AS element ON element.oid = of
+) AS outermost WHERE kind = 'a' ORDER BY CASE WHEN kind IN ('b', 'e', 'p') THEN 0 WHEN kind = 'a' THEN 5 END;
+
+-- rows: 0
+SELECT to_key.column_name, from_key.table_schema, rules.constraint_name
+FROM (SELECT DISTINCT constraint_schema, constraint_name, unique_constraint_schema, unique_constraint_name
+    FROM INFORMATION_SCHEMA.REFERENTIAL_CONSTRAINTS) rules
+INNER JOIN INFORMATION_SCHEMA.KEY_COLUMN_USAGE from_key ON rules.CONSTRAINT_NAME = from_key.CONSTRAINT_NAME
+INNER JOIN INFORMATION_SCHEMA.KEY_COLUMN_USAGE to_key ON rules.UNIQUE_CONSTRAINT_NAME = to_key.CONSTRAINT_NAME
+ORDER BY 3;
+
+-- not yet: there is no character_sets
+-- rows: 1
+-- has: UTF8
+SELECT character_set_name FROM INFORMATION_SCHEMA.character_sets;
+
+-- has: gmv
+-- has: numeric
+SELECT COLUMN_NAME, ORDINAL_POSITION, IS_NULLABLE, CASE WHEN DATA_TYPE LIKE '%unsigned%' THEN DATA_TYPE || ' unsigned' ELSE DATA_TYPE END AS DATA_TYPE
+FROM INFORMATION_SCHEMA.columns WHERE TABLE_SCHEMA = 'public' AND TABLE_NAME = 'gmv_by_category' ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION;
+
+-- Tableau reads by cursors that are held; the list of what it finds, and a query of no rows for its columns.
+-- rows: 0
+SELECT * FROM (SELECT category, gmv FROM public.gmv_by_category) "Custom SQL Query" LIMIT 0;
+
+-- has: gmv_by_category
+SELECT "gmv_by_category"."category" AS "category", SUM("gmv_by_category"."gmv") AS "sum:gmv:ok", 'gmv_by_category' AS "of"
+FROM "public"."gmv_by_category" "gmv_by_category" GROUP BY 1 HAVING (COUNT(1) > 0) ORDER BY 1 ASC NULLS FIRST;
+
+-- Superset stops a query of another connection by its number.
+-- like: \d+
+SELECT pg_backend_pid();
+
+-- has: public
+SELECT * FROM unnest(current_schemas(true));
+
+-- has: numeric
+SELECT t.typname, path.nth FROM pg_catalog.pg_type AS t LEFT JOIN (
+    SELECT n.oid AS of, s.nth FROM pg_namespace AS n
+    JOIN (SELECT nth, (current_schemas(false))[nth] AS nspname FROM generate_series(1, array_upper(current_schemas(false), 1)) AS s(nth)) AS s USING (nspname)
+) AS path ON path.of = t.typnamespace WHERE t.typname = 'numeric' ORDER BY path.nth, t.oid DESC;
